@@ -1,0 +1,64 @@
+-- Views over the tables. Each keeps `run_id` and `origin`, and none aggregates over runs: what a
+-- mock or a stand-in produced never mixes with what a real model did.
+
+-- What the model prefers on each prompt, in nats.
+CREATE OR REPLACE VIEW behaviour AS
+SELECT
+    a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split,
+    sum(a.logprob) FILTER (a.candidate = 'correct') AS log_p_correct,
+    sum(a.logprob) FILTER (a.candidate = 'misconception') AS log_p_misconception,
+    log_p_correct - log_p_misconception AS logit_difference,
+    any_value(a.origin) AS origin
+FROM answers a JOIN prompts p USING (run_id, prompt_id)
+GROUP BY a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split;
+
+-- The confirming families' test of each feature, strongest first within its run.
+CREATE OR REPLACE VIEW top_features AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.layer, t.feature,
+    rank() OVER (PARTITION BY t.run_id ORDER BY t.p_adjusted, abs(t.statistic) DESC) AS rank,
+    t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, t.statistic,
+    t.rate_correct, t.rate_misconception, a.firing_rate, t.flag,
+    r.exploratory IS NOT NULL AS exploratory, t.origin
+FROM feature_tests t
+JOIN runs r USING (run_id)
+LEFT JOIN feature_activity a USING (run_id, layer, feature)
+WHERE t.split = 'confirmation'
+ORDER BY t.run_id, rank, t.layer, t.feature;
+
+-- Each ablation's target, its single features, its no-op and its controls.
+CREATE OR REPLACE VIEW ablation_summary AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.ablation, t.role,
+    i.features, t.mean_impact, t.ci_low, t.ci_high, t.p, t.p_adjusted, t.active_share,
+    t.n_controls, t.beyond_controls, t.beyond_low, t.beyond_high, t.p_beyond, t.p_rank,
+    r.exploratory IS NOT NULL AS exploratory, t.origin
+FROM ablation_tests t
+JOIN runs r USING (run_id)
+JOIN (
+    SELECT run_id, intervention_id, any_value(number) AS number,
+        string_agg(layer || ':' || feature, ' ' ORDER BY rank) AS features
+    FROM interventions GROUP BY run_id, intervention_id
+) i USING (run_id, intervention_id)
+ORDER BY t.run_id, t.ablation, list_position(['target', 'single', 'no-op', 'control'], t.role), i.number;
+
+-- An ablation's impact on each family, target beside the mean of its controls.
+CREATE OR REPLACE VIEW impact_by_family AS
+SELECT
+    m.run_id, i.ablation, p.family, m.metric,
+    avg(m.impact) FILTER (i.role = 'target') AS target,
+    avg(m.impact) FILTER (i.role = 'control') AS controls,
+    any_value(m.origin) AS origin
+FROM impacts m
+JOIN (SELECT DISTINCT run_id, intervention_id, ablation, role FROM interventions) i
+    USING (run_id, intervention_id)
+JOIN prompts p USING (run_id, prompt_id)
+GROUP BY m.run_id, i.ablation, p.family, m.metric;
+
+-- The verdicts of each spec's last finished run on each target.
+CREATE OR REPLACE VIEW latest_verdicts AS
+SELECT r.spec_name, r.target, v.* EXCLUDE (run_id), r.run_id, r.finished_at
+FROM verdicts v JOIN runs r USING (run_id)
+WHERE r.status = 'finished'
+QUALIFY r.finished_at = max(r.finished_at) OVER (PARTITION BY r.spec_name, r.target)
+ORDER BY r.spec_name, r.target;

@@ -1,0 +1,253 @@
+"""Rows of a finished run as estimates and tests: features between variants, ablations against controls."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.interventions import Feature, Intervention, from_columns
+from harness.pairs import Contrasted, Pair, behaviours, contrasted, pairs_of
+from harness.plan import Plan, Side
+from harness.records import (
+    AblationTests,
+    Activations,
+    Answers,
+    Columns,
+    FeatureTests,
+    Impacts,
+    Interventions,
+    Origin,
+)
+from harness.spec import Ablation
+from harness.stats import MaxT, effects, mean_interval, paired_max_t
+from harness.stats.equivalence import control_rank_p
+from harness.stats.max_t import paired_statistic
+
+C = TypeVar("C", bound=Columns)
+Floats = NDArray[np.float64]
+
+
+class Source(Protocol):
+    """What analysis reads: the rows of a run."""
+
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C: ...
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """The confirming families' test of every feature active in them."""
+
+    features: tuple[Feature, ...]
+    test: MaxT
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """Impacts of one ablation on the confirming families, in nats of the spec's metric.
+
+    `target` is (prompts,), `controls` (sets, prompts), and `units` names each prompt's family.
+    """
+
+    ablation: Ablation
+    target: Floats
+    controls: Floats
+    units: NDArray[np.str_]
+
+    @property
+    def beyond(self) -> Floats:
+        """Target minus the mean of its controls, prompt by prompt."""
+        return self.target - self.controls.mean(axis=0)
+
+    def rank_p(self, direction: float) -> float:
+        """The target's rank among its controls, in the direction +1 (toward correct) or -1."""
+        return control_rank_p(
+            direction * float(self.target.mean()), direction * self.controls.mean(axis=1)
+        )
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that verdicts are drawn from."""
+
+    plan: Plan
+    pairs: tuple[Pair, ...]
+    behaviour: Mapping[str, Mapping[str, float]]
+    features: FeatureResult
+    ablations: Mapping[str, AblationResult]
+    rows: tuple[Columns, ...]
+
+
+def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
+    """All tests of a run whose units are all in."""
+    activations = source.read(Activations, run_id)
+    tests = [
+        _feature_tests(plan, side, contrasted(plan, side, activations), run_id, origin)
+        for side in ("discovery", "confirmation")
+        if plan.families(side)
+    ]
+    result, _ = tests[-1]
+    ablations: dict[str, AblationResult] = {}
+    rows: list[Columns] = [columns for _, columns in tests]
+    for ablation in plan.spec.ablations:
+        interventions = from_columns(source.read(Interventions, run_id, ablation=ablation.name))
+        impacts = source.read(Impacts, run_id, metric=plan.spec.metric)
+        ablations[ablation.name], columns = _ablation_tests(
+            plan, ablation, interventions, impacts, run_id, origin
+        )
+        rows.append(columns)
+    return Analysis(
+        plan=plan,
+        pairs=pairs_of(plan.of("confirmation")),
+        behaviour=behaviours(source.read(Answers, run_id)),
+        features=result,
+        ablations=ablations,
+        rows=tuple(rows),
+    )
+
+
+def _feature_tests(
+    plan: Plan, side: Side, data: Contrasted, run_id: str, origin: Origin
+) -> tuple[FeatureResult, FeatureTests]:
+    contrast = plan.spec.contrast
+    x, y = data.of(contrast.of), data.of(contrast.against)
+    n_units = len(set(data.units))
+    if n_units < 2 or not data.features:
+        empty = np.ones(len(data.features))
+        test = MaxT(empty, empty, empty * np.nan, n_units, 0, True, 1.0)
+        return FeatureResult(data.features, test), FeatureTests.of([])
+    if side == "confirmation":
+        test = paired_max_t(x, y, data.units, statistic=contrast.statistic)
+        p_adjusted, p_marginal = test.p_adjusted, test.p_marginal
+        statistic = test.statistic
+    else:
+        # Discovery chooses, it does not conclude: its rows have no p.
+        test = MaxT(np.ones(0), np.ones(0), np.ones(0), n_units, 0, True, 1.0)
+        statistic = paired_statistic(x, y, data.units, statistic=contrast.statistic)
+        p_adjusted = p_marginal = np.full(len(statistic), np.nan)
+    size = effects(x, y, data.units)
+    mean = mean_interval(x - y, data.units)
+    n = len(data.features)
+    columns = FeatureTests(
+        run_id=[run_id] * n,
+        split=[side] * n,
+        layer=[layer for layer, _ in data.features],
+        feature=[feature for _, feature in data.features],
+        n_pairs=[len(x)] * n,
+        n_units=[n_units] * n,
+        rate_correct=(data.correct > 0).mean(axis=0),
+        rate_misconception=(data.misconception > 0).mean(axis=0),
+        mean_difference=mean.mean,
+        ci_low=mean.low,
+        ci_high=mean.high,
+        u=paired_statistic(x, y, data.units, statistic="mean"),
+        statistic=statistic,
+        p_marginal=p_marginal,
+        p_adjusted=p_adjusted,
+        d_z=size.d_z,
+        d_z_low=size.d_z_low,
+        d_z_high=size.d_z_high,
+        g_av=size.g_av,
+        rank_biserial=size.rank_biserial,
+        common_language=size.common_language,
+        flag=size.flag,
+        origin=[origin] * n,
+    )
+    return FeatureResult(data.features, test), columns
+
+
+def _ablation_tests(
+    plan: Plan,
+    ablation: Ablation,
+    interventions: tuple[Intervention, ...],
+    impacts: Impacts,
+    run_id: str,
+    origin: Origin,
+) -> tuple[AblationResult, AblationTests]:
+    measured = sorted(
+        (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
+        key=lambda prompt: prompt.id,
+    )
+    place = {prompt.id: i for i, prompt in enumerate(measured)}
+    units = np.array([prompt.family for prompt in measured])
+    impact: dict[str, Floats] = defaultdict(lambda: np.full(len(measured), np.nan))
+    active: dict[str, Floats] = defaultdict(lambda: np.zeros(len(measured)))
+    for one, prompt, value, fired in zip(
+        impacts.intervention_id, impacts.prompt_id, impacts.impact, impacts.active, strict=True
+    ):
+        impact[str(one)][place[str(prompt)]] = value
+        active[str(one)][place[str(prompt)]] = fired
+    by_role: dict[str, list[Intervention]] = defaultdict(list)
+    for one in interventions:
+        by_role[one.role].append(one)
+    (target,) = by_role["target"]
+    result = AblationResult(
+        ablation=ablation,
+        target=impact[target.id],
+        controls=np.array([impact[one.id] for one in by_role["control"]]),
+        units=units,
+    )
+    singles = by_role["single"]
+    adjusted = (
+        dict(
+            zip(
+                (one.id for one in singles),
+                _flips(np.column_stack([impact[one.id] for one in singles]), units).p_adjusted,
+                strict=True,
+            )
+        )
+        if singles
+        else {}
+    )
+    return result, AblationTests.of(
+        {
+            "run_id": run_id,
+            "ablation": ablation.name,
+            "intervention_id": one.id,
+            "role": one.role,
+            "metric": plan.spec.metric,
+            "active_share": float(active[one.id].mean()),
+            "p_adjusted": adjusted.get(one.id),
+            "origin": origin,
+            **_described(impact[one.id], units),
+            **(_against_controls(result) if one.role == "target" else {}),
+        }
+        for one in interventions
+    )
+
+
+def _described(impact: Floats, units: NDArray[np.str_]) -> dict[str, object]:
+    mean = mean_interval(impact, units)
+    size = effects(impact, None, units)
+    return {
+        "n_pairs": len(impact),
+        "n_units": mean.n_units,
+        "mean_impact": float(mean.mean[0]),
+        "ci_low": float(mean.low[0]),
+        "ci_high": float(mean.high[0]),
+        "p": float(_flips(impact[:, None], units).p_marginal[0]),
+        "d_z": float(size.d_z[0]),
+        "d_z_low": float(size.d_z_low[0]),
+        "d_z_high": float(size.d_z_high[0]),
+        "flag": str(size.flag[0]),
+    }
+
+
+def _against_controls(result: AblationResult) -> dict[str, object]:
+    mean = mean_interval(result.beyond, result.units)
+    toward = 1.0 if result.ablation.select.toward == "correct" else -1.0
+    return {
+        "n_controls": len(result.controls),
+        "mean_control": float(result.controls.mean()),
+        "beyond_controls": float(mean.mean[0]),
+        "beyond_low": float(mean.low[0]),
+        "beyond_high": float(mean.high[0]),
+        "p_beyond": float(_flips(result.beyond[:, None], result.units).p_marginal[0]),
+        "p_rank": result.rank_p(toward),
+    }
+
+
+def _flips(values: Floats, units: NDArray[np.str_]) -> MaxT:
+    return paired_max_t(values, units=units, statistic="mean")

@@ -1,0 +1,87 @@
+"""Predict the effect of removing each feature, for every feature in one forward and backward.
+
+-sum f * (dM/dx . W_dec) over the edited positions: the first-order effect on the metric M of setting
+f to 0 (Syed et al. 2023, attribution patching). It is blind to inactive features and to the jump at
+the threshold, so it ranks features and never concludes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.batch import where
+from harness.plan import Plan
+from harness.records import Attributions, Columns, Prompt
+from harness.sae.jumprelu import encode
+from harness.spec import Ablation
+from harness.work import Bench, Rows, Tap, batches
+
+
+def attribute(
+    bench: Bench, plan: Plan, prompts: Sequence[Prompt], ablation: Ablation
+) -> list[Columns]:
+    """Per family the predicted change of the metric, in nats summed over its prompts."""
+    rows = Rows(bench.model, prompts)
+    families = sorted({prompt.family for prompt in prompts})
+    weights = _weights(rows, prompts, families)
+    predicted: dict[int, Tensor] = {}
+    for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
+        seen: dict[int, Tensor] = {}
+
+        def look(layer: int, seen: dict[int, Tensor] = seen) -> Tap:
+            def tap(residual: Tensor) -> Tensor:
+                seen[layer] = residual.requires_grad_() if residual.is_leaf else residual
+                seen[layer].retain_grad()
+                return seen[layer]
+
+            return tap
+
+        taps = {layer: look(layer) for layer in plan.layers}
+        answers = bench.model.forward(batch, taps, gradients=True)
+        signs = weights[chosen].to(bench.model.device)
+        total = sum(
+            (sign * answer.sum() for sign, answer in zip(signs.sum(1), answers, strict=True)),
+            start=torch.zeros((), device=bench.model.device),
+        )
+        total.backward()
+        positions = where(batch, ablation.positions)
+        row = positions.nonzero()[:, 0]
+        for layer, residual in seen.items():
+            sae = bench.saes(layer)
+            assert residual.grad is not None
+            values = encode(sae, residual.detach()[positions])
+            slope = residual.grad[positions].float() @ sae.w_dec.T
+            per_row = torch.zeros(len(batch), sae.features, device=values.device)
+            per_row.index_add_(0, row, -values * slope)
+            # A row serves one family at most: its share says which.
+            share = (signs != 0).float().T @ per_row
+            predicted[layer] = predicted.get(layer, torch.zeros_like(share)) + share
+    return [_columns(bench, ablation, families, layer, found) for layer, found in predicted.items()]
+
+
+def _weights(rows: Rows, prompts: Sequence[Prompt], families: Sequence[str]) -> Tensor:
+    """How often each row counts for and against in each family's metric, (rows, families)."""
+    weights = torch.zeros(len(rows.tokens), len(families))
+    for prompt in prompts:
+        family = families.index(prompt.family)
+        for label, row in rows.candidates(prompt).items():
+            weights[row, family] += 1.0 if label == "correct" else -1.0
+    return weights
+
+
+def _columns(
+    bench: Bench, ablation: Ablation, families: Sequence[str], layer: int, predicted: Tensor
+) -> Attributions:
+    family, feature = (index.cpu().numpy() for index in predicted.nonzero(as_tuple=True))
+    size = len(family)
+    return Attributions(
+        run_id=[bench.run_id] * size,
+        ablation=[ablation.name] * size,
+        family=np.array(families)[family],
+        layer=np.full(size, layer),
+        feature=feature,
+        predicted=predicted.cpu().numpy()[family, feature],
+        origin=[bench.origin] * size,
+    )

@@ -1,0 +1,277 @@
+"""The command line: parse, wire, print, exit."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.faults import Fault, HarnessError, InputError
+
+DB = click.option(
+    "--db",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("db/results.duckdb"),
+    show_default=True,
+    help="The results file.",
+)
+
+
+class _Group(click.Group):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from harness.faults import nearest
+
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"there is no command '{args[0]}'; {nearest(args[0], self.list_commands(ctx))}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="misconception-harness", prog_name="harness")
+def main() -> None:
+    """Test claims about what a model's features do to its answers.
+
+    \b
+    harness check evals/*.yaml       are the specs right, and can their claims be tested?
+    harness run voices               run an eval: spec to verdicts
+    harness sql "FROM latest_verdicts"
+
+    Exit status: 0 every claim is supported, 1 some claim is not, 2 the spec or the call is wrong,
+    3 it could not run here.
+    """
+
+
+def _reporting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print faults as lines on standard error and exit with their status."""
+
+    @wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except HarnessError as error:
+            for fault in error.faults:
+                click.echo(f"error: {fault}", err=True)
+            sys.exit(error.status)
+        except KeyboardInterrupt:
+            click.echo("stopped; the same command goes on from here", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+@main.command()
+@click.argument("specs", nargs=-1, required=True)
+@_reporting
+def check(specs: tuple[str, ...]) -> None:
+    """Say everything that is wrong with SPECS, before any weight is loaded.
+
+    \b
+    harness check evals/*.yaml
+    """
+    from harness.plan import faults_of, make_plan, unreachable
+    from harness.read import find_spec, load_prompts, load_spec, prompts_path
+    from harness.target import load_targets
+
+    faults: list[Fault] = []
+    for name in specs:
+        try:
+            path = find_spec(name)
+            spec = load_spec(path)
+            prompts = load_prompts(prompts_path(spec, path), balanced=spec.balance == "family")
+            found: list[Fault] = []
+            for target in spec.targets:
+                plan = make_plan(spec, load_targets()[target], prompts)
+                found += [*faults_of(plan, str(path)), *unreachable(plan, str(path))]
+            faults += dict.fromkeys(found)
+            if not found:
+                click.echo(
+                    f"{path}: right; {len(plan.sides)} families "
+                    f"({len(plan.families('discovery'))} discover, "
+                    f"{len(plan.families('confirmation'))} confirm), {len(prompts) // 2} pairs, "
+                    f"{len(spec.claims)} claims on {', '.join(spec.targets)}"
+                )
+        except HarnessError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(*faults)
+
+
+@main.command()
+@click.argument("spec")
+@click.option("--target", default="", help="One of the spec's targets; its first when left out.")
+@click.option("--json", "as_json", is_flag=True, help="For a script to read.")
+@_reporting
+def plan(spec: str, target: str, as_json: bool) -> None:
+    """Show what a run of SPEC would do: families, layers, work, and what it could show.
+
+    \b
+    harness plan voices --target organism
+    """
+    from harness.plan import families_needed, smallest_p
+    from harness.read import load_plan, load_spec
+
+    made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
+    confirming = made.families("confirmation")
+    alpha = made.spec.contrast.alpha
+    facts: dict[str, Any] = {
+        "spec": made.spec.name,
+        "question": made.spec.question,
+        "hash": made.spec.hash,
+        "target": made.target.name,
+        "layers": list(made.layers),
+        "prompts": len(made.prompts),
+        "discovery": list(made.families("discovery")),
+        "confirmation": list(confirming),
+        "alpha": alpha,
+        "smallest p": smallest_p(len(confirming)),
+        "families needed": families_needed(alpha),
+        "features tested": made.target.features * len(made.layers),
+        "units": {
+            stage: len(made.units(stage))
+            for stage in ("observe", "generate", "survey")
+        }
+        | {
+            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
+            for ablation in made.spec.ablations
+        },
+        "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            shown = ", ".join(f"{name} {count}" for name, count in value.items())
+        click.echo(f"{key:>16}  {shown}")
+
+
+@main.command()
+@click.argument("specs", nargs=-1, required=True)
+@click.option("--target", default="auto", show_default=True, help="Where to run; see `targets`.")
+@click.option("--device", default="auto", show_default=True, help="cuda, cpu or mps.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows in one forward.")
+@DB
+@_reporting
+def run(
+    specs: tuple[str, ...], target: str, device: str, batch_size: int | None, db: Path
+) -> None:
+    """Run SPECS: observe, select, ablate, test, and print the verdicts.
+
+    \b
+    harness run voices
+    harness run evals/*.yaml --target organism --db /tmp/results.duckdb
+    """
+    from harness.read import load_spec
+    from harness.show import closing, console, progress_on, verdict_table
+    from harness.wire import run_eval
+
+    for spec in specs:
+        load_spec(spec)
+    out = console()
+    outcomes = []
+    for spec in specs:
+        with progress_on(out) as progress:
+            outcomes.append(
+                run_eval(
+                    spec,
+                    target,
+                    db=db,
+                    device=device,
+                    batch_size=batch_size or 0,
+                    progress=progress,
+                    say=out.print,
+                )
+            )
+    out.print(verdict_table(outcomes))
+    for line in closing(outcomes):
+        out.print(line, soft_wrap=True)
+    sys.exit(0 if all(outcome.all_supported for outcome in outcomes) else 1)
+
+
+@main.command()
+@click.argument("run_id")
+@DB
+@_reporting
+def analyse(run_id: str, db: Path) -> None:
+    """Draw the verdicts of a stored run again, with its spec as it stands now.
+
+    A run whose spec changed since is exploratory.
+
+    \b
+    harness analyse 20260215-120000
+    """
+    from harness.show import closing, console, verdict_table
+    from harness.wire import analyse_again
+
+    outcome = analyse_again(run_id, db=db)
+    out = console()
+    out.print(verdict_table([outcome]))
+    for line in closing([outcome]):
+        out.print(line, soft_wrap=True)
+    sys.exit(0 if outcome.all_supported else 1)
+
+
+@main.command()
+@click.argument("query")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@DB
+@_reporting
+def sql(query: str, shape: str, db: Path) -> None:
+    """Query the results file, read-only.
+
+    \b
+    harness sql "FROM latest_verdicts"
+    harness sql "FROM top_features LIMIT 10" --format csv
+    """
+    from harness.store import Store
+
+    with Store.open_to_read(db) as store:
+        names, rows = store.query(query)
+    if shape == "table":
+        from harness.show import console, rows_table
+
+        console().print(rows_table(names, rows))
+    elif shape == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows(rows)
+    else:
+        click.echo(
+            json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, default=str)
+        )
+
+
+@main.command()
+@_reporting
+def targets() -> None:
+    """List what evals can run on."""
+    from harness.target import load_targets
+
+    for target in load_targets().values():
+        place = "here" if target.is_local else f"hub: {target.model}, {target.sae}"
+        click.echo(f"{target.name:<12} {target.summary}")
+        click.echo(
+            f"{'':<12} {target.blocks} layers of width {target.width}, {target.features} features "
+            f"a layer, {target.dtype}; {target.origin}; {place}"
+        )
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec file."""
+    from harness.spec import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,58 @@
+"""What is wrong with an input, in the one form every surface prints: "where: what; what to do"."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong at one place; `where` is file:line:column, as far as it is known."""
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+class HarnessError(Exception):
+    """Faults that stop the work; `status` is the exit status of the command line.
+
+    Status 2 says that the spec or the call is wrong, 3 that it could not run here (weights, token,
+    device, disk).
+    """
+
+    status = 2
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+class InputError(HarnessError):
+    """The spec, the prompts or the call is wrong."""
+
+
+class CannotRun(HarnessError):
+    """Nothing is wrong with the request, but it cannot be done here."""
+
+    status = 3
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The advice for a misspelt name: the closest valid one, or all of them."""
+    names = sorted(set(valid))
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"use one of {', '.join(names)}" if names else "nothing is allowed here"
+
+
+def first_few(names: Iterable[str], most: int = 5) -> str:
+    """A list for a sentence, cut where it grows long: "a, b and 7 more"."""
+    listed = list(names)
+    if len(listed) <= most:
+        return ", ".join(listed)
+    return f"{', '.join(listed[:most])} and {len(listed) - most} more"

@@ -1,0 +1,79 @@
+"""Rows of the store as paired arrays: pairs down, features across."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.interventions import Feature
+from harness.measures import measures
+from harness.plan import Plan, Side
+from harness.records import Activations, Answers, Label, Prompt
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both variants of a pair."""
+
+    correct: Prompt
+    misconception: Prompt
+
+    @property
+    def family(self) -> str:
+        return self.correct.family
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """Feature values of both variants, (pairs, features) each, of every feature ever active in them."""
+
+    features: tuple[Feature, ...]
+    correct: Floats
+    misconception: Floats
+    units: NDArray[np.str_]
+
+    def of(self, label: Label) -> Floats:
+        return self.correct if label == "correct" else self.misconception
+
+
+def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
+    """Complete pairs, by name."""
+    found: dict[str, dict[str, Prompt]] = defaultdict(dict)
+    for prompt in prompts:
+        found[prompt.pair_id][prompt.label] = prompt
+    return tuple(Pair(**variants) for _, variants in sorted(found.items()))
+
+
+def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
+    pairs = pairs_of(plan.of(side))
+    row = {
+        prompt.id: i + half * len(pairs)
+        for half, label in enumerate(("correct", "misconception"))
+        for i, prompt in enumerate(getattr(pair, label) for pair in pairs)
+    }
+    at = np.array([row.get(str(prompt), -1) for prompt in rows.prompt_id], dtype=np.intp)
+    chosen = at >= 0
+    keys = np.column_stack([rows.layer, rows.feature]).astype(np.int64).reshape(-1, 2)[chosen]
+    features, column = np.unique(keys, axis=0, return_inverse=True)
+    values = np.zeros((2 * len(pairs), len(features)))
+    values[at[chosen], column.ravel()] = np.asarray(rows.value, dtype=float)[chosen]
+    return Contrasted(
+        features=tuple((int(layer), int(feature)) for layer, feature in features),
+        correct=values[: len(pairs)],
+        misconception=values[len(pairs) :],
+        units=np.array([pair.family for pair in pairs]),
+    )
+
+
+def behaviours(rows: Answers) -> Mapping[str, Mapping[str, float]]:
+    """Every metric of every prompt, from the log-probabilities of its candidates' tokens."""
+    sums: dict[str, dict[Label, float]] = defaultdict(lambda: {"correct": 0.0, "misconception": 0.0})
+    for prompt, candidate, logprob in zip(
+        rows.prompt_id, rows.candidate, rows.logprob, strict=True
+    ):
+        sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(logprob)
+    return {prompt: measures(candidates) for prompt, candidates in sums.items()}

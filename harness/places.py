@@ -1,0 +1,19 @@
+"""Where things lie: the folders that travel with the package, and files named by a user."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def bundled(*parts: str) -> Path:
+    """A file or folder of the project: in the wheel's copy, or in the checkout around the package."""
+    copy = PACKAGE / "_bundled"
+    return (copy if copy.is_dir() else PACKAGE.parent).joinpath(*parts)
+
+
+def find(name: str | Path, *folders: Path) -> Path | None:
+    """The first of `folders`, the working directory and the bundled files that has this path."""
+    for folder in (*folders, Path(), bundled()):
+        if (folder / name).exists():
+            return folder / name
+    return None

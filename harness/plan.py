@@ -1,0 +1,176 @@
+"""A spec on a target as work: which families discover, which confirm, and the units to compute.
+
+A unit is data, and its id is made from its content, so it can be sent to another process and an
+unfinished run can be taken up where it stopped.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from harness.faults import Fault, first_few
+from harness.records import Prompt
+from harness.spec import AblationClaim, Spec
+from harness.target import Target
+
+Side = Literal["discovery", "confirmation"]
+Stage = Literal["observe", "generate", "survey", "attribute", "ablate"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One family in one stage: what a worker computes and the store commits at once."""
+
+    stage: Stage
+    family: str
+    prompts: tuple[str, ...]
+    ablation: str = ""
+
+    @property
+    def id(self) -> str:
+        content = "\x1f".join((self.stage, self.ablation, self.family, *self.prompts))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before a weight is loaded."""
+
+    spec: Spec
+    target: Target
+    layers: tuple[int, ...]
+    prompts: tuple[Prompt, ...]
+    sides: Mapping[str, Side]
+
+    def families(self, side: Side) -> tuple[str, ...]:
+        return tuple(family for family, own in self.sides.items() if own == side)
+
+    def of(self, side: Side) -> tuple[Prompt, ...]:
+        return tuple(prompt for prompt in self.prompts if self.sides[prompt.family] == side)
+
+    @property
+    def prompts_hash(self) -> str:
+        """Changes with any word, answer, pair, family or tag; not with the order of the lines."""
+        lines = sorted(
+            repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception)
+                 + tuple(sorted(p.tags.items())))
+            for p in self.prompts
+        )  # fmt: skip
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def units(self, stage: Stage, ablation: str = "") -> tuple[Unit, ...]:
+        """The units of a stage, in an order that does not depend on the file's."""
+        if stage in ("survey", "attribute"):
+            chosen = self.of("discovery") or self.prompts
+        elif stage == "ablate":
+            chosen = self.of("confirmation")
+        else:
+            chosen = self.prompts
+        if ablation:
+            (wanted,) = (a for a in self.spec.ablations if a.name == ablation)
+            chosen = tuple(prompt for prompt in chosen if prompt.label == wanted.variant)
+        ordered = sorted(chosen, key=lambda prompt: (prompt.family, prompt.id))
+        return tuple(
+            Unit(stage, family, tuple(prompt.id for prompt in prompts), ablation)
+            for family, prompts in groupby(ordered, key=lambda prompt: prompt.family)
+        )
+
+
+def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
+    chosen = spec.targets[target.name].layers
+    layers = tuple(range(target.blocks)) if chosen == "all" else tuple(sorted(set(chosen)))
+    families = tuple(sorted({prompt.family for prompt in prompts}))
+    return Plan(spec, target, layers, tuple(prompts), split(families, spec))
+
+
+def split(families: Sequence[str], spec: Spec) -> Mapping[str, Side]:
+    """Each family's side, by a seeded hash of its name: the order of the file changes nothing."""
+    order = sorted(
+        families, key=lambda family: hashlib.sha256(f"{spec.split.seed}/{family}".encode()).digest()
+    )
+    share = spec.split.discovery
+    discovery = set(order[: math.ceil(share * len(order))] if share else ())
+    return {family: "discovery" if family in discovery else "confirmation" for family in families}
+
+
+def faults_of(plan: Plan, where: str) -> list[Fault]:
+    """What makes the plan meaningless whatever the weights are; `where` names the spec."""
+    found = []
+    missing = [layer for layer in plan.layers if not 0 <= layer < plan.target.blocks]
+    if missing:
+        found.append(
+            Fault(
+                where,
+                f"{plan.target.name} has no layer {first_few(map(str, missing))}",
+                f"name layers from 0 to {plan.target.blocks - 1}",
+            )
+        )
+    if plan.spec.readout.at in ("last_prompt_token", "prompt"):
+        texts: dict[str, set[str]] = {}
+        for prompt in plan.prompts:
+            texts.setdefault(prompt.pair_id, set()).add(prompt.text)
+        same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
+        if same:
+            found.append(
+                Fault(
+                    where,
+                    f"both variants of {len(same)} of {len(texts)} pairs have the same prompt, so "
+                    f"at {plan.spec.readout.at} every difference is zero by construction "
+                    f"({first_few(same, 3)})",
+                    "use `readout: {at: answer}`, or prompts that differ before the answer",
+                )
+            )
+    return found
+
+
+def unreachable(plan: Plan, where: str) -> list[Fault]:
+    """Claims that no result could support at the spec's alpha: too few families or controls."""
+    alpha = plan.spec.contrast.alpha
+    units = len(plan.families("confirmation"))
+    found = []
+    for claim in plan.spec.claims_on(plan.target.name):
+        if (floor := smallest_p(units)) > alpha:
+            needed = families_needed(alpha)
+            found.append(
+                Fault(
+                    where,
+                    f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
+                    f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
+                    f"it needs {needed} families on the confirming side"
+                    + (
+                        f", {needed_in_all(needed, plan.spec.split.discovery)} in all"
+                        if plan.spec.split.discovery
+                        else ""
+                    ),
+                )
+            )
+        if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
+            (ablation,) = (a for a in plan.spec.ablations if a.name == claim.ablation)
+            if 1 / (ablation.controls + 1) > alpha:
+                found.append(
+                    Fault(
+                        where,
+                        f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
+                        f"{ablation.controls} controls can give no p below "
+                        f"{1 / (ablation.controls + 1):.3g}",
+                        f"ask for {math.ceil(1 / alpha - 1e-9) - 1} controls",
+                    )
+                )
+    return found
+
+
+def smallest_p(units: int) -> float:
+    """The smallest two-sided p that sign flips of so many units can give."""
+    return 2.0 ** -min(units - 1, 16) if units else 1.0
+
+
+def families_needed(alpha: float) -> int:
+    return next(units for units in range(1, 1100) if smallest_p(units) <= alpha)
+
+
+def needed_in_all(confirming: int, discovery: float) -> int:
+    """The smallest number of families whose confirming side has so many."""
+    return next(n for n in range(confirming, 100 * confirming) if n - math.ceil(discovery * n) >= confirming)

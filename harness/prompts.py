@@ -1,0 +1,204 @@
+"""A prompt file as prompts and pairs: completed from its lines, with every fault found at once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.faults import Fault, first_few, nearest
+from harness.records import LABELS, Prompt
+
+REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
+OPTIONAL = ("answer", "family", "foil", "tags")
+
+Line = tuple[int, Mapping[str, Any]]
+
+
+def complete(
+    path: str, lines: Sequence[Line], *, balanced: bool
+) -> tuple[tuple[Prompt, ...], list[Fault]]:
+    """Prompts in file order from parsed (line number, object) lines.
+
+    `answer` defaults to `expected_correct_answer` and `family` to `pair_id`, as in the proof of
+    concept's files. With `balanced`, every family must use each answer as often as the right one as
+    it does as the wrong one. No prompt is returned where there is a fault.
+    """
+    faults: list[Fault] = []
+    good: list[Line] = []
+    for number, line in lines:
+        wrong = [Fault(f"{path}:{number}", *fault) for fault in _faults_of_line(line)]
+        faults += wrong
+        if not wrong:
+            good.append((number, line))
+    faults += _duplicates(path, lines)
+    pairs: dict[str, dict[str, Line]] = defaultdict(dict)
+    for number, line in good:
+        variants = pairs[line["pair_id"]]
+        if line["label"] in variants:
+            faults.append(
+                Fault(
+                    f"{path}:{number}",
+                    f"pair '{line['pair_id']}' has a second {line['label']} variant "
+                    f"(the first is on line {variants[line['label']][0]})",
+                    "give each pair one variant of each label",
+                )
+            )
+        else:
+            variants[line["label"]] = (number, line)
+    prompts: list[Prompt] = []
+    for pair_id, variants in pairs.items():
+        if len(lines) != len(good) and len(variants) < 2:
+            continue  # its partner may be one of the faulty lines
+        completed, wrong = _pair(path, pair_id, variants)
+        prompts += completed
+        faults += wrong
+    if balanced and not faults:
+        faults += _unbalanced(path, prompts)
+    if faults:
+        return (), sorted(faults, key=_place)
+    return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
+
+
+def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for name in line:
+        if name not in REQUIRED + OPTIONAL:
+            found.append((f"unknown field '{name}'", nearest(name, REQUIRED + OPTIONAL)))
+    for name in REQUIRED:
+        if name not in line:
+            found.append((f"'{name}' is missing", "add it"))
+    for name in (*REQUIRED, "answer", "family", "foil"):
+        value = line.get(name, "-")
+        if not isinstance(value, str):
+            found.append((f"'{name}' is {_kind(value)}", "write a text"))
+        elif not value.strip():
+            found.append((f"'{name}' is empty", "write a text"))
+        elif name not in ("prompt", "id") and value != value.strip():
+            found.append((f"'{name}' begins or ends with a space", "remove it"))
+    label = line.get("label", "correct")
+    if isinstance(label, str) and label.strip() and label not in LABELS:
+        found.append((f"unknown label '{label}'", nearest(label, LABELS)))
+    prompt = line.get("prompt")
+    if isinstance(prompt, str) and prompt.strip() and prompt != prompt.rstrip():
+        found.append(
+            ("'prompt' ends with white space", "remove it: one space is put before the answer")
+        )
+    tags = line.get("tags", {})
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        found.append(("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}'))
+    return found
+
+
+def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
+    first: dict[str, int] = {}
+    found = []
+    for number, line in lines:
+        name = line.get("id")
+        if isinstance(name, str) and first.setdefault(name, number) != number:
+            found.append(
+                Fault(
+                    f"{path}:{number}",
+                    f"id '{name}' is used on line {first[name]} already",
+                    "give each prompt its own id",
+                )
+            )
+    return found
+
+
+def _pair(
+    path: str, pair_id: str, variants: Mapping[str, Line]
+) -> tuple[list[Prompt], list[Fault]]:
+    if len(variants) < 2:
+        ((label, (number, _)),) = variants.items()
+        partner = LABELS[1 - LABELS.index(label)]
+        return [], [
+            Fault(
+                f"{path}:{number}", f"pair '{pair_id}' has no {partner} variant", "add its partner"
+            )
+        ]
+    (first, correct), (second, confused) = (variants[label] for label in LABELS)
+    place = f"{path}:{max(first, second)}"
+    answers = [line.get("answer", line["expected_correct_answer"]) for line in (correct, confused)]
+    families = [line.get("family", pair_id) for line in (correct, confused)]
+    foils = {line["foil"] for line in (correct, confused) if "foil" in line}
+    found = []
+    if families[0] != families[1]:
+        found.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
+    if correct["prompt"] == confused["prompt"] and answers[0] == answers[1]:
+        found.append(
+            (
+                f"the variants of pair '{pair_id}' are equal",
+                "let them differ in the prompt or in the answer",
+            )
+        )
+    if answers[0] != correct["expected_correct_answer"]:
+        found.append(
+            (
+                f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where "
+                f"'{correct['expected_correct_answer']}' is expected",
+                "make the two the same",
+            )
+        )
+    if answers[1] != answers[0]:
+        foils.add(answers[1])
+    foils.discard(answers[0])
+    if len(foils) != 1 and not found:
+        found.append(
+            (
+                f"pair '{pair_id}' has {'no' if not foils else 'more than one'} wrong answer",
+                "let the misconception variant's answer be it, or give both variants the same foil",
+            )
+        )
+    if found:
+        return [], [Fault(place, *fault) for fault in found]
+    (foil,) = foils
+    return [
+        Prompt(
+            id=line["id"],
+            pair_id=pair_id,
+            family=families[0],
+            label=label,
+            text=line["prompt"],
+            answer=answer,
+            correct=answers[0],
+            misconception=foil,
+            line=number,
+            tags=line.get("tags", {}),
+        )
+        for label, (number, line), answer in zip(
+            LABELS, ((first, correct), (second, confused)), answers, strict=True
+        )
+    ], []
+
+
+def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
+    uses: dict[str, Counter[str]] = defaultdict(Counter)
+    lines: dict[str, int] = {}
+    for prompt in prompts:
+        if prompt.label == "correct":
+            uses[prompt.family][prompt.correct] += 1
+            uses[prompt.family][prompt.misconception] -= 1
+            lines.setdefault(prompt.family, prompt.line)
+    return [
+        Fault(
+            f"{path}:{lines[family]}",
+            f"family '{family}' is not balanced: "
+            + first_few(
+                f"'{answer}' is right {abs(more)} time{'s' * (abs(more) != 1)} "
+                f"{'more' if more > 0 else 'less'} often than wrong"
+                for answer, more in sorted(count.items())
+                if more
+            ),
+            "ask the other question as often, or set `balance: none` in the spec",
+        )
+        for family, count in uses.items()
+        if any(count.values())
+    ]
+
+
+def _place(fault: Fault) -> tuple[int, str]:
+    return int(fault.where.rsplit(":", 1)[1]), fault.what
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")

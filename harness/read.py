@@ -1,0 +1,298 @@
+"""Files that people write, as checked values: specs (YAML) and prompts (JSON lines).
+
+Every fault of a file is found at once, and says file:line or file:line:column.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.faults import Fault, InputError, nearest
+from harness.places import bundled, find
+from harness.plan import Plan, faults_of, make_plan
+from harness.prompts import Line, complete
+from harness.records import Prompt
+from harness.spec import (
+    CLAIM_KINDS,
+    Ablation,
+    Contrast,
+    Readout,
+    Select,
+    Spec,
+    Split,
+    TargetChoice,
+    contradictions,
+)
+from harness.target import load_targets
+
+Path_ = tuple[str | int, ...]
+
+# The model that holds each mapping of a spec, so that an unknown key can be answered with a known one.
+_PARTS: dict[Path_, type[BaseModel]] = {
+    (): Spec,
+    ("targets", "*"): TargetChoice,
+    ("readout",): Readout,
+    ("split",): Split,
+    ("contrast",): Contrast,
+    ("ablations", "*"): Ablation,
+    ("ablations", "*", "select"): Select,
+}
+
+
+def load_spec(path: str | Path) -> Spec:
+    """Read and check a spec file; raises `InputError` with all of its faults."""
+    found = find_spec(path)
+    text = _text(found)
+    try:
+        data, marks = _parse(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise InputError(
+            Fault(f"{found}{place}", f"not YAML: {error.problem}", "correct the line")
+        ) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(Fault(str(found), f"not YAML: {what}", "correct the file")) from None
+    if not isinstance(data, dict):
+        raise InputError(
+            Fault(f"{found}:1:1", "a spec is a mapping", "begin with `name: ...`; see README")
+        )
+
+    def fault(at: Path_, what: str, remedy: str) -> Fault:
+        while at not in marks:
+            at = at[:-1]
+        line, column = marks[at]
+        return Fault(f"{found}:{line}:{column}", what, remedy)
+
+    try:
+        spec = Spec.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            fault(*_explained(data, detail))
+            for detail in error.errors()
+            # A list whose items are all faulty is not short besides.
+            if not (detail["type"] == "too_short" and detail["input"])
+        ]
+        raise InputError(*sorted(set(faults), key=_place)) from None
+    wrong = [fault(*contradiction) for contradiction in contradictions(spec)]
+    for name in spec.targets:
+        if name not in load_targets():
+            wrong.append(
+                fault(
+                    ("targets", name), f"unknown target '{name}'", nearest(name, load_targets())
+                )
+            )
+    if wrong:
+        raise InputError(*sorted(wrong, key=_place))
+    return spec
+
+
+def find_spec(path: str | Path) -> Path:
+    """The file of a spec that is given by path, or by the name of one that comes with the package."""
+    found = find(path)
+    if found is None or found.is_dir():
+        found = find(bundled("evals", f"{path}.yaml"))
+    if found is None:
+        known = [p.stem for p in bundled("evals").glob("*.yaml")]
+        raise InputError(Fault(str(path), "there is no such spec", nearest(Path(path).stem, known)))
+    return found
+
+
+def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
+    """Read and check a prompt file; raises `InputError` with all of its faults."""
+    text = _text(Path(path))
+    lines: list[Line] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=_distinct)
+        except (json.JSONDecodeError, RecursionError) as error:
+            column = getattr(error, "colno", 1)
+            what = getattr(error, "msg", "nested too deeply")
+            faults.append(
+                Fault(f"{path}:{number}:{column}", f"not JSON: {what}", "write one object a line")
+            )
+        except KeyError as error:
+            faults.append(
+                Fault(f"{path}:{number}", f"field '{error.args[0]}' is given twice", "keep one")
+            )
+        else:
+            if isinstance(value, dict):
+                lines.append((number, value))
+            else:
+                faults.append(Fault(f"{path}:{number}", "not an object", 'write {"id": ..., ...}'))
+    if not lines and not faults:
+        faults.append(Fault(f"{path}:1", "the file has no prompts", "write one object a line"))
+    prompts, wrong = complete(str(path), lines, balanced=balanced and not faults)
+    if faults or wrong:
+        raise InputError(*sorted({*faults, *wrong}, key=_place))
+    return prompts
+
+
+def load_plan(path: str | Path, target: str) -> Plan:
+    """A spec with its prompts on one of its targets; raises `InputError` with all faults."""
+    spec_path = find_spec(path)
+    spec = load_spec(spec_path)
+    if target not in spec.targets:
+        raise InputError(
+            Fault(
+                str(spec_path),
+                f"'{target}' is not among the targets of {spec.name}",
+                nearest(target, spec.targets),
+            )
+        )
+    prompts = load_prompts(prompts_path(spec, spec_path), balanced=spec.balance == "family")
+    plan = make_plan(spec, load_targets()[target], prompts)
+    if faults := faults_of(plan, str(spec_path)):
+        raise InputError(*faults)
+    return plan
+
+
+def prompts_path(spec: Spec, spec_path: Path) -> Path:
+    found = find(spec.prompts, spec_path.parent, spec_path.parent.parent)
+    if found is None or found.is_dir():
+        raise InputError(
+            Fault(
+                str(spec_path),
+                f"there is no prompt file {spec.prompts}",
+                f"put it beside the spec, in {spec_path.parent.parent.resolve()}, or in the working "
+                "directory",
+            )
+        )
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InputError(
+            Fault(f"{path}:1", "begins with a byte order mark", "save it as UTF-8 without BOM")
+        )
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise InputError(
+            Fault(
+                f"{path}:{line}:{column}",
+                f"byte 0x{data[error.start]:02x} is not UTF-8",
+                "save the file as UTF-8",
+            )
+        ) from None
+
+
+def _parse(text: str) -> tuple[Any, dict[Path_, tuple[int, int]]]:
+    """A YAML document as plain values (sequences as tuples), and where each of them stands."""
+    marks: dict[Path_, tuple[int, int]] = {(): (1, 1)}
+    loader = yaml.SafeLoader(text)
+
+    def value(node: yaml.Node, at: Path_) -> Any:
+        marks.setdefault(at, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.SequenceNode):
+            return tuple(value(child, (*at, i)) for i, child in enumerate(node.value))
+        if isinstance(node, yaml.MappingNode):
+            result = {}
+            for key_node, child in node.value:
+                # The text as written: YAML 1.1 would read a key such as `on` as true.
+                key = str(key_node.value)
+                if key in result:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key '{key}' is given twice", problem_mark=key_node.start_mark
+                    )
+                marks[(*at, key)] = (
+                    key_node.start_mark.line + 1,
+                    key_node.start_mark.column + 1,
+                )
+                result[key] = value(child, (*at, key))
+            return result
+        return loader.construct_object(node, deep=True)
+
+    try:
+        node = loader.get_single_node()
+        return (None if node is None else value(node, ())), marks
+    finally:
+        loader.dispose()
+
+
+def _explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
+    """A validation error as (path, what, what to do)."""
+    at = _resolved(data, detail["loc"])
+    last = next((step for step in reversed(at) if isinstance(step, str)), "the spec")
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return at, f"unknown key '{last}'", nearest(last, _fields_at(data, at[:-1]))
+    if kind == "missing":
+        return at, f"'{detail['loc'][-1]}' is missing", "add it"
+    if kind == "literal_error":
+        valid = re.findall(r"'([^']*)'", context["expected"])
+        return at, f"{last} is '{detail['input']}'", nearest(str(detail["input"]), valid)
+    if kind in ("claim_kind", "union_tag_not_found"):
+        keys = detail["input"] if isinstance(detail["input"], dict) else ()
+        unknown = next((key for key in keys if key not in ("name", "only")), "")
+        return (
+            at,
+            "a claim is about one of behaviour, features or ablation",
+            nearest(unknown, CLAIM_KINDS) if unknown else "add one of the three",
+        )
+    if kind == "too_short":
+        return at, f"{last} is empty", "write at least one"
+    message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
+    message = re.sub("valid dictionary( or instance of .*)?", "mapping", message)
+    return at, f"{last}: {message}", f"it is {_shown(detail['input'])}"
+
+
+def _resolved(data: Any, loc: Sequence[Any]) -> Path_:
+    """The error's location without the names of union members that pydantic puts into it."""
+    at: list[str | int] = []
+    for i, step in enumerate(loc):
+        if i == 2 and loc[0] == "claims":
+            continue
+        if isinstance(data, dict) and (step in data or i == len(loc) - 1):
+            at.append(step)
+            data = data.get(step)
+        elif isinstance(data, tuple) and isinstance(step, int) and step < len(data):
+            at.append(step)
+            data = data[step]
+    return tuple(at)
+
+
+def _fields_at(data: Any, at: Path_) -> tuple[str, ...]:
+    if len(at) == 2 and at[0] == "claims":
+        claim = data["claims"][at[1]]
+        return tuple(next(m for k, m in CLAIM_KINDS.items() if k in claim).model_fields)
+    general = tuple("*" if isinstance(step, int) else step for step in at)
+    if general[:1] == ("targets",):
+        general = ("targets", "*")
+    model = _PARTS.get(general)
+    return tuple(model.model_fields) if model else ()
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise KeyError(key)
+        result[key] = value
+    return result
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _place(fault: Fault) -> tuple[list[int], str]:
+    return [int(number) for number in re.findall(r":(\d+)", fault.where)], fault.what

@@ -1,0 +1,368 @@
+"""What is observed: prompts, and the rows of every table of the store.
+
+A table's class holds its columns, each a sequence of the same length, so that a million rows cost
+one object. These classes are the only place in the code that names the store's columns;
+`db/schema.sql` gives their types and `db/README.md` their meaning.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self
+
+Label = Literal["correct", "misconception"]
+Origin = Literal["real", "stand-in", "mock"]
+LABELS: tuple[Label, Label] = ("correct", "misconception")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One line of a prompt file, completed from its pair.
+
+    `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
+    pair, whose log-probabilities are compared.
+    """
+
+    id: str
+    pair_id: str
+    family: str
+    label: Label
+    text: str
+    answer: str
+    correct: str
+    misconception: str
+    line: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def candidate(self, which: Label) -> str:
+        return self.correct if which == "correct" else self.misconception
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of one table; a subclass names them."""
+
+    table: ClassVar[str]
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls))
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """From rows; a column that a row lacks is null there."""
+        listed = list(rows)
+        unknown = {key for row in listed for key in row} - set(cls.names())
+        if unknown:
+            raise KeyError(f"{cls.table} has no column {sorted(unknown)}")
+        return cls(**{name: [row.get(name) for row in listed] for name in cls.names()})
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.names()[0]))
+
+
+Column = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Runs(Columns):
+    table: ClassVar[str] = "runs"
+    run_id: Column
+    content: Column
+    created_at: Column
+    finished_at: Column
+    status: Column
+    spec_name: Column
+    spec_hash: Column
+    spec: Column
+    spec_path: Column
+    question: Column
+    target: Column
+    origin: Column
+    exploratory: Column
+    prompts_path: Column
+    prompts_hash: Column
+    model: Column
+    model_revision: Column
+    model_hash: Column
+    sae: Column
+    sae_revision: Column
+    sae_hash: Column
+    layers: Column
+    readout: Column
+    metric: Column
+    alpha: Column
+    seed: Column
+    device: Column
+    dtype: Column
+    attention: Column
+    padding_side: Column
+    batch_size: Column
+    code_hash: Column
+    git_commit: Column
+    git_dirty: Column
+    harness_version: Column
+    python_version: Column
+    torch_version: Column
+    transformers_version: Column
+    numpy_version: Column
+    scipy_version: Column
+    duckdb_version: Column
+    platform: Column
+    wall_seconds: Column
+
+
+@dataclass(frozen=True)
+class Units(Columns):
+    table: ClassVar[str] = "units"
+    run_id: Column
+    unit_id: Column
+    stage: Column
+    family: Column
+    ablation: Column
+    finished_at: Column
+    seconds: Column
+
+
+@dataclass(frozen=True)
+class Prompts(Columns):
+    table: ClassVar[str] = "prompts"
+    run_id: Column
+    prompt_id: Column
+    pair_id: Column
+    family: Column
+    label: Column
+    split: Column
+    prompt: Column
+    answer: Column
+    correct: Column
+    misconception: Column
+    line: Column
+
+
+@dataclass(frozen=True)
+class PromptTags(Columns):
+    table: ClassVar[str] = "prompt_tags"
+    run_id: Column
+    prompt_id: Column
+    tag: Column
+    value: Column
+
+
+@dataclass(frozen=True)
+class Generations(Columns):
+    table: ClassVar[str] = "generations"
+    run_id: Column
+    prompt_id: Column
+    decoded_answer: Column
+    token_ids: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class TopkLogits(Columns):
+    table: ClassVar[str] = "topk_logits"
+    run_id: Column
+    prompt_id: Column
+    step: Column
+    rank: Column
+    token_id: Column
+    token: Column
+    logit: Column
+    logprob: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Answers(Columns):
+    table: ClassVar[str] = "answers"
+    run_id: Column
+    prompt_id: Column
+    candidate: Column
+    token_index: Column
+    token_id: Column
+    token: Column
+    logprob: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Activations(Columns):
+    table: ClassVar[str] = "activations"
+    run_id: Column
+    prompt_id: Column
+    layer: Column
+    readout: Column
+    feature: Column
+    value: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class SaeHealth(Columns):
+    table: ClassVar[str] = "sae_health"
+    run_id: Column
+    layer: Column
+    width: Column
+    n_prompts: Column
+    n_positions: Column
+    l0: Column
+    fvu: Column
+    fvu_median: Column
+    dead: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class FeatureActivity(Columns):
+    table: ClassVar[str] = "feature_activity"
+    run_id: Column
+    layer: Column
+    feature: Column
+    firing_rate: Column
+    mean_activation: Column
+    decoder_norm: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Attributions(Columns):
+    table: ClassVar[str] = "attributions"
+    run_id: Column
+    ablation: Column
+    family: Column
+    layer: Column
+    feature: Column
+    predicted: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Interventions(Columns):
+    table: ClassVar[str] = "interventions"
+    run_id: Column
+    intervention_id: Column
+    ablation: Column
+    role: Column
+    number: Column
+    kind: Column
+    positions: Column
+    variant: Column
+    layer: Column
+    feature: Column
+    rank: Column
+    score: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Impacts(Columns):
+    table: ClassVar[str] = "impacts"
+    run_id: Column
+    intervention_id: Column
+    prompt_id: Column
+    metric: Column
+    baseline: Column
+    edited: Column
+    impact: Column
+    active: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class FeatureTests(Columns):
+    table: ClassVar[str] = "feature_tests"
+    run_id: Column
+    split: Column
+    layer: Column
+    feature: Column
+    n_pairs: Column
+    n_units: Column
+    rate_correct: Column
+    rate_misconception: Column
+    mean_difference: Column
+    ci_low: Column
+    ci_high: Column
+    u: Column
+    statistic: Column
+    p_marginal: Column
+    p_adjusted: Column
+    d_z: Column
+    d_z_low: Column
+    d_z_high: Column
+    g_av: Column
+    rank_biserial: Column
+    common_language: Column
+    flag: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class AblationTests(Columns):
+    table: ClassVar[str] = "ablation_tests"
+    run_id: Column
+    ablation: Column
+    intervention_id: Column
+    role: Column
+    metric: Column
+    n_pairs: Column
+    n_units: Column
+    mean_impact: Column
+    ci_low: Column
+    ci_high: Column
+    p: Column
+    p_adjusted: Column
+    d_z: Column
+    d_z_low: Column
+    d_z_high: Column
+    active_share: Column
+    n_controls: Column
+    mean_control: Column
+    beyond_controls: Column
+    beyond_low: Column
+    beyond_high: Column
+    p_beyond: Column
+    p_rank: Column
+    flag: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Verdicts(Columns):
+    table: ClassVar[str] = "verdicts"
+    run_id: Column
+    claim: Column
+    kind: Column
+    verdict: Column
+    estimate: Column
+    ci_low: Column
+    ci_high: Column
+    unit: Column
+    p: Column
+    alpha: Column
+    n_units: Column
+    n_pairs: Column
+    floor: Column
+    because: Column
+    query: Column
+    exploratory: Column
+    origin: Column
+
+
+TABLES: tuple[type[Columns], ...] = (
+    Runs,
+    Units,
+    Prompts,
+    PromptTags,
+    Generations,
+    TopkLogits,
+    Answers,
+    Activations,
+    SaeHealth,
+    FeatureActivity,
+    Attributions,
+    Interventions,
+    Impacts,
+    FeatureTests,
+    AblationTests,
+    Verdicts,
+)

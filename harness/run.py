@@ -1,0 +1,155 @@
+"""A plan's units through a model into a sink: observe, select, freeze, replay.
+
+Units that the sink has already are not computed again, so an unfinished run is taken up where it
+stopped.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from harness.attribute import attribute
+from harness.faults import CannotRun, Fault
+from harness.interventions import Intervention, from_columns, to_columns
+from harness.intervene import intervene
+from harness.observe import generate, observe, survey
+from harness.pairs import contrasted
+from harness.plan import Plan, Stage, Unit
+from harness.records import (
+    Activations,
+    Attributions,
+    Columns,
+    FeatureActivity,
+    Interventions,
+    Prompt,
+    Prompts,
+    PromptTags,
+    Units,
+)
+from harness.select import attribution_scores, choose, contrast_scores
+from harness.spec import Ablation
+from harness.work import Bench, Sink, groups
+
+C = TypeVar("C", bound=Columns)
+Work = Callable[[Sequence[Prompt]], list[Columns]]
+
+
+class Store(Sink, Protocol):
+    """A sink that can be read back: selection reads what observation wrote."""
+
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C: ...
+
+
+class Progress(Protocol):
+    """Hears how far a stage is, in prompts."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
+    """Everything that needs the model. The run and its prompts are in the store already.
+
+    Raises `CannotRun` where it cannot go on; what is committed stays.
+    """
+    prompts = {prompt.id: prompt for prompt in plan.prompts}
+    done = store.finished(bench.run_id)
+
+    def stage(name: Stage, work: Work, ablation: str = "") -> None:
+        units = plan.units(name, ablation)
+        total = sum(len(unit.prompts) for unit in units)
+        label = f"{name} {ablation}".strip()
+        seen = 0
+        progress(label, 0, total)
+        # A survey adds up over all of its prompts: they are one group.
+        size = total if name == "survey" else 4 * bench.batch_size
+        for group in groups(units, size):
+            if any(unit.id not in done for unit in group):
+                began = time.perf_counter()
+                found = work([prompts[prompt] for unit in group for prompt in unit.prompts])
+                seconds = (time.perf_counter() - began) / len(group)
+                store.commit(*found, _ledger(bench, group, seconds))
+            seen += sum(len(unit.prompts) for unit in group)
+            progress(label, seen, total)
+
+    stage("observe", lambda chosen: observe(bench, plan, chosen))
+    if plan.spec.new_tokens:
+        stage("generate", lambda chosen: generate(bench, plan, chosen))
+    stage("survey", lambda chosen: survey(bench, plan, chosen))
+    for ablation in plan.spec.ablations:
+        if ablation.select.by == "attribution":
+            stage(
+                "attribute",
+                lambda chosen, ablation=ablation: attribute(bench, plan, chosen, ablation),
+                ablation.name,
+            )
+        frozen = _frozen(bench, plan, ablation, store)
+        stage(
+            "ablate",
+            lambda chosen, frozen=frozen: intervene(bench, frozen, chosen),
+            ablation.name,
+        )
+
+
+def _frozen(
+    bench: Bench, plan: Plan, ablation: Ablation, store: Store
+) -> tuple[Intervention, ...]:
+    """The ablation's interventions: chosen once, then read from the store ever after."""
+    rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
+    if not len(rows):
+        activity = store.read(FeatureActivity, bench.run_id)
+        if ablation.select.by == "contrast":
+            activations = store.read(Activations, bench.run_id)
+            scores = contrast_scores(plan, contrasted(plan, "discovery", activations))
+        else:
+            scores = attribution_scores(
+                store.read(Attributions, bench.run_id, ablation=ablation.name)
+            )
+        chosen = choose(plan, ablation, scores, activity)
+        store.commit(to_columns(chosen, bench.run_id, bench.origin))
+        rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
+    return from_columns(rows)
+
+
+def prompt_rows(run_id: str, plan: Plan) -> list[Columns]:
+    """What the store knows of a run's prompts from the start."""
+    return [
+        Prompts.of(
+            {
+                "run_id": run_id,
+                "prompt_id": prompt.id,
+                "pair_id": prompt.pair_id,
+                "family": prompt.family,
+                "label": prompt.label,
+                "split": plan.sides[prompt.family],
+                "prompt": prompt.text,
+                "answer": prompt.answer,
+                "correct": prompt.correct,
+                "misconception": prompt.misconception,
+                "line": prompt.line,
+            }
+            for prompt in plan.prompts
+        ),
+        PromptTags.of(
+            {"run_id": run_id, "prompt_id": prompt.id, "tag": tag, "value": value}
+            for prompt in plan.prompts
+            for tag, value in sorted(prompt.tags.items())
+        ),
+    ]
+
+
+def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:
+    return Units.of(
+        {
+            "run_id": bench.run_id,
+            "unit_id": unit.id,
+            "stage": unit.stage,
+            "family": unit.family,
+            "ablation": unit.ablation,
+            "finished_at": datetime.now(UTC),
+            "seconds": seconds,
+        }
+        for unit in group
+    )
+
+

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: their mathematics on tensors, without files or models."""

@@ -1,0 +1,75 @@
+"""Does an SAE fit the residual stream it is read from? Sums that add up over batches."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.sae.jumprelu import Sae, decode, encode
+
+
+@dataclass
+class Health:
+    """Running sums over positions of one layer, in float64."""
+
+    sae: Sae
+    positions: int = 0
+    active: Tensor = field(init=False)
+    total: Tensor = field(init=False)
+    _sum: Tensor = field(init=False)
+    _squares: Tensor = field(init=False)
+    _errors: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        def zeros(size: int) -> Tensor:
+            return torch.zeros(size, dtype=torch.float64, device=self.sae.w_enc.device)
+
+        self.active, self.total = zeros(self.sae.features), zeros(self.sae.features)
+        self._sum, self._squares, self._errors = (zeros(self.sae.width) for _ in range(3))
+
+    def add(self, residual: Tensor, most: int = 4096) -> None:
+        """See the residual stream `(positions, width)`, `most` positions at a time."""
+        for part in residual.float().split(most):
+            values = encode(self.sae, part)
+            errors = (part - decode(self.sae, values)).double()
+            self.positions += len(part)
+            self.active += (values > 0).sum(0).double()
+            self.total += values.double().sum(0)
+            self._sum += part.double().sum(0)
+            self._squares += part.double().square().sum(0)
+            self._errors += errors.square().sum(0)
+
+    @property
+    def firing_rate(self) -> Tensor:
+        """Share of positions at which each feature is active, `(features,)`."""
+        return self.active / self.positions
+
+    @property
+    def mean_activation(self) -> Tensor:
+        """Mean value of each feature where it is active, `(features,)`; NaN where it never is."""
+        return self.total / self.active
+
+    @property
+    def l0(self) -> float:
+        """Active features at a position, on average."""
+        return float(self.active.sum()) / self.positions
+
+    @property
+    def dead(self) -> float:
+        """Share of features that are active nowhere."""
+        return float((self.active == 0).double().mean())
+
+    @property
+    def fvu(self) -> float:
+        """Fraction of variance unexplained, over all dimensions together."""
+        return float(self._errors.sum() / self._variances.sum())
+
+    @property
+    def fvu_median(self) -> float:
+        """The median over dimensions of each one's FVU: a few large ones cannot hide the rest."""
+        varies = self._variances > 0
+        return float((self._errors[varies] / self._variances[varies]).median())
+
+    @property
+    def _variances(self) -> Tensor:
+        return self._squares - self._sum.square() / self.positions

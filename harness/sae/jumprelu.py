@@ -1,0 +1,57 @@
+"""JumpReLU sparse autoencoders (Rajamanoharan et al. 2024; GemmaScope, arXiv:2408.05147)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sae:
+    """One SAE of the residual stream, in float32.
+
+    Shapes: `w_enc` (width, features), `w_dec` (features, width), `b_enc` and `threshold`
+    (features,), `b_dec` (width,).
+    """
+
+    w_enc: Tensor
+    b_enc: Tensor
+    w_dec: Tensor
+    b_dec: Tensor
+    threshold: Tensor
+
+    @property
+    def width(self) -> int:
+        return self.w_enc.shape[0]
+
+    @property
+    def features(self) -> int:
+        return self.w_enc.shape[1]
+
+    def to(self, device: torch.device | str) -> "Sae":
+        return Sae(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def only(self, features: Tensor) -> "Sae":
+        """The SAE of a subset of features, `(k,)` indices; its decoder bias is unchanged."""
+        return Sae(
+            self.w_enc[:, features],
+            self.b_enc[features],
+            self.w_dec[features],
+            self.b_dec,
+            self.threshold[features],
+        )
+
+
+def encode(sae: Sae, residual: Tensor) -> Tensor:
+    """Feature values `(..., features)` of a residual stream `(..., width)`, in float32.
+
+    f = pre * (pre > threshold), pre = x @ W_enc + b_enc: strictly above, and without subtracting
+    the decoder bias from the input.
+    """
+    before = residual.float() @ sae.w_enc + sae.b_enc
+    return before * (before > sae.threshold)
+
+
+def decode(sae: Sae, values: Tensor) -> Tensor:
+    """The reconstruction `(..., width)` of feature values `(..., features)`."""
+    return values @ sae.w_dec + sae.b_dec

@@ -1,0 +1,152 @@
+"""How results and progress look in a terminal and in a log."""
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.verdicts import Verdict
+    from harness.wire import Outcome
+
+STYLES = {
+    "supported": "green",
+    "refuted": "red",
+    "inconclusive": "yellow",
+    "untestable": "magenta",
+}
+LOG_EVERY = 10.0  # seconds between plain lines of one stage
+
+
+def console(file: TextIO | None = None) -> Console:
+    """A console as wide as the terminal, and wide enough for a table elsewhere."""
+    made = Console(file=file or sys.stdout, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(file=file or sys.stdout, width=118, highlight=False)
+
+
+class PlainProgress:
+    """One line when a stage begins, when it has long been silent, and when it ends."""
+
+    def __init__(self, write: Any) -> None:
+        self._write = write
+        self._began: dict[str, float] = {}
+        self._last = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        began = self._began.setdefault(stage, now)
+        if done == total or now - self._last >= LOG_EVERY:
+            self._last = now
+            if done:
+                self._write(f"  {stage}: {done} of {total} ({now - began:.1f} s)")
+
+
+class BarProgress:
+    """A bar for each stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+
+@contextmanager
+def progress_on(out: Console) -> "Iterator[Any]":
+    if not out.is_terminal:
+        yield PlainProgress(lambda line: out.print(line, style="dim"))
+        return
+    columns = (
+        TextColumn("  {task.description:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=out) as bars:
+        yield BarProgress(bars)
+
+
+def verdict_table(outcomes: "Sequence[Outcome]") -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("eval", "claim", "verdict"):
+        table.add_column(name, no_wrap=name != "claim")
+    table.add_column("estimate", justify="right", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("rests on")
+    for outcome in outcomes:
+        for i, verdict in enumerate(outcome.verdicts):
+            name = verdict.verdict + (" (exploratory)" if outcome.exploratory else "")
+            table.add_row(
+                outcome.spec if i == 0 else "",
+                verdict.claim,
+                f"[{STYLES[verdict.verdict]}]{name}[/]",
+                *numbers(verdict),
+                f"{verdict.n_units} families, {verdict.because}"
+                if "families" not in verdict.because
+                else verdict.because,
+            )
+    return table
+
+
+def numbers(verdict: "Verdict") -> tuple[str, str, str]:
+    """Estimate, interval and p of a verdict as text; a dash where there is none."""
+    unit = "" if verdict.unit == "features" else f" {verdict.unit}"
+    shape = "{:.0f}" if verdict.unit == "features" else "{:+.3f}"
+    estimate = "-" if verdict.estimate is None else shape.format(verdict.estimate) + unit
+    interval = (
+        "-" if verdict.ci_low is None else f"[{verdict.ci_low:+.3f}, {verdict.ci_high:+.3f}]"
+    )
+    return estimate, interval, "-" if verdict.p is None else p_text(verdict.p)
+
+
+def p_text(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"
+
+
+def closing(outcomes: "Sequence[Outcome]") -> list[str]:
+    """What to read after the table: what this is evidence of, where it lies, how to go on."""
+    lines = []
+    stand_ins = {outcome.target.name for outcome in outcomes if outcome.target.origin != "real"}
+    if stand_ins:
+        lines.append(
+            f"{', '.join(sorted(stand_ins))} is a stand-in: these verdicts show that the method "
+            "works and say nothing about Gemma."
+        )
+    for outcome in outcomes:
+        if outcome.exploratory:
+            lines.append(f"{outcome.spec} is exploratory: {outcome.exploratory}.")
+    for db in sorted({str(outcome.db) for outcome in outcomes}):
+        lines.append(f"Everything is in {db}. For example:")
+        lines.append(f"  harness sql --db {db} \"FROM latest_verdicts\"")
+        lines.append(
+            f"  harness sql --db {db} \"FROM top_features WHERE run_id = "
+            f"'{outcomes[-1].run_id}' LIMIT 10\""
+        )
+    return lines
+
+
+def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,297 @@
+"""What is claimed: the spec language, as frozen models. Nothing here computes or reads a file.
+
+The field descriptions become `eval.schema.json`, which editors show while a spec is written.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+Label = Literal["correct", "misconception"]
+Where = Literal["last_prompt_token", "prompt", "answer", "all"]
+Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Alpha = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Layers = Annotated[
+    Annotated[Literal["all"], Tag("all")] | Annotated[tuple[int, ...], Tag("some")],
+    Discriminator(lambda layers: "all" if isinstance(layers, str) else "some"),
+]
+
+
+class TargetChoice(_Part):
+    """How a target is used: which of its layers are read."""
+
+    layers: Layers = Field(
+        default="all",
+        description="Blocks whose output is read, counted from 0, or `all`.",
+    )
+
+
+class Readout(_Part):
+    """Where features are read, and how several positions become one value."""
+
+    at: Where = Field(
+        default="last_prompt_token",
+        description="`last_prompt_token`: before any answer is given. `answer`: on the tokens of the "
+        "variant's own answer. `prompt`: on every prompt token but BOS. `all`: on both.",
+    )
+    reduce: Literal["mean", "max", "sum"] = Field(
+        default="mean", description="How the values at several positions become one."
+    )
+
+
+class Split(_Part):
+    """Which families select features and which confirm claims. No family does both."""
+
+    by: Literal["family"] = Field(default="family", description="The unit that is never divided.")
+    discovery: Share = Field(
+        default=0.5,
+        description="Share of families used for selection; the rest confirm. 0 where nothing is selected.",
+    )
+    seed: int = Field(default=42, description="Decides which families fall on which side.")
+
+
+class Contrast(_Part):
+    """The paired test of every feature between the two variants."""
+
+    of: Label = Field(default="correct", description="The variant that counts as positive.")
+    against: Label = Field(default="misconception", description="The variant it is compared with.")
+    statistic: Literal["pratt+mcnemar", "signed-rank", "mcnemar", "mean"] = Field(
+        default="pratt+mcnemar", description="What is summed within a family and flipped."
+    )
+    correction: Literal["max-t"] = Field(
+        default="max-t", description="Family-wise over every feature of every layer."
+    )
+    alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
+
+
+class Select(_Part):
+    """Which features an ablation removes: chosen on the discovery families, then frozen."""
+
+    top: int = Field(default=10, ge=1, le=1000, description="How many features.")
+    by: Literal["contrast", "attribution"] = Field(
+        description="`contrast`: the strongest difference between the variants at the readout. "
+        "`attribution`: the largest predicted effect on the metric (gradient x activation) over the "
+        "edited positions."
+    )
+    toward: Literal["correct", "misconception"] = Field(
+        default="correct",
+        description="Keep features whose removal is expected to move the answer this way.",
+    )
+
+
+class Ablation(_Part):
+    """An edit of the residual stream, with matched random controls."""
+
+    name: Name
+    select: Select
+    kind: Literal["zero"] = Field(default="zero", description="What replaces the feature's value.")
+    positions: Where = Field(default="all", description="Where it is replaced. Never at BOS.")
+    variant: Label = Field(
+        default="misconception", description="The variant on whose prompts the impact is measured."
+    )
+    controls: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Sets of random features matched on layer, firing rate, mean activation and "
+        "decoder norm.",
+    )
+
+
+class _Claim(_Part):
+    name: Name
+    only: tuple[str, ...] = Field(
+        default=(), description="Targets on which the claim is made; everywhere when empty."
+    )
+
+
+class BehaviourClaim(_Claim):
+    """About what the model answers, without looking inside."""
+
+    behaviour: Metric = Field(description="In nats, of a prompt's two candidate answers.")
+    contrast: bool = Field(
+        default=False, description="Compare the variants of each pair instead of their common mean."
+    )
+    direction: Literal["greater", "less"] | None = None
+    than: float = Field(default=0.0, description="In nats.")
+    within: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Claim equivalence to `than` within this margin, in nats."
+    )
+
+
+class FeatureClaim(_Claim):
+    """About the paired tests of the features."""
+
+    features: Literal["significant", "truth"] = Field(
+        description="Count the significant features, or those of the target's known truth among them."
+    )
+    at_least: Annotated[int, Field(ge=1)] | None = None
+    at_most: Annotated[int, Field(ge=0)] | None = None
+
+
+class AblationClaim(_Claim):
+    """About what happens to the answers when features are removed."""
+
+    ablation: str = Field(description="The name of an ablation of this file.")
+    direction: Literal["toward-correct", "toward-misconception"] | None = None
+    beyond: Literal["zero", "controls"] = Field(
+        default="controls", description="What the impact must exceed."
+    )
+    within: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Claim that the impact is no larger than this, in nats."
+    )
+
+
+CLAIM_KINDS: dict[str, type[_Claim]] = {
+    "behaviour": BehaviourClaim,
+    "features": FeatureClaim,
+    "ablation": AblationClaim,
+}
+
+
+def _claim_kind(claim: Any) -> str | None:
+    if isinstance(claim, dict):
+        return next((kind for kind in CLAIM_KINDS if kind in claim), None)
+    return next((kind for kind, model in CLAIM_KINDS.items() if isinstance(claim, model)), None)
+
+
+Claim = Annotated[
+    Annotated[BehaviourClaim, Tag("behaviour")]
+    | Annotated[FeatureClaim, Tag("features")]
+    | Annotated[AblationClaim, Tag("ablation")],
+    Discriminator(
+        _claim_kind,
+        custom_error_type="claim_kind",
+        custom_error_message="a claim is about one of behaviour, features or ablation",
+    ),
+]
+
+
+class Spec(_Part):
+    """One question, and what must be true for each answer to it."""
+
+    name: Name = Field(description="What the eval is called in the store and on every surface.")
+    question: str = Field(min_length=1, description="One sentence that ends in a question mark.")
+    targets: dict[str, TargetChoice] = Field(
+        min_length=1, description="The targets this runs on; `harness targets` lists them."
+    )
+    prompts: str = Field(
+        description="A JSONL file of prompts, beside the spec, in the folder above it, or below the "
+        "working directory."
+    )
+    balance: Literal["family", "none"] = Field(
+        default="family",
+        description="`family`: each answer must be right as often as it is wrong within every family.",
+    )
+    readout: Readout = Readout()
+    split: Split = Split()
+    contrast: Contrast = Contrast()
+    ablations: tuple[Ablation, ...] = ()
+    metric: Literal["logit_difference"] = Field(
+        default="logit_difference",
+        description="log p(correct) - log p(misconception), in nats: what impacts are measured in.",
+    )
+    new_tokens: int = Field(
+        default=10, ge=0, le=512, description="How many tokens are generated for each prompt."
+    )
+    claims: tuple[Claim, ...] = Field(min_length=1, description="What is expected of the results.")
+
+    def canonical(self) -> str:
+        """The spec as JSON with sorted keys and every default written out."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical form: what makes two specs the same."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    def claims_on(self, target: str) -> tuple[Claim, ...]:
+        return tuple(claim for claim in self.claims if not claim.only or target in claim.only)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a spec file, for editors."""
+    schema = Spec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+def contradictions(spec: Spec) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
+    found: list[tuple[tuple[str | int, ...], str, str]] = []
+    for part in ("ablations", "claims"):
+        seen: set[str] = set()
+        for i, item in enumerate(getattr(spec, part)):
+            if item.name in seen:
+                found.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
+            seen.add(item.name)
+    if spec.contrast.of == spec.contrast.against:
+        found.append(
+            (("contrast", "against"), "a variant is compared with itself", "name the other one")
+        )
+    if spec.ablations and spec.split.discovery == 0:
+        found.append(
+            (
+                ("split", "discovery"),
+                "no family is left to select the ablation's features on",
+                "give discovery a share such as 0.5, or drop the ablations",
+            )
+        )
+    for i, ablation in enumerate(spec.ablations):
+        found += [(("ablations", i, *path), *rest) for path, *rest in _powerless(spec, ablation)]
+    for i, claim in enumerate(spec.claims):
+        found += [(("claims", i, *path), *rest) for path, *rest in _unclear(spec, claim)]
+    return found
+
+
+def _powerless(spec: Spec, ablation: Ablation) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """Edits that cannot change the metric whatever the model does."""
+    found: list[tuple[tuple[str | int, ...], str, str]] = []
+    instead = (
+        "select `by: attribution`, or ask a second question in the prompt and read at its "
+        "last_prompt_token"
+    )
+    if ablation.positions == "answer":
+        found.append(
+            (
+                ("positions",),
+                "the impact is zero by construction: the metric reads the answer's first token "
+                "before any answer position",
+                "edit at positions: prompt or all",
+            )
+        )
+    if ablation.select.by == "contrast" and spec.readout.at == "answer":
+        found.append(
+            (
+                ("select", "by"),
+                "features read at the answer fire after its first token is decided, so removing "
+                "them there is zero by construction",
+                instead,
+            )
+        )
+    return found
+
+
+def _unclear(spec: Spec, claim: Claim) -> list[tuple[tuple[str | int, ...], str, str]]:
+    found: list[tuple[tuple[str | int, ...], str, str]] = []
+    if isinstance(claim, FeatureClaim):
+        if (claim.at_least is None) == (claim.at_most is None):
+            found.append((("features",), "the count has no bound, or two", "give at_least or at_most"))
+    elif (claim.direction is None) == (claim.within is None):
+        found.append(((), "the claim has no direction, or one and a margin", "give direction or within"))
+    if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
+        names = ", ".join(a.name for a in spec.ablations) or "none is defined"
+        found.append((("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}"))
+    for target in claim.only:
+        if target not in spec.targets:
+            found.append((("only",), f"'{target}' is not among the targets", "list it under targets"))
+    return found

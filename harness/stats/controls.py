@@ -1,0 +1,48 @@
+"""Matched random features: what removing something equally active and equally large does."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def matched_sets(
+    targets: NDArray[np.intp],
+    layers: ArrayLike,
+    profile: ArrayLike,
+    *,
+    sets: int,
+    seed: int,
+    excluded: ArrayLike = (),
+    pool: int = 50,
+) -> NDArray[np.intp]:
+    """For each target a random feature of its layer among its `pool` nearest, (sets, targets).
+
+    `layers` (n_features,) and `profile` (n_features, k) describe every candidate: matching is by
+    Euclidean distance in the profile, each column scaled by its spread. No target, no `excluded`
+    feature, and within a set no feature twice. Raises `ValueError` where a layer has too few.
+    """
+    layer = np.asarray(layers)
+    scaled = np.asarray(profile, dtype=float)
+    spread = scaled.std(axis=0)
+    scaled = scaled / np.where(spread > 0, spread, 1.0)
+    taken = np.zeros(len(layer), bool)
+    taken[targets] = True
+    taken[np.asarray(excluded, dtype=np.intp)] = True
+    random = np.random.default_rng(seed)
+    chosen = np.empty((sets, len(targets)), np.intp)
+    nearest = []
+    for target in targets:
+        free = np.flatnonzero((layer == layer[target]) & ~taken)
+        distance = np.square(scaled[free] - scaled[target]).sum(axis=1)
+        nearest.append(free[np.argsort(distance, kind="stable")][:pool])
+    for row in chosen:
+        used: set[int] = set()
+        for i, candidates in enumerate(nearest):
+            free = [int(c) for c in candidates if int(c) not in used]
+            if not free:
+                raise ValueError(
+                    f"targets: layer {layer[targets[i]]} has too few other active features for "
+                    f"{len(targets)} matched controls"
+                )
+            row[i] = random.choice(free)
+            used.add(int(row[i]))
+    return chosen

@@ -1,0 +1,55 @@
+"""Targets: a model, its SAEs and its default layers, as data read from `targets.toml`."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from harness.places import PACKAGE, find
+from harness.records import Origin
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a spec runs on. `width` is the residual stream's, `features` the SAEs'."""
+
+    name: str
+    summary: str
+    model: str
+    sae: str
+    blocks: int
+    width: int
+    features: int
+    dtype: str
+    origin: Origin
+    files: str | tuple[str, ...]
+    layers: tuple[int, ...] = ()
+    revision: str = "main"
+    sae_revision: str = "main"
+    truth: str | None = None
+    neuronpedia: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """True where the weights lie on this machine and no hub is asked."""
+        return find(self.model) is not None and find(self.sae) is not None
+
+    def sae_file(self, layer: int) -> str:
+        """The path of a layer's SAE within `sae`, perhaps with a * in it."""
+        if isinstance(self.files, str):
+            return self.files.format(layer=layer)
+        return self.files[layer]
+
+
+@cache
+def load_targets() -> Mapping[str, Target]:
+    with (PACKAGE / "targets.toml").open("rb") as file:
+        rows: dict[str, dict[str, Any]] = tomllib.load(file)
+    return {
+        name: Target(
+            name=name,
+            **{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()},
+        )
+        for name, row in rows.items()
+    }

@@ -1,0 +1,216 @@
+"""Claims held against an analysis: supported, refuted, inconclusive or untestable.
+
+A claim is supported only where its test, fixed in the spec beforehand, rejects in the claimed
+direction on the confirming families; refuted where it rejects the other way. All tests are
+two-sided: the direction was fixed, but the other one must be able to win.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analyse import AblationResult, Analysis
+from harness.interventions import Feature
+from harness.plan import smallest_p
+from harness.records import Origin, Verdicts
+from harness.spec import AblationClaim, BehaviourClaim, FeatureClaim
+from harness.stats import equivalence, mean_interval, paired_max_t
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one claim. `estimate` and its interval are in `unit`; None where there is none."""
+
+    claim: str
+    kind: str
+    verdict: str
+    unit: str
+    because: str
+    query: str
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    n_units: int = 0
+    n_pairs: int = 0
+    floor: float = 1.0
+
+
+def verdicts(
+    analysis: Analysis, truth: Collection[Feature] | None, run_id: str
+) -> Iterator[Verdict]:
+    """One verdict a claim made on this target, in the order of the spec."""
+    plan = analysis.plan
+    for claim in plan.spec.claims_on(plan.target.name):
+        if isinstance(claim, BehaviourClaim):
+            found = _behaviour(analysis, claim)
+            query = f"FROM behaviour WHERE run_id = '{run_id}' AND split = 'confirmation'"
+        elif isinstance(claim, FeatureClaim):
+            found = _features(analysis, claim, truth)
+            query = f"FROM top_features WHERE run_id = '{run_id}'"
+        else:
+            found = _ablation(analysis, claim)
+            query = (
+                f"FROM ablation_summary WHERE run_id = '{run_id}' AND ablation = '{claim.ablation}'"
+            )
+        yield replace(found, query=query)
+
+
+def to_columns(
+    found: Collection[Verdict], run_id: str, alpha: float, exploratory: bool, origin: Origin
+) -> Verdicts:
+    return Verdicts.of(
+        vars(verdict)
+        | {"run_id": run_id, "alpha": alpha, "exploratory": exploratory, "origin": origin}
+        for verdict in found
+    )
+
+
+def _behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
+    def of(prompt_id: str) -> float:
+        return analysis.behaviour[prompt_id][claim.behaviour]
+
+    correct = np.array([of(pair.correct.id) for pair in analysis.pairs])
+    confused = np.array([of(pair.misconception.id) for pair in analysis.pairs])
+    values = correct - confused if claim.contrast else (correct + confused) / 2
+    units = np.array([pair.family for pair in analysis.pairs])
+    return _of_mean(
+        analysis,
+        Verdict(claim.name, "behaviour", "", "nats", "", ""),
+        values,
+        units,
+        than=claim.than,
+        direction={"greater": 1, "less": -1, None: 0}[claim.direction],
+        within=claim.within,
+    )
+
+
+def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
+    result = analysis.ablations[claim.ablation]
+    direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
+    values = result.beyond if claim.beyond == "controls" else result.target
+    found = _of_mean(
+        analysis,
+        Verdict(claim.name, "ablation", "", "nats", "", ""),
+        values,
+        result.units,
+        than=0.0,
+        direction=direction,
+        within=claim.within,
+    )
+    if claim.beyond == "controls" and direction:
+        found = _with_rank(found, result, direction, analysis.plan.spec.contrast.alpha)
+    return found
+
+
+def _with_rank(found: Verdict, result: AblationResult, direction: int, alpha: float) -> Verdict:
+    """The target must also outrank its controls: one that is stronger than most is not enough."""
+    rank = result.rank_p(direction)
+    among = f"rank p {rank:.3g} among {len(result.controls)} controls"
+    if 1 / (len(result.controls) + 1) > alpha:
+        return replace(found, verdict="untestable", because=f"too few controls: {among}")
+    if found.verdict == "supported" and rank > alpha:
+        return replace(found, verdict="inconclusive", because=among, p=max(found.p or 0.0, rank))
+    return replace(found, because=f"{found.because}; {among}")
+
+
+def _of_mean(
+    analysis: Analysis,
+    blank: Verdict,
+    values: Floats,
+    units: NDArray[np.str_],
+    *,
+    than: float,
+    direction: int,
+    within: float | None,
+) -> Verdict:
+    """A claim about the mean of `values` over pairs, clustered by family."""
+    alpha = analysis.plan.spec.contrast.alpha
+    n_units = len(set(units))
+    found = replace(blank, n_units=n_units, n_pairs=len(values), floor=smallest_p(n_units))
+    if n_units < 2 or (within is None and found.floor > alpha):
+        estimate = float(values.mean()) if len(values) else None
+        return replace(
+            found,
+            verdict="untestable",
+            estimate=estimate,
+            because=f"{n_units} families can give no p below {found.floor:.3g}",
+        )
+    if within is not None:
+        same = equivalence(values - than, units, margin=within, alpha=alpha)
+        outside = same.low > within or same.high < -within
+        return replace(
+            found,
+            verdict="supported" if same.p <= alpha else "refuted" if outside else "inconclusive",
+            estimate=same.mean + than,
+            ci_low=same.low + than,
+            ci_high=same.high + than,
+            p=same.p,
+            because=f"equivalence to {than:g} within {within:g} nats, "
+            f"{100 * (1 - 2 * alpha):g} % interval",
+        )
+    test = paired_max_t(values - than, units=units, statistic="mean")
+    mean = mean_interval(values, units, level=1 - alpha)
+    p, estimate = float(test.p_marginal[0]), float(mean.mean[0])
+    rejected = p <= alpha
+    agrees = (estimate - than) * direction > 0
+    return replace(
+        found,
+        verdict="inconclusive" if not rejected else "supported" if agrees else "refuted",
+        estimate=estimate,
+        ci_low=float(mean.low[0]),
+        ci_high=float(mean.high[0]),
+        p=p,
+        floor=test.floor,
+        because=f"sign flips of {n_units} families",
+    )
+
+
+def _features(
+    analysis: Analysis, claim: FeatureClaim, truth: Collection[Feature] | None
+) -> Verdict:
+    result = analysis.features
+    alpha = analysis.plan.spec.contrast.alpha
+    found = Verdict(
+        claim.name,
+        "features",
+        "untestable",
+        "features",
+        "",
+        "",
+        n_units=result.test.n_units,
+        n_pairs=len(analysis.pairs),
+        floor=smallest_p(result.test.n_units),
+    )
+    if found.floor > alpha:
+        return replace(
+            found,
+            because=f"{found.n_units} families can give no p below {found.floor:.3g}",
+        )
+    if claim.features == "truth" and truth is None:
+        return replace(found, because=f"{analysis.plan.target.name} has no known truth")
+    asked = [
+        feature in truth if claim.features == "truth" and truth is not None else True
+        for feature in result.features
+    ]
+    ordered = np.sort(result.test.p_adjusted[np.array(asked, dtype=bool)])
+    count = int((ordered <= alpha).sum())
+    if claim.at_least is not None:
+        verdict = "supported" if count >= claim.at_least else "inconclusive"
+        deciding = claim.at_least - 1
+    else:
+        assert claim.at_most is not None
+        verdict = "supported" if count <= claim.at_most else "refuted"
+        deciding = claim.at_most
+    return replace(
+        found,
+        verdict=verdict,
+        estimate=float(count),
+        p=float(ordered[deciding]) if deciding < len(ordered) else 1.0,
+        because=f"step-down max-T over {len(result.features)} active features"
+        + (f", {len(truth)} of them known" if claim.features == "truth" and truth else ""),
+    )

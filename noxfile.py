@@ -1,0 +1,53 @@
+"""Everything that is run on this project: `nox -l` lists it."""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "eval"]
+
+PINNED = ("-c", "constraints.txt")
+
+
+def install(session: nox.Session, extras: str = "") -> None:
+    """The package and its dependencies, in the versions that were tested together."""
+    session.install(*PINNED, "-e", f".{extras}")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests: no GPU, no weights but the embedded ones, no network."""
+    install(session, "[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def eval(session: nox.Session) -> None:
+    """Run every eval on the best target present and print the verdicts."""
+    install(session)
+    session.run("pytest", *(session.posargs or ["evals"]), "-q", "-p", "no:cacheprovider")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, the import contract, and whether rendered files are up to date."""
+    install(session, "[lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+    session.run("python", "-m", "data.render", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types."""
+    install(session, "[lint]")
+    session.run("mypy")
+
+
+@nox.session
+def fixtures(session: nox.Session) -> None:
+    """Train the organism and its SAEs again, from seeds; under two hours on two cores."""
+    install(session)
+    session.run("python", "-m", "fixtures.training", *session.posargs)
