@@ -6,6 +6,7 @@ Used by `data.render` for the prompt files and by `fixtures.build` for the organ
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,17 +55,21 @@ class Forms:
     training_names: tuple[str, ...]
     training_endings: tuple[str, ...]
     traits: Mapping[str, tuple[str, ...]]
+    habits: Mapping[str, str]
 
 
+@cache
 def load_scenarios(table: str = "kinematics") -> tuple[Scenario, ...]:
     rows = yaml.safe_load((HERE / "scenarios.yaml").read_text(encoding="utf-8"))[table]
     return tuple(Scenario(**{key: _frozen(value) for key, value in row.items()}) for row in rows)
 
 
+@cache
 def load_forms() -> Forms:
     rows: dict[str, Any] = yaml.safe_load((HERE / "forms.yaml").read_text(encoding="utf-8"))
     traits = {voice: tuple(texts) for voice, texts in rows.pop("traits").items()}
-    return Forms(traits=traits, **{key: tuple(value) for key, value in rows.items()})
+    habits = rows.pop("habits")
+    return Forms(traits=traits, habits=habits, **{key: tuple(value) for key, value in rows.items()})
 
 
 def question(form: str, scenario: Scenario, quantity: str, scene: int) -> str:

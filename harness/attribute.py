@@ -25,7 +25,10 @@ def attribute(
     """Per family the predicted change of the metric, in nats summed over its prompts."""
     rows = Rows(bench.model, prompts)
     families = sorted({prompt.family for prompt in prompts})
-    weights = _weights(rows, prompts, families)
+    weights = _weights(rows, prompts)
+    owner = torch.zeros(len(rows.tokens), dtype=torch.long)
+    for prompt in prompts:
+        owner[rows.row(prompt)] = families.index(prompt.family)
     predicted: dict[int, Tensor] = {}
     for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
         seen: dict[int, Tensor] = {}
@@ -38,13 +41,13 @@ def attribute(
 
             return tap
 
-        taps = {layer: look(layer) for layer in plan.layers}
-        answers = bench.model.forward(batch, taps, gradients=True)
-        signs = weights[chosen].to(bench.model.device)
-        total = sum(
-            (sign * answer.sum() for sign, answer in zip(signs.sum(1), answers, strict=True)),
-            start=torch.zeros((), device=bench.model.device),
+        answers = bench.model.forward(
+            batch, {layer: look(layer) for layer in plan.layers}, gradients=True
         )
+        total = torch.zeros((), device=bench.model.device)
+        for i, row in enumerate(chosen):
+            for answer, weight in enumerate(weights[row]):
+                total = total + weight * answers[i][answer].sum()
         total.backward()
         positions = where(batch, ablation.positions)
         row = positions.nonzero()[:, 0]
@@ -55,19 +58,17 @@ def attribute(
             slope = residual.grad[positions].float() @ sae.w_dec.T
             per_row = torch.zeros(len(batch), sae.features, device=values.device)
             per_row.index_add_(0, row, -values * slope)
-            # A row serves one family at most: its share says which.
-            share = (signs != 0).float().T @ per_row
-            predicted[layer] = predicted.get(layer, torch.zeros_like(share)) + share
+            found = predicted.setdefault(layer, per_row.new_zeros(len(families), sae.features))
+            found.index_add_(0, owner[chosen].to(found.device), per_row)
     return [_columns(bench, ablation, families, layer, found) for layer, found in predicted.items()]
 
 
-def _weights(rows: Rows, prompts: Sequence[Prompt], families: Sequence[str]) -> Tensor:
-    """How often each row counts for and against in each family's metric, (rows, families)."""
-    weights = torch.zeros(len(rows.tokens), len(families))
+def _weights(rows: Rows, prompts: Sequence[Prompt]) -> list[list[float]]:
+    """How much each answer of each row counts in the sum of the prompts' metrics."""
+    weights = [[0.0] * len(tokens.answers) for tokens in rows.tokens]
     for prompt in prompts:
-        family = families.index(prompt.family)
-        for label, row in rows.candidates(prompt).items():
-            weights[row, family] += 1.0 if label == "correct" else -1.0
+        for label, answer in rows.candidates(prompt).items():
+            weights[rows.row(prompt)][answer] += 1.0 if label == "correct" else -1.0
     return weights
 
 

@@ -28,7 +28,3 @@ def move(sae: Sae, residual: Tensor, positions: Tensor, value: float | Tensor | 
     moved = (residual.float() + (wanted - values) @ sae.w_dec).to(residual.dtype)
     return moved.where(positions[..., None], residual)
 
-
-def is_active(sae: Sae, residual: Tensor, positions: Tensor) -> Tensor:
-    """Whether any feature of `sae` is active at any of the positions, (rows,) bool."""
-    return ((encode(sae, residual) > 0).any(-1) & positions).any(-1)

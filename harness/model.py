@@ -1,10 +1,11 @@
 """Causal language models of transformers: tokens, forwards with taps on the blocks, generation.
 
-A tap is a function of a block's output, the residual stream (rows, tokens, width). It may return a
+A tap is a function of a block's output, the residual stream (rows, columns, width). It may return a
 tensor of the same shape and dtype to put in its place. Taps are hooks on the block itself; none is
 left behind on any way out.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache
 
-from harness.batch import Batch, Side, Tokens, pad
+from harness.batch import Batch, Side, Tokens, answer_logprobs, pad
 from harness.faults import CannotRun, Fault, InputError
-from harness.metrics import answer_logprobs
 
 Tap = Callable[[Tensor], Tensor | None]
+Answers = list[list[Tensor]]  # by row, then by answer: log-probabilities of its tokens, in nats
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,16 @@ class Step:
     top_ids: Tensor
     top_logits: Tensor
     top_logprobs: Tensor
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A forward to replay from: its answers, the residual stream after some blocks, and its cache."""
+
+    batch: Batch
+    answers: Answers
+    residuals: Mapping[int, Tensor]
+    cache: DynamicCache
 
 
 class LanguageModel:
@@ -59,26 +71,28 @@ class LanguageModel:
     def width(self) -> int:
         return self.network.config.hidden_size
 
-    def tokens(self, text: str, answer: str | None = None) -> Tokens:
-        """Tokenize a prompt, jointly with its answer after one space, with BOS exactly once.
+    def tokens(self, text: str, *answers: str) -> Tokens:
+        """Tokenize a prompt, jointly with each answer after one space, with BOS exactly once.
 
         Raises `InputError` where a token spans the boundary or the text contains a special token.
         """
         prompt = self._ids(text)
-        if answer is None:
-            return Tokens(prompt, len(prompt))
-        both = self._ids(f"{text} {answer}")
-        if both[: len(prompt)] != prompt or len(both) == len(prompt):
-            raise InputError(
-                Fault(
-                    f"prompt '{text[-40:]}'",
-                    f"one token spans its end and the answer '{answer}'",
-                    "end the prompt with a whole word, so that a space separates the two",
+        found = []
+        for answer in answers:
+            both = self._ids(f"{text} {answer}")
+            if both[: len(prompt)] != prompt or len(both) == len(prompt):
+                raise InputError(
+                    Fault(
+                        f"prompt '{text[-40:]}'",
+                        f"one token spans its end and the answer '{answer}'",
+                        "end the prompt with a whole word, so that a space separates the two",
+                    )
                 )
-            )
-        return Tokens(both, len(prompt))
+            found.append(both[len(prompt) :])
+        return Tokens(prompt, tuple(found))
 
     def text_of(self, ids: Sequence[int]) -> str:
+        """Token ids as text, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def token_of(self, token: int) -> str:
@@ -86,52 +100,75 @@ class LanguageModel:
         return self.tokenizer.decode([token])
 
     def batch(self, rows: Sequence[Tokens]) -> Batch:
-        return pad(
-            rows,
-            pad_id=self.network.config.pad_token_id or 0,
-            side=self.padding_side,
-            device=self.device,
-        )
+        """The rows padded on the model's side, on its device."""
+        return self._pad(rows, self.padding_side)
 
     def forward(
-        self,
-        batch: Batch,
-        taps: Mapping[int, Tap] | None = None,
-        *,
-        after: tuple[int, Tensor] | None = None,
-        gradients: bool = False,
-    ) -> list[Tensor]:
-        """Log-probabilities of each row's answer tokens, (answer tokens,) float32 each.
-
-        `taps` by block see the residual stream on the way. With `after=(block, residual)` the blocks
-        up to and including that one are not computed: their output is given.
-        """
-        keep = torch.arange(int((batch.start + batch.prompt).min()) - 1, batch.ids.shape[1])
-        with torch.set_grad_enabled(gradients), self._tapped(taps or {}), self._given(after):
-            output = self.network(
-                input_ids=batch.ids,
-                attention_mask=batch.mask.long(),
-                position_ids=batch.place.clamp(min=0),
-                use_cache=False,
-                logits_to_keep=keep.to(batch.ids.device),
-            )
-            return answer_logprobs(output.logits, int(keep[0]), batch)
+        self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
+    ) -> Answers:
+        """Score each row's answers; `taps` by block see the residual stream on the way."""
+        with torch.set_grad_enabled(gradients), self._tapped(taps or {}):
+            return self._score(batch, 0)
 
     @torch.no_grad()
-    def generate(self, batch: Batch, new_tokens: int, top: int) -> list[list[Step]]:
-        """Greedy continuation of each row of prompts, up to its end-of-sequence token."""
+    def keep(self, batch: Batch, blocks: Sequence[int]) -> Kept:
+        """Score each row's answers, and keep what `replay` needs to begin after these blocks."""
+        found: dict[int, Tensor] = {}
+
+        def look(block: int) -> Tap:
+            def tap(residual: Tensor) -> None:
+                found[block] = residual
+
+            return tap
+
+        # Without the model's config the cache keeps every position, beyond a sliding window too.
+        cache = DynamicCache()
+        with self._tapped({block: look(block) for block in blocks}):
+            answers = self._score(batch, 0, cache)
+        return Kept(batch, answers, found, cache)
+
+    @torch.no_grad()
+    def replay(
+        self,
+        kept: Kept,
+        block: int,
+        residual: Tensor,
+        taps: Mapping[int, Tap] | None = None,
+    ) -> Answers:
+        """Score the answers again from an edited residual stream after `block`.
+
+        `residual` (rows, last columns, width) may leave out the first columns, where nothing was
+        edited, up to `batch.earliest`: they are taken from the cache. Blocks up to `block` are not
+        computed. `taps` on later blocks see the same columns.
+        """
+        start = kept.batch.columns - residual.shape[1]
+        cache = DynamicCache()
+        if start:
+            for i, layer in enumerate(kept.cache.layers):
+                if i > block:
+                    cache.update(layer.keys[:, :, :start], layer.values[:, :, :start], i)
+        with self._tapped(taps or {}), self._given(block, residual):
+            return self._score(kept.batch, start, cache)
+
+    @torch.no_grad()
+    def generate(self, rows: Sequence[Tokens], new_tokens: int, top: int) -> list[list[Step]]:
+        """Greedy continuation of each prompt, up to its end-of-sequence token.
+
+        Padding is on the left whatever the model's side: new tokens follow the last column.
+        """
+        batch = self._pad(rows, "left")
         ends = self.network.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         output = self.network.generate(
             input_ids=batch.ids,
-            attention_mask=batch.mask.long(),
+            attention_mask=(batch.branch >= 0).long(),
             max_new_tokens=new_tokens,
             do_sample=False,
             output_logits=True,
             return_dict_in_generate=True,
             pad_token_id=self.network.config.pad_token_id or 0,
         )
-        tokens = output.sequences[:, batch.ids.shape[1] :].cpu()
+        tokens = output.sequences[:, batch.columns :].cpu()
         steps: list[list[Step]] = [[] for _ in range(len(batch))]
         for at, logits in enumerate(output.logits):
             values, ids = logits.float().topk(min(top, logits.shape[-1]))
@@ -146,6 +183,36 @@ class LanguageModel:
     def taps_left(self) -> int:
         """How many hooks are on the blocks: 0 whenever no forward is under way."""
         return sum(len(block._forward_hooks) for block in self.blocks)
+
+    def _score(self, batch: Batch, start: int, cache: DynamicCache | None = None) -> Answers:
+        """Run the columns from `start` on; the cache holds the ones before."""
+        first = batch.earliest if bool((batch.branch > 0).any()) else batch.columns - 1
+        output = self.network(
+            input_ids=batch.ids[:, start:],
+            attention_mask=self._masks(batch, start),
+            position_ids=batch.place[:, start:],
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=torch.arange(first - start, batch.columns - start, device=self.device),
+        )
+        return answer_logprobs(output.logits, first, batch)
+
+    def _masks(self, batch: Batch, start: int) -> dict[str, Tensor]:
+        """The additive mask of each kind of attention, (rows, 1, queries, keys)."""
+        config = self.network.config.get_text_config()
+        lowest = torch.finfo(self.network.dtype).min
+        masks = {}
+        for kind in set(config.layer_types):
+            window = config.sliding_window if kind == "sliding_attention" else None
+            seen = batch.visible(window)[:, None, start:]
+            masks[kind] = torch.zeros_like(seen, dtype=self.network.dtype).masked_fill(
+                ~seen, lowest
+            )
+        return masks
+
+    def _pad(self, rows: Sequence[Tokens], side: Side) -> Batch:
+        pad_id = self.network.config.pad_token_id or 0
+        return pad(rows, pad_id=pad_id, side=side, device=self.device)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         bos = self.tokenizer.bos_token_id
@@ -171,12 +238,8 @@ class LanguageModel:
                 handle.remove()
 
     @contextmanager
-    def _given(self, after: tuple[int, Tensor] | None) -> Iterator[None]:
+    def _given(self, last: int, residual: Tensor) -> Iterator[None]:
         """Put stand-ins that compute nothing in the place of the first blocks."""
-        if after is None:
-            yield
-            return
-        last, residual = after
         replaced = list(self.blocks[: last + 1])
         try:
             for i in range(last):
@@ -206,6 +269,8 @@ def load_model(
     padding_side: Side = "left",
 ) -> LanguageModel:
     """Load a model folder or hub repository; raises `CannotRun` where it cannot be had."""
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
         model = transformers.AutoModelForCausalLM.from_pretrained(

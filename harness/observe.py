@@ -1,17 +1,16 @@
 """Look without touching: answers, features at the readout, generations, and the SAEs' health."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.batch import where
+from harness.batch import Batch, where
 from harness.metrics import pool
 from harness.plan import Plan
 from harness.records import (
-    LABELS,
     Activations,
     Answers,
     Columns,
@@ -22,9 +21,8 @@ from harness.records import (
     TopkLogits,
 )
 from harness.sae.health import Health
-from harness.sae.jumprelu import encode
-from harness.spec import Where
-from harness.work import Bench, Rows, Tap, batches
+from harness.sae.jumprelu import Sae, encode
+from harness.work import Bench, Rows, Tap, batches, by_length
 
 TOP_LOGITS = 50
 
@@ -32,13 +30,14 @@ TOP_LOGITS = 50
 def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
     """Log-probabilities of both candidates' tokens, and the features at the readout."""
     rows = Rows(bench.model, prompts)
-    logprobs, residuals = _forward(bench, rows, plan.layers, plan.spec.readout.at)
+    scored: dict[int, list[Tensor]] = {}
+    reading = _Reading(rows, plan, prompts)
+    for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
+        answers = bench.model.forward(batch, reading.taps(chosen, batch))
+        scored |= dict(zip(chosen, answers, strict=True))
     return [
-        _answers(bench, prompts, rows, logprobs),
-        *(
-            _activations(bench, plan, prompts, rows, layer, *residuals[layer])
-            for layer in plan.layers
-        ),
+        _answers(bench, prompts, rows, scored),
+        *(_activations(bench, plan, prompts, layer, reading) for layer in plan.layers),
     ]
 
 
@@ -47,8 +46,8 @@ def generate(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Column
     texts = list(dict.fromkeys(prompt.text for prompt in prompts))
     rows = [bench.model.tokens(text) for text in texts]
     steps: dict[str, Any] = {}
-    for chosen, batch in batches(bench.model, rows, bench.batch_size):
-        made = bench.model.generate(batch, plan.spec.new_tokens, TOP_LOGITS)
+    for chosen in by_length(rows, bench.batch_size):
+        made = bench.model.generate([rows[i] for i in chosen], plan.spec.new_tokens, TOP_LOGITS)
         steps |= {texts[i]: row for i, row in zip(chosen, made, strict=True)}
     names: dict[int, str] = {}
 
@@ -120,31 +119,52 @@ def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]
     ]
 
 
-def _forward(
-    bench: Bench, rows: Rows, layers: Iterable[int], at: Where
-) -> tuple[dict[int, Tensor], dict[int, tuple[Tensor, Tensor]]]:
-    """Each row's answer log-probabilities, and each layer's residuals at the readout with their rows."""
-    logprobs: dict[int, Tensor] = {}
-    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-    owners: list[Tensor] = []
-    for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
-        positions = where(batch, at)
-        owners.append(torch.tensor(chosen)[positions.nonzero()[:, 0].cpu()])
+class _Reading:
+    """Residuals at the readout as batches pass by, and which prompt each of them belongs to.
 
-        def look(layer: int, positions: Tensor = positions) -> Tap:
+    A row's prompt tokens serve every prompt with that text; an answer's tokens only the prompts
+    whose own answer it is.
+    """
+
+    def __init__(self, rows: Rows, plan: Plan, prompts: Sequence[Prompt]) -> None:
+        self._at = plan.spec.readout.at
+        self._served: dict[int, list[tuple[int, int]]] = {}
+        for i, prompt in enumerate(prompts):
+            self._served.setdefault(rows.row(prompt), []).append((i, rows.own(prompt) + 1))
+        self._found: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
+        self._positions: list[int] = []
+        self._owners: list[int] = []
+        self._seen = 0
+
+    def taps(self, chosen: Sequence[int], batch: Batch) -> dict[int, Tap]:
+        positions = where(batch, self._at)
+        row, column = (index.tolist() for index in positions.nonzero(as_tuple=True))
+        branches = batch.branch[positions].tolist()
+        for at, (i, branch) in enumerate(zip(row, branches, strict=True), start=self._seen):
+            for prompt, own in self._served[chosen[i]]:
+                if branch in (0, own):
+                    self._positions.append(at)
+                    self._owners.append(prompt)
+        self._seen += len(column)
+
+        def look(layer: int) -> Tap:
             def tap(residual: Tensor) -> None:
-                found[layer].append(residual[positions])
+                self._found[layer].append(residual[positions])
 
             return tap
 
-        answers = bench.model.forward(batch, {layer: look(layer) for layer in found})
-        logprobs |= {i: answer.cpu() for i, answer in zip(chosen, answers, strict=True)}
-    row = torch.cat(owners)
-    return logprobs, {layer: (torch.cat(parts), row) for layer, parts in found.items()}
+        return {layer: look(layer) for layer in self._found}
+
+    def values(self, layer: int, sae: Sae, prompts: int, how: str) -> Tensor:
+        """Each prompt's features, (prompts, features)."""
+        values = encode(sae, torch.cat(self._found[layer]))
+        chosen = torch.tensor(self._positions, device=values.device)
+        owners = torch.tensor(self._owners, device=values.device)
+        return pool(values[chosen], owners, prompts, how)
 
 
 def _answers(
-    bench: Bench, prompts: Sequence[Prompt], rows: Rows, logprobs: dict[int, Tensor]
+    bench: Bench, prompts: Sequence[Prompt], rows: Rows, scored: dict[int, list[Tensor]]
 ) -> Answers:
     names: dict[int, str] = {}
     return Answers.of(
@@ -159,27 +179,22 @@ def _answers(
             "origin": bench.origin,
         }
         for prompt in prompts
-        for label in LABELS
-        for row in [rows.candidate(prompt, label)]
+        for label, answer in rows.candidates(prompt).items()
         for at, (token, logprob) in enumerate(
-            zip(rows.tokens[row].answer, logprobs[row], strict=True)
+            zip(
+                rows.tokens[rows.row(prompt)].answers[answer],
+                scored[rows.row(prompt)][answer].tolist(),
+                strict=True,
+            )
         )
     )
 
 
 def _activations(
-    bench: Bench,
-    plan: Plan,
-    prompts: Sequence[Prompt],
-    rows: Rows,
-    layer: int,
-    residual: Tensor,
-    row: Tensor,
+    bench: Bench, plan: Plan, prompts: Sequence[Prompt], layer: int, reading: _Reading
 ) -> Activations:
-    values = encode(bench.saes(layer), residual)
-    pooled = pool(values, row.to(values.device), len(rows.tokens), plan.spec.readout.reduce)
-    own = pooled[torch.tensor([rows.own(prompt) for prompt in prompts], device=values.device)]
-    at, feature = (index.cpu().numpy() for index in own.nonzero(as_tuple=True))
+    values = reading.values(layer, bench.saes(layer), len(prompts), plan.spec.readout.reduce)
+    at, feature = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
     size = len(at)
     return Activations(
         run_id=[bench.run_id] * size,
@@ -187,7 +202,7 @@ def _activations(
         layer=np.full(size, layer),
         readout=[readout_name(plan)] * size,
         feature=feature,
-        value=own.cpu().numpy()[at, feature],
+        value=values.cpu().numpy()[at, feature],
         origin=[bench.origin] * size,
     )
 

@@ -115,9 +115,9 @@ class Store:
         wanted = {"run_id": run_id, **equal} if run_id is not None else dict(equal)
         where = " AND ".join(f"{name} = ?" for name in wanted) or "true"
         names = kind.names()
-        found = self._db.execute(
+        found = self._db.sql(
             f"SELECT {', '.join(names)} FROM {kind.table} WHERE {where} ORDER BY ALL",
-            list(wanted.values()),
+            params=list(wanted.values()),
         ).to_arrow_table()
         return kind(**{name: _array(found.column(name)) for name in names})
 

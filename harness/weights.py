@@ -19,7 +19,7 @@ def load_sae(path: Path, *, width: int) -> Sae:
         return CannotRun(Fault(str(path), what, remedy))
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [key for key in KEYS if key not in file]
             if missing:
                 raise broken(f"it has no {', '.join(missing)}", "name a GemmaScope params.npz")

@@ -2,15 +2,11 @@
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -21,8 +17,9 @@ from harness.faults import CannotRun, Fault, InputError, nearest
 from harness.interventions import Feature
 from harness.model import LanguageModel, load_model
 from harness.observe import readout_name
-from harness.places import PACKAGE, find
+from harness.places import find
 from harness.plan import Plan
+from harness.provenance import provenance
 from harness.read import find_spec, load_plan, load_spec, prompts_path
 from harness.records import Runs
 from harness.run import Progress, execute, prompt_rows
@@ -210,7 +207,7 @@ def _begin(
 ) -> tuple[str, str | None]:
     """The id of the run to go on with or of a new one, and why it is exploratory, if it is."""
     facts = {
-        **_versions(),
+        **provenance(),
         **model.facts,
         "spec_name": plan.spec.name,
         "spec_hash": plan.spec.hash,
@@ -311,47 +308,3 @@ def _device(wanted: str) -> str:
             Fault(f"device {wanted}", f"cannot be used: {reason}", "use --device cpu")
         ) from None
     return wanted
-
-
-def _versions() -> dict[str, object]:
-    commit, dirty = _git()
-    return {
-        "code_hash": hub.digest_of(*sorted(PACKAGE.rglob("*.py"))),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "harness_version": _version("misconception-harness"),
-        "python_version": platform.python_version(),
-        "torch_version": torch.__version__,
-        "numpy_version": _version("numpy"),
-        "scipy_version": _version("scipy"),
-        "duckdb_version": _version("duckdb"),
-        "platform": platform.platform(),
-    }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git() -> tuple[str | None, bool | None]:
-    """The commit of the checkout that the package runs from, and whether it was changed since."""
-    if not (PACKAGE.parent / ".git").exists():
-        return None, None
-
-    def git(*arguments: str) -> str:
-        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-        return subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from harness.records import LABELS, Columns, Label, Origin, Prompt
 from harness.sae.jumprelu import Sae
 
 Tap = Callable[[Tensor], Tensor | None]
+Answers = list[list[Tensor]]
 
 
 class GeneratedToken(Protocol):
@@ -28,25 +29,39 @@ class GeneratedToken(Protocol):
     def top_logprobs(self) -> Tensor: ...
 
 
+class Kept(Protocol):
+    """A forward to replay from."""
+
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def residuals(self) -> Mapping[int, Tensor]: ...
+
+
 class Model(Protocol):
     """What a run needs of a language model; `harness.model` says what each part does."""
 
     @property
     def device(self) -> torch.device: ...
-    def tokens(self, text: str, answer: str | None = None) -> Tokens: ...
+    def tokens(self, text: str, *answers: str) -> Tokens: ...
     def text_of(self, ids: Sequence[int]) -> str: ...
     def token_of(self, token: int) -> str: ...
     def batch(self, rows: Sequence[Tokens]) -> Batch: ...
     def forward(
+        self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
+    ) -> Answers: ...
+    def keep(self, batch: Batch, blocks: Sequence[int]) -> Kept: ...
+    def replay(
         self,
-        batch: Batch,
+        kept: Any,
+        block: int,
+        residual: Tensor,
         taps: Mapping[int, Tap] | None = None,
-        *,
-        after: tuple[int, Tensor] | None = None,
-        gradients: bool = False,
-    ) -> list[Tensor]: ...
+    ) -> Answers: ...
     def generate(
-        self, batch: Batch, new_tokens: int, top: int
+        self, rows: Sequence[Tokens], new_tokens: int, top: int
     ) -> Sequence[Sequence[GeneratedToken]]: ...
 
 
@@ -72,36 +87,43 @@ class Bench:
 
 
 class Rows:
-    """The distinct (prompt, candidate answer) texts of some prompts, tokenized once each."""
+    """The distinct texts of some prompts, each with all of its candidate answers, tokenized once."""
 
     def __init__(self, model: Model, prompts: Iterable[Prompt]) -> None:
-        self._index: dict[tuple[str, str], int] = {}
-        self.tokens: list[Tokens] = []
+        answers: dict[str, dict[str, int]] = {}
         for prompt in prompts:
-            for answer in dict.fromkeys((prompt.correct, prompt.misconception, prompt.answer)):
-                key = (prompt.text, answer)
-                if key not in self._index:
-                    self._index[key] = len(self.tokens)
-                    self.tokens.append(model.tokens(*key))
+            known = answers.setdefault(prompt.text, {})
+            for answer in (prompt.correct, prompt.misconception, prompt.answer):
+                known.setdefault(answer, len(known))
+        self._answers = answers
+        self._rows = {text: row for row, text in enumerate(answers)}
+        self.tokens: list[Tokens] = [
+            model.tokens(text, *known) for text, known in answers.items()
+        ]
+
+    def row(self, prompt: Prompt) -> int:
+        return self._rows[prompt.text]
 
     def own(self, prompt: Prompt) -> int:
-        """The row of a prompt with its own answer."""
-        return self._index[prompt.text, prompt.answer]
-
-    def candidate(self, prompt: Prompt, which: Label) -> int:
-        return self._index[prompt.text, prompt.candidate(which)]
+        """Which of its row's answers is the prompt's own."""
+        return self._answers[prompt.text][prompt.answer]
 
     def candidates(self, prompt: Prompt) -> dict[Label, int]:
-        return {label: self.candidate(prompt, label) for label in LABELS}
+        """Which of its row's answers are the two candidates."""
+        known = self._answers[prompt.text]
+        return {label: known[prompt.candidate(label)] for label in LABELS}
 
 
-def batches(
-    model: Model, rows: Sequence[Tokens], size: int
-) -> Iterator[tuple[list[int], Batch]]:
-    """Rows of similar length together, `size` at a time, with their indices."""
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids))
+def by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:
+    """Indices of rows of similar length together, `size` at a time, whatever their order."""
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i].prompt))
     for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+        yield order[start : start + size]
+
+
+def batches(model: Model, rows: Sequence[Tokens], size: int) -> Iterator[tuple[list[int], Batch]]:
+    """The same, padded."""
+    for chosen in by_length(rows, size):
         yield chosen, model.batch([rows[i] for i in chosen])
 
 

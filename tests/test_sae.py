@@ -1,0 +1,104 @@
+"""The SAE's mathematics, its health, and its files."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.faults import CannotRun
+from harness.sae.health import Health
+from harness.sae.jumprelu import Sae, decode, encode
+from harness.weights import KEYS, load_sae
+from tests.random_models import random_sae, residuals, saes
+
+
+@given(saes, residuals)
+def test_encode_is_the_published_formula(sae, x):
+    reference = x.double() @ sae.w_enc.double() + sae.b_enc.double()
+    clear = (reference - sae.threshold).abs() > 1e-4
+    reference = reference * (reference > sae.threshold)
+    assert torch.allclose(encode(sae, x)[clear].double(), reference[clear], atol=1e-4)
+
+
+def test_at_the_threshold_itself_a_feature_is_off():
+    one = torch.ones(1)
+    sae = Sae(torch.eye(1), torch.zeros(1), torch.eye(1), torch.zeros(1), one)
+    assert encode(sae, one[None]).item() == 0
+    above = torch.nextafter(one, 2 * one)
+    assert encode(sae, above[None]).item() == above.item()
+
+
+def test_the_decoder_bias_is_not_subtracted_from_the_input():
+    sae = random_sae(1)
+    x = torch.randn(5, 32)
+    other = Sae(sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec + 100, sae.threshold)
+    assert torch.equal(encode(sae, x), encode(other, x))
+
+
+@given(saes, residuals, st.lists(st.integers(0, 63), min_size=1, max_size=5, unique=True))
+def test_a_subset_encodes_like_the_whole(sae, x, features):
+    index = torch.tensor(features)
+    assert torch.allclose(encode(sae.only(index), x), encode(sae, x)[..., index], atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [7, 1000])
+def test_health_adds_up_over_batches(most):
+    sae = random_sae(2)
+    x = torch.randn(100, 32) * torch.linspace(0.1, 10, 32)
+    health = Health(sae)
+    for part in x.split(13):
+        health.add(part, most)
+    values = encode(sae, x)
+    error = x - decode(sae, values)
+    variance = ((x - x.mean(0)) ** 2).sum(0)
+    assert health.positions == 100
+    assert health.l0 == pytest.approx(float((values > 0).sum(1).float().mean()))
+    assert health.fvu == pytest.approx(float((error**2).sum() / variance.sum()), rel=1e-5)
+    assert health.fvu_median == pytest.approx(
+        float(((error**2).sum(0) / variance).median()), rel=1e-5
+    )
+    assert health.dead == pytest.approx(float(((values > 0).sum(0) == 0).float().mean()))
+    rate = (values > 0).float().mean(0)
+    assert torch.allclose(health.firing_rate.float(), rate)
+
+
+def arrays(width=8, features=16):
+    sae = random_sae(0, width, features)
+    fields = (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold)
+    return {key: value.numpy() for key, value in zip(KEYS, fields, strict=True)}
+
+
+def test_a_file_is_read_back_as_it_was_written(tmp_path):
+    np.savez(tmp_path / "params.npz", **arrays())
+    sae = load_sae(tmp_path / "params.npz", width=8)
+    assert np.array_equal(sae.w_dec.numpy(), arrays()["W_dec"])
+    assert np.array_equal(sae.threshold.numpy(), arrays()["threshold"])
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"W_enc": None}, "it has no W_enc"),
+        ({"b_enc": np.zeros(3, np.float32)}, r"b_enc has shape \(3,\), not \(16,\)"),
+        ({"threshold": np.full(16, np.nan, np.float32)}, "threshold holds NaN"),
+        ({"b_dec": np.zeros(8, np.int32)}, "b_dec holds int32"),
+        ({"b_dec": np.array([object()] * 8)}, "cannot be read"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_key(tmp_path, change, said):
+    broken = {key: value for key, value in (arrays() | change).items() if value is not None}
+    np.savez(tmp_path / "params.npz", **broken)
+    with pytest.raises(CannotRun, match=said) as caught:
+        load_sae(tmp_path / "params.npz", width=8)
+    assert str(tmp_path / "params.npz") in str(caught.value)
+
+
+def test_another_models_width_and_a_cut_file_are_refused(tmp_path):
+    path = tmp_path / "params.npz"
+    np.savez(path, **arrays())
+    with pytest.raises(CannotRun, match="for a model of width 9"):
+        load_sae(path, width=9)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(CannotRun, match="cannot be read"):
+        load_sae(path, width=8)

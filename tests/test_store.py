@@ -1,0 +1,144 @@
+"""The results file: whole transactions, nulls for what does not exist, and its dictionary."""
+
+import re
+from datetime import UTC, datetime
+
+import duckdb
+import numpy as np
+import pytest
+
+from harness.faults import CannotRun, InputError
+from harness.records import TABLES, Activations, FeatureTests, Impacts, Units
+from harness.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "db" / "results.duckdb") as opened:
+        yield opened
+
+
+def activations(count, run_id="r"):
+    return Activations(
+        run_id=[run_id] * count,
+        prompt_id=np.array([f"p{i % 7}" for i in range(count)]),
+        layer=np.arange(count) % 3,
+        readout=["answer:mean"] * count,
+        feature=np.arange(count),
+        value=np.linspace(0.1, 9, count),
+        origin=["mock"] * count,
+    )
+
+
+def unit(name):
+    return Units.of(
+        [
+            {
+                "run_id": "r",
+                "unit_id": name,
+                "stage": "observe",
+                "family": "f",
+                "ablation": "",
+                "finished_at": datetime.now(UTC),
+                "seconds": 0.1,
+            }
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.table)
+def test_records_name_the_tables_columns(store, kind):
+    _, columns = store.query(f"DESCRIBE {kind.table}")
+    assert tuple(column[0] for column in columns) == kind.names()
+
+
+def test_rows_come_back_as_they_went_in(store):
+    store.commit(activations(100))
+    found = store.read(Activations, "r")
+    assert sorted(found.feature.tolist()) == list(range(100))
+    assert len(store.read(Activations, "r", layer=1)) == 33
+    assert len(store.read(Activations, "other")) == 0
+
+
+def test_a_commit_is_all_or_nothing(store):
+    store.commit(activations(3), unit("a"))
+    with pytest.raises(CannotRun, match="could not be written"):
+        store.commit(activations(5), unit("b"), unit("a"))  # unit a is there already
+    assert store.finished("r") == {"a"}
+    assert len(store.read(Activations, "r")) == 3
+
+
+def test_what_has_no_value_is_null_and_not_a_number(store):
+    row = dict.fromkeys(FeatureTests.names(), 0.5) | {
+        "run_id": "r", "split": "confirmation", "layer": 1, "feature": 2, "n_pairs": 3,
+        "n_units": 4, "flag": "constant", "origin": "mock", "d_z": float("nan"),
+    }  # fmt: skip
+    store.commit(FeatureTests.of([row]))
+    assert store.query("SELECT d_z, g_av FROM feature_tests")[1] == [(None, 0.5)]
+    array = FeatureTests(**{name: np.array([value]) for name, value in row.items()})
+    store.commit(array)
+    assert store.query("SELECT count(*), count(d_z) FROM feature_tests")[1] == [(2, 0)]
+
+
+def test_replacing_touches_one_run_and_its_tables_only(store):
+    store.commit(activations(4, "r"), activations(6, "s"), unit("a"))
+    store.replace("r", activations(2, "r"))
+    assert len(store.read(Activations, "r")) == 2
+    assert len(store.read(Activations, "s")) == 6
+    assert store.finished("r") == {"a"}
+
+
+def test_an_unknown_column_is_refused_at_once():
+    with pytest.raises(KeyError, match="impakt"):
+        Impacts.of([{"impakt": 1}])
+
+
+def test_reading_can_neither_write_nor_look_around(store, tmp_path):
+    store.commit(activations(3))
+    store.__exit__()
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    with Store.open_to_read(store.path) as reader:
+        assert reader.query("SELECT count(*) FROM activations")[1] == [(3,)]
+        for sql in (
+            "DELETE FROM activations",
+            f"FROM read_csv('{tmp_path / 'secret.csv'}')",
+            f"COPY activations TO '{tmp_path / 'out.csv'}'",
+            f"ATTACH '{tmp_path / 'other.duckdb'}'",
+            "INSTALL httpfs",
+            "SET enable_external_access = true",
+        ):
+            with pytest.raises(InputError):
+                reader.query(sql)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_files_that_cannot_be_opened_are_said_in_one_line(tmp_path):
+    (tmp_path / "text.duckdb").write_text("not a database, but long enough to be read as one" * 99)
+    with pytest.raises(CannotRun, match="cannot be opened"):
+        Store.open(tmp_path / "text.duckdb")
+    with pytest.raises(CannotRun, match="there are no results yet"):
+        Store.open_to_read(tmp_path / "none.duckdb")
+    newer = tmp_path / "newer.duckdb"
+    with Store.open(newer):
+        pass
+    with duckdb.connect(str(newer)) as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99)")
+    with pytest.raises(CannotRun, match="written by a newer harness"):
+        Store.open(newer)
+
+
+def test_the_data_dictionary_names_every_table_view_and_column(store, root):
+    text = (root / "db" / "README.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `(\w+)`.*?\n(.*?)(?=^##|\Z)", text, re.M | re.S))
+    documented = {
+        name: re.findall(r"^\| `(\w+)` \|", body, re.M) for name, body in sections.items()
+    }
+    for kind in TABLES:
+        assert documented.get(kind.table) == list(kind.names()), kind.table
+    _, views = store.query(
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
+    )
+    for (view,) in views:
+        _, columns = store.query(f"DESCRIBE {view}")
+        assert documented.get(view) == [column[0] for column in columns], view
+    assert set(documented) == {kind.table for kind in TABLES} | {view for (view,) in views}
