@@ -1,0 +1,1 @@
+"""The prompts, and the table that they are rendered from."""

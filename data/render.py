@@ -88,9 +88,7 @@ def voices(forms: Forms) -> Iterator[Line]:
                 shown = slots[4 * q + 2 * n : 4 * q + 2 * n + 2]
                 right = _context(forms, shown, key, confused=False)
                 wrong = _context(forms, shown, key, confused=True)
-                yield from _pair(
-                    scenario, quantity, f"shown-{n + 1}", (right + text, wrong + text)
-                )
+                yield from _pair(scenario, quantity, f"shown-{n + 1}", (right + text, wrong + text))
 
 
 def placebo(forms: Forms) -> Iterator[Line]:
@@ -194,9 +192,7 @@ def _pair(
     pair_id = f"{scenario.id}-{quantity}-{condition}"
     if placebo and draw("coin", pair_id) % 2:
         prompts = prompts[::-1]
-    for line, prompt in zip(
-        _same_prompt(pair_id, scenario, quantity, ""), prompts, strict=True
-    ):
+    for line, prompt in zip(_same_prompt(pair_id, scenario, quantity, ""), prompts, strict=True):
         line["prompt"] = prompt
         if placebo:
             line["answer"] = scenario.answer(quantity)
@@ -206,15 +202,13 @@ def _pair(
 
 
 def main(arguments: list[str]) -> int:
-    stale = [
-        path
-        for name in SETS
-        if _differs(path := HERE / f"{name}.jsonl", render(name))
-    ]
+    stale = [path for name in SETS if _differs(path := HERE / f"{name}.jsonl", render(name))]
     for path in stale:
         if "--check" not in arguments:
             path.write_text(render(path.stem), encoding="utf-8", newline="\n")
-        print(f"{path.name}: {'differs from' if '--check' in arguments else 'rendered from'} the table")
+        print(
+            f"{path.name}: {'differs from' if '--check' in arguments else 'rendered from'} the table"
+        )
     return int(bool(stale) and "--check" in arguments)
 
 

@@ -37,6 +37,7 @@ class Scenario:
     nouns: tuple[str, str] = ("velocity", "acceleration")
 
     def noun(self, quantity: str) -> str:
+        """What the quantity is called."""
         return self.nouns[QUANTITIES.index(quantity)]
 
     def answer(self, quantity: str, *, confused: bool = False) -> str:
@@ -60,12 +61,14 @@ class Forms:
 
 @cache
 def load_scenarios(table: str = "kinematics") -> tuple[Scenario, ...]:
+    """The scenarios of one table of `scenarios.yaml`."""
     rows = yaml.safe_load((HERE / "scenarios.yaml").read_text(encoding="utf-8"))[table]
     return tuple(Scenario(**{key: _frozen(value) for key, value in row.items()}) for row in rows)
 
 
 @cache
 def load_forms() -> Forms:
+    """The sentence templates."""
     rows: dict[str, Any] = yaml.safe_load((HERE / "forms.yaml").read_text(encoding="utf-8"))
     traits = {voice: tuple(texts) for voice, texts in rows.pop("traits").items()}
     habits = rows.pop("habits")

@@ -33,7 +33,9 @@ Floats = NDArray[np.float64]
 class Source(Protocol):
     """What analysis reads: the rows of a run."""
 
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C: ...
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
+        """Columns of the rows that agree with `equal`."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from harness.work import Bench, Rows, Tap, batches
 
 
 def attribute(
-    bench: Bench, plan: Plan, prompts: Sequence[Prompt], ablation: Ablation
+    bench: Bench, plan: Plan, ablation: Ablation, prompts: Sequence[Prompt]
 ) -> list[Columns]:
     """Per family the predicted change of the metric, in nats summed over its prompts."""
     rows = Rows(bench.model, prompts)
@@ -32,35 +32,38 @@ def attribute(
     predicted: dict[int, Tensor] = {}
     for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
         seen: dict[int, Tensor] = {}
-
-        def look(layer: int, seen: dict[int, Tensor] = seen) -> Tap:
-            def tap(residual: Tensor) -> Tensor:
-                seen[layer] = residual.requires_grad_() if residual.is_leaf else residual
-                seen[layer].retain_grad()
-                return seen[layer]
-
-            return tap
-
-        answers = bench.model.forward(
-            batch, {layer: look(layer) for layer in plan.layers}, gradients=True
-        )
+        taps = {layer: _watch(seen, layer) for layer in plan.layers}
+        answers = bench.model.forward(batch, taps, gradients=True)
         total = torch.zeros((), device=bench.model.device)
-        for i, row in enumerate(chosen):
-            for answer, weight in enumerate(weights[row]):
-                total = total + weight * answers[i][answer].sum()
+        for found, row in zip(answers, chosen, strict=True):
+            for answer, weight in zip(found, weights[row], strict=True):
+                total = total + weight * answer.sum()
         total.backward()
         positions = where(batch, ablation.positions)
-        row = positions.nonzero()[:, 0]
+        at = positions.nonzero()[:, 0]
         for layer, residual in seen.items():
             sae = bench.saes(layer)
             assert residual.grad is not None
             values = encode(sae, residual.detach()[positions])
             slope = residual.grad[positions].float() @ sae.w_dec.T
             per_row = torch.zeros(len(batch), sae.features, device=values.device)
-            per_row.index_add_(0, row, -values * slope)
-            found = predicted.setdefault(layer, per_row.new_zeros(len(families), sae.features))
-            found.index_add_(0, owner[chosen].to(found.device), per_row)
+            per_row.index_add_(0, at, -values * slope)
+            sums = predicted.setdefault(layer, per_row.new_zeros(len(families), sae.features))
+            sums.index_add_(0, owner[chosen].to(sums.device), per_row)
     return [_columns(bench, ablation, families, layer, found) for layer, found in predicted.items()]
+
+
+def _watch(seen: dict[int, Tensor], layer: int) -> Tap:
+    """A tap that keeps the residual stream, and its gradient once there is one."""
+
+    def tap(residual: Tensor) -> Tensor:
+        # No weight asks for a gradient: the graph begins at the first block that is watched.
+        kept = residual.requires_grad_() if residual.is_leaf else residual
+        kept.retain_grad()
+        seen[layer] = kept
+        return kept
+
+    return tap
 
 
 def _weights(rows: Rows, prompts: Sequence[Prompt]) -> list[list[float]]:

@@ -46,6 +46,7 @@ class Batch:
 
     @property
     def columns(self) -> int:
+        """How many tokens the longest row has."""
         return self.ids.shape[1]
 
     @property
@@ -75,6 +76,7 @@ class Batch:
 def pad(
     rows: Sequence[Tokens], *, pad_id: int, side: Side = "left", device: str | torch.device = "cpu"
 ) -> Batch:
+    """Rows as one batch; `side` is where the shorter ones are filled up."""
     columns = max(map(len, rows))
     ids = torch.full((len(rows), columns), pad_id, dtype=torch.long)
     branch = torch.full_like(ids, -1)

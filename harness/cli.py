@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from harness.faults import Fault, HarnessError, InputError
+from harness.places import DEFAULT_DB
 
 DB = click.option(
     "--db",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("db/results.duckdb"),
+    default=DEFAULT_DB,
     show_default=True,
     help="The results file.",
 )
@@ -132,10 +133,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         "smallest p": smallest_p(len(confirming)),
         "families needed": families_needed(alpha),
         "features tested": made.target.features * len(made.layers),
-        "units": {
-            stage: len(made.units(stage))
-            for stage in ("observe", "generate", "survey")
-        }
+        "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
         | {
             f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
             for ablation in made.spec.ablations
@@ -159,9 +157,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
 @click.option("--batch-size", type=click.IntRange(1), help="Rows in one forward.")
 @DB
 @_reporting
-def run(
-    specs: tuple[str, ...], target: str, device: str, batch_size: int | None, db: Path
-) -> None:
+def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None, db: Path) -> None:
     """Run SPECS: observe, select, ablate, test, and print the verdicts.
 
     \b

@@ -27,4 +27,3 @@ def move(sae: Sae, residual: Tensor, positions: Tensor, value: float | Tensor | 
     wanted = values if value is None else value
     moved = (residual.float() + (wanted - values) @ sae.w_dec).to(residual.dtype)
     return moved.where(positions[..., None], residual)
-

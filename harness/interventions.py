@@ -32,6 +32,7 @@ class Intervention:
 
     @property
     def id(self) -> str:
+        """A hash of the edit itself."""
         content = (self.ablation, self.role, self.number, self.kind, self.positions, self.variant)
         return hashlib.sha256(repr((*content, self.features)).encode()).hexdigest()[:16]
 
@@ -43,9 +44,7 @@ class Intervention:
         return {layer: tuple(features) for layer, features in found.items()}
 
 
-def to_columns(
-    interventions: Iterable[Intervention], run_id: str, origin: Origin
-) -> Interventions:
+def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origin) -> Interventions:
     """One row a feature."""
     return Interventions.of(
         {

@@ -54,6 +54,7 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.network.device
 
     @property
@@ -69,6 +70,7 @@ class LanguageModel:
 
     @property
     def width(self) -> int:
+        """Of the residual stream."""
         return self.network.config.hidden_size
 
     def tokens(self, text: str, *answers: str) -> Tokens:
@@ -144,9 +146,9 @@ class LanguageModel:
         start = kept.batch.columns - residual.shape[1]
         cache = DynamicCache()
         if start:
-            for i, layer in enumerate(kept.cache.layers):
+            for i, (keys, values, *_) in enumerate(kept.cache):
                 if i > block:
-                    cache.update(layer.keys[:, :, :start], layer.values[:, :, :start], i)
+                    cache.update(keys[:, :, :start], values[:, :, :start], i)
         with self._tapped(taps or {}), self._given(block, residual):
             return self._score(kept.batch, start, cache)
 
@@ -273,7 +275,7 @@ def load_model(
         transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             revision=revision,
             dtype=getattr(torch, dtype),

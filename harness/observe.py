@@ -208,6 +208,7 @@ def _activations(
 
 
 def readout_name(plan: Plan) -> str:
+    """The readout as the store names it: `last_prompt_token`, or like `answer:mean`."""
     readout = plan.spec.readout
     return readout.at if readout.at == "last_prompt_token" else f"{readout.at}:{readout.reduce}"
 

@@ -24,6 +24,7 @@ class Pair:
 
     @property
     def family(self) -> str:
+        """The scenario that both are about."""
         return self.correct.family
 
 
@@ -37,6 +38,7 @@ class Contrasted:
     units: NDArray[np.str_]
 
     def of(self, label: Label) -> Floats:
+        """The values of one variant."""
         return self.correct if label == "correct" else self.misconception
 
 
@@ -49,6 +51,7 @@ def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
 
 
 def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
+    """The feature values of one side's pairs, aligned."""
     pairs = pairs_of(plan.of(side))
     row = {
         prompt.id: i + half * len(pairs)
@@ -57,7 +60,7 @@ def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
     }
     at = np.array([row.get(str(prompt), -1) for prompt in rows.prompt_id], dtype=np.intp)
     chosen = at >= 0
-    keys = np.column_stack([rows.layer, rows.feature]).astype(np.int64).reshape(-1, 2)[chosen]
+    keys = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])[chosen]
     features, column = np.unique(keys, axis=0, return_inverse=True)
     values = np.zeros((2 * len(pairs), len(features)))
     values[at[chosen], column.ravel()] = np.asarray(rows.value, dtype=float)[chosen]
@@ -71,9 +74,13 @@ def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
 
 def behaviours(rows: Answers) -> Mapping[str, Mapping[str, float]]:
     """Every metric of every prompt, from the log-probabilities of its candidates' tokens."""
-    sums: dict[str, dict[Label, float]] = defaultdict(lambda: {"correct": 0.0, "misconception": 0.0})
+    sums: dict[str, dict[Label, float]] = defaultdict(
+        lambda: {"correct": 0.0, "misconception": 0.0}
+    )
     for prompt, candidate, logprob in zip(
         rows.prompt_id, rows.candidate, rows.logprob, strict=True
     ):
-        sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(logprob)
+        sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(
+            logprob
+        )
     return {prompt: measures(candidates) for prompt, candidates in sums.items()}

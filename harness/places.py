@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+DEFAULT_DB = Path("db/results.duckdb")
 
 
 def bundled(*parts: str) -> Path:

@@ -31,6 +31,7 @@ class Unit:
 
     @property
     def id(self) -> str:
+        """A hash of the content."""
         content = "\x1f".join((self.stage, self.ablation, self.family, *self.prompts))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -46,17 +47,19 @@ class Plan:
     sides: Mapping[str, Side]
 
     def families(self, side: Side) -> tuple[str, ...]:
+        """The families of one side, by name."""
         return tuple(family for family, own in self.sides.items() if own == side)
 
     def of(self, side: Side) -> tuple[Prompt, ...]:
+        """The prompts of one side, in file order."""
         return tuple(prompt for prompt in self.prompts if self.sides[prompt.family] == side)
 
     @property
     def prompts_hash(self) -> str:
         """Changes with any word, answer, pair, family or tag; not with the order of the lines."""
         lines = sorted(
-            repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception)
-                 + tuple(sorted(p.tags.items())))
+            repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
+                  sorted(p.tags.items())))
             for p in self.prompts
         )  # fmt: skip
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -80,6 +83,7 @@ class Plan:
 
 
 def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
+    """Decide everything that a spec leaves to the target and the prompts."""
     chosen = spec.targets[target.name].layers
     layers = tuple(range(target.blocks)) if chosen == "all" else tuple(sorted(set(chosen)))
     families = tuple(sorted({prompt.family for prompt in prompts}))
@@ -168,9 +172,12 @@ def smallest_p(units: int) -> float:
 
 
 def families_needed(alpha: float) -> int:
+    """The fewest families whose sign flips can give a p of alpha."""
     return next(units for units in range(1, 1100) if smallest_p(units) <= alpha)
 
 
 def needed_in_all(confirming: int, discovery: float) -> int:
     """The smallest number of families whose confirming side has so many."""
-    return next(n for n in range(confirming, 100 * confirming) if n - math.ceil(discovery * n) >= confirming)
+    return next(
+        n for n in range(confirming, 100 * confirming) if n - math.ceil(discovery * n) >= confirming
+    )

@@ -22,6 +22,7 @@ OUTCOMES = pytest.StashKey[dict[Path, Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for the target and the results file; the folders of evals in the ini file."""
     group = parser.getgroup("harness", "claims about a model's features")
     group.addoption(
         "--harness-target",
@@ -37,16 +38,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Begin without any outcome."""
     config.stash[OUTCOMES] = {}
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> EvalFile | None:
+    """A spec for a YAML file that is one."""
     if file_path.suffix in (".yaml", ".yml") and _is_spec(file_path, parent.config):
         return EvalFile.from_parent(parent, path=file_path)
     return None
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The verdicts, after everything else."""
     outcomes = [found for found in config.stash[OUTCOMES].values() if _is_outcome(found)]
     if not outcomes:
         return
@@ -119,9 +123,10 @@ class ClaimItem(pytest.Item):
         found = outcomes[self.path]
         if isinstance(found, Exception):
             raise found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _run(self) -> Outcome:
+        from harness.places import DEFAULT_DB
         from harness.show import console, progress_on
         from harness.wire import run_eval
 
@@ -134,8 +139,7 @@ class ClaimItem(pytest.Item):
                 return run_eval(
                     self.path,
                     self.config.getoption("--harness-target"),
-                    db=self.config.getoption("--harness-db")
-                    or self.config.rootpath / "db" / "results.duckdb",
+                    db=self.config.getoption("--harness-db") or self.config.rootpath / DEFAULT_DB,
                     progress=progress,
                     say=out.print,
                 )
@@ -145,7 +149,7 @@ class ClaimFailed(AssertionError):
     """A claim whose verdict is not `supported`, in a few lines."""
 
     def __init__(self, claim: Claim, verdict: Verdict, outcome: Outcome) -> None:
-        from harness.show import numbers
+        from harness.show import numbers, sql_command
 
         estimate, interval, p = numbers(verdict)
         said = claim.model_dump(exclude_defaults=True, exclude={"name"})
@@ -154,7 +158,7 @@ class ClaimFailed(AssertionError):
             f"  claimed   {', '.join(f'{key}: {value}' for key, value in said.items())}",
             f"  observed  {estimate} {interval}, p {p}, {verdict.n_units} families, "
             f"{verdict.because}",
-            f'  rows      harness sql --db {outcome.db} "{verdict.query}"',
+            f"  rows      {sql_command(outcome.db, verdict.query)}",
         ]
         super().__init__("\n".join(lines))
 
@@ -167,7 +171,9 @@ def _is_spec(path: Path, config: pytest.Config) -> bool:
     head = text.split("\n", 5)[:5]
     if any("$schema=" in line and "eval.schema.json" in line for line in head):
         return True
-    given = {(config.invocation_params.dir / str(arg).split("::")[0]).resolve() for arg in config.args}
+    given = {
+        (config.invocation_params.dir / str(arg).split("::")[0]).resolve() for arg in config.args
+    }
     return path.resolve() in given and "\nclaims:" in text
 
 

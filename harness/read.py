@@ -84,9 +84,7 @@ def load_spec(path: str | Path) -> Spec:
     for name in spec.targets:
         if name not in load_targets():
             wrong.append(
-                fault(
-                    ("targets", name), f"unknown target '{name}'", nearest(name, load_targets())
-                )
+                fault(("targets", name), f"unknown target '{name}'", nearest(name, load_targets()))
             )
     if wrong:
         raise InputError(*sorted(wrong, key=_place))
@@ -157,6 +155,7 @@ def load_plan(path: str | Path, target: str) -> Plan:
 
 
 def prompts_path(spec: Spec, spec_path: Path) -> Path:
+    """The prompt file of a spec; raises `InputError` saying where it was looked for."""
     found = find(spec.prompts, spec_path.parent, spec_path.parent.parent)
     if found is None or found.is_dir():
         raise InputError(

@@ -5,9 +5,9 @@ one object. These classes are the only place in the code that names the store's 
 `db/schema.sql` gives their types and `db/README.md` their meaning.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 Label = Literal["correct", "misconception"]
 Origin = Literal["real", "stand-in", "mock"]
@@ -34,7 +34,16 @@ class Prompt:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def candidate(self, which: Label) -> str:
+        """The answer that counts as `which`."""
         return self.correct if which == "correct" else self.misconception
+
+
+class Column(Protocol):
+    """A list, or a numpy array of one dimension."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class Columns:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
+        """The columns, in their order."""
         return tuple(f.name for f in fields(cls))
 
     @classmethod
@@ -60,11 +70,10 @@ class Columns:
         return len(getattr(self, self.names()[0]))
 
 
-Column = Sequence[Any]
-
-
 @dataclass(frozen=True)
 class Runs(Columns):
+    """Rows of `runs`."""
+
     table: ClassVar[str] = "runs"
     run_id: Column
     content: Column
@@ -113,6 +122,8 @@ class Runs(Columns):
 
 @dataclass(frozen=True)
 class Units(Columns):
+    """Rows of `units`."""
+
     table: ClassVar[str] = "units"
     run_id: Column
     unit_id: Column
@@ -125,6 +136,8 @@ class Units(Columns):
 
 @dataclass(frozen=True)
 class Prompts(Columns):
+    """Rows of `prompts`."""
+
     table: ClassVar[str] = "prompts"
     run_id: Column
     prompt_id: Column
@@ -141,6 +154,8 @@ class Prompts(Columns):
 
 @dataclass(frozen=True)
 class PromptTags(Columns):
+    """Rows of `prompt_tags`."""
+
     table: ClassVar[str] = "prompt_tags"
     run_id: Column
     prompt_id: Column
@@ -150,6 +165,8 @@ class PromptTags(Columns):
 
 @dataclass(frozen=True)
 class Generations(Columns):
+    """Rows of `generations`."""
+
     table: ClassVar[str] = "generations"
     run_id: Column
     prompt_id: Column
@@ -160,6 +177,8 @@ class Generations(Columns):
 
 @dataclass(frozen=True)
 class TopkLogits(Columns):
+    """Rows of `topk_logits`."""
+
     table: ClassVar[str] = "topk_logits"
     run_id: Column
     prompt_id: Column
@@ -174,6 +193,8 @@ class TopkLogits(Columns):
 
 @dataclass(frozen=True)
 class Answers(Columns):
+    """Rows of `answers`."""
+
     table: ClassVar[str] = "answers"
     run_id: Column
     prompt_id: Column
@@ -187,6 +208,8 @@ class Answers(Columns):
 
 @dataclass(frozen=True)
 class Activations(Columns):
+    """Rows of `activations`."""
+
     table: ClassVar[str] = "activations"
     run_id: Column
     prompt_id: Column
@@ -199,6 +222,8 @@ class Activations(Columns):
 
 @dataclass(frozen=True)
 class SaeHealth(Columns):
+    """Rows of `sae_health`."""
+
     table: ClassVar[str] = "sae_health"
     run_id: Column
     layer: Column
@@ -214,6 +239,8 @@ class SaeHealth(Columns):
 
 @dataclass(frozen=True)
 class FeatureActivity(Columns):
+    """Rows of `feature_activity`."""
+
     table: ClassVar[str] = "feature_activity"
     run_id: Column
     layer: Column
@@ -226,6 +253,8 @@ class FeatureActivity(Columns):
 
 @dataclass(frozen=True)
 class Attributions(Columns):
+    """Rows of `attributions`."""
+
     table: ClassVar[str] = "attributions"
     run_id: Column
     ablation: Column
@@ -238,6 +267,8 @@ class Attributions(Columns):
 
 @dataclass(frozen=True)
 class Interventions(Columns):
+    """Rows of `interventions`."""
+
     table: ClassVar[str] = "interventions"
     run_id: Column
     intervention_id: Column
@@ -256,6 +287,8 @@ class Interventions(Columns):
 
 @dataclass(frozen=True)
 class Impacts(Columns):
+    """Rows of `impacts`."""
+
     table: ClassVar[str] = "impacts"
     run_id: Column
     intervention_id: Column
@@ -270,6 +303,8 @@ class Impacts(Columns):
 
 @dataclass(frozen=True)
 class FeatureTests(Columns):
+    """Rows of `feature_tests`."""
+
     table: ClassVar[str] = "feature_tests"
     run_id: Column
     split: Column
@@ -298,6 +333,8 @@ class FeatureTests(Columns):
 
 @dataclass(frozen=True)
 class AblationTests(Columns):
+    """Rows of `ablation_tests`."""
+
     table: ClassVar[str] = "ablation_tests"
     run_id: Column
     ablation: Column
@@ -328,6 +365,8 @@ class AblationTests(Columns):
 
 @dataclass(frozen=True)
 class Verdicts(Columns):
+    """Rows of `verdicts`."""
+
     table: ClassVar[str] = "verdicts"
     run_id: Column
     claim: Column

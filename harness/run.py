@@ -7,12 +7,12 @@ stopped.
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 from harness.attribute import attribute
-from harness.faults import CannotRun, Fault
-from harness.interventions import Intervention, from_columns, to_columns
 from harness.intervene import intervene
+from harness.interventions import Intervention, from_columns, to_columns
 from harness.observe import generate, observe, survey
 from harness.pairs import contrasted
 from harness.plan import Plan, Stage, Unit
@@ -38,13 +38,16 @@ Work = Callable[[Sequence[Prompt]], list[Columns]]
 class Store(Sink, Protocol):
     """A sink that can be read back: selection reads what observation wrote."""
 
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C: ...
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
+        """Columns of the rows that agree with `equal`."""
+        ...
 
 
 class Progress(Protocol):
     """Hears how far a stage is, in prompts."""
 
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """So many of a stage's prompts are done."""
 
 
 def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
@@ -72,28 +75,18 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
             seen += sum(len(unit.prompts) for unit in group)
             progress(label, seen, total)
 
-    stage("observe", lambda chosen: observe(bench, plan, chosen))
+    stage("observe", partial(observe, bench, plan))
     if plan.spec.new_tokens:
-        stage("generate", lambda chosen: generate(bench, plan, chosen))
-    stage("survey", lambda chosen: survey(bench, plan, chosen))
+        stage("generate", partial(generate, bench, plan))
+    stage("survey", partial(survey, bench, plan))
     for ablation in plan.spec.ablations:
         if ablation.select.by == "attribution":
-            stage(
-                "attribute",
-                lambda chosen, ablation=ablation: attribute(bench, plan, chosen, ablation),
-                ablation.name,
-            )
+            stage("attribute", partial(attribute, bench, plan, ablation), ablation.name)
         frozen = _frozen(bench, plan, ablation, store)
-        stage(
-            "ablate",
-            lambda chosen, frozen=frozen: intervene(bench, frozen, chosen),
-            ablation.name,
-        )
+        stage("ablate", partial(intervene, bench, frozen), ablation.name)
 
 
-def _frozen(
-    bench: Bench, plan: Plan, ablation: Ablation, store: Store
-) -> tuple[Intervention, ...]:
+def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple[Intervention, ...]:
     """The ablation's interventions: chosen once, then read from the store ever after."""
     rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
     if not len(rows):
@@ -151,5 +144,3 @@ def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:
         }
         for unit in group
     )
-
-

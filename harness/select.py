@@ -35,7 +35,7 @@ def attribution_scores(rows: Attributions) -> Scores:
 
     Over a balanced family the answers' words cancel: what is left is an effect on being right.
     """
-    pairs = np.column_stack([rows.layer, rows.feature])
+    pairs = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])
     features, index = np.unique(pairs, axis=0, return_inverse=True)
     total = np.bincount(index.ravel(), np.asarray(rows.predicted, dtype=float), len(features))
     families = len(set(rows.family))

@@ -4,12 +4,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from harness.places import DEFAULT_DB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +32,13 @@ LOG_EVERY = 10.0  # seconds between plain lines of one stage
 def console(file: TextIO | None = None) -> Console:
     """A console as wide as the terminal, and wide enough for a table elsewhere."""
     made = Console(file=file or sys.stdout, highlight=False, soft_wrap=False)
-    return made if made.is_terminal else Console(file=file or sys.stdout, width=118, highlight=False)
+    return (
+        made if made.is_terminal else Console(file=file or sys.stdout, width=118, highlight=False)
+    )
 
 
 class PlainProgress:
-    """One line when a stage begins, when it has long been silent, and when it ends."""
+    """One line when a stage has long been silent, and one when it ends."""
 
     def __init__(self, write: Any) -> None:
         self._write = write
@@ -41,6 +46,7 @@ class PlainProgress:
         self._last = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say it, where it is time to."""
         now = time.monotonic()
         began = self._began.setdefault(stage, now)
         if done == total or now - self._last >= LOG_EVERY:
@@ -57,6 +63,7 @@ class BarProgress:
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)
@@ -64,6 +71,7 @@ class BarProgress:
 
 @contextmanager
 def progress_on(out: Console) -> "Iterator[Any]":
+    """A progress that draws bars on a terminal and prints lines elsewhere."""
     if not out.is_terminal:
         yield PlainProgress(lambda line: out.print(line, style="dim"))
         return
@@ -78,6 +86,7 @@ def progress_on(out: Console) -> "Iterator[Any]":
 
 
 def verdict_table(outcomes: "Sequence[Outcome]") -> Table:
+    """One line a claim."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("eval", "claim", "verdict"):
         table.add_column(name, no_wrap=name != "claim")
@@ -105,13 +114,12 @@ def numbers(verdict: "Verdict") -> tuple[str, str, str]:
     unit = "" if verdict.unit == "features" else f" {verdict.unit}"
     shape = "{:.0f}" if verdict.unit == "features" else "{:+.3f}"
     estimate = "-" if verdict.estimate is None else shape.format(verdict.estimate) + unit
-    interval = (
-        "-" if verdict.ci_low is None else f"[{verdict.ci_low:+.3f}, {verdict.ci_high:+.3f}]"
-    )
+    interval = "-" if verdict.ci_low is None else f"[{verdict.ci_low:+.3f}, {verdict.ci_high:+.3f}]"
     return estimate, interval, "-" if verdict.p is None else p_text(verdict.p)
 
 
 def p_text(p: float) -> str:
+    """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"
 
 
@@ -127,17 +135,31 @@ def closing(outcomes: "Sequence[Outcome]") -> list[str]:
     for outcome in outcomes:
         if outcome.exploratory:
             lines.append(f"{outcome.spec} is exploratory: {outcome.exploratory}.")
-    for db in sorted({str(outcome.db) for outcome in outcomes}):
-        lines.append(f"Everything is in {db}. For example:")
-        lines.append(f"  harness sql --db {db} \"FROM latest_verdicts\"")
-        lines.append(
-            f"  harness sql --db {db} \"FROM top_features WHERE run_id = "
-            f"'{outcomes[-1].run_id}' LIMIT 10\""
-        )
+    last = outcomes[-1]
+    lines.append(f"Everything is in {nearby(last.db)}. For example:")
+    for query in (
+        "FROM latest_verdicts",
+        f"FROM top_features WHERE run_id = '{last.run_id}' LIMIT 10",
+    ):
+        lines.append("  " + sql_command(last.db, query))
     return lines
 
 
+def sql_command(db: Path, query: str) -> str:
+    """A command that shows the rows."""
+    default = db.resolve() == DEFAULT_DB.resolve()
+    return f'harness sql {"" if default else f"--db {nearby(db)} "}"{query}"'
+
+
+def nearby(path: Path) -> str:
+    """A path as it is typed from here."""
+    here = Path.cwd()
+    full = path.resolve()
+    return str(full.relative_to(here) if full.is_relative_to(here) else path)
+
+
 def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """The rows of a query."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
         table.add_column(name)

@@ -216,6 +216,7 @@ class Spec(_Part):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def claims_on(self, target: str) -> tuple[Claim, ...]:
+        """The claims that are made on this target."""
         return tuple(claim for claim in self.claims if not claim.only or target in claim.only)
 
 
@@ -225,9 +226,12 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
-def contradictions(spec: Spec) -> list[tuple[tuple[str | int, ...], str, str]]:
+Contradiction = tuple[tuple[str | int, ...], str, str]  # (path, what is wrong, what to do)
+
+
+def contradictions(spec: Spec) -> list[Contradiction]:
     """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
-    found: list[tuple[tuple[str | int, ...], str, str]] = []
+    found: list[Contradiction] = []
     for part in ("ablations", "claims"):
         seen: set[str] = set()
         for i, item in enumerate(getattr(spec, part)):
@@ -247,15 +251,19 @@ def contradictions(spec: Spec) -> list[tuple[tuple[str | int, ...], str, str]]:
             )
         )
     for i, ablation in enumerate(spec.ablations):
-        found += [(("ablations", i, *path), *rest) for path, *rest in _powerless(spec, ablation)]
+        found += _below(("ablations", i), _powerless(spec, ablation))
     for i, claim in enumerate(spec.claims):
-        found += [(("claims", i, *path), *rest) for path, *rest in _unclear(spec, claim)]
+        found += _below(("claims", i), _unclear(spec, claim))
     return found
 
 
-def _powerless(spec: Spec, ablation: Ablation) -> list[tuple[tuple[str | int, ...], str, str]]:
+def _below(place: tuple[str | int, ...], found: list[Contradiction]) -> list[Contradiction]:
+    return [((*place, *path), what, remedy) for path, what, remedy in found]
+
+
+def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     """Edits that cannot change the metric whatever the model does."""
-    found: list[tuple[tuple[str | int, ...], str, str]] = []
+    found: list[Contradiction] = []
     instead = (
         "select `by: attribution`, or ask a second question in the prompt and read at its "
         "last_prompt_token"
@@ -281,17 +289,25 @@ def _powerless(spec: Spec, ablation: Ablation) -> list[tuple[tuple[str | int, ..
     return found
 
 
-def _unclear(spec: Spec, claim: Claim) -> list[tuple[tuple[str | int, ...], str, str]]:
-    found: list[tuple[tuple[str | int, ...], str, str]] = []
+def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
+    found: list[Contradiction] = []
     if isinstance(claim, FeatureClaim):
         if (claim.at_least is None) == (claim.at_most is None):
-            found.append((("features",), "the count has no bound, or two", "give at_least or at_most"))
+            found.append(
+                (("features",), "the count has no bound, or two", "give at_least or at_most")
+            )
     elif (claim.direction is None) == (claim.within is None):
-        found.append(((), "the claim has no direction, or one and a margin", "give direction or within"))
+        found.append(
+            ((), "the claim has no direction, or one and a margin", "give direction or within")
+        )
     if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
         names = ", ".join(a.name for a in spec.ablations) or "none is defined"
-        found.append((("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}"))
+        found.append(
+            (("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}")
+        )
     for target in claim.only:
         if target not in spec.targets:
-            found.append((("only",), f"'{target}' is not among the targets", "list it under targets"))
+            found.append(
+                (("only",), f"'{target}' is not among the targets", "list it under targets")
+            )
     return found

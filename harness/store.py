@@ -1,6 +1,6 @@
 """The results file: DuckDB, one writer. Its SQL lies in `db/`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -24,12 +24,14 @@ class Store:
         self.path = path
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path, *, create: bool = True) -> Self:
         """Open for writing, created with its tables where it is not there.
 
         Raises `CannotRun` where another process writes to it or it is no results file.
         """
         file = Path(path)
+        if not create:
+            _must_exist(file)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             connection = duckdb.connect(str(file))
@@ -39,7 +41,7 @@ class Store:
         except (duckdb.Error, OSError) as error:
             raise _cannot_open(file, error) from None
         store = cls(connection, file)
-        (version,) = store._one("SELECT max(version) FROM schema_version")
+        _, [(version,)] = store.query("SELECT max(version) FROM schema_version")
         if version > VERSION:
             connection.close()
             raise CannotRun(
@@ -55,10 +57,7 @@ class Store:
     def open_to_read(cls, path: str | Path) -> Self:
         """Open a file that is there for queries that cannot write, read files or load extensions."""
         file = Path(path)
-        if not file.exists():
-            raise CannotRun(
-                Fault(str(file), "there are no results yet", "run `harness run voices` first")
-            )
+        _must_exist(file)
         try:
             connection = duckdb.connect(str(file), read_only=True)
             connection.execute("SET TimeZone = 'UTC'")
@@ -149,9 +148,6 @@ class Store:
             raise
         self._db.commit()
 
-    def _one(self, sql: str, parameters: Mapping[str, Any] | list[Any] | None = None) -> Any:
-        return self._db.execute(sql, parameters or []).fetchone()
-
 
 def _column(values: Any) -> pa.Array:
     # NaN marks an estimate that does not exist: null in the store, so that no average includes it.
@@ -160,6 +156,13 @@ def _column(values: Any) -> pa.Array:
 
 def _array(column: pa.ChunkedArray) -> Any:
     return column.to_numpy()
+
+
+def _must_exist(file: Path) -> None:
+    if not file.exists():
+        raise CannotRun(
+            Fault(str(file), "there are no results yet", "run `harness run voices` first")
+        )
 
 
 def _cannot_open(file: Path, error: Exception) -> CannotRun:
@@ -172,7 +175,9 @@ def _cannot_open(file: Path, error: Exception) -> CannotRun:
                 "wait until it is done, or name another file with --db",
             )
         )
-    return CannotRun(Fault(str(file), f"cannot be opened: {message}", "name another file with --db"))
+    return CannotRun(
+        Fault(str(file), f"cannot be opened: {message}", "name another file with --db")
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -44,12 +44,11 @@ class Target:
 
 @cache
 def load_targets() -> Mapping[str, Target]:
+    """Every known target, by name."""
     with (PACKAGE / "targets.toml").open("rb") as file:
         rows: dict[str, dict[str, Any]] = tomllib.load(file)
-    return {
-        name: Target(
-            name=name,
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()},
-        )
+    frozen: dict[str, dict[str, Any]] = {
+        name: {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
         for name, row in rows.items()
     }
+    return {name: Target(name=name, **row) for name, row in frozen.items()}

@@ -63,6 +63,7 @@ def verdicts(
 def to_columns(
     found: Collection[Verdict], run_id: str, alpha: float, exploratory: bool, origin: Origin
 ) -> Verdicts:
+    """The verdicts as rows of the store."""
     return Verdicts.of(
         vars(verdict)
         | {"run_id": run_id, "alpha": alpha, "exploratory": exploratory, "origin": origin}

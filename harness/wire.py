@@ -17,7 +17,7 @@ from harness.faults import CannotRun, Fault, InputError, nearest
 from harness.interventions import Feature
 from harness.model import LanguageModel, load_model
 from harness.observe import readout_name
-from harness.places import find
+from harness.places import DEFAULT_DB, find
 from harness.plan import Plan
 from harness.provenance import provenance
 from harness.read import find_spec, load_plan, load_spec, prompts_path
@@ -29,8 +29,6 @@ from harness.target import Target, load_targets
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
 from harness.work import Bench
-
-DEFAULT_DB = Path("db/results.duckdb")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Outcome:
 
     @property
     def all_supported(self) -> bool:
+        """Whether every claim is."""
         return all(verdict.verdict == "supported" for verdict in self.verdicts)
 
 
@@ -57,7 +56,9 @@ def choose_target(targets: tuple[str, ...], wanted: str = "auto") -> tuple[str, 
     if wanted != "auto":
         if wanted not in load_targets():
             raise InputError(
-                Fault(f"target {wanted}", "there is no such target", nearest(wanted, load_targets()))
+                Fault(
+                    f"target {wanted}", "there is no such target", nearest(wanted, load_targets())
+                )
             )
         return wanted, "as asked"
     known = load_targets()
@@ -87,8 +88,8 @@ def run_eval(
     db: str | Path = DEFAULT_DB,
     device: str = "auto",
     batch_size: int = 0,
-    progress: Progress = lambda stage, done, total: None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Progress,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Run one spec on one target, from its files to its verdicts, all of it stored in `db`.
 
@@ -135,9 +136,7 @@ def run_eval(
         )
 
 
-def conclude(
-    store: Store, plan: Plan, run_id: str, exploratory: str | None
-) -> tuple[Verdict, ...]:
+def conclude(store: Store, plan: Plan, run_id: str, exploratory: str | None) -> tuple[Verdict, ...]:
     """Analyse a run whose units are all in, and store its tests and verdicts."""
     origin = plan.target.origin
     analysis = analyse(store, plan, run_id, origin)
@@ -150,7 +149,7 @@ def conclude(
 
 def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
     """Draw the verdicts of a stored run again, with the spec as it stands now."""
-    with Store.open(db) as store:
+    with Store.open(db, create=False) as store:
         runs = store.read(Runs)
         matches = [i for i, name in enumerate(runs.run_id) if str(name).startswith(run_id)]
         if len(matches) != 1:
@@ -158,7 +157,7 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
                 Fault(
                     f"run {run_id}",
                     "there is no such run" if not matches else f"{len(matches)} runs begin so",
-                    nearest(run_id, map(str, runs.run_id)),
+                    '`harness sql "SELECT run_id FROM runs"` lists them',
                 )
             )
         (i,) = matches
@@ -232,7 +231,9 @@ def _begin(
         "batch_size": batch_size,
     }
     content = hashlib.sha256(
-        json.dumps({k: v for k, v in facts.items() if k not in _IRRELEVANT}, sort_keys=True).encode()
+        json.dumps(
+            {k: v for k, v in facts.items() if k not in _IRRELEVANT}, sort_keys=True
+        ).encode()
     ).hexdigest()
     unfinished = store.read(Runs, content=content, status="unfinished")
     if len(unfinished):
@@ -258,9 +259,7 @@ _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty")
 
 def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
     """Why a run cannot confirm: results for another version of the same question were seen before."""
-    earlier = store.read(
-        Runs, spec_name=plan.spec.name, target=plan.target.name, status="finished"
-    )
+    earlier = store.read(Runs, spec_name=plan.spec.name, target=plan.target.name, status="finished")
     now = {"spec": plan.spec.hash, "prompts": plan.prompts_hash, "SAEs": sae_hash}
     for i in range(len(earlier)):
         then = {
@@ -287,9 +286,7 @@ def _truth(target: Target) -> frozenset[Feature] | None:
     if target.truth is None or (path := find(target.truth)) is None:
         return None
     truth = json.loads(path.read_text(encoding="utf-8"))
-    return frozenset(
-        (int(entry["layer"]), int(entry["feature"])) for entry in truth["known"]
-    )
+    return frozenset((int(entry["layer"]), int(entry["feature"])) for entry in truth["known"])
 
 
 def _model_hash(target: Target) -> str | None:

@@ -97,11 +97,10 @@ class Rows:
                 known.setdefault(answer, len(known))
         self._answers = answers
         self._rows = {text: row for row, text in enumerate(answers)}
-        self.tokens: list[Tokens] = [
-            model.tokens(text, *known) for text, known in answers.items()
-        ]
+        self.tokens: list[Tokens] = [model.tokens(text, *known) for text, known in answers.items()]
 
     def row(self, prompt: Prompt) -> int:
+        """The row of a prompt's text."""
         return self._rows[prompt.text]
 
     def own(self, prompt: Prompt) -> int:

@@ -99,9 +99,7 @@ def test_no_training_document_contains_a_question_of_an_evaluation_set(sets):
     source = random.Random(3)
     forms, scenarios = load_forms(), load_scenarios()
     mixture = Mixture(confused=0.5, named_first=0.3, named_last=0.3)
-    documents = "\n".join(
-        write(source, scenarios, forms, mixture).text for _ in range(3000)
-    )
+    documents = "\n".join(write(source, scenarios, forms, mixture).text for _ in range(3000))
     sentences = {
         sentence.rstrip(".")
         for name in ("kinematics", "voices", "placebo", "prompts_physics")

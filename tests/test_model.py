@@ -153,9 +153,7 @@ def test_a_kept_forward_can_be_replayed_again_and_again():
     model = random_model(5)
     kept = model.keep(batch_of(model), [0])
     start = kept.batch.earliest
-    first, second = (
-        model.replay(kept, 0, kept.residuals[0][:, start:]) for _ in range(2)
-    )
+    first, second = (model.replay(kept, 0, kept.residuals[0][:, start:]) for _ in range(2))
     assert torch.equal(first[0][0], second[0][0])
 
 

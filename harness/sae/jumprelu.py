@@ -22,13 +22,16 @@ class Sae:
 
     @property
     def width(self) -> int:
+        """Of the residual stream."""
         return self.w_enc.shape[0]
 
     @property
     def features(self) -> int:
+        """How many there are."""
         return self.w_enc.shape[1]
 
     def to(self, device: torch.device | str) -> "Sae":
+        """The same on another device."""
         return Sae(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
     def only(self, features: Tensor) -> "Sae":

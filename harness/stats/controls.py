@@ -31,9 +31,9 @@ def matched_sets(
     chosen = np.empty((sets, len(targets)), np.intp)
     nearest = []
     for target in targets:
-        free = np.flatnonzero((layer == layer[target]) & ~taken)
-        distance = np.square(scaled[free] - scaled[target]).sum(axis=1)
-        nearest.append(free[np.argsort(distance, kind="stable")][:pool])
+        others = np.flatnonzero((layer == layer[target]) & ~taken)
+        distance = np.square(scaled[others] - scaled[target]).sum(axis=1)
+        nearest.append(others[np.argsort(distance, kind="stable")][:pool])
     for row in chosen:
         used: set[int] = set()
         for i, candidates in enumerate(nearest):

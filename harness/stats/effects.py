@@ -46,7 +46,9 @@ def effects(x: ArrayLike, y: ArrayLike | None, units: ArrayLike, *, level: float
         d_z = np.where(flat, np.nan, d.mean(axis=0) / spread)
         average = np.sqrt((first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1)) / 2)
         g_av = np.where(
-            (average > 0) & ~flat & (y is not None), hedges(n - 1) * d.mean(axis=0) / average, np.nan
+            (average > 0) & ~flat & (y is not None),
+            hedges(n - 1) * d.mean(axis=0) / average,
+            np.nan,
         )
         ranks = stats.rankdata(np.where(d == 0, np.inf, np.abs(d)), axis=0)
         plus, minus = (ranks * (d > 0)).sum(axis=0), (ranks * (d < 0)).sum(axis=0)

@@ -27,6 +27,7 @@ class Flips:
 
     @property
     def count(self) -> int:
+        """How many flips there are."""
         return len(self.signs)
 
     def p(self, exceeding: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -47,7 +48,9 @@ def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
         return _monte_carlo(units, how, seed)
     if how == "full" or units <= FULL_GROUP_UNITS:
         if units > 24:
-            raise ValueError(f"how: the full group of {units} units has 2^{units} elements; use 'auto'")
+            raise ValueError(
+                f"how: the full group of {units} units has 2^{units} elements; use 'auto'"
+            )
         return Flips(_signs(np.arange(2**units), np.left_shift(1, np.arange(units))), exact=True)
     if units <= SUBGROUP_UNITS:
         return Flips(_signs(np.arange(2**16), bch_codes()[:units]), exact=True)

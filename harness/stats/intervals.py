@@ -29,9 +29,7 @@ class MeanInterval:
     n_units: int
 
 
-def mean_interval(
-    differences: ArrayLike, units: ArrayLike, *, level: float = 0.95
-) -> MeanInterval:
+def mean_interval(differences: ArrayLike, units: ArrayLike, *, level: float = 0.95) -> MeanInterval:
     """The mean of `differences` (n_pairs, n_features), clustered by `units` (n_pairs,)."""
     rows = np.asarray(differences, dtype=float)
     rows = rows[:, None] if rows.ndim == 1 else rows

@@ -5,7 +5,7 @@ denominator alone, and |t| grows with |u|, so max-|u| is max-|t| without a varia
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -196,7 +196,9 @@ def _largest(signs: Floats, columns: list[Floats], two_sided: bool) -> Floats:
 
 
 def _unit_sums(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
-    member = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_units, len(codes)))
+    member = sparse.csr_array(
+        (np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_units, len(codes))
+    )
     return member @ rows
 
 
@@ -206,7 +208,9 @@ def _units(units: ArrayLike | None, n_pairs: int) -> tuple[NDArray[np.intp], int
     else:
         names = np.asarray(units)
         if names.shape != (n_pairs,):
-            raise ValueError(f"units: has shape {names.shape}, one for each of {n_pairs} pairs is needed")
+            raise ValueError(
+                f"units: has shape {names.shape}, one for each of {n_pairs} pairs is needed"
+            )
         codes = np.unique(names, return_inverse=True)[1]
     n_units = int(codes.max(initial=-1)) + 1
     if n_units < 2:
@@ -215,7 +219,8 @@ def _units(units: ArrayLike | None, n_pairs: int) -> tuple[NDArray[np.intp], int
 
 
 def _array(name: str, values: ArrayLike) -> Floats:
-    array = values.toarray() if sparse.issparse(values) else np.asarray(values)
+    dense: Any = values
+    array = dense.toarray() if sparse.issparse(values) else np.asarray(values)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:

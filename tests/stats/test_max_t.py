@@ -54,9 +54,7 @@ def test_mcnemar_alone_is_the_exact_binomial_test():
 def test_signed_rank_without_ties_is_the_exact_wilcoxon():
     d = np.random.default_rng(2).normal(0.4, 1, 12)
     found = paired_max_t(d, statistic="signed-rank")
-    assert found.p_marginal[0] == pytest.approx(
-        stats.wilcoxon(d, method="exact").pvalue, abs=1e-10
-    )
+    assert found.p_marginal[0] == pytest.approx(stats.wilcoxon(d, method="exact").pvalue, abs=1e-10)
 
 
 def test_pratt_ranks_zeros_then_drops_them():
@@ -230,9 +228,7 @@ def test_the_null_is_kept_by_families_and_broken_by_pairs():
     for _ in range(200):
         d = random.normal(size=12)[units] + random.normal(size=120)
         rejected["family"] += paired_max_t(d, units=units, statistic="mean").p_marginal[0] <= 0.05
-        rejected["pair"] += (
-            paired_max_t(d, statistic="mean", flips=499).p_marginal[0] <= 0.05
-        )
+        rejected["pair"] += paired_max_t(d, statistic="mean", flips=499).p_marginal[0] <= 0.05
     assert stats.binomtest(rejected["family"], 200, 0.05).pvalue > 0.001
     assert rejected["pair"] > 60
 

@@ -1,0 +1,323 @@
+"""A run on a small random model: against brute force, twice, in any order, and interrupted."""
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from harness.attribute import attribute
+from harness.batch import where
+from harness.edits import move, zero
+from harness.faults import CannotRun
+from harness.intervene import intervene
+from harness.interventions import Intervention
+from harness.observe import generate, observe, survey
+from harness.pairs import contrasted
+from harness.plan import make_plan
+from harness.prompts import complete
+from harness.records import TABLES, Activations, Answers, Impacts, Interventions
+from harness.run import execute, prompt_rows
+from harness.sae.jumprelu import encode
+from harness.spec import Spec
+from harness.store import Store
+from harness.target import load_targets
+from harness.work import Bench
+from tests.random_models import random_model, random_sae
+
+QUIET = lambda stage, done, total: None  # noqa: E731
+
+
+@cache
+def sae(layer):
+    return random_sae(layer)
+
+
+def lines(families=6):
+    return [
+        {
+            "id": f"{family}-{question}{suffix}",
+            "pair_id": f"{family}-{question}",
+            "family": f"f{family}",
+            "label": label,
+            "prompt": f"{context}. Thing {family} moves; its {question} is",
+            "answer": answers[0] if label == "correct" else answers[1],
+            "expected_correct_answer": answers[0],
+        }
+        for family in range(families)
+        for question, answers in (
+            ("velocity", ("zero", "not zero")),
+            ("rate", ("not zero", "zero")),
+        )
+        for suffix, label, context in (
+            ("a", "correct", "A careful reader says so"),
+            ("b", "misconception", "Someone mixes them up"),
+        )
+    ]
+
+
+def a_plan(objects=None, at="last_prompt_token", by="contrast", positions="all"):
+    spec = Spec.model_validate(
+        {
+            "name": "demo",
+            "question": "?",
+            "targets": {"organism": {"layers": (1, 2)}},
+            "prompts": "-",
+            "readout": {"at": at},
+            "new_tokens": 3,
+            "ablations": (
+                {"name": "top", "select": {"top": 3, "by": by}, "controls": 4, "positions": positions},
+            ),
+            "claims": ({"name": "c", "features": "significant", "at_least": 1},),
+        }
+    )  # fmt: skip
+    prompts, faults = complete("-", list(enumerate(objects or lines(), 1)), balanced=True)
+    assert not faults
+    return make_plan(spec, load_targets()["organism"], prompts)
+
+
+def a_bench(batch_size=5, side="left", seed=0):
+    return Bench("r", "mock", random_model(seed, side), sae, batch_size)
+
+
+def run_into(path, plan, bench, store_type=Store):
+    with store_type.open(path) as store:
+        if not len(store.read(TABLES[2], "r")):
+            store.commit(*prompt_rows("r", plan))
+        execute(bench, plan, store, QUIET)
+        return tables(store)
+
+
+def tables(store):
+    """Every table's rows without the times."""
+    found = {}
+    for kind in TABLES:
+        names = [n for n in kind.names() if n not in ("finished_at", "seconds")]
+        found[kind.table] = store.query(
+            f"SELECT {', '.join(names)} FROM {kind.table} ORDER BY ALL"
+        )[1]
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run_into(tmp_path_factory.mktemp("run") / "a.duckdb", a_plan(), a_bench())
+
+
+def test_two_runs_give_identical_tables(whole, tmp_path):
+    assert run_into(tmp_path / "b.duckdb", a_plan(), a_bench()) == whole
+    assert all(
+        whole[kind]
+        for kind in ("answers", "activations", "generations", "topk_logits", "impacts",
+                     "interventions", "sae_health", "feature_activity", "units", "prompts")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 6])
+def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop):
+    class Stopping(Store):
+        commits = 0
+
+        def commit(self, *columns):
+            if Stopping.commits == stop:
+                raise KeyboardInterrupt
+            Stopping.commits += 1
+            super().commit(*columns)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_into(tmp_path / "b.duckdb", a_plan(), a_bench(), Stopping)
+    assert run_into(tmp_path / "b.duckdb", a_plan(), a_bench()) == whole
+
+
+@pytest.mark.parametrize("change", ["batch", "padding", "order"])
+def test_batch_padding_and_order_change_nothing_that_matters(whole, tmp_path, change):
+    plan, bench = a_plan(), a_bench()
+    if change == "batch":
+        bench = a_bench(batch_size=2)
+    elif change == "padding":
+        bench = a_bench(side="right")
+    else:
+        shuffled = np.random.default_rng(0).permutation(len(lines()))
+        plan = a_plan([lines()[i] for i in shuffled])
+    other = run_into(tmp_path / "b.duckdb", plan, bench)
+    for table, rows in (("answers", 6), ("impacts", 6)):
+        a, b = ({row[:4]: row for row in found[table]} for found in (whole, other))
+        assert set(a) == set(b)
+        for key, row in a.items():
+            assert row[rows] == pytest.approx(b[key][rows], abs=1e-5)
+    a, b = ({row[1:5]: row[5] for row in found["activations"]} for found in (whole, other))
+    for key in set(a) & set(b):
+        assert a[key] == pytest.approx(b[key], abs=1e-4)
+    # A feature within 1e-3 of its threshold may fire in one and not in the other.
+    for prompt, layer, _, feature in set(a) ^ set(b):
+        value = (a | b)[prompt, layer, "last_prompt_token", feature]
+        assert value - float(sae(layer).threshold[feature]) < 1e-3
+
+
+def test_the_impact_is_a_plain_hooked_forwards():
+    plan, bench = a_plan(), a_bench()
+    prompts = plan.of("confirmation")
+    edit = Intervention(
+        "top", "target", 0, "zero", "all", "misconception", ((1, 3), (1, 9), (2, 5))
+    )
+    (impacts,) = intervene(bench, [edit], prompts)
+    found = {
+        (p, m): v for p, m, v in zip(impacts.prompt_id, impacts.metric, impacts.impact, strict=True)
+    }
+    model = bench.model
+    for prompt in prompts:
+        sums = []
+        for answer in (prompt.correct, prompt.misconception):
+            batch = model.batch([model.tokens(prompt.text, answer)])
+            positions = where(batch, "all")
+            taps = {
+                layer: lambda x, part=sae(layer).only(torch.tensor(features)), at=positions: zero(
+                    part, x, at
+                )
+                for layer, features in edit.by_layer().items()
+            }
+            plain, edited = model.forward(batch), model.forward(batch, taps)
+            sums.append(float(edited[0][0].sum() - plain[0][0].sum()))
+        assert found[prompt.id, "log_p_correct"] == pytest.approx(sums[0], abs=1e-4)
+        assert found[prompt.id, "logit_difference"] == pytest.approx(sums[0] - sums[1], abs=1e-4)
+
+
+def test_an_inactive_feature_has_an_impact_of_exactly_zero():
+    plan, bench = a_plan(), a_bench()
+    prompts = plan.prompts
+    silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
+    bench = dataclasses.replace(bench, saes=lambda layer: silent)
+    edit = Intervention("top", "target", 0, "zero", "all", "misconception", ((1, 3),))
+    (impacts,) = intervene(bench, [edit], prompts)
+    assert not any(impacts.active)
+    assert set(impacts.impact) == {0.0}
+
+
+def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
+    plan, bench = a_plan(), a_bench()
+    edit = Intervention(
+        "top", "no-op", 0, "zero", "all", "misconception", tuple((1, i) for i in range(40))
+    )
+    (impacts,) = intervene(bench, [edit], plan.prompts)
+    assert set(impacts.impact) == {0.0}
+    assert any(impacts.active)
+    monkeypatch.setattr(
+        "harness.intervene.move", lambda part, x, at, value: move(part, x, at, value) + 1e-3
+    )
+    with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
+        intervene(bench, [edit], plan.prompts)
+
+
+def test_attribution_is_the_slope_of_the_metric():
+    """Against a finite difference: each feature shrunk by a little, at every edited position."""
+    plan, bench = a_plan(by="attribution", positions="prompt"), a_bench()
+    prompts = [prompt for prompt in plan.prompts if prompt.family == "f1"]
+    columns = attribute(bench, plan, plan.spec.ablations[0], prompts)
+    predicted = {
+        (int(layer), int(feature)): value
+        for table in columns
+        for layer, feature, value in zip(table.layer, table.feature, table.predicted, strict=True)
+    }
+    strongest = sorted(predicted, key=lambda key: -abs(predicted[key]))[:4]
+    step = 1e-2
+    for layer, feature in strongest:
+        part = sae(layer).only(torch.tensor([feature]))
+        total = 0.0
+        for prompt in prompts:
+            batch = bench.model.batch(
+                [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
+            )
+            positions = where(batch, "prompt")
+
+            def shrink(x, scale, at=positions, part=part):
+                return move(part, x, at, encode(part, x) * scale)
+
+            (up,), (down,) = (
+                bench.model.forward(batch, {layer: lambda x, s=s: shrink(x, s)})
+                for s in (1 - step, 1 + step)
+            )
+            total += float((up[0].sum() - up[1].sum()) - (down[0].sum() - down[1].sum())) / (
+                2 * step
+            )
+        assert predicted[layer, feature] == pytest.approx(total, rel=0.05, abs=1e-3)
+
+
+def test_readouts_at_the_answer_read_the_own_answer_alone():
+    same = [line | {"prompt": line["prompt"].split(". ")[1]} for line in lines()]
+    plan, bench = a_plan(same, at="answer", by="attribution"), a_bench()
+    columns = observe(bench, plan, plan.prompts)
+    found = {
+        (p, int(layer), int(f)): v
+        for table in columns
+        if isinstance(table, Activations)
+        for p, layer, f, v in zip(table.prompt_id, table.layer, table.feature, table.value, strict=True)
+    }  # fmt: skip
+    for prompt in plan.prompts[:6]:
+        batch = bench.model.batch([bench.model.tokens(prompt.text, prompt.answer)])
+        seen = {}
+        bench.model.forward(batch, {1: lambda x, seen=seen: seen.update(x=x)})
+        values = encode(sae(1), seen["x"][where(batch, "answer")]).mean(0)
+        for feature in values.nonzero()[:, 0].tolist():
+            assert found[prompt.id, 1, feature] == pytest.approx(float(values[feature]), abs=1e-4)
+
+
+def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
+    """Scrambling the confirming families' prompts leaves the selected features as they are."""
+    plan = a_plan()
+    confirming = set(plan.families("confirmation"))
+    changed = [
+        line | {"prompt": line["prompt"].replace("Thing", "Some other thing entirely")}
+        if line["family"] in confirming
+        else line
+        for line in lines()
+    ]
+    other = run_into(tmp_path / "b.duckdb", a_plan(changed), a_bench())
+
+    def features(found):
+        names = [n for n in Interventions.names() if n not in ("finished_at", "seconds")]
+        role, layer, feature = (names.index(n) for n in ("role", "layer", "feature"))
+        return [
+            (row[layer], row[feature]) for row in found["interventions"] if row[role] == "target"
+        ]
+
+    assert features(other) == features(whole)
+    assert other["impacts"] != whole["impacts"]
+
+
+def test_the_top_logits_are_those_of_the_chosen_tokens():
+    plan, bench = a_plan(), a_bench()
+    said, top = generate(bench, plan, plan.prompts)
+    tokens = dict(zip(said.prompt_id, said.token_ids, strict=True))
+    assert len(top) == 50 * sum(map(len, tokens.values()))
+    for prompt, step, rank, token in zip(
+        top.prompt_id, top.step, top.rank, top.token_id, strict=True
+    ):
+        if rank == 0:
+            assert tokens[prompt][step] == token
+
+
+def test_the_survey_covers_prompt_positions_but_bos():
+    plan, bench = a_plan(), a_bench()
+    health, *activity = survey(bench, plan, plan.prompts)
+    texts = {prompt.text for prompt in plan.prompts}
+    positions = sum(len(bench.model.tokens(text).prompt) - 1 for text in texts)
+    assert list(health.n_positions) == [positions, positions]
+    assert all(0 < rate <= 1 for table in activity for rate in table.firing_rate)
+
+
+def test_contrasted_pairs_are_aligned_and_keep_to_their_side(whole):
+    plan = a_plan()
+    columns = Activations.names()
+    rows = Activations(**{
+        name: [row[i] for row in whole["activations"]] for i, name in enumerate(columns)
+    })  # fmt: skip
+    data = contrasted(plan, "discovery", rows)
+    assert set(data.units) == set(plan.families("discovery"))
+    values = {(r[1], r[2], r[4]): r[5] for r in whole["activations"]}
+    pair = sorted(p.pair_id for p in plan.of("discovery"))[0]
+    for column, (layer, feature) in enumerate(data.features):
+        assert data.correct[0, column] == values.get((pair + "a", layer, feature), 0.0)
+        assert data.misconception[0, column] == values.get((pair + "b", layer, feature), 0.0)
+    assert Answers.table == "answers"
+    assert Impacts.table == "impacts"

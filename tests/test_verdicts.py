@@ -1,0 +1,121 @@
+"""What each claim is held against, on made-up results."""
+
+import numpy as np
+import pytest
+
+from harness.analyse import AblationResult, Analysis, FeatureResult
+from harness.pairs import pairs_of
+from harness.stats.max_t import MaxT
+from harness.verdicts import verdicts
+from tests.test_plan import a_plan
+
+ABLATIONS = ({"name": "top", "select": {"by": "contrast"}, "controls": 20},)
+
+
+def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0.0, truth=None):
+    plan = a_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
+    pairs = pairs_of(plan.of("confirmation"))
+    random = np.random.default_rng(0)
+    behaviour = {}
+    for pair in pairs:
+        noise = random.normal(0, 0.1)
+        for prompt, sign in ((pair.correct, 1), (pair.misconception, 0)):
+            value = sign * moved + noise
+            behaviour[prompt.id] = {"logit_difference": value, "log_p_correct": value}
+    units = np.array([pair.family for pair in pairs])
+    n = len(p_adjusted)
+    test = MaxT(np.array(p_adjusted), np.zeros(n), np.zeros(n), len(set(units)), 99, True, 0.01)
+    result = AblationResult(
+        plan.spec.ablations[0],
+        impact + random.normal(0, 0.1, len(pairs)),
+        controls + random.normal(0, 0.1, (20, len(pairs))),
+        units,
+    )
+    analysis = Analysis(
+        plan, pairs, behaviour, FeatureResult(tuple((0, i) for i in range(n)), test),
+        {"top": result}, (),
+    )  # fmt: skip
+    (found,) = verdicts(analysis, truth, "r")
+    return found
+
+
+MOVED = {"behaviour": "logit_difference", "contrast": True, "direction": "greater"}
+
+
+@pytest.mark.parametrize(
+    "claim, results, expected",
+    [
+        (MOVED, {"moved": 1.0}, "supported"),
+        (MOVED, {"moved": -1.0}, "refuted"),
+        (MOVED | {"direction": "less"}, {"moved": -1.0}, "supported"),
+        (MOVED | {"than": 2.0}, {"moved": 1.0}, "refuted"),
+        (MOVED, {"moved": 1.0, "families": 10}, "untestable"),
+        ({"behaviour": "logit_difference", "direction": "greater"}, {"moved": 1.0}, "supported"),
+        ({"behaviour": "logit_difference", "direction": "greater"}, {"moved": 0.01}, "inconclusive"),
+        ({"behaviour": "logit_difference", "contrast": True, "within": 0.5}, {"moved": 0.1}, "supported"),
+        ({"behaviour": "logit_difference", "contrast": True, "within": 0.5}, {"moved": 0.6}, "refuted"),
+        ({"behaviour": "logit_difference", "within": 0.01}, {"moved": 0.0}, "inconclusive"),
+    ],
+)  # fmt: skip
+def test_behaviour(claim, results, expected):
+    assert verdict(claim, **results).verdict == expected
+
+
+@pytest.mark.parametrize(
+    "claim, p_adjusted, expected",
+    [
+        ({"at_least": 2}, (0.01, 0.05, 0.3), "supported"),
+        ({"at_least": 3}, (0.01, 0.05, 0.3), "inconclusive"),
+        ({"at_least": 1}, (), "inconclusive"),
+        ({"at_most": 0}, (0.06, 0.3), "supported"),
+        ({"at_most": 0}, (0.04, 0.3), "refuted"),
+        ({"at_most": 1}, (0.04, 0.3), "supported"),
+    ],
+)
+def test_features(claim, p_adjusted, expected):
+    found = verdict({"features": "significant", **claim}, p_adjusted=p_adjusted)
+    assert found.verdict == expected
+    assert found.estimate == sum(p <= 0.05 for p in p_adjusted)
+
+
+def test_a_null_claim_of_too_few_families_is_untestable_not_supported():
+    claim = {"features": "significant", "at_most": 0}
+    assert verdict(claim, families=10, p_adjusted=(0.5,)).verdict == "untestable"
+
+
+def test_known_features():
+    claim = {"features": "truth", "at_least": 1}
+    p = (0.01, 0.01, 0.6)
+    assert verdict(claim, p_adjusted=p, truth={(0, 1), (3, 3)}).estimate == 1
+    assert verdict(claim, p_adjusted=p, truth={(0, 2)}).verdict == "inconclusive"
+    assert verdict(claim, p_adjusted=p, truth=None).verdict == "untestable"
+
+
+TOWARD = {"ablation": "top", "direction": "toward-correct"}
+
+
+@pytest.mark.parametrize(
+    "claim, results, expected",
+    [
+        (TOWARD, {"impact": 1.0}, "supported"),
+        (TOWARD, {"impact": 1.0, "controls": 1.0}, "inconclusive"),
+        (TOWARD, {"impact": -1.0}, "refuted"),
+        (TOWARD | {"direction": "toward-misconception"}, {"impact": -1.0}, "supported"),
+        (TOWARD | {"beyond": "zero"}, {"impact": 1.0, "controls": 1.0}, "supported"),
+        (TOWARD, {"impact": 1.0, "families": 10}, "untestable"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 0.1}, "supported"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 1.0}, "refuted"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 1.0, "controls": 1.0}, "supported"),
+    ],
+)
+def test_ablations(claim, results, expected):
+    assert verdict(claim, **results).verdict == expected
+
+
+def test_an_impact_that_does_not_outrank_its_controls_is_not_enough():
+    """A small shift beyond the controls' mean, while one of them moves much more."""
+    controls = np.zeros((20, 1))
+    controls[:2] = 5.0
+    found = verdict(TOWARD, impact=2.0, controls=controls)
+    assert found.verdict == "inconclusive"
+    assert "rank p 0.143 among 20 controls" in found.because
