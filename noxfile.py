@@ -32,7 +32,7 @@ def eval(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, the import contract, and whether rendered files are up to date."""
-    install(session, "[lint]")
+    session.install(*PINNED, "ruff", "import-linter", "pyyaml")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
@@ -42,7 +42,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types."""
-    install(session, "[lint]")
+    install(session, "[types]")
     session.run("mypy")
 
 
@@ -51,3 +51,10 @@ def fixtures(session: nox.Session) -> None:
     """Train the organism and its SAEs again, from seeds; under two hours on two cores."""
     install(session)
     session.run("python", "-m", "fixtures.training", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks: one JSON line a figure; `-- --quick` for a smaller size."""
+    install(session)
+    session.run("python", "-m", "benchmarks.evals", *session.posargs)

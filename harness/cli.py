@@ -165,7 +165,7 @@ def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None
     harness run evals/*.yaml --target organism --db /tmp/results.duckdb
     """
     from harness.read import load_spec
-    from harness.show import closing, console, progress_on, verdict_table
+    from harness.show import console, print_verdicts, progress_on
     from harness.wire import run_eval
 
     for spec in specs:
@@ -185,9 +185,7 @@ def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None
                     say=out.print,
                 )
             )
-    out.print(verdict_table(outcomes))
-    for line in closing(outcomes):
-        out.print(line, soft_wrap=True)
+    print_verdicts(out, outcomes)
     sys.exit(0 if all(outcome.all_supported for outcome in outcomes) else 1)
 
 
@@ -203,14 +201,11 @@ def analyse(run_id: str, db: Path) -> None:
     \b
     harness analyse 20260215-120000
     """
-    from harness.show import closing, console, verdict_table
+    from harness.show import console, print_verdicts
     from harness.wire import analyse_again
 
     outcome = analyse_again(run_id, db=db)
-    out = console()
-    out.print(verdict_table([outcome]))
-    for line in closing([outcome]):
-        out.print(line, soft_wrap=True)
+    print_verdicts(console(), [outcome])
     sys.exit(0 if outcome.all_supported else 1)
 
 

@@ -54,13 +54,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     outcomes = [found for found in config.stash[OUTCOMES].values() if _is_outcome(found)]
     if not outcomes:
         return
-    from harness.show import closing, console, verdict_table
+    from harness.show import console, print_verdicts
 
-    out = console(terminalreporter._tw._file)
     terminalreporter.section("verdicts")
-    out.print(verdict_table(outcomes))
-    for line in closing(outcomes):
-        out.print(line, soft_wrap=True)
+    print_verdicts(console(terminalreporter._tw._file), outcomes)
 
 
 class EvalFile(pytest.File):
@@ -156,8 +153,7 @@ class ClaimFailed(AssertionError):
         lines = [
             f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}",
             f"  claimed   {', '.join(f'{key}: {value}' for key, value in said.items())}",
-            f"  observed  {estimate} {interval}, p {p}, {verdict.n_units} families, "
-            f"{verdict.because}",
+            f"  observed  {estimate} {interval}, p {p}, {verdict.because}",
             f"  rows      {sql_command(outcome.db, verdict.query)}",
         ]
         super().__init__("\n".join(lines))

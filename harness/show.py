@@ -85,28 +85,31 @@ def progress_on(out: Console) -> "Iterator[Any]":
         yield BarProgress(bars)
 
 
-def verdict_table(outcomes: "Sequence[Outcome]") -> Table:
-    """One line a claim."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("eval", "claim", "verdict"):
-        table.add_column(name, no_wrap=name != "claim")
-    table.add_column("estimate", justify="right", no_wrap=True)
-    table.add_column("interval", justify="right", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("rests on")
+def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
+    """Each eval's question and one line a claim, then what to do with them."""
+    widest = max(len(verdict.claim) for outcome in outcomes for verdict in outcome.verdicts)
     for outcome in outcomes:
-        for i, verdict in enumerate(outcome.verdicts):
-            name = verdict.verdict + (" (exploratory)" if outcome.exploratory else "")
+        mark = "  [yellow]exploratory[/]" if outcome.exploratory else ""
+        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{mark}")
+        out.print(outcome.question, style="dim", soft_wrap=True)
+        table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
+        table.add_column("claim", width=max(widest, 5), no_wrap=True)
+        table.add_column("verdict", width=12, no_wrap=True)
+        table.add_column("estimate", justify="right", width=13, no_wrap=True)
+        table.add_column("interval", justify="right", width=18, no_wrap=True)
+        table.add_column("p", justify="right", width=7, no_wrap=True)
+        table.add_column("rests on")
+        for verdict in outcome.verdicts:
             table.add_row(
-                outcome.spec if i == 0 else "",
                 verdict.claim,
-                f"[{STYLES[verdict.verdict]}]{name}[/]",
+                f"[{STYLES[verdict.verdict]}]{verdict.verdict}[/]",
                 *numbers(verdict),
-                f"{verdict.n_units} families, {verdict.because}"
-                if "families" not in verdict.because
-                else verdict.because,
+                verdict.because,
             )
-    return table
+        out.print(table)
+    out.print()
+    for line in closing(outcomes):
+        out.print(line, soft_wrap=True)
 
 
 def numbers(verdict: "Verdict") -> tuple[str, str, str]:

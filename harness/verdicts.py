@@ -111,12 +111,12 @@ def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
 def _with_rank(found: Verdict, result: AblationResult, direction: int, alpha: float) -> Verdict:
     """The target must also outrank its controls: one that is stronger than most is not enough."""
     rank = result.rank_p(direction)
-    among = f"rank p {rank:.3g} among {len(result.controls)} controls"
+    among = f"rank p {rank:.2g} of {len(result.controls)} controls"
     if 1 / (len(result.controls) + 1) > alpha:
-        return replace(found, verdict="untestable", because=f"too few controls: {among}")
+        return replace(found, verdict="untestable", because=f"too few controls, {among}")
     if found.verdict == "supported" and rank > alpha:
         return replace(found, verdict="inconclusive", because=among, p=max(found.p or 0.0, rank))
-    return replace(found, because=f"{found.because}; {among}")
+    return replace(found, because=f"{found.because}, {among}")
 
 
 def _of_mean(
@@ -151,8 +151,7 @@ def _of_mean(
             ci_low=same.low + than,
             ci_high=same.high + than,
             p=same.p,
-            because=f"equivalence to {than:g} within {within:g} nats, "
-            f"{100 * (1 - 2 * alpha):g} % interval",
+            because=f"{n_units} families, equivalence within {within:g}",
         )
     test = paired_max_t(values - than, units=units, statistic="mean")
     mean = mean_interval(values, units, level=1 - alpha)
@@ -167,7 +166,7 @@ def _of_mean(
         ci_high=float(mean.high[0]),
         p=p,
         floor=test.floor,
-        because=f"sign flips of {n_units} families",
+        because=f"{n_units} families",
     )
 
 
@@ -212,6 +211,6 @@ def _features(
         verdict=verdict,
         estimate=float(count),
         p=float(ordered[deciding]) if deciding < len(ordered) else 1.0,
-        because=f"step-down max-T over {len(result.features)} active features"
-        + (f", {len(truth)} of them known" if claim.features == "truth" and truth else ""),
+        because=f"{found.n_units} families, {len(result.features)} features"
+        + (f", {len(truth)} known" if claim.features == "truth" and truth else ""),
     )

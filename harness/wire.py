@@ -1,6 +1,5 @@
 """Bring a spec, a target and a results file together: the one way every surface runs an eval."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -9,26 +8,30 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from harness import hub
 from harness.analyse import analyse
-from harness.faults import CannotRun, Fault, InputError, nearest
+from harness.faults import Fault, InputError
 from harness.interventions import Feature
-from harness.model import LanguageModel, load_model
-from harness.observe import readout_name
+from harness.lineage import begin
+from harness.machine import choose_device, choose_target
+from harness.model import load_model
 from harness.places import DEFAULT_DB, find
 from harness.plan import Plan
-from harness.provenance import provenance
-from harness.read import find_spec, load_plan, load_spec, prompts_path
+from harness.read import find_spec, load_plan, load_spec
 from harness.records import Runs
-from harness.run import Progress, execute, prompt_rows
+from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.store import Store
-from harness.target import Target, load_targets
+from harness.target import Target
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
 from harness.work import Bench
+
+# Rows in a forward: on a CPU small batches stay in its caches.
+BATCH = {True: 16, False: 128}
+
+# The parts of a spec that decide what is computed; the others decide what is made of it.
+_RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
 
 
 @dataclass(frozen=True)
@@ -51,36 +54,6 @@ class Outcome:
         return all(verdict.verdict == "supported" for verdict in self.verdicts)
 
 
-def choose_target(targets: tuple[str, ...], wanted: str = "auto") -> tuple[str, str]:
-    """The target to run on, and why. `auto`: the real model where it can run, else the organism."""
-    if wanted != "auto":
-        if wanted not in load_targets():
-            raise InputError(
-                Fault(
-                    f"target {wanted}", "there is no such target", nearest(wanted, load_targets())
-                )
-            )
-        return wanted, "as asked"
-    known = load_targets()
-    reasons = []
-    for name in targets:
-        target = known[name]
-        if target.is_local:
-            continue
-        if not torch.cuda.is_available():
-            reasons.append(f"no CUDA device for {name}")
-        elif not hub.is_present(target, target.layers):
-            reasons.append(f"the weights of {name} are not here")
-        else:
-            return name, "its weights and a CUDA device are here"
-    for name in targets:
-        if known[name].is_local:
-            return name, ", ".join(reasons) or "it is the only one"
-    raise CannotRun(
-        Fault(", ".join(targets), "; ".join(reasons), "add `organism: {layers: all}` to targets")
-    )
-
-
 def run_eval(
     path: str | Path,
     target: str = "auto",
@@ -99,7 +72,7 @@ def run_eval(
     spec_path = find_spec(path)
     name, why = choose_target(tuple(load_spec(spec_path).targets), target)
     plan = load_plan(spec_path, name)
-    where = _device(device)
+    where = choose_device(device)
     say(f"{plan.spec.name} on {name} ({why}), {where}")
     model = load_model(
         hub.model_source(plan.target),
@@ -111,9 +84,9 @@ def run_eval(
     for folder in filter(None, (find(plan.target.model),)):
         hub.verify(folder, [*folder.glob("*.safetensors"), *files.values()])
     saes = _sae_provider(plan, files, where)
-    size = batch_size or (64 if where == "cpu" else 128)
+    size = batch_size or BATCH[where == "cpu"]
     with Store.open(db) as store:
-        run_id, exploratory = _begin(store, plan, spec_path, model, files, size)
+        run_id, exploratory = begin(store, plan, spec_path, model, files, size)
         bench = Bench(run_id, plan.target.origin, model, saes, size)
         execute(bench, plan, store, progress)
         progress("analyse", 0, 1)
@@ -167,20 +140,22 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
                 Fault(f"run {name}", "it is not finished", "run its spec again to go on with it")
             )
         plan = load_plan(str(runs.spec_path[i]), str(runs.target[i]))
-        changed = [
-            what
-            for what, now, then in (
-                ("spec", plan.spec.hash, runs.spec_hash[i]),
-                ("prompts", plan.prompts_hash, runs.prompts_hash[i]),
-            )
-            if now != then
-        ]
-        if "prompts" in changed:
+        then = json.loads(runs.spec[i])
+        now = json.loads(plan.spec.canonical())
+        changed = [part for part in _RUN if now[part] != then.get(part)]
+        if plan.prompts_hash != runs.prompts_hash[i]:
+            changed.append("prompts")
+        if changed:
             raise InputError(
-                Fault(f"run {name}", "its prompts have changed since", "run the spec again")
+                Fault(
+                    f"run {name}",
+                    f"its {' and '.join(dict.fromkeys(changed))} changed since it was run",
+                    "run the spec again",
+                )
             )
-        exploratory = f"the {' and '.join(changed)} changed since the run" if changed else None
-        exploratory = exploratory or runs.exploratory[i]
+        exploratory = runs.exploratory[i]
+        if plan.spec.hash != runs.spec_hash[i]:
+            exploratory = "the spec changed since the run"
         found = conclude(store, plan, name, exploratory)
         store.set_run(name, exploratory=exploratory)
         return Outcome(
@@ -194,83 +169,6 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
             db=store.path,
             seconds=float(runs.wall_seconds[i]),
         )
-
-
-def _begin(
-    store: Store,
-    plan: Plan,
-    spec_path: Path,
-    model: LanguageModel,
-    files: dict[int, Path],
-    batch_size: int,
-) -> tuple[str, str | None]:
-    """The id of the run to go on with or of a new one, and why it is exploratory, if it is."""
-    facts = {
-        **provenance(),
-        **model.facts,
-        "spec_name": plan.spec.name,
-        "spec_hash": plan.spec.hash,
-        "spec": plan.spec.canonical(),
-        "spec_path": str(spec_path),
-        "question": plan.spec.question,
-        "target": plan.target.name,
-        "origin": plan.target.origin,
-        "prompts_path": str(prompts_path(plan.spec, spec_path)),
-        "prompts_hash": plan.prompts_hash,
-        "model": plan.target.model,
-        "model_revision": getattr(model.network.config, "_commit_hash", None),
-        "model_hash": _model_hash(plan.target),
-        "sae": plan.target.sae,
-        "sae_revision": None if find(plan.target.sae) else plan.target.sae_revision,
-        "sae_hash": hub.digest_of(*files.values()),
-        "layers": list(plan.layers),
-        "readout": readout_name(plan),
-        "metric": plan.spec.metric,
-        "alpha": plan.spec.contrast.alpha,
-        "seed": plan.spec.split.seed,
-        "batch_size": batch_size,
-    }
-    content = hashlib.sha256(
-        json.dumps(
-            {k: v for k, v in facts.items() if k not in _IRRELEVANT}, sort_keys=True
-        ).encode()
-    ).hexdigest()
-    unfinished = store.read(Runs, content=content, status="unfinished")
-    if len(unfinished):
-        return str(unfinished.run_id[0]), unfinished.exploratory[0]
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
-    exploratory = _changed(store, plan, str(facts["sae_hash"]))
-    row = {
-        "run_id": run_id,
-        "content": content,
-        "created_at": now,
-        "status": "unfinished",
-        "exploratory": exploratory,
-        **facts,
-    }
-    store.commit(Runs.of([row]), *prompt_rows(run_id, plan))
-    return run_id, exploratory
-
-
-# What two runs may differ in and still be the same run.
-_IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty")
-
-
-def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
-    """Why a run cannot confirm: results for another version of the same question were seen before."""
-    earlier = store.read(Runs, spec_name=plan.spec.name, target=plan.target.name, status="finished")
-    now = {"spec": plan.spec.hash, "prompts": plan.prompts_hash, "SAEs": sae_hash}
-    for i in range(len(earlier)):
-        then = {
-            "spec": earlier.spec_hash[i],
-            "prompts": earlier.prompts_hash[i],
-            "SAEs": earlier.sae_hash[i],
-        }
-        changed = [what for what in now if now[what] != then[what]]
-        if changed:
-            return f"the {' and '.join(changed)} changed since run {earlier.run_id[i]}"
-    return None
 
 
 def _sae_provider(plan: Plan, files: dict[int, Path], device: str) -> Callable[[int], Sae]:
@@ -287,21 +185,3 @@ def _truth(target: Target) -> frozenset[Feature] | None:
         return None
     truth = json.loads(path.read_text(encoding="utf-8"))
     return frozenset((int(entry["layer"]), int(entry["feature"])) for entry in truth["known"])
-
-
-def _model_hash(target: Target) -> str | None:
-    folder = find(target.model)
-    return None if folder is None else hub.digest_of(*sorted(folder.glob("*.safetensors")))
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise CannotRun(
-            Fault(f"device {wanted}", f"cannot be used: {reason}", "use --device cpu")
-        ) from None
-    return wanted

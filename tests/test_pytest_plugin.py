@@ -47,7 +47,7 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
             "*evals/small.yaml::moved-back FAILED*",
             "refuted: moved-back, on organism",
             "  claimed   behaviour: logit_difference, contrast: True, direction: less",
-            "  observed  +*nats [[]+*, +*], p 0.031, 6 families, sign flips of 6 families",
+            "  observed  +*nats [[]+*, +*], p 0.031, 6 families",
             "  rows      harness sql \"FROM behaviour WHERE run_id = '*'*\"",
             "*= verdicts =*",
             "*moved-back*refuted*",

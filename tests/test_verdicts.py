@@ -118,4 +118,4 @@ def test_an_impact_that_does_not_outrank_its_controls_is_not_enough():
     controls[:2] = 5.0
     found = verdict(TOWARD, impact=2.0, controls=controls)
     assert found.verdict == "inconclusive"
-    assert "rank p 0.143 among 20 controls" in found.because
+    assert "rank p 0.14 of 20 controls" in found.because

@@ -9,6 +9,7 @@ fourth moments are the full group's. Beyond 255 units, Monte Carlo with the +1 (
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ class Flips:
 
     signs: NDArray[np.int8]
     exact: bool
+
+    def __post_init__(self) -> None:
+        self.signs.flags.writeable = False
 
     @property
     def count(self) -> int:
@@ -42,8 +46,12 @@ class Flips:
         return (1 + (opposite if self.exact else 0)) / (self.count + (0 if self.exact else 1))
 
 
+@lru_cache(maxsize=8)
 def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
-    """Flips of so many units. `how` is "auto", "full", or a number of Monte Carlo flips."""
+    """Flips of so many units. `how` is "auto", "full", or a number of Monte Carlo flips.
+
+    Shared between calls: `signs` is read-only.
+    """
     if isinstance(how, int):
         return _monte_carlo(units, how, seed)
     if how == "full" or units <= FULL_GROUP_UNITS:

@@ -1,0 +1,1 @@
+"""Speed, as ratios against a named alternative in the same run: `nox -s bench`."""

@@ -1,0 +1,27 @@
+"""How a benchmark measures and prints."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:
+    """The median over rounds of theirs / ours in seconds: the two take turns, after a warm-up."""
+    ours(), theirs()
+    return statistics.median(seconds(theirs) / seconds(ours) for _ in range(rounds))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def figure(name: str, value: float, unit: str, bar: float, *, at_most: bool = False) -> bool:
+    """Print one JSON line; returns whether the value clears its bar."""
+    holds = value <= bar if at_most else value >= bar
+    line = {"figure": name, "value": round(value, 3), "unit": unit, "bar": bar, "holds": holds}
+    print(json.dumps(line), flush=True)
+    return holds

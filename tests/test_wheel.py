@@ -1,0 +1,34 @@
+"""The built wheel works from any directory: specs, prompts, SQL and the organism travel in it."""
+
+import os
+import subprocess
+import sys
+import zipfile
+
+
+def run(*call, **options):
+    return subprocess.run(
+        [sys.executable, *map(str, call)], capture_output=True, text=True, **options
+    )
+
+
+def test_the_wheel_runs_an_eval_from_an_empty_directory(root, tmp_path):
+    built = run("-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist", cwd=root)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    assert not (site / "fixtures").exists()
+    here = tmp_path / "empty"
+    here.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    call = ("-c", "from harness.cli import main; import harness; print(harness.__file__); main()")
+    found = run(*call, "run", "pilot", "--target", "organism", cwd=here, env=environment)
+    assert found.stdout.startswith(str(site)), found.stdout + found.stderr
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "answers-right" in found.stdout
+    assert (here / "db" / "results.duckdb").exists()
+    asked = run(*call, "sql", "SELECT count(*) AS n FROM latest_verdicts", "--format", "csv",
+                cwd=here, env=environment)  # fmt: skip
+    assert asked.stdout.splitlines()[-1] == "1", asked.stderr
