@@ -31,10 +31,10 @@ LOG_EVERY = 10.0  # seconds between plain lines of one stage
 
 def console(file: TextIO | None = None) -> Console:
     """A console as wide as the terminal, and wide enough for a table elsewhere."""
-    made = Console(file=file or sys.stdout, highlight=False, soft_wrap=False)
-    return (
-        made if made.is_terminal else Console(file=file or sys.stdout, width=118, highlight=False)
-    )
+    made = Console(file=file or sys.stdout, highlight=False)
+    if not made.is_terminal:
+        made.width = 132
+    return made
 
 
 class PlainProgress:
@@ -151,7 +151,14 @@ def closing(outcomes: "Sequence[Outcome]") -> list[str]:
 def sql_command(db: Path, query: str) -> str:
     """A command that shows the rows."""
     default = db.resolve() == DEFAULT_DB.resolve()
-    return f'harness sql {"" if default else f"--db {nearby(db)} "}"{query}"'
+    return f'{command()} sql {"" if default else f"--db {nearby(db)} "}"{query}"'
+
+
+def command() -> str:
+    """How this installation's `harness` is called from here, on the path or not."""
+    script = Path(sys.executable).parent / "harness"
+    below = script.is_file() and script.is_relative_to(Path.cwd())
+    return str(script.relative_to(Path.cwd())) if below else "harness"
 
 
 def nearby(path: Path) -> str:
