@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.max_t import unit_sums
+from harness.stats.scores import unit_sums
 
 Floats = NDArray[np.float64]
 

@@ -1,86 +1,118 @@
 """Sign flips of units: the reference distribution of every test.
 
-Up to 16 units the full group. Beyond, the 2^16-element subgroup whose dual code is the
-two-error-correcting BCH code: unit i has the code (a^i, a^3i) over GF(2^8), and flip v has the sign
-(-1)^<v, code_i>. It contains the identity and is closed, so its p values are exact without a +1
-(Hemerik and Goeman 2018; Koning and Hemerik 2023), and any four codes are independent, so second and
-fourth moments are the full group's. Beyond 255 units, Monte Carlo with the +1 (Phipson and Smyth
-2010).
+Up to 16 units the full group. Beyond, a subgroup whose dual code is the two-error-correcting BCH
+code: unit i has the code (a^i, a^3i) over GF(2^8), or GF(2^9) from 256 units on, and flip v has the
+sign (-1)^<v, code_i>. A subgroup contains the identity and is closed, so its p values are exact
+without a +1 (Hemerik and Goeman 2018; Koning and Hemerik 2023), and any four codes are independent,
+so second and fourth moments are the full group's. Beyond 511 units, or on request, Monte Carlo with
+the +1 (Phipson and Smyth 2010).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 FULL_GROUP_UNITS = 16
-SUBGROUP_UNITS = 255
-POLYNOMIAL = 0x11D
+MOST_BITS = 24  # of a full group on request
+FIELDS = {8: 0x11D, 9: 0x211}  # bits of GF(2^m): its polynomial
+DRAWS = 2**16 - 1  # Monte Carlo's default: with the +1, the floor of a subgroup
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Flips:
-    """`signs` (flips, units) of +1 and -1; the first row is the identity where `exact`."""
+    """A set of sign flips of `units` units.
 
-    signs: NDArray[np.int8]
-    exact: bool
+    A group has `codes` (units,), integers of `bits` bits, and one flip for each v < 2^bits. Monte
+    Carlo flips have no codes; they are drawn from `seed`.
+    """
 
-    def __post_init__(self) -> None:
-        self.signs.flags.writeable = False
+    units: int
+    count: int
+    codes: NDArray[np.int64] | None = None
+    bits: int = 0
+    seed: int = 0
 
     @property
-    def count(self) -> int:
-        """How many flips there are."""
-        return len(self.signs)
+    def exact(self) -> bool:
+        """Whether the flips are a group, so that the p values are exact."""
+        return self.codes is not None
 
-    def p(self, exceeding: NDArray[np.int64]) -> NDArray[np.float64]:
+    def p(self, exceeding: NDArray[np.int64]) -> Floats:
         """p values from how many flips reach the observed statistic."""
         extra = 0 if self.exact else 1
         return (exceeding + extra) / (self.count + extra)
 
-    @property
+    @cached_property
     def floor(self) -> float:
-        """The smallest two-sided p: both a sign pattern and its opposite reach it, where both are in."""
-        opposite = bool((self.signs == -1).all(axis=1).any())
-        return (1 + (opposite if self.exact else 0)) / (self.count + (0 if self.exact else 1))
+        """The smallest two-sided p: a sign pattern and its opposite both reach it, where both are in."""
+        if self.codes is None:
+            return 1 / (self.count + 1)
+        sums = _walsh(np.bincount(self.codes, minlength=self.count))
+        return (1 + bool((sums == -self.units).any())) / self.count
+
+    def blocks(self, rows: int) -> Iterator[NDArray[np.int8]]:
+        """The signs +1 and -1 of all flips in order, (at most `rows`, units) at a time."""
+        random = np.random.default_rng(self.seed)
+        for start in range(0, self.count, rows):
+            stop = min(self.count, start + rows)
+            if self.codes is None:
+                yield random.choice(np.array([-1, 1], np.int8), (stop - start, self.units))
+            else:
+                parity = np.bitwise_count(np.arange(start, stop)[:, None] & self.codes) & 1
+                yield (1 - 2 * parity.astype(np.int8)).astype(np.int8)
+
+    @property
+    def signs(self) -> NDArray[np.int8]:
+        """All flips at once, (count, units); the first is the identity where `exact`."""
+        return np.concatenate(list(self.blocks(2**12)))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
-    """Flips of so many units. `how` is "auto", "full", or a number of Monte Carlo flips.
+    """Flips of so many units. `how` is "auto", "full", "monte-carlo" or a number of random flips.
 
-    Shared between calls: `signs` is read-only.
+    Raises `ValueError` naming `flips`, as `paired_max_t` calls it.
     """
-    if isinstance(how, int):
-        return _monte_carlo(units, how, seed)
-    if how == "full" or units <= FULL_GROUP_UNITS:
-        if units > 24:
+    if isinstance(how, bool) or not isinstance(how, int | np.integer | str):
+        raise ValueError(f"flips: {how!r} is neither a name nor a number of random flips")
+    if not isinstance(how, str):
+        if how < 1:
+            raise ValueError(f"flips: {how} random flips; at least 1 is needed")
+        return Flips(units, int(how), seed=seed)
+    if how not in ("auto", "full", "monte-carlo"):
+        raise ValueError(f"flips: unknown '{how}'; use auto, full, monte-carlo or a number")
+    if how == "full" or (how == "auto" and units <= FULL_GROUP_UNITS):
+        if units > MOST_BITS:
             raise ValueError(
-                f"how: the full group of {units} units has 2^{units} elements; use 'auto'"
+                f"flips: the full group of {units} units has 2^{units} elements; use 'auto'"
             )
-        return Flips(_signs(np.arange(2**units), np.left_shift(1, np.arange(units))), exact=True)
-    if units <= SUBGROUP_UNITS:
-        return Flips(_signs(np.arange(2**16), bch_codes()[:units]), exact=True)
-    return _monte_carlo(units, 2**16 - 1, seed)
+        return Flips(units, 2**units, np.left_shift(1, np.arange(units)), units)
+    for bits in FIELDS:
+        if how == "auto" and units < 2**bits:
+            return Flips(units, 4**bits, bch_codes(bits)[:units], 2 * bits)
+    return Flips(units, DRAWS, seed=seed)
 
 
-def bch_codes() -> NDArray[np.int64]:
-    """The 16-bit codes (a^i, a^3i) of units 0 to 254, over GF(2^8) modulo 0x11d."""
+def bch_codes(bits: int = 8) -> NDArray[np.int64]:
+    """The codes (a^i, a^3i) of units 0 to 2^bits - 2 over GF(2^bits), a^i in the low bits."""
+    order = 2**bits - 1
     powers = [1]
-    for _ in range(SUBGROUP_UNITS - 1):
+    for _ in range(order - 1):
         doubled = powers[-1] << 1
-        powers.append(doubled ^ POLYNOMIAL if doubled & 0x100 else doubled)
-    return np.array(
-        [powers[i] | powers[3 * i % SUBGROUP_UNITS] << 8 for i in range(SUBGROUP_UNITS)]
-    )
+        powers.append(doubled ^ FIELDS[bits] if doubled > order else doubled)
+    return np.array([powers[i] | powers[3 * i % order] << bits for i in range(order)])
 
 
-def _signs(flips: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int8]:
-    parity = np.bitwise_count(flips[:, None] & codes[None, :]) & 1
-    return (1 - 2 * parity.astype(np.int8)).astype(np.int8)
-
-
-def _monte_carlo(units: int, count: int, seed: int) -> Flips:
-    random = np.random.default_rng(seed)
-    return Flips(random.choice(np.array([-1, 1], np.int8), (count, units)), exact=False)
+def _walsh(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The Walsh-Hadamard transform: at v, the sum of values[c] (-1)^<v, c> over c."""
+    step = 1
+    while step < len(values):
+        pairs = values.reshape(-1, 2, step)
+        values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).ravel()
+        step *= 2
+    return values

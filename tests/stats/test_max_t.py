@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
 
-from harness.stats import paired_max_t
+from harness.stats import counts, paired_max_t
 from harness.stats.flips import bch_codes, sign_flips
-from harness.stats.max_t import pratt_scores
+from harness.stats.scores import Columns, pratt_scores, score_columns
 
 STATISTICS = ["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
 ACTIVATIONS = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 2.0, 3.5])  # tied and zero-heavy
@@ -58,7 +58,7 @@ def test_signed_rank_without_ties_is_the_exact_wilcoxon():
 
 
 def test_pratt_ranks_zeros_then_drops_them():
-    assert pratt_scores(np.array([[0.0], [0.0], [-2.0], [1.0]])).ravel().tolist() == [0, 0, -4, 3]
+    assert pratt_scores(np.array([[0.0, 0.0, -2.0, 1.0]])).tolist() == [[0, 0, -8, 6]]
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
@@ -188,6 +188,33 @@ def test_tied_features_get_the_same_p_in_spite_of_rounding():
     assert len(set(found.p_adjusted.tolist())) == 1
 
 
+@pytest.mark.parametrize("units, pairs", [(17, 40), (40, 40), (300, 320)])
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_transforms_count_what_products_count(units, pairs, statistic, two_sided):
+    """Dense, sparse, nearly empty and empty features together, in both engines."""
+    random = np.random.default_rng(units)
+    share = random.permutation(np.repeat([1.0, 0.3, 0.1, 0.05, 0.02, 0.0], 20))
+    x, y = (
+        random.choice([1.0, 1.0, 2.0, 0.3], (pairs, 120)) * (random.random((pairs, 120)) < share)
+        for _ in range(2)
+    )
+    columns = score_columns(x, y, np.arange(pairs) % units, statistic)
+    observed = np.abs(columns.u).max(axis=0) if two_sided else columns.u.max(axis=0)
+    group = sign_flips(units)
+    few = slice(None) if units < 256 else slice(0, 30)
+    columns = Columns(columns.sums[:, few], columns.inverse[:, few])
+    alive = (columns.inverse > 0).any(axis=0)
+    order = np.flatnonzero(alive)[np.argsort(observed[few][alive])]
+    arguments = (columns, observed[few] - 1e-9, order, group, two_sided, 0.0)
+    own, joint, maxima = counts._by_transform(*arguments)
+    plain_own, plain_joint, plain_maxima = counts._by_product(*arguments)
+    assert np.array_equal(own[alive], plain_own[alive])
+    assert np.array_equal(joint[alive], plain_joint[alive])
+    # The transforms go through the flips in another order.
+    assert np.allclose(np.sort(maxima), np.sort(plain_maxima), rtol=0, atol=1e-9)
+
+
 @settings(max_examples=20)
 @given(st.integers(17, 60))
 def test_the_subgroup_is_a_group_with_independent_quadruples(units):
@@ -211,7 +238,7 @@ def test_every_unit_has_its_own_code():
 
 
 def test_beyond_the_subgroup_flips_are_drawn_with_the_plus_one():
-    x = np.ones((300, 1))
+    x = np.ones((512, 1))
     found = paired_max_t(x, statistic="mean", seed=5)
     assert not found.exact
     assert found.p_marginal[0] == found.floor == 1 / 2**16

@@ -1,0 +1,180 @@
+"""What is summed: each pair's score, its sum over a unit, and the unit sums of every feature.
+
+Features come first in every result, (n_features, n_units), and blocks of features are scored one
+after the other, so that memory beyond the input stays at the unit sums.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
+Floats = NDArray[np.float64]
+
+BLOCK = 1024  # features scored at once
+EXACT_IN_FLOAT32 = 2**24  # integers up to here are exact in float32, which halves the work
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Unit sums, (columns, n_features, n_units), and 1 / sqrt(sum of squares) of each, or 0.
+
+    `sums` is float32 only where it holds integers that every flip's total keeps exact.
+    """
+
+    sums: NDArray[Any]
+    inverse: Floats
+
+    @property
+    def u(self) -> Floats:
+        """The observed statistic of each column, (columns, n_features)."""
+        return self.sums.sum(axis=2, dtype=np.float64) * self.inverse
+
+
+def score_columns(
+    x: ArrayLike, y: ArrayLike | None, units: ArrayLike | None, statistic: Statistic | None
+) -> Columns:
+    """The unit sums of the statistic's scores: two columns for `pratt+mcnemar`, one otherwise.
+
+    Raises `ValueError` naming the argument and the place that is wrong.
+    """
+    first = _matrix("x", x)
+    second = None if y is None else _matrix("y", y)
+    if second is not None and second.shape != first.shape:
+        raise ValueError(f"y: has shape {second.shape}, x has {first.shape}")
+    chosen = statistic or ("signed-rank" if second is None else "pratt+mcnemar")
+    if chosen not in get_args(Statistic):
+        raise ValueError(
+            f"statistic: unknown '{chosen}'; use mean, signed-rank, mcnemar or pratt+mcnemar"
+        )
+    if "mcnemar" in chosen and second is None:
+        raise ValueError(f"y: the statistic '{chosen}' compares two activations; give y")
+    n_pairs, n_features = first.shape
+    codes, n_units = unit_codes(units, n_pairs)
+    whole = chosen != "mean" and n_pairs * (n_pairs + 1) < EXACT_IN_FLOAT32
+    columns = 2 if chosen == "pratt+mcnemar" else 1
+    sums = np.zeros((columns, n_features, n_units), np.float32 if whole else np.float64)
+    inverse = np.empty((columns, n_features))
+    for at, a, b in _blocks(first, second):
+        d = a if b is None else a - b
+        if chosen == "mean":
+            _add_up(d, codes, sums[0, at])
+        if chosen in ("signed-rank", "pratt+mcnemar"):
+            _add_up(pratt_scores(d), codes, sums[0, at])
+        if b is not None and "mcnemar" in chosen:
+            _add_up((a > 0).astype(np.float64) - (b > 0), codes, sums[-1, at])
+        for column in range(columns):
+            exact = sums[column, at].astype(np.float64)
+            scale = np.sqrt(np.einsum("fu,fu->f", exact, exact))
+            inverse[column, at] = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    return Columns(sums, inverse)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def pratt_scores(differences: Floats) -> Floats:
+    """Twice the rank of |d| among all pairs, zeros in, times the sign: zeros drop out (Pratt 1959).
+
+    `differences` (n_features, n_pairs). Doubled, so that the mean rank of ties is an integer.
+    """
+    features, pairs = differences.shape
+    scores = np.empty((features, pairs))
+    for f in range(features):
+        size = np.abs(differences[f])
+        order = np.argsort(size)
+        start = 0
+        while start < pairs:
+            stop = start + 1
+            while stop < pairs and size[order[stop]] == size[order[start]]:
+                stop += 1
+            for n in range(start, stop):
+                d = differences[f, order[n]]
+                scores[f, order[n]] = (start + stop + 1) * ((d > 0) - np.float64(d < 0))
+            start = stop
+    return scores
+
+
+def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
+    """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names."""
+    rows = _matrix("differences", differences)
+    codes, n_units = unit_codes(units, rows.shape[0])
+    member = sparse.csr_array(
+        (np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_units, len(codes))
+    )
+    dense: Any = member @ rows.astype(np.float64)
+    return dense.toarray() if sparse.issparse(dense) else dense
+
+
+def unit_codes(units: ArrayLike | None, n_pairs: int) -> tuple[NDArray[np.intp], int]:
+    """Each pair's unit as an index into the sorted unit names, and how many units there are."""
+    if units is None:
+        codes: NDArray[np.intp] = np.arange(n_pairs)
+    else:
+        names = np.asarray(units)
+        if names.shape != (n_pairs,):
+            raise ValueError(
+                f"units: has shape {names.shape}, one for each of {n_pairs} pairs is needed"
+            )
+        for pair, name in enumerate(names.tolist()):
+            if name is None or name != name or name == "":
+                raise ValueError(f"units: pair {pair} has none; every pair needs a unit")
+        codes = np.unique(names, return_inverse=True)[1]
+    n_units = int(codes.max(initial=-1)) + 1
+    if n_units < 2:
+        raise ValueError(f"units: {n_units} unit{'s' * (n_units != 1)}, at least 2 are needed")
+    return codes, n_units
+
+
+def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None:
+    """Adds (features, pairs) up within units, in float64."""
+    if len(codes) == into.shape[1] and (codes == np.arange(len(codes))).all():
+        into[:] = scores
+        return
+    total = np.zeros(into.shape)
+    _sum_pairs(np.ascontiguousarray(scores), codes, total)
+    into[:] = total
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
+    for f in range(scores.shape[0]):
+        for pair in range(len(codes)):
+            total[f, codes[pair]] += scores[f, pair]
+
+
+def _blocks(x: Any, y: Any) -> Iterator[tuple[slice, Floats, Floats | None]]:
+    """Blocks of features, dense in float64 and features first."""
+    for start in range(0, x.shape[1], BLOCK):
+        at = slice(start, min(x.shape[1], start + BLOCK))
+        yield at, _dense("x", x, at), None if y is None else _dense("y", y, at)
+
+
+def _dense(name: str, matrix: Any, at: slice) -> Floats:
+    part = matrix[:, at]
+    part = part.toarray() if sparse.issparse(part) else part
+    block = np.ascontiguousarray(part.T, dtype=np.float64)
+    if not np.isfinite(block).all():
+        feature, pair = np.argwhere(~np.isfinite(block))[0]
+        raise ValueError(
+            f"{name}: {block[feature, pair]} at pair {pair}, feature {at.start + feature}"
+        )
+    return block
+
+
+def _matrix(name: str, values: ArrayLike) -> Any:
+    """Values as (n_pairs, n_features), dense or in sparse columns."""
+    given: Any = values
+    if sparse.issparse(given):
+        return given.tocsc()
+    array = np.asarray(given)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise ValueError(f"{name}: has {array.ndim} dimensions, (n_pairs, n_features) is needed")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: holds {array.dtype}, numbers are needed")
+    return array
