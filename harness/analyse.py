@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -40,10 +40,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FeatureResult:
-    """The confirming families' test of every feature active in them."""
+    """The confirming families' test of every feature active in them; None where there are too few."""
 
     features: tuple[Feature, ...]
-    test: MaxT
+    test: MaxT | None
+    n_units: int
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,20 @@ class Analysis:
 def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
     """All tests of a run whose units are all in."""
     activations = source.read(Activations, run_id)
-    tests = [
-        _feature_tests(plan, side, contrasted(plan, side, activations), run_id, origin)
-        for side in ("discovery", "confirmation")
-        if plan.families(side)
-    ]
-    result, _ = tests[-1]
+    discovery = contrasted(plan, "discovery", activations)
+    confirmation = contrasted(plan, "confirmation", activations)
+    contrast = plan.spec.contrast
+    result = FeatureResult(confirmation.features, None, len(set(confirmation.units)))
+    if result.n_units >= 2 and result.features:
+        x, y = confirmation.of(contrast.of), confirmation.of(contrast.against)
+        test = paired_max_t(x, y, confirmation.units, statistic=contrast.statistic)
+        result = replace(result, test=test)
     ablations: dict[str, AblationResult] = {}
-    rows: list[Columns] = [columns for _, columns in tests]
+    rows: list[Columns] = [
+        # Discovery chooses, it does not conclude: its rows have no p.
+        _feature_tests(plan, "discovery", discovery, None, run_id, origin),
+        _feature_tests(plan, "confirmation", confirmation, result.test, run_id, origin),
+    ]
     for ablation in plan.spec.ablations:
         interventions = from_columns(source.read(Interventions, run_id, ablation=ablation.name))
         impacts = source.read(Impacts, run_id, metric=plan.spec.metric)
@@ -111,28 +118,19 @@ def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis
 
 
 def _feature_tests(
-    plan: Plan, side: Side, data: Contrasted, run_id: str, origin: Origin
-) -> tuple[FeatureResult, FeatureTests]:
+    plan: Plan, side: Side, data: Contrasted, test: MaxT | None, run_id: str, origin: Origin
+) -> FeatureTests:
+    """One row a feature: what was seen, and its p values where it was tested."""
     contrast = plan.spec.contrast
-    x, y = data.of(contrast.of), data.of(contrast.against)
     n_units = len(set(data.units))
     if n_units < 2 or not data.features:
-        empty = np.ones(len(data.features))
-        test = MaxT(empty, empty, empty * np.nan, n_units, 0, True, 1.0)
-        return FeatureResult(data.features, test), FeatureTests.of([])
-    if side == "confirmation":
-        test = paired_max_t(x, y, data.units, statistic=contrast.statistic)
-        p_adjusted, p_marginal = test.p_adjusted, test.p_marginal
-        statistic = test.statistic
-    else:
-        # Discovery chooses, it does not conclude: its rows have no p.
-        test = MaxT(np.ones(0), np.ones(0), np.ones(0), n_units, 0, True, 1.0)
-        statistic = paired_statistic(x, y, data.units, statistic=contrast.statistic)
-        p_adjusted = p_marginal = np.full(len(statistic), np.nan)
+        return FeatureTests.of([])
+    x, y = data.of(contrast.of), data.of(contrast.against)
+    n = len(data.features)
+    untested = np.full(n, np.nan)
     size = effects(x, y, data.units)
     mean = mean_interval(x - y, data.units)
-    n = len(data.features)
-    columns = FeatureTests(
+    return FeatureTests(
         run_id=[run_id] * n,
         split=[side] * n,
         layer=[layer for layer, _ in data.features],
@@ -145,9 +143,9 @@ def _feature_tests(
         ci_low=mean.low,
         ci_high=mean.high,
         u=paired_statistic(x, y, data.units, statistic="mean"),
-        statistic=statistic,
-        p_marginal=p_marginal,
-        p_adjusted=p_adjusted,
+        statistic=paired_statistic(x, y, data.units, statistic=contrast.statistic),
+        p_marginal=test.p_marginal if test else untested,
+        p_adjusted=test.p_adjusted if test else untested,
         d_z=size.d_z,
         d_z_low=size.d_z_low,
         d_z_high=size.d_z_high,
@@ -157,7 +155,6 @@ def _feature_tests(
         flag=size.flag,
         origin=[origin] * n,
     )
-    return FeatureResult(data.features, test), columns
 
 
 def _ablation_tests(
@@ -172,6 +169,7 @@ def _ablation_tests(
         (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
         key=lambda prompt: prompt.id,
     )
+    own = {one.id for one in interventions}
     place = {prompt.id: i for i, prompt in enumerate(measured)}
     units = np.array([prompt.family for prompt in measured])
     impact: dict[str, Floats] = defaultdict(lambda: np.full(len(measured), np.nan))
@@ -179,8 +177,9 @@ def _ablation_tests(
     for one, prompt, value, fired in zip(
         impacts.intervention_id, impacts.prompt_id, impacts.impact, impacts.active, strict=True
     ):
-        impact[str(one)][place[str(prompt)]] = value
-        active[str(one)][place[str(prompt)]] = fired
+        if one in own:
+            impact[str(one)][place[str(prompt)]] = value
+            active[str(one)][place[str(prompt)]] = fired
     by_role: dict[str, list[Intervention]] = defaultdict(list)
     for one in interventions:
         by_role[one.role].append(one)
@@ -191,6 +190,8 @@ def _ablation_tests(
         controls=np.array([impact[one.id] for one in by_role["control"]]),
         units=units,
     )
+    if len(set(units)) < 2:
+        return result, AblationTests.of([])
     singles = by_role["single"]
     adjusted = (
         dict(

@@ -76,7 +76,7 @@ def check(specs: tuple[str, ...]) -> None:
     harness check evals/*.yaml
     """
     from harness.plan import faults_of, make_plan, unreachable
-    from harness.read import find_spec, load_prompts, load_spec, prompts_path
+    from harness.read import find_spec, load_prompts, load_spec, locator, prompts_path
     from harness.target import load_targets
 
     faults: list[Fault] = []
@@ -84,11 +84,12 @@ def check(specs: tuple[str, ...]) -> None:
         try:
             path = find_spec(name)
             spec = load_spec(path)
+            where = locator(path)
             prompts = load_prompts(prompts_path(spec, path), balanced=spec.balance == "family")
             found: list[Fault] = []
             for target in spec.targets:
                 plan = make_plan(spec, load_targets()[target], prompts)
-                found += [*faults_of(plan, str(path)), *unreachable(plan, str(path))]
+                found += [*faults_of(plan, where), *unreachable(plan, where)]
             faults += dict.fromkeys(found)
             if not found:
                 click.echo(
@@ -172,20 +173,24 @@ def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None
         load_spec(spec)
     out = console()
     outcomes = []
-    for spec in specs:
-        with progress_on(out) as progress:
-            outcomes.append(
-                run_eval(
-                    spec,
-                    target,
-                    db=db,
-                    device=device,
-                    batch_size=batch_size or 0,
-                    progress=progress,
-                    say=out.print,
+    try:
+        for spec in specs:
+            with progress_on(out) as progress:
+                outcomes.append(
+                    run_eval(
+                        spec,
+                        target,
+                        db=db,
+                        device=device,
+                        batch_size=batch_size or 0,
+                        progress=progress,
+                        say=out.print,
+                    )
                 )
-            )
-    print_verdicts(out, outcomes)
+    finally:
+        # Whatever stops a later spec, the earlier ones are done.
+        if outcomes:
+            print_verdicts(out, outcomes)
     sys.exit(0 if all(outcome.all_supported for outcome in outcomes) else 1)
 
 
@@ -236,7 +241,7 @@ def sql(query: str, shape: str, db: Path) -> None:
 
         console().print(rows_table(names, rows))
     elif shape == "csv":
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
     else:

@@ -1,6 +1,7 @@
 """Where a target's weights are, on this machine or on the hub, and whether they are what they were."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,12 +69,17 @@ def is_present(target: Target, layers: Iterable[int]) -> bool:
     """Whether a run would fetch nothing. Asks no network."""
     if target.is_local:
         return True
-    cached = [try_to_load_from_cache(target.model, "config.json", revision=target.revision)]
-    cached += [
-        try_to_load_from_cache(target.sae, target.sae_file(layer), revision=target.sae_revision)
-        for layer in layers
-    ]
-    return all(isinstance(path, str) for path in cached)
+
+    def cached(repository: str, name: str, revision: str) -> str | None:
+        found = try_to_load_from_cache(repository, name, revision=revision)
+        return found if isinstance(found, str) else None
+
+    shards = ["model.safetensors"]
+    if index := cached(target.model, "model.safetensors.index.json", target.revision):
+        shards = sorted(set(json.loads(Path(index).read_text())["weight_map"].values()))
+    return all(
+        cached(target.model, name, target.revision) for name in ("config.json", *shards)
+    ) and all(cached(target.sae, target.sae_file(layer), target.sae_revision) for layer in layers)
 
 
 def verify(folder: Path, files: Iterable[Path]) -> None:

@@ -80,9 +80,11 @@ def begin(
 
 def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
     """Why a run cannot confirm: results for another version of the same question were seen before."""
-    earlier = store.read(Runs, spec_name=plan.spec.name, target=plan.target.name, status="finished")
+    earlier = store.read(Runs, spec_name=plan.spec.name, target=plan.target.name)
     now = {"spec": plan.spec.hash, "prompts": plan.prompts_hash, "SAEs": sae_hash}
     for i in range(len(earlier)):
+        if earlier.status[i] != "finished" and not store.finished(str(earlier.run_id[i])):
+            continue  # it broke before anything could be seen
         then = {
             "spec": earlier.spec_hash[i],
             "prompts": earlier.prompts_hash[i],

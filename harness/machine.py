@@ -1,5 +1,7 @@
 """What this machine can run: which target, on which device."""
 
+from collections.abc import Mapping
+
 import torch
 
 from harness import hub
@@ -7,8 +9,11 @@ from harness.faults import CannotRun, Fault, InputError, nearest
 from harness.target import load_targets
 
 
-def choose_target(targets: tuple[str, ...], wanted: str = "auto") -> tuple[str, str]:
-    """The target to run on, and why. `auto`: the real model where it can run, else the organism."""
+def choose_target(targets: Mapping[str, tuple[int, ...]], wanted: str = "auto") -> tuple[str, str]:
+    """The target to run on, of these with their layers, and why.
+
+    `auto`: the real model where it can run, else the organism.
+    """
     if wanted != "auto":
         if wanted not in load_targets():
             raise InputError(
@@ -19,13 +24,13 @@ def choose_target(targets: tuple[str, ...], wanted: str = "auto") -> tuple[str, 
         return wanted, "as asked"
     known = load_targets()
     reasons = []
-    for name in targets:
+    for name, layers in targets.items():
         target = known[name]
         if target.is_local:
             continue
         if not torch.cuda.is_available():
             reasons.append(f"no CUDA device for {name}")
-        elif not hub.is_present(target, target.layers):
+        elif not hub.is_present(target, layers):
             reasons.append(f"the weights of {name} are not here")
         else:
             return name, "its weights and a CUDA device are here"

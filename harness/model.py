@@ -80,6 +80,7 @@ class LanguageModel:
         """
         prompt = self._ids(text)
         found = []
+        most = self.network.config.max_position_embeddings
         for answer in answers:
             both = self._ids(f"{text} {answer}")
             if both[: len(prompt)] != prompt or len(both) == len(prompt):
@@ -88,6 +89,14 @@ class LanguageModel:
                         f"prompt '{text[-40:]}'",
                         f"one token spans its end and the answer '{answer}'",
                         "end the prompt with a whole word, so that a space separates the two",
+                    )
+                )
+            if len(both) > most:
+                raise InputError(
+                    Fault(
+                        f"prompt '{text[:40]}...'",
+                        f"it has {len(both)} tokens with its answer, the model takes {most}",
+                        "shorten it",
                     )
                 )
             found.append(both[len(prompt) :])

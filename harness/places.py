@@ -15,6 +15,9 @@ def bundled(*parts: str) -> Path:
 def find(name: str | Path, *folders: Path) -> Path | None:
     """The first of `folders`, the working directory and the bundled files that has this path."""
     for folder in (*folders, Path(), bundled()):
-        if (folder / name).exists():
-            return folder / name
+        try:
+            if (folder / name).exists():
+                return folder / name
+        except OSError:  # no file can have such a name
+            continue
     return None

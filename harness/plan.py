@@ -6,7 +6,7 @@ unfinished run can be taken up where it stopped.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Literal
@@ -18,6 +18,7 @@ from harness.target import Target
 
 FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
 Side = Literal["discovery", "confirmation"]
+Where = Callable[..., str]  # a path in a spec, step by step, as file:line:column
 Stage = Literal["observe", "generate", "survey", "attribute", "ablate"]
 
 
@@ -85,10 +86,16 @@ class Plan:
 
 def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
     """Decide everything that a spec leaves to the target and the prompts."""
-    chosen = spec.targets[target.name].layers
-    layers = tuple(range(target.blocks)) if chosen == "all" else tuple(sorted(set(chosen)))
     families = tuple(sorted({prompt.family for prompt in prompts}))
-    return Plan(spec, target, layers, tuple(prompts), split(families, spec))
+    return Plan(spec, target, layers_of(spec, target), tuple(prompts), split(families, spec))
+
+
+def layers_of(spec: Spec, target: Target) -> tuple[int, ...]:
+    """The layers that a spec reads on a target."""
+    chosen = spec.targets[target.name].layers
+    if chosen == "default":
+        chosen = target.layers or "all"
+    return tuple(range(target.blocks)) if isinstance(chosen, str) else tuple(sorted(set(chosen)))
 
 
 def split(families: Sequence[str], spec: Spec) -> Mapping[str, Side]:
@@ -101,16 +108,24 @@ def split(families: Sequence[str], spec: Spec) -> Mapping[str, Side]:
     return {family: "discovery" if family in discovery else "confirmation" for family in families}
 
 
-def faults_of(plan: Plan, where: str) -> list[Fault]:
-    """What makes the plan meaningless whatever the weights are; `where` names the spec."""
+def faults_of(plan: Plan, where: Where) -> list[Fault]:
+    """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
     found = []
     missing = [layer for layer in plan.layers if not 0 <= layer < plan.target.blocks]
     if missing:
         found.append(
             Fault(
-                where,
+                where("targets", plan.target.name, "layers"),
                 f"{plan.target.name} has no layer {first_few(map(str, missing))}",
                 f"name layers from 0 to {plan.target.blocks - 1}",
+            )
+        )
+    if not plan.families("confirmation"):
+        found.append(
+            Fault(
+                where("split", "discovery"),
+                f"all {len(plan.sides)} families discover and none is left to confirm",
+                "lower the share, or add families",
             )
         )
     if plan.spec.readout.at in ("last_prompt_token", "prompt"):
@@ -121,7 +136,7 @@ def faults_of(plan: Plan, where: str) -> list[Fault]:
         if same:
             found.append(
                 Fault(
-                    where,
+                    where("readout", "at"),
                     f"both variants of {len(same)} of {len(texts)} pairs have the same prompt, so "
                     f"at {plan.spec.readout.at} every difference is zero by construction "
                     f"({first_few(same, 3)})",
@@ -131,12 +146,14 @@ def faults_of(plan: Plan, where: str) -> list[Fault]:
     return found
 
 
-def unreachable(plan: Plan, where: str) -> list[Fault]:
+def unreachable(plan: Plan, where: Where) -> list[Fault]:
     """Claims that no result could support at the spec's alpha: too few families or controls."""
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))
     found = []
-    for claim in plan.spec.claims_on(plan.target.name):
+    for i, claim in enumerate(plan.spec.claims):
+        if claim not in plan.spec.claims_on(plan.target.name):
+            continue
         equivalent = not isinstance(claim, FeatureClaim) and claim.within is not None
         if equivalent and units >= 2:
             continue
@@ -144,7 +161,7 @@ def unreachable(plan: Plan, where: str) -> list[Fault]:
             needed = families_needed(alpha)
             found.append(
                 Fault(
-                    where,
+                    where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
                     f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
                     _asked_for(needed, plan.spec.split.discovery),
@@ -155,7 +172,7 @@ def unreachable(plan: Plan, where: str) -> list[Fault]:
             if 1 / (ablation.controls + 1) > alpha:
                 found.append(
                     Fault(
-                        where,
+                        where("claims", i),
                         f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
                         f"{ablation.controls} controls can give no p below "
                         f"{1 / (ablation.controls + 1):.3g}",
@@ -186,4 +203,5 @@ def families_needed(alpha: float) -> int | None:
 
 def needed_in_all(confirming: int, discovery: float) -> int:
     """The smallest number of families whose confirming side has so many."""
-    return next(n for n in count(confirming) if n - math.ceil(discovery * n) >= confirming)
+    start = max(confirming, int(confirming / (1 - discovery)) - 2)
+    return next(n for n in count(start) if n - math.ceil(discovery * n) >= confirming)

@@ -51,6 +51,7 @@ def complete(
         completed, wrong = _pair(path, pair_id, variants)
         prompts += completed
         faults += wrong
+    faults += _shared(path, prompts)
     if balanced and not faults:
         faults += _unbalanced(path, prompts)
     if faults:
@@ -70,7 +71,9 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         value = line.get(name, "-")
         if not isinstance(value, str):
             found.append((f"'{name}' is {_kind(value)}", "write a text"))
-        elif not value.strip():
+        elif _is_half(value):
+            found.append((f"'{name}' holds half of a surrogate pair", "write the whole character"))
+        elif not any(letter.isprintable() and not letter.isspace() for letter in value):
             found.append((f"'{name}' is empty", "write a text"))
         elif name not in ("prompt", "id") and value != value.strip():
             found.append((f"'{name}' begins or ends with a space", "remove it"))
@@ -138,6 +141,16 @@ def _pair(
                 "make the two the same",
             )
         )
+    if "answer" in confused and (
+        confused["expected_correct_answer"] != correct["expected_correct_answer"]
+    ):
+        found.append(
+            (
+                f"the variants of pair '{pair_id}' expect '{correct['expected_correct_answer']}' and "
+                f"'{confused['expected_correct_answer']}'",
+                "give both the same expected_correct_answer",
+            )
+        )
     if answers[1] != answers[0]:
         foils.add(answers[1])
     foils.discard(answers[0])
@@ -148,6 +161,15 @@ def _pair(
                 "let the misconception variant's answer be it, or give both variants the same foil",
             )
         )
+    for foil in sorted(foils):
+        shorter, longer = sorted((answers[0], foil), key=len)
+        if longer.startswith(shorter + " "):
+            found.append(
+                (
+                    f"the answers '{shorter}' and '{longer}' of pair '{pair_id}' begin alike",
+                    "let no answer be the beginning of the other: it is the likelier by construction",
+                )
+            )
     if found:
         return [], [Fault(place, *fault) for fault in found]
     (foil,) = foils
@@ -168,6 +190,24 @@ def _pair(
             LABELS, ((first, correct), (second, confused)), answers, strict=True
         )
     ], []
+
+
+def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
+    """A text that two families use would be counted twice, or stand on both sides of the split."""
+    first: dict[str, Prompt] = {}
+    found = []
+    for prompt in prompts:
+        other = first.setdefault(prompt.text, prompt)
+        if other.family != prompt.family:
+            found.append(
+                Fault(
+                    f"{path}:{prompt.line}",
+                    f"family '{prompt.family}' has the same prompt as family '{other.family}' "
+                    f"(line {other.line})",
+                    "put both pairs into one family",
+                )
+            )
+    return found
 
 
 def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
@@ -197,6 +237,14 @@ def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
 
 def _place(fault: Fault) -> tuple[int, str]:
     return int(fault.where.rsplit(":", 1)[1]), fault.what
+
+
+def _is_half(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _kind(value: Any) -> str:

@@ -5,7 +5,7 @@ Every fault of a file is found at once, and says file:line or file:line:column.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def load_spec(path: str | Path) -> Spec:
     found = find_spec(path)
     text = _text(found)
     try:
-        data, marks = _parse(text)
+        data, marks, twice = _parse(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -70,6 +70,7 @@ def load_spec(path: str | Path) -> Spec:
         line, column = marks[at]
         return Fault(f"{found}:{line}:{column}", what, remedy)
 
+    repeated = [fault(at, f"key '{at[-1]}' is given twice", "keep one") for at in twice]
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
@@ -79,8 +80,8 @@ def load_spec(path: str | Path) -> Spec:
             # A list whose items are all faulty is not short besides.
             if not (detail["type"] == "too_short" and detail["input"])
         ]
-        raise InputError(*sorted(set(faults), key=_place)) from None
-    wrong = [fault(*contradiction) for contradiction in contradictions(spec)]
+        raise InputError(*sorted({*faults, *repeated}, key=_place)) from None
+    wrong = repeated + [fault(*contradiction) for contradiction in contradictions(spec)]
     for name in spec.targets:
         if name not in load_targets():
             wrong.append(
@@ -89,6 +90,19 @@ def load_spec(path: str | Path) -> Spec:
     if wrong:
         raise InputError(*sorted(wrong, key=_place))
     return spec
+
+
+def locator(path: Path) -> Callable[..., str]:
+    """Where the parts of a well-formed spec stand: `where("claims", 0)` is file:line:column."""
+    _, marks, _ = _parse(_text(path))
+
+    def where(*at: str | int) -> str:
+        while at not in marks:
+            at = at[:-1]
+        line, column = marks[at]
+        return f"{path}:{line}:{column}"
+
+    return where
 
 
 def find_spec(path: str | Path) -> Path:
@@ -112,9 +126,10 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
             continue
         try:
             value = json.loads(line, object_pairs_hook=_distinct)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
+            # Beside faulty JSON, Python refuses numbers of thousands of digits.
             column = getattr(error, "colno", 1)
-            what = getattr(error, "msg", "nested too deeply")
+            what = getattr(error, "msg", "nested too deeply, or a number too long")
             faults.append(
                 Fault(f"{path}:{number}:{column}", f"not JSON: {what}", "write one object a line")
             )
@@ -149,7 +164,7 @@ def load_plan(path: str | Path, target: str) -> Plan:
         )
     prompts = load_prompts(prompts_path(spec, spec_path), balanced=spec.balance == "family")
     plan = make_plan(spec, load_targets()[target], prompts)
-    if faults := faults_of(plan, str(spec_path)):
+    if faults := faults_of(plan, locator(spec_path)):
         raise InputError(*faults)
     return plan
 
@@ -160,7 +175,7 @@ def prompts_path(spec: Spec, spec_path: Path) -> Path:
     if found is None or found.is_dir():
         raise InputError(
             Fault(
-                str(spec_path),
+                locator(spec_path)("prompts"),
                 f"there is no prompt file {spec.prompts}",
                 f"put it beside the spec, in {spec_path.parent.parent.resolve()}, or in the working "
                 "directory",
@@ -193,8 +208,9 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _parse(text: str) -> tuple[Any, dict[Path_, tuple[int, int]]]:
-    """A YAML document as plain values (sequences as tuples), and where each of them stands."""
+def _parse(text: str) -> tuple[Any, dict[Path_, tuple[int, int]], list[Path_]]:
+    """A YAML document as plain values (sequences as tuples), where each stands, and repeated keys."""
+    twice: list[Path_] = []
     marks: dict[Path_, tuple[int, int]] = {(): (1, 1)}
     loader = yaml.SafeLoader(text)
 
@@ -206,22 +222,32 @@ def _parse(text: str) -> tuple[Any, dict[Path_, tuple[int, int]]]:
             result = {}
             for key_node, child in node.value:
                 # The text as written: YAML 1.1 would read a key such as `on` as true.
-                key = str(key_node.value)
-                if key in result:
+                key = key_node.value
+                if not isinstance(key, str):
                     raise yaml.MarkedYAMLError(
-                        problem=f"key '{key}' is given twice", problem_mark=key_node.start_mark
+                        problem="a key is not a plain text", problem_mark=key_node.start_mark
                     )
+                if key in result:
+                    twice.append((*at, key))
                 marks[(*at, key)] = (
                     key_node.start_mark.line + 1,
                     key_node.start_mark.column + 1,
                 )
                 result[key] = value(child, (*at, key))
             return result
-        return loader.construct_object(node, deep=True)
+        try:
+            found = loader.construct_object(node, deep=True)
+            str(found).encode()
+        except ValueError:
+            raise yaml.MarkedYAMLError(
+                problem=f"{_shown(node.value)} cannot be read as {node.tag.rsplit(':', 1)[-1]}",
+                problem_mark=node.start_mark,
+            ) from None
+        return found
 
     try:
         node = loader.get_single_node()
-        return (None if node is None else value(node, ())), marks
+        return (None if node is None else value(node, ())), marks, twice
     finally:
         loader.dispose()
 

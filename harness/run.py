@@ -96,7 +96,8 @@ def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple
             scores = contrast_scores(plan, contrasted(plan, "discovery", activations))
         else:
             scores = attribution_scores(
-                store.read(Attributions, bench.run_id, ablation=ablation.name)
+                store.read(Attributions, bench.run_id, ablation=ablation.name),
+                len(plan.families("discovery")),
             )
         chosen = choose(plan, ablation, scores, activity)
         store.commit(to_columns(chosen, bench.run_id, bench.origin))

@@ -30,15 +30,14 @@ def contrast_scores(plan: Plan, discovery: Contrasted) -> Scores:
     return dict(zip(discovery.features, (statistic + tie).tolist(), strict=True))
 
 
-def attribution_scores(rows: Attributions) -> Scores:
-    """Each feature's predicted effect in nats a family, positive toward correct.
+def attribution_scores(rows: Attributions, families: int) -> Scores:
+    """Each feature's predicted effect in nats a family (of `families`), positive toward correct.
 
     Over a balanced family the answers' words cancel: what is left is an effect on being right.
     """
     pairs = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])
     features, index = np.unique(pairs, axis=0, return_inverse=True)
     total = np.bincount(index.ravel(), np.asarray(rows.predicted, dtype=float), len(features))
-    families = len(set(rows.family))
     return {
         (int(layer), int(feature)): float(effect) / families
         for (layer, feature), effect in zip(features, total, strict=True)

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from harness.places import DEFAULT_DB
 
@@ -87,11 +88,12 @@ def progress_on(out: Console) -> "Iterator[Any]":
 
 def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     """Each eval's question and one line a claim, then what to do with them."""
-    widest = max(len(verdict.claim) for outcome in outcomes for verdict in outcome.verdicts)
+    names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
+    widest = max(map(len, names), default=0)
     for outcome in outcomes:
         mark = "  [yellow]exploratory[/]" if outcome.exploratory else ""
         out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{mark}")
-        out.print(outcome.question, style="dim", soft_wrap=True)
+        out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
         table.add_column("claim", width=max(widest, 5), no_wrap=True)
         table.add_column("verdict", width=12, no_wrap=True)
@@ -109,7 +111,7 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         out.print(table)
     out.print()
     for line in closing(outcomes):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
 
 
 def numbers(verdict: "Verdict") -> tuple[str, str, str]:
@@ -172,13 +174,13 @@ def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The rows of a query."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(name)
+        table.add_column(Text(name))
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
     if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+        return Text("")
+    return Text(f"{value:.5g}" if isinstance(value, float) else str(value))

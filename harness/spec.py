@@ -18,12 +18,13 @@ Alpha = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 Layers = Annotated[
-    Annotated[Literal["all"], Tag("all")] | Annotated[tuple[int, ...], Tag("some")],
-    Discriminator(lambda layers: "all" if isinstance(layers, str) else "some"),
+    Annotated[Literal["all", "default"], Tag("named")]
+    | Annotated[tuple[int, ...], Field(min_length=1), Tag("some")],
+    Discriminator(lambda layers: "named" if isinstance(layers, str) else "some"),
 ]
 
 
@@ -31,8 +32,8 @@ class TargetChoice(_Part):
     """How a target is used: which of its layers are read."""
 
     layers: Layers = Field(
-        default="all",
-        description="Blocks whose output is read, counted from 0, or `all`.",
+        default="default",
+        description="Blocks whose output is read, counted from 0; `all`; or the target's `default`.",
     )
 
 
@@ -57,7 +58,9 @@ class Split(_Part):
         default=0.5,
         description="Share of families used for selection; the rest confirm. 0 where nothing is selected.",
     )
-    seed: int = Field(default=42, description="Decides which families fall on which side.")
+    seed: int = Field(
+        default=42, ge=0, lt=2**63, description="Decides which families fall on which side."
+    )
 
 
 class Contrast(_Part):
@@ -238,6 +241,11 @@ def contradictions(spec: Spec) -> list[Contradiction]:
             if item.name in seen:
                 found.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
             seen.add(item.name)
+    for target in spec.targets:
+        if not spec.claims_on(target):
+            found.append(
+                (("targets", target), f"no claim is made on {target}", "drop it, or make a claim")
+            )
     if spec.contrast.of == spec.contrast.against:
         found.append(
             (("contrast", "against"), "a variant is compared with itself", "name the other one")

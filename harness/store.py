@@ -1,7 +1,8 @@
 """The results file: DuckDB, one writer. Its SQL lies in `db/`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -123,12 +124,17 @@ class Store:
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names and rows of a query; raises `InputError` with DuckDB's own first line."""
         try:
-            found = self._db.execute(sql)
-            return [column[0] for column in found.description or ()], found.fetchall()
+            found = self._db.sql(sql)
+            # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
+            table = None if found is None else found.to_arrow_table()
         except duckdb.Error as error:
             raise InputError(
                 Fault("query", _first_line(error), "the tables are described in db/README.md")
             ) from None
+        if table is None:
+            raise InputError(Fault("query", "it returns no rows", "write a SELECT or a FROM"))
+        columns = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
+        return table.column_names, list(zip(*columns, strict=True))
 
     def _insert(self, table: Columns) -> None:
         rows = pa.table({name: _column(getattr(table, name)) for name in table.names()})
@@ -136,7 +142,8 @@ class Store:
         try:
             self._db.execute(f"INSERT INTO {table.table} BY NAME FROM incoming")
         finally:
-            self._db.unregister("incoming")
+            with suppress(duckdb.Error):  # in an aborted transaction, where the cause is known
+                self._db.unregister("incoming")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -156,6 +163,12 @@ def _column(values: Any) -> pa.Array:
 
 def _array(column: pa.ChunkedArray) -> Any:
     return column.to_numpy()
+
+
+def _plain(value: Any) -> Any:
+    """DuckDB's sums of integers come as decimals."""
+    whole = isinstance(value, Decimal) and value == value.to_integral_value()
+    return int(value) if whole else value
 
 
 def _must_exist(file: Path) -> None:

@@ -27,10 +27,10 @@ class Verdict:
 
     claim: str
     kind: str
-    verdict: str
     unit: str
-    because: str
-    query: str
+    verdict: str = "untestable"
+    because: str = ""
+    query: str = ""
     estimate: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
@@ -81,7 +81,7 @@ def _behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     units = np.array([pair.family for pair in analysis.pairs])
     return _of_mean(
         analysis,
-        Verdict(claim.name, "behaviour", "", "nats", "", ""),
+        Verdict(claim.name, "behaviour", "nats"),
         values,
         units,
         than=claim.than,
@@ -96,7 +96,7 @@ def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
     values = result.beyond if claim.beyond == "controls" else result.target
     found = _of_mean(
         analysis,
-        Verdict(claim.name, "ablation", "", "nats", "", ""),
+        Verdict(claim.name, "ablation", "nats"),
         values,
         result.units,
         than=0.0,
@@ -110,13 +110,20 @@ def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
 
 def _with_rank(found: Verdict, result: AblationResult, direction: int, alpha: float) -> Verdict:
     """The target must also outrank its controls: one that is stronger than most is not enough."""
+    if found.p is None:
+        return found
     rank = result.rank_p(direction)
     among = f"rank p {rank:.2g} of {len(result.controls)} controls"
     if 1 / (len(result.controls) + 1) > alpha:
         return replace(found, verdict="untestable", because=f"too few controls, {among}")
-    if found.verdict == "supported" and rank > alpha:
-        return replace(found, verdict="inconclusive", because=among, p=max(found.p or 0.0, rank))
-    return replace(found, because=f"{found.because}, {among}")
+    failed = found.verdict == "supported" and rank > alpha
+    return replace(
+        found,
+        verdict="inconclusive" if failed else found.verdict,
+        because=f"{found.because}, {among}",
+        # Both tests must reject: the larger p decides.
+        p=max(found.p, rank) if found.verdict == "supported" else found.p,
+    )
 
 
 def _of_mean(
@@ -151,12 +158,14 @@ def _of_mean(
             ci_low=same.low + than,
             ci_high=same.high + than,
             p=same.p,
-            because=f"{n_units} families, equivalence within {within:g}",
+            because=f"{n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval",
         )
     test = paired_max_t(values - than, units=units, statistic="mean")
     mean = mean_interval(values, units, level=1 - alpha)
     p, estimate = float(test.p_marginal[0]), float(mean.mean[0])
-    rejected = p <= alpha
+    # Flips test symmetry about `than`, the interval its mean: skewed impacts can part the two.
+    parted = mean.low[0] <= than <= mean.high[0]
+    rejected = p <= alpha and not parted
     agrees = (estimate - than) * direction > 0
     return replace(
         found,
@@ -166,7 +175,8 @@ def _of_mean(
         ci_high=float(mean.high[0]),
         p=p,
         floor=test.floor,
-        because=f"{n_units} families",
+        because=f"{n_units} families"
+        + (f", but the interval holds {than:g}" if p <= alpha and parted else ""),
     )
 
 
@@ -178,15 +188,14 @@ def _features(
     found = Verdict(
         claim.name,
         "features",
-        "untestable",
         "features",
-        "",
-        "",
-        n_units=result.test.n_units,
+        n_units=result.n_units,
         n_pairs=len(analysis.pairs),
-        floor=smallest_p(result.test.n_units),
+        floor=smallest_p(result.n_units),
     )
-    if found.floor > alpha:
+    if result.n_units >= 2 and result.test is None:
+        return replace(found, because="no feature is active on the confirming families")
+    if result.test is None or found.floor > alpha:
         return replace(
             found,
             because=f"{found.n_units} families can give no p below {found.floor:.3g}",

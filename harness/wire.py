@@ -16,13 +16,13 @@ from harness.lineage import begin
 from harness.machine import choose_device, choose_target
 from harness.model import load_model
 from harness.places import DEFAULT_DB, find
-from harness.plan import Plan
+from harness.plan import Plan, layers_of
 from harness.read import find_spec, load_plan, load_spec
 from harness.records import Runs
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.store import Store
-from harness.target import Target
+from harness.target import Target, load_targets
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
 from harness.work import Bench
@@ -70,7 +70,9 @@ def run_eval(
     """
     began = time.perf_counter()
     spec_path = find_spec(path)
-    name, why = choose_target(tuple(load_spec(spec_path).targets), target)
+    spec = load_spec(spec_path)
+    layers = {known: layers_of(spec, load_targets()[known]) for known in spec.targets}
+    name, why = choose_target(layers, target)
     plan = load_plan(spec_path, name)
     where = choose_device(device)
     say(f"{plan.spec.name} on {name} ({why}), {where}")

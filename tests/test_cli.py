@@ -1,6 +1,7 @@
 """The command line: what it says, and with which status it exits."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.store import Store
 
 
 def invoke(*arguments):
@@ -72,6 +74,22 @@ def test_the_schema_beside_the_package_is_the_models(root):
     assert json.loads(invoke("schema").output) == written, (
         "harness schema > harness/eval.schema.json"
     )
+
+
+def test_every_documented_query_runs(tmp_path, root):
+    """Also where times with a zone come back, and whatever brackets a text holds."""
+    Store.open(tmp_path / "r.duckdb").__exit__()
+    texts = [(root / "README.md").read_text(), (root / "db" / "README.md").read_text(), main.help]
+    queries = set(re.findall(r'harness sql "([^"]+)"', "".join(texts)))
+    assert len(queries) >= 2
+    for query in (*queries, "FROM runs", "FROM units", "SELECT now(), '[red]x[/foo]'"):
+        for shape in ("table", "json", "csv"):
+            call = ("sql", query, "--db", tmp_path / "r.duckdb", "--format", shape)
+            assert invoke(*call).exit_code == 0, (query, invoke(*call).output)
+    assert "[red]x[/foo]" in invoke(*call[:4]).output
+    whole = invoke("sql", "SELECT sum(x) AS n FROM range(3) t(x)", *call[2:4], "--format", "json")
+    assert json.loads(whole.output) == [{"n": 3}]
+    assert "it returns no rows" in invoke("sql", "", *call[2:4]).output
 
 
 def test_queries_of_a_missing_or_wrong_kind_are_said(tmp_path):

@@ -102,18 +102,18 @@ def test_families_needed():
 
 
 def test_claims_out_of_reach_are_said_with_what_they_need():
-    (fault,) = unreachable(a_plan(families=8), "demo.yaml")
+    (fault,) = unreachable(a_plan(families=8), lambda *at: "demo.yaml")
     assert str(fault) == (
         "demo.yaml: claim 'moved' cannot reach alpha 0.05: 4 families can give no p below 0.125; "
         "it needs 6 families on the confirming side, 12 in all"
     )
-    assert not unreachable(a_plan(families=12), "demo.yaml")
+    assert not unreachable(a_plan(families=12), lambda *at: "demo.yaml")
     few = a_plan(
         families=12,
         ablations=({"name": "top", "select": {"by": "contrast"}, "controls": 10},),
         claims=({"name": "matters", "ablation": "top", "direction": "toward-correct"},),
     )
-    (fault,) = unreachable(few, "demo.yaml")
+    (fault,) = unreachable(few, lambda *at: "demo.yaml")
     assert "its rank among 10 controls can give no p below 0.0909; ask for 19 controls" in str(
         fault
     )

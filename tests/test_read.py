@@ -69,7 +69,7 @@ def test_the_hash_is_of_the_content_not_of_the_writing(tmp_path):
         ("direction: greater", "within: -1", ["7:48: within: input should be greater than 0; it is -1"]),
         (", direction: greater", "", ["7:5: the claim has no direction, or one and a margin; give direction "
                                       "or within"]),
-        ("name: demo", "name: demo\nname: again", ["2:1: not YAML: key 'name' is given twice; correct the line"]),
+        ("name: demo", "name: demo\nname: again", ["2:1: key 'name' is given twice; keep one"]),
         ("layers: [0, 1]", "layers: [0, 1", ["4:27: not YAML: expected ',' or ']', but got '}'; correct the line"]),
     ],
 )  # fmt: skip
@@ -166,6 +166,11 @@ def change(lines, index, **fields):
         (1, {"answer": "zero", "prompt": "Careful car speed: it is"}, "2: the variants of pair 'car-speed' are equal"),
         (1, {"answer": "zero"}, "2: pair 'car-speed' has no wrong answer"),
         (0, {"answer": "west"}, "2: the correct variant of pair 'car-speed' answers 'west' where 'zero' is expected"),
+        (0, {"prompt": "half \ud800"}, "1: 'prompt' holds half of a surrogate pair"),
+        (0, {"prompt": "\u200b"}, "1: 'prompt' is empty"),
+        (1, {"expected_correct_answer": "west"}, "2: the variants of pair 'car-speed' expect 'zero' and 'west'"),
+        (1, {"answer": "zero at last"}, "2: the answers 'zero' and 'zero at last' of pair 'car-speed' begin alike"),
+        (4, {"prompt": "Careful car speed: it is"}, "5: family 'ball' has the same prompt as family 'car' (line 1)"),
         (0, {"tags": ["x"]}, "1: 'tags' is not an object of texts"),
     ],
 )  # fmt: skip

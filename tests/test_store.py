@@ -62,7 +62,7 @@ def test_rows_come_back_as_they_went_in(store):
 
 def test_a_commit_is_all_or_nothing(store):
     store.commit(activations(3), unit("a"))
-    with pytest.raises(CannotRun, match="could not be written"):
+    with pytest.raises(CannotRun, match="could not be written: Constraint"):
         store.commit(activations(5), unit("b"), unit("a"))  # unit a is there already
     assert store.finished("r") == {"a"}
     assert len(store.read(Activations, "r")) == 3

@@ -17,10 +17,12 @@ def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0
     pairs = pairs_of(plan.of("confirmation"))
     random = np.random.default_rng(0)
     behaviour = {}
+    order = sorted({pair.family for pair in pairs})
     for pair in pairs:
-        noise = random.normal(0, 0.1)
+        noise = 0 if isinstance(moved, dict) else random.normal(0, 0.1)
+        shift = moved[order.index(pair.family)] if isinstance(moved, dict) else moved
         for prompt, sign in ((pair.correct, 1), (pair.misconception, 0)):
-            value = sign * moved + noise
+            value = sign * shift + noise
             behaviour[prompt.id] = {"logit_difference": value, "log_p_correct": value}
     units = np.array([pair.family for pair in pairs])
     n = len(p_adjusted)
@@ -31,10 +33,8 @@ def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0
         controls + random.normal(0, 0.1, (20, len(pairs))),
         units,
     )
-    analysis = Analysis(
-        plan, pairs, behaviour, FeatureResult(tuple((0, i) for i in range(n)), test),
-        {"top": result}, (),
-    )  # fmt: skip
+    features = FeatureResult(tuple((0, i) for i in range(n)), test if n else None, len(set(units)))
+    analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
     (found,) = verdicts(analysis, truth, "r")
     return found
 
@@ -66,7 +66,6 @@ def test_behaviour(claim, results, expected):
     [
         ({"at_least": 2}, (0.01, 0.05, 0.3), "supported"),
         ({"at_least": 3}, (0.01, 0.05, 0.3), "inconclusive"),
-        ({"at_least": 1}, (), "inconclusive"),
         ({"at_most": 0}, (0.06, 0.3), "supported"),
         ({"at_most": 0}, (0.04, 0.3), "refuted"),
         ({"at_most": 1}, (0.04, 0.3), "supported"),
@@ -81,6 +80,23 @@ def test_features(claim, p_adjusted, expected):
 def test_a_null_claim_of_too_few_families_is_untestable_not_supported():
     claim = {"features": "significant", "at_most": 0}
     assert verdict(claim, families=10, p_adjusted=(0.5,)).verdict == "untestable"
+
+
+@pytest.mark.parametrize("bound", [{"at_least": 1}, {"at_most": 0}])
+def test_no_active_feature_supports_nothing(bound):
+    found = verdict({"features": "significant", **bound}, p_adjusted=())
+    assert found.verdict == "untestable"
+    assert found.because == "no feature is active on the confirming families"
+
+
+def test_flips_and_interval_must_agree():
+    """Six families that all agree, one of them by far the most: flips reject, the interval holds 0."""
+    moved = dict.fromkeys(range(6), 0.1) | {0: 30.0}
+    found = verdict(MOVED, moved=moved)
+    assert found.p <= 0.05
+    assert found.ci_low < 0 < found.ci_high
+    assert found.verdict == "inconclusive"
+    assert "the interval holds 0" in found.because
 
 
 def test_known_features():
@@ -119,3 +135,10 @@ def test_an_impact_that_does_not_outrank_its_controls_is_not_enough():
     found = verdict(TOWARD, impact=2.0, controls=controls)
     assert found.verdict == "inconclusive"
     assert "rank p 0.14 of 20 controls" in found.because
+    assert found.p == 3 / 21
+
+
+def test_the_p_of_a_supported_ablation_is_the_larger_of_its_two():
+    found = verdict(TOWARD, impact=1.0)
+    assert found.verdict == "supported"
+    assert found.p == 1 / 21 > found.floor

@@ -40,7 +40,7 @@ def matched_sets(
             free = [int(c) for c in candidates if int(c) not in used]
             if not free:
                 raise ValueError(
-                    f"targets: layer {layer[targets[i]]} has too few other active features for "
+                    f"layer {layer[targets[i]]} has too few other active features for "
                     f"{len(targets)} matched controls"
                 )
             row[i] = random.choice(free)

@@ -46,7 +46,7 @@ def _by_transform(
 ) -> tuple[Counts, Counts, Floats]:
     """By Walsh-Hadamard transforms of a group, on every core."""
     assert flips.codes is not None
-    sums, inverse = columns.sums, columns.inverse
+    codes, sums, inverse = flips.codes, columns.sums, columns.inverse
     size = np.abs(sums).sum(axis=2, dtype=np.float64) * inverse
     bound = size.max(axis=0)
     n = len(reach)
@@ -57,13 +57,13 @@ def _by_transform(
 
     def few(part: NDArray[np.intp]) -> None:
         walsh.count_few(
-            part[0], part[1], sums, inverse, reach, flips.codes, flips.bits, two_sided, own, known
+            part[0], part[1], sums, inverse, reach, codes, flips.bits, two_sided, own, known
         )
 
     def chunked(part: NDArray[np.intp]) -> tuple[Counts, Counts]:
         alone, joint = np.zeros(n, np.int64), np.zeros(n, np.int64)
         walsh.count_chunks(
-            part[0], part[1], sums, inverse, order, reach, bound, known, flips.codes,
+            part[0], part[1], sums, inverse, order, reach, bound, known, codes,
             two_sided, lowest, alone, joint, maxima,
         )  # fmt: skip
         return alone, joint

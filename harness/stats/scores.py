@@ -75,7 +75,7 @@ def score_columns(
     return Columns(sums, inverse)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def pratt_scores(differences: Floats) -> Floats:
     """Twice the rank of |d| among all pairs, zeros in, times the sign: zeros drop out (Pratt 1959).
 
@@ -139,7 +139,7 @@ def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None
     into[:] = total
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
     for f in range(scores.shape[0]):
         for pair in range(len(codes)):

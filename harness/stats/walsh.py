@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def count_chunks(
     first: int,
     last: int,
@@ -41,12 +41,13 @@ def count_chunks(
     joint: Counts,
     maxima: Floats,
 ) -> None:
-    """Chunks `first` to `last` of the flips: adds to `own` and `joint`, fills `maxima` (flips,), in an order of its own.
+    """Chunks `first` to `last` of the flips: adds to `own`, `joint`, fills `maxima`.
 
-    `sums` (columns, features, units) with their scales `inverse` (columns, features). Features are
-    taken in `order`; `reach` is what a flip's u must reach to count and `bound` the largest u that
-    any flip can give. The running maximum begins at `lowest`. A feature whose `own` counts are known
-    and whose bound cannot raise any maximum of the chunk is not transformed: every flip counts.
+    `maxima` has an order of its own. `sums` (columns, features, units) with their scales `inverse`
+    (columns, features). Features are taken in `order`; `reach` is what a flip's u must reach to
+    count and `bound` the largest u that any flip can give. The running maximum begins at `lowest`. A
+    feature whose `own` counts are known and whose bound cannot raise any maximum of the chunk is not
+    transformed: every flip counts.
     """
     columns, _, units = sums.shape
     buffer = np.empty((columns, LENGTH, LANES), sums.dtype)
@@ -83,7 +84,9 @@ def count_chunks(
                 second = inverse[1, f]
                 if two_sided:
                     for j in range(CHUNK):
-                        v = max(abs(np.float64(flat[j])) * scale, abs(np.float64(other[j])) * second)
+                        v = max(
+                            abs(np.float64(flat[j])) * scale, abs(np.float64(other[j])) * second
+                        )
                         w = max(largest[j], v)
                         largest[j] = w
                         a += v >= threshold
@@ -118,7 +121,7 @@ def count_chunks(
                 smallest = largest.min()
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def count_few(
     first: int,
     last: int,
@@ -199,7 +202,7 @@ def count_few(
         own_known[f] = True
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _sign(masked: int) -> int:
     """(-1) to the parity of an integer of up to 32 bits."""
     masked ^= masked >> 16
@@ -210,7 +213,7 @@ def _sign(masked: int) -> int:
     return 1 - 2 * (masked & 1)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _transform(rows: NDArray[Any]) -> None:
     """The Walsh-Hadamard transform along the first axis of (256, LANES), two levels a pass."""
     step = 1
