@@ -1,6 +1,6 @@
 -- The tables of the results file. Meanings, units and nulls: db/README.md.
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY);
-INSERT OR IGNORE INTO schema_version VALUES (1);
+INSERT INTO schema_version SELECT 2 WHERE NOT EXISTS (FROM schema_version);
 
 CREATE TABLE IF NOT EXISTS runs (
     run_id VARCHAR PRIMARY KEY,
@@ -198,6 +198,8 @@ CREATE TABLE IF NOT EXISTS feature_tests (
     statistic DOUBLE NOT NULL,
     p_marginal DOUBLE,
     p_adjusted DOUBLE,
+    p_fdr DOUBLE,
+    fdr_by_layer BOOLEAN,
     d_z DOUBLE,
     d_z_low DOUBLE,
     d_z_high DOUBLE,
@@ -232,6 +234,10 @@ CREATE TABLE IF NOT EXISTS ablation_tests (
     beyond_high DOUBLE,
     p_beyond DOUBLE,
     p_rank DOUBLE,
+    synergy DOUBLE,
+    synergy_low DOUBLE,
+    synergy_high DOUBLE,
+    p_synergy DOUBLE,
     flag VARCHAR NOT NULL,
     origin VARCHAR NOT NULL
 );

@@ -22,7 +22,7 @@ from harness.records import (
     Origin,
 )
 from harness.spec import Ablation
-from harness.stats import MaxT, effects, mean_interval, paired_max_t
+from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t, synergy
 from harness.stats.equivalence import control_rank_p
 from harness.stats.max_t import paired_statistic
 
@@ -128,12 +128,14 @@ def _feature_tests(
     x, y = data.of(contrast.of), data.of(contrast.against)
     n = len(data.features)
     untested = np.full(n, np.nan)
+    layers = np.array([layer for layer, _ in data.features])
+    by_layer = hierarchical_fdr(test.p_marginal, layers, q=contrast.alpha) if test else None
     size = effects(x, y, data.units)
     mean = mean_interval(x - y, data.units)
     return FeatureTests(
         run_id=[run_id] * n,
         split=[side] * n,
-        layer=[layer for layer, _ in data.features],
+        layer=layers,
         feature=[feature for _, feature in data.features],
         n_pairs=[len(x)] * n,
         n_units=[n_units] * n,
@@ -146,6 +148,8 @@ def _feature_tests(
         statistic=paired_statistic(x, y, data.units, statistic=contrast.statistic),
         p_marginal=test.p_marginal if test else untested,
         p_adjusted=test.p_adjusted if test else untested,
+        p_fdr=fdr(test.p_marginal) if test else untested,
+        fdr_by_layer=by_layer.rejected if by_layer else [None] * n,
         d_z=size.d_z,
         d_z_low=size.d_z_low,
         d_z_high=size.d_z_high,
@@ -216,6 +220,7 @@ def _ablation_tests(
             "origin": origin,
             **_described(impact[one.id], units),
             **(_against_controls(result) if one.role == "target" else {}),
+            **(_together(result, [impact[s.id] for s in singles]) if one.role == "target" else {}),
         }
         for one in interventions
     )
@@ -249,6 +254,18 @@ def _against_controls(result: AblationResult) -> dict[str, object]:
         "beyond_high": float(mean.high[0]),
         "p_beyond": float(_flips(result.beyond[:, None], result.units).p_marginal[0]),
         "p_rank": result.rank_p(toward),
+    }
+
+
+def _together(result: AblationResult, singles: list[Floats]) -> dict[str, object]:
+    if not singles:
+        return {}
+    found = synergy(result.target, np.array(singles), result.units)
+    return {
+        "synergy": found.mean,
+        "synergy_low": found.low,
+        "synergy_high": found.high,
+        "p_synergy": found.p,
     }
 
 

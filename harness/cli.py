@@ -121,6 +121,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
     confirming = made.families("confirmation")
     alpha = made.spec.contrast.alpha
+    tests = made.target.features * len(made.layers)
     facts: dict[str, Any] = {
         "spec": made.spec.name,
         "question": made.spec.question,
@@ -133,7 +134,8 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         "alpha": alpha,
         "smallest p": smallest_p(len(confirming)),
         "families needed": families_needed(alpha),
-        "features tested": made.target.features * len(made.layers),
+        "features tested": tests,
+        "detectable d_z": _detectable(len(confirming), alpha, tests),
         "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
         | {
             f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
@@ -149,6 +151,18 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         if isinstance(value, dict):
             shown = ", ".join(f"{name} {count}" for name, count in value.items())
         click.echo(f"{key:>16}  {shown}")
+
+
+def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
+    """The effects that are found four times in five; the flips' floor is a bound of its own."""
+    from harness.stats.power import minimum_detectable
+
+    if families < 2:
+        return {"of one test": None, "of every feature": None}
+    return {
+        "of one test": round(minimum_detectable(families, alpha=alpha), 3),
+        "of every feature": round(minimum_detectable(families, alpha=alpha / tests), 3),
+    }
 
 
 @main.command()

@@ -321,6 +321,8 @@ class FeatureTests(Columns):
     statistic: Column
     p_marginal: Column
     p_adjusted: Column
+    p_fdr: Column
+    fdr_by_layer: Column
     d_z: Column
     d_z_low: Column
     d_z_high: Column
@@ -359,6 +361,10 @@ class AblationTests(Columns):
     beyond_high: Column
     p_beyond: Column
     p_rank: Column
+    synergy: Column
+    synergy_low: Column
+    synergy_high: Column
+    p_synergy: Column
     flag: Column
     origin: Column
 

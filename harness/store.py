@@ -14,7 +14,7 @@ from harness.places import bundled
 from harness.records import Columns, Units
 
 C = TypeVar("C", bound=Columns)
-VERSION = 1
+VERSION = 2
 
 
 class Store:
@@ -43,13 +43,18 @@ class Store:
             raise _cannot_open(file, error) from None
         store = cls(connection, file)
         _, [(version,)] = store.query("SELECT max(version) FROM schema_version")
-        if version > VERSION:
+        if version != VERSION:
             connection.close()
+            age, way = (
+                ("a newer", "upgrade the harness, or name")
+                if version > VERSION
+                else ("an older", "name")
+            )
             raise CannotRun(
                 Fault(
                     str(file),
-                    f"it was written by a newer harness (schema {version}, this one knows {VERSION})",
-                    "upgrade the harness, or name another file with --db",
+                    f"it was written by {age} harness (schema {version}, this one knows {VERSION})",
+                    f"{way} another file with --db",
                 )
             )
         return store

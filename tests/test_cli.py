@@ -45,14 +45,24 @@ def test_check_refuses_claims_out_of_reach(tmp_path, prompt_lines):
     assert "claim 'c' cannot reach alpha 0.05" in found.output
 
 
-def test_check_and_plan_import_nothing_heavy(root):
+def test_check_imports_nothing_heavy(root):
     """Nor does collecting claims; see test_pytest_plugin."""
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
-        "for call in (['check', 'voices'], ['plan', 'voices'], ['targets'], ['schema'], ['-h']):\n"
+        "for call in (['check', 'voices'], ['targets'], ['schema'], ['-h']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'statsmodels'}\n"
         "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_plan_imports_no_torch():
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
+        "assert CliRunner().invoke(main, ['plan', 'voices']).exit_code == 0\n"
+        "print(sorted({'torch', 'transformers', 'duckdb'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

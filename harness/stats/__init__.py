@@ -4,14 +4,26 @@ from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import MeanInterval, mean_interval
 from harness.stats.max_t import MaxT, paired_max_t
+from harness.stats.multiplicity import LayerFdr, fdr, hierarchical_fdr
+from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed
+from harness.stats.sets import Synergy, synergy
 
 __all__ = [
     "Effects",
     "Equivalence",
+    "LayerFdr",
     "MaxT",
     "MeanInterval",
+    "Synergy",
+    "effective_pairs",
     "effects",
     "equivalence",
+    "fdr",
+    "hierarchical_fdr",
     "mean_interval",
+    "minimum_detectable",
     "paired_max_t",
+    "power",
+    "synergy",
+    "units_needed",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from harness.stats.arguments import finite, share
 from harness.stats.scores import unit_sums
 
 Floats = NDArray[np.float64]
@@ -19,8 +20,8 @@ Floats = NDArray[np.float64]
 class Effects:
     """One value a feature, (n_features,); NaN where the flag says why there is none.
 
-    `flag` is "" or: `all-zero` (never active in either variant, or never different), `constant`
-    (the same difference in every unit, so no spread to scale by).
+    `flag` is "" or: `too-few-units` (fewer than two), `all-zero` (never active in either variant, or
+    never different), `constant` (the same difference in every unit, so no spread to scale by).
     """
 
     d_z: Floats
@@ -34,8 +35,14 @@ class Effects:
 
 def effects(x: ArrayLike, y: ArrayLike | None, units: ArrayLike, *, level: float = 0.95) -> Effects:
     """Effects of x - y, (n_pairs, n_features) each; without `y`, `x` holds differences."""
-    first = _unit_means(x, units)
-    second = np.zeros_like(first) if y is None else _unit_means(y, units)
+    share("level", level)
+    first = _unit_means("x", x, units)
+    second = np.zeros_like(first) if y is None else _unit_means("y", y, units)
+    if first.shape != second.shape:
+        raise ValueError(f"y: has {second.shape[1]} features, x has {first.shape[1]}")
+    if len(first) < 2:
+        none = np.full(first.shape[1], np.nan)
+        return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
     d = first - second
     n = len(d)
     spread = d.std(axis=0, ddof=1)
@@ -79,7 +86,10 @@ def d_z_interval(d_z: Floats, n: int, *, level: float = 0.95) -> tuple[Floats, F
     return low / np.sqrt(n), high / np.sqrt(n)
 
 
-def _unit_means(values: ArrayLike, units: ArrayLike) -> Floats:
+def _unit_means(name: str, values: ArrayLike, units: ArrayLike) -> Floats:
     rows = np.asarray(values, dtype=float)
     rows = rows[:, None] if rows.ndim == 1 else rows
+    finite(name, rows)
+    if len(set(np.asarray(units).tolist())) < 2:
+        return rows.mean(axis=0, keepdims=True)
     return unit_sums(rows, units) / unit_sums(np.ones((len(rows), 1)), units)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.stats.arguments import positive, share
 from harness.stats.intervals import mean_interval
 
 
@@ -24,8 +25,8 @@ def equivalence(
     differences: ArrayLike, units: ArrayLike, *, margin: float, alpha: float = 0.05
 ) -> Equivalence:
     """Is the mean of `differences` (n_pairs,) inside (-margin, margin)?"""
-    if not margin > 0:
-        raise ValueError(f"margin: {margin} is not positive")
+    positive("margin", margin)
+    share("alpha", alpha)
     found = mean_interval(differences, units, level=1 - 2 * alpha)
     mean, error = float(found.mean[0]), float(found.error[0])
     if error == 0:

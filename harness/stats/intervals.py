@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from harness.stats.arguments import finite, share
 from harness.stats.scores import unit_sums
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,8 @@ def mean_interval(differences: ArrayLike, units: ArrayLike, *, level: float = 0.
     """The mean of `differences` (n_pairs, n_features), clustered by `units` (n_pairs,)."""
     rows = np.asarray(differences, dtype=float)
     rows = rows[:, None] if rows.ndim == 1 else rows
+    finite("differences", rows)
+    share("level", level)
     sums = unit_sums(rows, units)
     sizes = unit_sums(np.ones((len(rows), 1)), units)
     groups = len(sums)

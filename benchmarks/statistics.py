@@ -1,0 +1,130 @@
+"""The sign-flip max-T test beside nilearn, MNE and scipy, in one run and on the same data.
+
+`nox -s bench_statistics`, or `python -m benchmarks.statistics [--quick]`. Each package is timed at
+a number of flips that it finishes in seconds, and compared by its time for one flip of all features.
+"""
+
+import argparse
+import resource
+import statistics
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse, stats
+
+from benchmarks.figures import figure, seconds
+from harness.stats import paired_max_t
+from harness.stats.walsh import LOW_BITS
+
+Floats = NDArray[np.float64]
+UNITS = 200
+FLIPS = 2**16
+
+
+def main() -> int:
+    """Print every figure; 1 where one misses its bar."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="an eighth of the features, no 82,000")
+    options = parser.parse_args()
+    features, rounds = (2048, 3) if options.quick else (16384, 5)
+    share = features / 16384
+    x, y = activations(features, active=0.5)
+    warm = activations(64, active=0.5)
+    for statistic in ("mean", "pratt+mcnemar"):
+        paired_max_t(*warm, statistic=statistic)
+    held = []
+    taken = {}
+    for statistic, bar in (("mean", 1.2), ("pratt+mcnemar", 2.5)):
+        taken[statistic] = median(lambda s=statistic: paired_max_t(x, y, statistic=s), rounds)  # type: ignore[misc]
+        name = f"{UNITS} units x {features} features, {FLIPS} flips, {statistic}"
+        held.append(figure(name, taken[statistic], "s", bar * share, at_most=True))
+    ours = taken["mean"] / FLIPS
+    floor = (LOW_BITS * FLIPS * features) / peak()
+    print(
+        f"{8 * FLIPS * features / 1e9:.1f} G additions take {floor:.2f} s at this machine's product speed"
+    )
+    held.append(
+        figure("time / arithmetic limit, mean", taken["mean"] / floor, "x", 12, at_most=True)
+    )
+    for name, other, flips in peers(x - y):
+        spent = median(other, 1) / flips
+        print(f"{name}: {spent * 1e3:.3f} ms a flip of all features, ours {ours * 1e3:.4f} ms")
+        bar = {"nilearn permuted_ols": 100.0}.get(name, 10.0)
+        held.append(figure(f"{name} / ours, time a flip", spent / ours, "x", bar))
+    dense = activations(features, active=1.0)
+    few = [sparse.csc_array(part) for part in activations(features, active=0.05)]
+    for statistic in ("mean", "pratt+mcnemar"):
+        ratios = [
+            seconds(lambda s=statistic: paired_max_t(*dense, statistic=s))  # type: ignore[misc]
+            / seconds(lambda s=statistic: paired_max_t(*few, statistic=s))  # type: ignore[misc]
+            for _ in range(rounds)
+        ]
+        held.append(
+            figure(f"dense / sparse 5 % active, {statistic}", statistics.median(ratios), "x", 2.0)
+        )
+    if not options.quick:
+        x, y = activations(82_000, active=0.5)
+        for statistic, bar in (("mean", 6.0), ("pratt+mcnemar", 12.0)):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            spent = seconds(lambda s=statistic: paired_max_t(x, y, statistic=s))  # type: ignore[misc]
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+            held.append(figure(f"82,000 features, {statistic}", spent, "s", bar, at_most=True))
+            held.append(
+                figure(f"82,000 features, {statistic}, memory", grown, "GiB", 0.93, at_most=True)
+            )
+    return 0 if all(held) else 1
+
+
+def activations(features: int, active: float) -> tuple[Floats, Floats]:
+    """Both variants of 200 pairs, log-normal where active, active in the same pairs."""
+    random = np.random.default_rng(features)
+    on = random.random((UNITS, features)) < active
+    x, y = (random.lognormal(size=(UNITS, features)) * on for _ in range(2))
+    return x, y
+
+
+def median(work: Callable[[], object], rounds: int) -> float:
+    """Seconds of one call."""
+    return statistics.median(seconds(work) for _ in range(rounds))
+
+
+def peak() -> float:
+    """Additions and multiplications a second in a float64 matrix product on all cores."""
+    a = np.random.default_rng(0).normal(size=(2048, 2048))
+    a @ a
+    return 2 * 2048**3 / median(lambda: a @ a, 5)
+
+
+def peers(d: Floats) -> list[tuple[str, Callable[[], object], int]]:
+    """Each package's sign-flip test of these differences, and its number of flips."""
+    from mne.stats import permutation_t_test
+    from nilearn.mass_univariate import permuted_ols
+
+    ones, part = np.ones((len(d), 1)), d[:, :64]
+    scale = d.shape[1] / part.shape[1]
+    flips = 200
+
+    def nilearn() -> object:
+        return permuted_ols(ones, d, model_intercept=False, n_perm=flips, n_jobs=2, verbose=0)
+
+    def mne() -> object:
+        return permutation_t_test(d, n_permutations=flips, n_jobs=2, verbose="error", seed=0)
+
+    def scipy() -> object:
+        return stats.permutation_test(
+            (part, np.zeros_like(part)),
+            lambda a, b, axis: (a - b).mean(axis=axis),
+            permutation_type="samples", n_resamples=flips, vectorized=True, axis=0, rng=0,
+        )  # fmt: skip
+
+    return [
+        ("nilearn permuted_ols", nilearn, flips),
+        ("MNE permutation_t_test", mne, flips),
+        ("scipy permutation_test", scipy, flips / scale),  # type: ignore[list-item]
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""False discovery rates: Benjamini and Hochberg, Benjamini and Yekutieli, and by layer.
+
+A p of NaN was not tested: it stays NaN and changes no other.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from harness.stats.arguments import p_values, share
+
+Floats = NDArray[np.float64]
+
+
+def fdr(p: ArrayLike, *, method: Literal["bh", "by"] = "bh") -> Floats:
+    """Adjusted p values in the order of `p`, by scipy: reject at q where they are at most q.
+
+    `bh` for independent or positively dependent tests (Benjamini and Hochberg 1995), `by` under any
+    dependence (Benjamini and Yekutieli 2001).
+    """
+    values = p_values("p", p)
+    if method not in ("bh", "by"):
+        raise ValueError(f"method: unknown '{method}'; use bh or by")
+    adjusted = np.full(values.shape, np.nan)
+    tested = ~np.isnan(values)
+    if tested.any():
+        adjusted[tested] = stats.false_discovery_control(values[tested], method=method)
+    return adjusted
+
+
+@dataclass(frozen=True)
+class LayerFdr:
+    """`layers` (n_layers,) in order with their Simes p, BH-adjusted p and whether each is selected;
+    `rejected` (n_features,) says which features of the selected layers are."""
+
+    layers: NDArray[np.intp]
+    p_layer: Floats
+    p_layer_adjusted: Floats
+    selected: NDArray[np.bool_]
+    rejected: NDArray[np.bool_]
+
+
+def hierarchical_fdr(p: ArrayLike, layers: ArrayLike, *, q: float = 0.05) -> LayerFdr:
+    """Layers first, then features inside the selected ones (Benjamini and Bogomolov 2014).
+
+    Simes' p of every layer, BH at `q` over the layers, then BH at q R / L inside the R of L selected:
+    the expected average false discovery proportion over selected layers is at most q.
+    """
+    values = p_values("p", p)
+    names = np.asarray(layers)
+    if names.shape != values.shape:
+        raise ValueError(f"layers: has shape {names.shape}, p has {values.shape}")
+    share("q", q)
+    found = np.unique(names)
+    simes_p = np.array([simes(values[names == layer]) for layer in found])
+    adjusted = fdr(simes_p)
+    selected = adjusted <= q  # NaN is not
+    inside = q * selected.sum() / max(1, (~np.isnan(simes_p)).sum())
+    rejected = np.zeros(len(values), bool)
+    for layer in found[selected]:
+        members = names == layer
+        rejected[members] = fdr(values[members]) <= inside
+    return LayerFdr(found, simes_p, adjusted, selected, rejected)
+
+
+def simes(p: ArrayLike) -> float:
+    """The p of the hypothesis that nothing is there (Simes 1986): the smallest BH-adjusted p."""
+    adjusted = fdr(p)
+    return float(np.nanmin(adjusted)) if not np.isnan(adjusted).all() else float("nan")
