@@ -58,3 +58,17 @@ def bench(session: nox.Session) -> None:
     """The benchmarks: one JSON line a figure; `-- --quick` for a smaller size."""
     install(session)
     session.run("python", "-m", "benchmarks.evals", *session.posargs)
+
+
+@nox.session
+def bench_statistics(session: nox.Session) -> None:
+    """The sign-flip test beside nilearn, MNE and scipy; `-- --quick` for a smaller size."""
+    install(session, "[peers]")
+    session.run("python", "-m", "benchmarks.statistics", *session.posargs)
+
+
+@nox.session
+def calibration(session: nox.Session) -> None:
+    """Simulate every promise of the statistics and write docs/calibration.md; some minutes."""
+    install(session, "[peers]")
+    session.run("python", "-m", "benchmarks.calibration", *session.posargs)

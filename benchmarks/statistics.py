@@ -9,6 +9,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def main() -> int:
     held = []
     taken = {}
     for statistic, bar in (("mean", 1.2), ("pratt+mcnemar", 2.5)):
-        taken[statistic] = median(lambda s=statistic: paired_max_t(x, y, statistic=s), rounds)  # type: ignore[misc]
+        taken[statistic] = median(partial(paired_max_t, x, y, statistic=statistic), rounds)
         name = f"{UNITS} units x {features} features, {FLIPS} flips, {statistic}"
         held.append(figure(name, taken[statistic], "s", bar * share, at_most=True))
     ours = taken["mean"] / FLIPS
@@ -57,8 +58,8 @@ def main() -> int:
     few = [sparse.csc_array(part) for part in activations(features, active=0.05)]
     for statistic in ("mean", "pratt+mcnemar"):
         ratios = [
-            seconds(lambda s=statistic: paired_max_t(*dense, statistic=s))  # type: ignore[misc]
-            / seconds(lambda s=statistic: paired_max_t(*few, statistic=s))  # type: ignore[misc]
+            seconds(partial(paired_max_t, *dense, statistic=statistic))
+            / seconds(partial(paired_max_t, *few, statistic=statistic))
             for _ in range(rounds)
         ]
         held.append(
@@ -68,7 +69,7 @@ def main() -> int:
         x, y = activations(82_000, active=0.5)
         for statistic, bar in (("mean", 6.0), ("pratt+mcnemar", 12.0)):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            spent = seconds(lambda s=statistic: paired_max_t(x, y, statistic=s))  # type: ignore[misc]
+            spent = seconds(partial(paired_max_t, x, y, statistic=statistic))
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
             held.append(figure(f"82,000 features, {statistic}", spent, "s", bar, at_most=True))
             held.append(
@@ -97,7 +98,7 @@ def peak() -> float:
     return 2 * 2048**3 / median(lambda: a @ a, 5)
 
 
-def peers(d: Floats) -> list[tuple[str, Callable[[], object], int]]:
+def peers(d: Floats) -> list[tuple[str, Callable[[], object], float]]:
     """Each package's sign-flip test of these differences, and its number of flips."""
     from mne.stats import permutation_t_test
     from nilearn.mass_univariate import permuted_ols
@@ -122,7 +123,7 @@ def peers(d: Floats) -> list[tuple[str, Callable[[], object], int]]:
     return [
         ("nilearn permuted_ols", nilearn, flips),
         ("MNE permutation_t_test", mne, flips),
-        ("scipy permutation_test", scipy, flips / scale),  # type: ignore[list-item]
+        ("scipy permutation_test", scipy, flips / scale),
     ]
 
 

@@ -1,0 +1,267 @@
+"""Do the tests keep what they promise? Simulated nulls, false discoveries, coverage and power.
+
+`nox -s calibration` writes `docs/calibration.md` and its picture; the tests run a slice of it. Every
+row says what was promised, what was seen in how many replicates, and the binomial interval of it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from harness.stats import (
+    effects,
+    equivalence,
+    fdr,
+    hierarchical_fdr,
+    mean_interval,
+    paired_max_t,
+    power,
+)
+
+Floats = NDArray[np.float64]
+Random = np.random.Generator
+LEVEL = 0.999  # of the interval that a row is held against
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`kind`: "at most" a nominal error rate, or "equal" to a nominal share."""
+
+    group: str
+    what: str
+    nominal: float
+    kind: str
+    hits: int
+    replicates: int
+
+    @property
+    def share(self) -> float:
+        """What was seen."""
+        return self.hits / self.replicates
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact binomial interval of the share."""
+        found = stats.binomtest(self.hits, self.replicates).proportion_ci(LEVEL)
+        return float(found.low), float(found.high)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise lies within binomial error of what was seen, or above it."""
+        low, high = self.interval
+        return low <= self.nominal and (self.kind == "at most" or self.nominal <= high)
+
+
+def dense(random: Random, units: int, features: int) -> tuple[Floats, Floats]:
+    """Correlated normal activations."""
+    shared = random.normal(size=(2, units, 1))
+    x, y = random.normal(size=(2, units, features)) + shared
+    return x, y
+
+
+def sparse(random: Random, units: int, features: int) -> tuple[Floats, Floats]:
+    """Log-normal where active, one time in ten."""
+    x, y = random.lognormal(size=(2, units, features)) * (random.random((2, units, features)) < 0.1)
+    return x, y
+
+
+def binary(random: Random, units: int, features: int) -> tuple[Floats, Floats]:
+    """Active or not."""
+    x, y = (random.random((2, units, features)) < 0.3).astype(float)
+    return x, y
+
+
+def nulls(replicates: int) -> Iterator[Row]:
+    """Family-wise error of max-T at .05 where nothing is there, and where half is real."""
+    designs: dict[str, Callable[[Random, int, int], tuple[Floats, Floats]]] = {
+        "dense": dense,
+        "sparse, 10 % active": sparse,
+        "binary, 30 % active": binary,
+    }
+    for name, draw in designs.items():
+        for statistic in ("mean", "pratt+mcnemar"):
+            random = np.random.default_rng(1)
+            hits = sum(
+                paired_max_t(*draw(random, 12, 40), statistic=statistic).p_adjusted.min() <= 0.05
+                for _ in range(replicates)
+            )
+            yield Row(
+                "null",
+                f"{name}, {statistic}, 12 units, full group",
+                0.05,
+                "at most",
+                hits,
+                replicates,
+            )
+    random = np.random.default_rng(2)
+    hits = sum(
+        paired_max_t(*dense(random, 40, 40), statistic="mean").p_adjusted.min() <= 0.05
+        for _ in range(replicates)
+    )
+    yield Row("null", "dense, mean, 40 units, subgroup", 0.05, "at most", hits, replicates)
+    random = np.random.default_rng(3)
+    units = np.repeat(np.arange(20), 10)
+    hits = 0
+    for _ in range(replicates):
+        d = random.normal(size=(20, 20))[units] + random.normal(size=(200, 20))
+        hits += paired_max_t(d, units=units, statistic="mean").p_adjusted.min() <= 0.05
+    yield Row(
+        "null", "20 families of 10 pairs, correlation .5, mean", 0.05, "at most", hits, replicates
+    )
+    random = np.random.default_rng(4)
+    hits = 0
+    for _ in range(replicates):
+        x, y = dense(random, 12, 40)
+        x[:, :20] += 1.5
+        hits += paired_max_t(x, y, statistic="mean").p_adjusted[20:].min() <= 0.05
+    yield Row(
+        "null",
+        "half the features real, step-down, the other half",
+        0.05,
+        "at most",
+        hits,
+        replicates,
+    )
+
+
+def discoveries(replicates: int) -> Iterator[Row]:
+    """The expected share of false ones among what is discovered, as a rounded number of replicates."""
+    totals = {"BH over all": 0.0, "layer, then feature (mean over selected layers)": 0.0}
+    random = np.random.default_rng(5)
+    layers = np.repeat(np.arange(5), 20)
+    real = (layers < 2) & (np.arange(100) % 2 == 0)
+    for _ in range(replicates):
+        d = random.normal(size=(14, 100)) + 1.2 * real
+        p = paired_max_t(d, statistic="mean").p_marginal
+        found = fdr(p) <= 0.05
+        totals["BH over all"] += (found & ~real).sum() / max(1, found.sum())
+        by_layer = hierarchical_fdr(p, layers)
+        shares = [
+            (by_layer.rejected & ~real & (layers == layer)).sum()
+            / max(1, (by_layer.rejected & (layers == layer)).sum())
+            for layer in by_layer.layers[by_layer.selected]
+        ]
+        totals["layer, then feature (mean over selected layers)"] += (
+            np.mean(shares) if shares else 0
+        )
+    for name, total in totals.items():
+        yield Row("discoveries", f"false share, {name}", 0.05, "at most", round(total), replicates)
+
+
+def coverage(replicates: int) -> Iterator[Row]:
+    """How often an interval holds the truth, and how often equivalence is claimed at its margin."""
+    for families in (8, 20):
+        random = np.random.default_rng(families)
+        units = np.repeat(np.arange(families), 5)
+        held = claimed = 0
+        for _ in range(replicates):
+            d = 0.7 + random.normal(size=families)[units] + random.normal(size=len(units))
+            found = mean_interval(d, units)
+            held += found.low[0] <= 0.7 <= found.high[0]
+            claimed += equivalence(d, units, margin=0.7).p <= 0.05
+        yield Row(
+            "coverage", f"mean, CRV3-t, {families} families of 5", 0.95, "equal", held, replicates
+        )
+        yield Row(
+            "coverage",
+            f"equivalence claimed at its margin, {families} families",
+            0.05,
+            "at most",
+            claimed,
+            replicates,
+        )
+    random = np.random.default_rng(6)
+    d = 0.5 + random.normal(size=(15, replicates))
+    found_d = effects(d, None, np.arange(15))
+    held = int(((found_d.d_z_low <= 0.5) & (found_d.d_z_high >= 0.5)).sum())
+    yield Row("coverage", "d_z = .5, noncentral t, 15 units", 0.95, "equal", held, replicates)
+
+
+def powers(replicates: int) -> Iterator[Row]:
+    """The formula against tests of drawn data: Student's t, and sign flips beside it."""
+    for d_z, units, alpha in ((0.5, 20, 0.05), (0.9, 12, 0.01), (1.2, 20, 0.001)):
+        random = np.random.default_rng(units)
+        d = d_z + random.normal(size=(units, replicates))
+        hits = int((stats.ttest_1samp(d, 0).pvalue <= alpha).sum())
+        promised = power(d_z, units, alpha=alpha)
+        what = f"t test, d_z {d_z}, {units} units, alpha {alpha}"
+        yield Row("power", what, promised, "equal", hits, replicates)
+
+
+def calibrate(replicates: int) -> list[Row]:
+    """Every row."""
+    return [row for part in (nulls, discoveries, coverage, powers) for row in part(replicates)]
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a page."""
+    lines = [
+        "# Calibration",
+        "",
+        "What the statistics promise and what simulation shows, written by `nox -s calibration`. Each row",
+        f"is held against the exact {LEVEL:.1%} binomial interval of what was seen. Below a promise of",
+        "*at most* is in order: max-T is conservative on sparse and binary data, where its statistic",
+        "takes few values.",
+        "",
+        "![Promised and seen](calibration.png)",
+        "",
+        "| | promised | seen | interval | replicates | holds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row.interval
+        sign = "≤ " if row.kind == "at most" else ""
+        lines.append(
+            f"| {row.what} | {sign}{row.nominal:.3f} | {row.share:.4f} | {low:.4f} to {high:.4f} "
+            f"| {row.replicates} | {'yes' if row.holds else '**no**'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Promised against seen, a row each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(10, 0.34 * len(rows) + 1), layout="constrained")
+    for i, row in enumerate(rows):
+        low, high = row.interval
+        colour = "#1b7837" if row.holds else "#b2182b"
+        axes.plot([low, high], [i, i], color=colour, linewidth=2)
+        axes.plot(row.share, i, "o", color=colour, markersize=5)
+        axes.plot(row.nominal, i, "|", color="black", markersize=14)
+    axes.set_yticks(range(len(rows)), [row.what for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xscale("logit")
+    axes.set_xlim(0.003, 0.997)
+    axes.set_xlabel("share of replicates: promised (black bar), seen (dot) with its interval")
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> int:
+    """Write the page and its picture; 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicates", type=int, default=4000)
+    options = parser.parse_args()
+    rows = calibrate(options.replicates)
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "calibration.md").write_text(table(rows), encoding="utf-8")
+    draw(rows, DOCS / "calibration.png")
+    for row in rows:
+        print(f"{'ok ' if row.holds else 'NO '} {row.nominal:.3f} {row.share:.4f} {row.what}")
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
