@@ -243,6 +243,9 @@ def draw(rows: list[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xscale("logit")
     axes.set_xlim(0.003, 0.997)
+    shares = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99]
+    axes.set_xticks(shares, [f"{share:g}" for share in shares])
+    axes.minorticks_off()
     axes.set_xlabel("share of replicates: promised (black bar), seen (dot) with its interval")
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)

@@ -31,10 +31,11 @@ def count_reaching(
     order = features[np.argsort(reach[features], kind="stable")]
     # An all-zero feature changes nobody's p, but a one-sided maximum is never below its 0.
     lowest = 0.0 if two_sided or not alive.all() else -np.inf
-    fast = flips.exact and flips.bits >= walsh.LEAST_BITS
-    own, joint, maxima = (_by_transform if fast else _by_product)(
-        columns, reach - TOLERANCE, order, flips, two_sided, lowest
-    )
+    arguments = columns, reach - TOLERANCE, order, flips, two_sided, lowest
+    if flips.exact and flips.bits >= walsh.LEAST_BITS:
+        own, joint, maxima = _by_transform(*arguments, whole=not step_down)
+    else:
+        own, joint, maxima = _by_product(*arguments)
     if not step_down:
         joint = flips.count - np.searchsorted(np.sort(maxima), reach - TOLERANCE)
     own[~alive] = joint[~alive] = flips.count
@@ -42,9 +43,16 @@ def count_reaching(
 
 
 def _by_transform(
-    columns: Columns, reach: Floats, order: Counts, flips: Flips, two_sided: bool, lowest: float
+    columns: Columns,
+    reach: Floats,
+    order: Counts,
+    flips: Flips,
+    two_sided: bool,
+    lowest: float,
+    *,
+    whole: bool,
 ) -> tuple[Counts, Counts, Floats]:
-    """By Walsh-Hadamard transforms of a group, on every core."""
+    """By Walsh-Hadamard transforms of a group, on every core. The maxima are complete if `whole`."""
     assert flips.codes is not None
     codes, sums, inverse = flips.codes, columns.sums, columns.inverse
     size = np.abs(sums).sum(axis=2, dtype=np.float64) * inverse
@@ -64,7 +72,7 @@ def _by_transform(
         alone, joint = np.zeros(n, np.int64), np.zeros(n, np.int64)
         walsh.count_chunks(
             part[0], part[1], sums, inverse, order, reach, bound, known, codes,
-            two_sided, lowest, alone, joint, maxima,
+            two_sided, lowest, whole, alone, joint, maxima,
         )  # fmt: skip
         return alone, joint
 

@@ -82,18 +82,22 @@ def pratt_scores(differences: Floats) -> Floats:
     `differences` (n_features, n_pairs). Doubled, so that the mean rank of ties is an integer.
     """
     features, pairs = differences.shape
-    scores = np.empty((features, pairs))
+    scores = np.zeros((features, pairs))
     for f in range(features):
-        size = np.abs(differences[f])
+        d = differences[f]
+        active = np.flatnonzero(d)
+        zeros = pairs - len(active)
+        size = np.abs(d[active])
         order = np.argsort(size)
         start = 0
-        while start < pairs:
+        while start < len(active):
             stop = start + 1
-            while stop < pairs and size[order[stop]] == size[order[start]]:
+            while stop < len(active) and size[order[stop]] == size[order[start]]:
                 stop += 1
             for n in range(start, stop):
-                d = differences[f, order[n]]
-                scores[f, order[n]] = (start + stop + 1) * ((d > 0) - np.float64(d < 0))
+                pair = active[order[n]]
+                # Ranks count from 1 and the zeros hold the first: twice the mean of the tied ones.
+                scores[f, pair] = (2 * zeros + start + stop + 1) * np.sign(d[pair])
             start = stop
     return scores
 

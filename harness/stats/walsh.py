@@ -7,6 +7,7 @@ step is a vector operation, and one thread's flips stay in its cache while the f
 from the weakest to the strongest, under a running maximum: the suffix maximum of step-down max-T.
 """
 
+import heapq
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,21 @@ def count_chunks(
     codes: Counts,
     two_sided: bool,
     lowest: float,
+    whole: bool,
     own: Counts,
     joint: Counts,
     maxima: Floats,
 ) -> None:
     """Chunks `first` to `last` of the flips: adds to `own`, `joint`, fills `maxima`.
 
-    `maxima` has an order of its own. `sums` (columns, features, units) with their scales `inverse`
-    (columns, features). Features are taken in `order`; `reach` is what a flip's u must reach to
-    count and `bound` the largest u that any flip can give. The running maximum begins at `lowest`. A
-    feature whose `own` counts are known and whose bound cannot raise any maximum of the chunk is not
-    transformed: every flip counts.
+    `sums` (columns, features, units) with their scales `inverse` (columns, features). Features are
+    taken in `order`; `reach` is what a flip's u must reach to count and `bound` the largest u that
+    any flip can give. The running maximum begins at `lowest`; `maxima`, in an order of its own, is
+    complete only where `whole`.
+
+    A feature whose `own` counts are known waits, strongest bound first, and joins the running
+    maximum only where it can change a count: while a maximum of the chunk is below the threshold at
+    hand and the feature's bound is not.
     """
     columns, _, units = sums.shape
     buffer = np.empty((columns, LENGTH, LANES), sums.dtype)
@@ -59,66 +64,94 @@ def count_chunks(
         largest[:] = lowest
         smallest = lowest
         since = 0
+        waiting = [(0.0, 0)]
+        waiting.clear()
         for i in range(units):
             for k in range(LANES):
                 signs[i, k] = _sign((chunk * LANES + k) & high[i])
         for f in order:
-            if own_known[f] and bound[f] <= smallest:
-                joint[f] += CHUNK
-                continue
-            for c in range(columns):
-                rows = buffer[c]
-                rows[:] = 0
-                for i in range(units):
-                    x = sums[c, f, i]
-                    if x != 0:
-                        for k in range(LANES):
-                            rows[low[i], k] += x * signs[i, k]
-                _transform(rows)
             threshold = reach[f]
-            a = b = 0
-            flat = buffer[0].reshape(-1)
-            scale = inverse[0, f]
-            if columns == 2:
-                other = buffer[1].reshape(-1)
-                second = inverse[1, f]
-                if two_sided:
-                    for j in range(CHUNK):
-                        v = max(
-                            abs(np.float64(flat[j])) * scale, abs(np.float64(other[j])) * second
-                        )
-                        w = max(largest[j], v)
-                        largest[j] = w
-                        a += v >= threshold
-                        b += w >= threshold
-                else:
-                    for j in range(CHUNK):
-                        v = max(np.float64(flat[j]) * scale, np.float64(other[j]) * second)
-                        w = max(largest[j], v)
-                        largest[j] = w
-                        a += v >= threshold
-                        b += w >= threshold
-            elif two_sided:
-                for j in range(CHUNK):
-                    v = abs(np.float64(flat[j])) * scale
-                    w = max(largest[j], v)
-                    largest[j] = w
-                    a += v >= threshold
-                    b += w >= threshold
-            else:
-                for j in range(CHUNK):
-                    v = np.float64(flat[j]) * scale
-                    w = max(largest[j], v)
-                    largest[j] = w
-                    a += v >= threshold
-                    b += w >= threshold
-            joint[f] += b
+            if own_known[f]:
+                heapq.heappush(waiting, (-bound[f], f))
+            while smallest < threshold and len(waiting) > 0 and -waiting[0][0] >= threshold:
+                _, one = heapq.heappop(waiting)
+                _sum_flips(one, sums, low, signs, buffer)
+                _join(one, buffer, inverse, two_sided, largest, threshold)
+                since += 1
+                if since >= 8:
+                    since = 0
+                    smallest = largest.min()
             if not own_known[f]:
-                own[f] += a
-            since += 1
-            if since == 32:
-                since = 0
-                smallest = largest.min()
+                _sum_flips(f, sums, low, signs, buffer)
+                alone, together = _join(f, buffer, inverse, two_sided, largest, threshold)
+                own[f] += alone
+                joint[f] += together
+                since += 1
+                if since >= 32:
+                    since = 0
+                    smallest = largest.min()
+            elif smallest >= threshold:
+                joint[f] += CHUNK
+            else:
+                joint[f] += (largest >= threshold).sum()
+        while whole and len(waiting) > 0:
+            _, one = heapq.heappop(waiting)
+            _sum_flips(one, sums, low, signs, buffer)
+            _join(one, buffer, inverse, two_sided, largest, np.inf)
+
+
+@njit(inline="always")
+def _sum_flips(
+    f: int, sums: NDArray[Any], low: Counts, signs: NDArray[Any], buffer: NDArray[Any]
+) -> None:
+    """The sums of one feature under every flip of a chunk, into `buffer` (columns, 256, LANES)."""
+    columns, _, units = sums.shape
+    for c in range(columns):
+        rows = buffer[c]
+        rows[:] = 0
+        for i in range(units):
+            x = sums[c, f, i]
+            if x != 0:
+                for k in range(LANES):
+                    rows[low[i], k] += x * signs[i, k]
+        _transform(rows)
+
+
+@njit(inline="always")
+def _join(
+    f: int,
+    buffer: NDArray[Any],
+    inverse: Floats,
+    two_sided: bool,
+    largest: Floats,
+    threshold: float,
+) -> tuple[int, int]:
+    """Raise the running maximum by one feature; the flips whose u, and whose maximum, now reach."""
+    alone = together = 0
+    first = buffer[0].reshape(-1)
+    scale = inverse[0, f]
+    if len(buffer) == 1:
+        for j in range(CHUNK):
+            u = np.float64(first[j]) * scale
+            if two_sided:
+                u = abs(u)
+            w = max(largest[j], u)
+            largest[j] = w
+            alone += u >= threshold
+            together += w >= threshold
+    else:
+        second = buffer[1].reshape(-1)
+        other = inverse[1, f]
+        for j in range(CHUNK):
+            u = np.float64(first[j]) * scale
+            v = np.float64(second[j]) * other
+            if two_sided:
+                u, v = abs(u), abs(v)
+            w = max(largest[j], max(u, v))
+            largest[j] = w
+            alone += max(u, v) >= threshold
+            together += w >= threshold
+    return alone, together
 
 
 @njit(nogil=True, cache=True)
@@ -136,37 +169,47 @@ def count_few(
 ) -> None:
     """The own counts of features `first` to `last` that have at most `FEW` active units.
 
-    With r independent codes among them S takes each of its 2^r values equally often, so a transform
-    of length 2^r, in coordinates over a basis of those codes, is the whole distribution.
+    With r independent codes among them S takes each of its 2^r values equally often. A unit whose
+    code is independent of those before it doubles the list of values; the sign of any other follows.
     """
     columns, _, units = sums.shape
     values = np.empty((columns, 2**FEW))
-    coordinates = np.empty(FEW, np.int64)
     reduced = np.empty(FEW, np.int64)
     combination = np.empty(FEW, np.int64)
     for f in range(first, last):
         active = 0
+        for i in range(units):
+            for c in range(columns):
+                if sums[c, f, i] != 0:
+                    active += 1
+                    break
+        if active > FEW:
+            continue
         rank = 0
-        places = np.empty(FEW, np.int64)
+        values[:, 0] = 0
         for i in range(units):
             some = False
             for c in range(columns):
                 some |= sums[c, f, i] != 0
-            if some:
-                if active < FEW:
-                    places[active] = i
-                active += 1
-        if active > FEW:
-            continue
-        for n in range(active):
-            left = codes[places[n]]
+            if not some:
+                continue
+            left = codes[i]
             mask = 0
             for b in range(rank):
                 if left ^ reduced[b] < left:
                     left ^= reduced[b]
                     mask ^= combination[b]
+            size = 1 << rank
+            for c in range(columns):
+                x = np.float64(sums[c, f, i])
+                if left:
+                    for j in range(size):
+                        values[c, size + j] = values[c, j] - x
+                        values[c, j] += x
+                else:
+                    for j in range(size):
+                        values[c, j] += x * _sign(j & mask)
             if left:
-                coordinates[n] = 1 << rank
                 # Kept sorted, so that reducing in order takes leading bits from the top.
                 at = rank
                 while at > 0 and reduced[at - 1] < left:
@@ -174,29 +217,14 @@ def count_few(
                     combination[at] = combination[at - 1]
                     at -= 1
                 reduced[at] = left
-                combination[at] = mask ^ (1 << rank)
+                combination[at] = mask ^ size
                 rank += 1
-            else:
-                coordinates[n] = mask
-        size = 1 << rank
-        values[:, :size] = 0
-        for c in range(columns):
-            for n in range(active):
-                values[c, coordinates[n]] += sums[c, f, places[n]]
-            step = 1
-            while step < size:
-                for base in range(0, size, 2 * step):
-                    for i in range(base, base + step):
-                        p, q = values[c, i], values[c, i + step]
-                        values[c, i] = p + q
-                        values[c, i + step] = p - q
-                step *= 2
         reached = 0
-        for j in range(size):
+        for j in range(1 << rank):
             best = -np.inf
             for c in range(columns):
-                v = values[c, j] * inverse[c, f]
-                best = max(best, abs(v) if two_sided else v)
+                u = values[c, j] * inverse[c, f]
+                best = max(best, abs(u) if two_sided else u)
             reached += best >= reach[f]
         own[f] = reached << (bits - rank)
         own_known[f] = True

@@ -207,10 +207,12 @@ def test_transforms_count_what_products_count(units, pairs, statistic, two_sided
     alive = (columns.inverse > 0).any(axis=0)
     order = np.flatnonzero(alive)[np.argsort(observed[few][alive])]
     arguments = (columns, observed[few] - 1e-9, order, group, two_sided, 0.0)
-    own, joint, maxima = counts._by_transform(*arguments)
+    own, joint, maxima = counts._by_transform(*arguments, whole=True)
     plain_own, plain_joint, plain_maxima = counts._by_product(*arguments)
     assert np.array_equal(own[alive], plain_own[alive])
     assert np.array_equal(joint[alive], plain_joint[alive])
+    lazy = counts._by_transform(*arguments, whole=False)
+    assert np.array_equal(lazy[1][alive], plain_joint[alive])
     # The transforms go through the flips in another order.
     assert np.allclose(np.sort(maxima), np.sort(plain_maxima), rtol=0, atol=1e-9)
 
