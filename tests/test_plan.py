@@ -90,7 +90,7 @@ def test_the_smallest_p_is_what_the_flips_can_give(units):
 
 
 def test_no_design_is_promised_a_smaller_p_than_its_flips_give():
-    for units in (17, 20, 40, 200):
+    for units in (17, 20, 40, 200, 300, 600):
         assert smallest_p(units) <= sign_flips(units).floor
 
 

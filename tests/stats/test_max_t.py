@@ -101,6 +101,32 @@ def test_scaling_a_feature_changes_nothing(data, statistic, factor):
     assert np.array_equal(a.p_adjusted, b.p_adjusted)
 
 
+@given(
+    paired(), st.sampled_from([-3.0, -0.001, 0.3, 1e6]), st.sampled_from(["mean", "signed-rank"])
+)
+def test_scaling_differences_by_any_number_but_zero_changes_nothing(data, factor, statistic):
+    x, y, units = data
+    a = paired_max_t(x - y, units=units, statistic=statistic)
+    b = paired_max_t((x - y) * factor, units=units, statistic=statistic)
+    assert np.array_equal(a.p_adjusted, b.p_adjusted)
+
+
+@given(paired(), statistics, st.integers(0, 63))
+def test_swapping_any_units_leaves_the_null_distribution_as_it_is(data, statistic, which):
+    """In the full group: the counts that any fixed threshold gets are the same."""
+    x, y, units = data
+    swap = ((which >> units) & 1).astype(bool)[:, None]
+    n = units.max() + 1
+    reached = []
+    for first, second in ((x, y), (np.where(swap, y, x), np.where(swap, x, y))):
+        columns = score_columns(first, second, units, statistic)
+        fixed = np.full(x.shape[1], 1.5)
+        reached.append(
+            counts.count_reaching(columns, fixed, sign_flips(n), two_sided=True, step_down=False)
+        )
+    assert np.array_equal(reached[0], reached[1])
+
+
 @given(paired(), statistics, booleans)
 def test_zero_features_zero_pairs_and_duplicates_change_nothing(data, statistic, step_down):
     x, y, units = data
