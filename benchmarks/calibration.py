@@ -96,16 +96,24 @@ def nulls(replicates: int) -> Iterator[Row]:
                 "null",
                 f"{name}, {statistic}, 12 units, full group",
                 0.05,
-                "at most",
+                # A continuous statistic spends all of alpha.
+                "equal" if (name, statistic) == ("dense", "mean") else "at most",
                 hits,
                 replicates,
             )
-    random = np.random.default_rng(2)
-    hits = sum(
-        paired_max_t(*dense(random, 40, 40), statistic="mean").p_adjusted.min() <= 0.05
-        for _ in range(replicates)
-    )
-    yield Row("null", "dense, mean, 40 units, subgroup", 0.05, "at most", hits, replicates)
+    for statistic, flips, what in (
+        ("mean", "auto", "subgroup"),
+        ("pratt+mcnemar", "auto", "subgroup"),
+        ("mean", 999, "999 random flips"),
+    ):
+        random = np.random.default_rng(2)
+        hits = sum(
+            paired_max_t(*dense(random, 40, 40), statistic=statistic, flips=flips).p_adjusted.min()
+            <= 0.05
+            for _ in range(replicates)
+        )
+        kind = "equal" if statistic == "mean" else "at most"
+        yield Row("null", f"dense, {statistic}, 40 units, {what}", 0.05, kind, hits, replicates)
     random = np.random.default_rng(3)
     units = np.repeat(np.arange(20), 10)
     hits = 0
@@ -189,10 +197,13 @@ def powers(replicates: int) -> Iterator[Row]:
     for d_z, units, alpha in ((0.5, 20, 0.05), (0.9, 12, 0.01), (1.2, 20, 0.001)):
         random = np.random.default_rng(units)
         d = d_z + random.normal(size=(units, replicates))
-        hits = int((stats.ttest_1samp(d, 0).pvalue <= alpha).sum())
         promised = power(d_z, units, alpha=alpha)
-        what = f"t test, d_z {d_z}, {units} units, alpha {alpha}"
-        yield Row("power", what, promised, "equal", hits, replicates)
+        design = f"d_z {d_z}, {units} units, alpha {alpha}"
+        hits = int((stats.ttest_1samp(d, 0).pvalue <= alpha).sum())
+        yield Row("power", f"t test, {design}", promised, "equal", hits, replicates)
+        flipped = paired_max_t(d, statistic="mean").p_marginal
+        hits = int((flipped <= alpha).sum())
+        yield Row("power", f"sign flips, {design}", promised, "equal", hits, replicates)
 
 
 def calibrate(replicates: int) -> list[Row]:

@@ -155,9 +155,10 @@ def plan(spec: str, target: str, as_json: bool) -> None:
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
     """The effects that are found four times in five; the flips' floor is a bound of its own."""
+    from harness.plan import smallest_p
     from harness.stats.power import minimum_detectable
 
-    if families < 2:
+    if smallest_p(families) > alpha:
         return {"of one test": None, "of every feature": None}
     return {
         "of one test": round(minimum_detectable(families, alpha=alpha), 3),

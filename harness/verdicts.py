@@ -150,6 +150,13 @@ def _of_mean(
         )
     if within is not None:
         same = equivalence(values - than, units, margin=within, alpha=alpha)
+        if same.flag:
+            return replace(
+                found,
+                verdict="untestable",
+                estimate=same.mean + than,
+                because=f"{n_units} families, all with exactly the same value",
+            )
         outside = same.low > within or same.high < -within
         return replace(
             found,

@@ -99,6 +99,14 @@ def test_flips_and_interval_must_agree():
     assert "the interval holds 0" in found.because
 
 
+def test_equivalence_of_what_never_varies_is_untestable():
+    """Zero impact everywhere may be an edit that was never made."""
+    claim = {"behaviour": "logit_difference", "contrast": True, "within": 0.5}
+    found = verdict(claim, moved=dict.fromkeys(range(6), 0.0))
+    assert found.verdict == "untestable"
+    assert "exactly the same" in found.because
+
+
 def test_known_features():
     claim = {"features": "truth", "at_least": 1}
     p = (0.01, 0.01, 0.6)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.stats.arguments import finite
+
 
 def matched_sets(
     targets: NDArray[np.intp],
@@ -22,6 +24,11 @@ def matched_sets(
     """
     layer = np.asarray(layers)
     scaled = np.asarray(profile, dtype=float)
+    if scaled.ndim != 2 or len(scaled) != len(layer):
+        raise ValueError(f"profile: has shape {scaled.shape}, ({len(layer)}, k) is needed")
+    finite("profile", scaled)
+    if not np.isin(targets, np.arange(len(layer))).all():
+        raise ValueError(f"targets: not all of them are among the {len(layer)} features")
     spread = scaled.std(axis=0)
     scaled = scaled / np.where(spread > 0, spread, 1.0)
     taken = np.zeros(len(layer), bool)

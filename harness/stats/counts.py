@@ -24,13 +24,13 @@ def count_reaching(
 
     The maximum is over all features, or with `step_down` over those that are no stronger
     (Westfall and Young 1993, algorithm 2.8, before its running maximum of p).
-    A feature that is zero everywhere has u = 0 under every flip: every flip counts for it.
+    A feature that is zero everywhere has u = 0 under every flip: every flip counts for it, and it
+    takes no part in the maximum of the others.
     """
-    alive = (columns.inverse > 0).any(axis=0)
+    alive = columns.alive
     features = np.flatnonzero(alive)
     order = features[np.argsort(reach[features], kind="stable")]
-    # An all-zero feature changes nobody's p, but a one-sided maximum is never below its 0.
-    lowest = 0.0 if two_sided or not alive.all() else -np.inf
+    lowest = 0.0 if two_sided else -np.inf
     arguments = columns, reach - TOLERANCE, order, flips, two_sided, lowest
     if flips.exact and flips.bits >= walsh.LEAST_BITS:
         own, joint, maxima = _by_transform(*arguments, whole=not step_down)

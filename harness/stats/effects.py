@@ -7,13 +7,15 @@ rank-biserial correlation (Kerby 2014) and the paired common-language effect.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.arguments import finite, share
-from harness.stats.scores import unit_sums
+from harness.stats.arguments import share
+from harness.stats.scores import dense_rows, unit_codes, unit_sums
 
 Floats = NDArray[np.float64]
+FAR = 30.0  # the t beyond which the interval is found another way
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,21 @@ class Effects:
     flag: NDArray[np.str_]
 
 
-def effects(x: ArrayLike, y: ArrayLike | None, units: ArrayLike, *, level: float = 0.95) -> Effects:
+def effects(
+    x: ArrayLike, y: ArrayLike | None, units: ArrayLike | None, *, level: float = 0.95
+) -> Effects:
     """Effects of x - y, (n_pairs, n_features) each; without `y`, `x` holds differences."""
     share("level", level)
-    first = _unit_means("x", x, units)
-    second = np.zeros_like(first) if y is None else _unit_means("y", y, units)
-    if first.shape != second.shape:
-        raise ValueError(f"y: has {second.shape[1]} features, x has {first.shape[1]}")
-    if len(first) < 2:
-        none = np.full(first.shape[1], np.nan)
+    rows = dense_rows("x", x)
+    others = np.zeros_like(rows) if y is None else dense_rows("y", y)
+    if others.shape != rows.shape:
+        raise ValueError(f"y: has shape {others.shape}, x has {rows.shape}")
+    codes, n_units = unit_codes(units, len(rows), at_least=1)
+    if n_units < 2:
+        none = np.full(rows.shape[1], np.nan)
         return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
+    sizes = np.bincount(codes)[:, None]
+    first, second = unit_sums(rows, codes) / sizes, unit_sums(others, codes) / sizes
     d = first - second
     n = len(d)
     spread = d.std(axis=0, ddof=1)
@@ -81,15 +88,28 @@ def d_z_interval(d_z: Floats, n: int, *, level: float = 0.95) -> tuple[Floats, F
     """The noncentral-t interval of d_z from n units: the noncentralities that put t at its tails."""
     t = np.asarray(d_z, dtype=float) * np.sqrt(n)
     tail = (1 - level) / 2
-    low = special.nctdtrinc(n - 1, 1 - tail, t)
-    high = special.nctdtrinc(n - 1, tail, t)
+    far = np.abs(t) > FAR
+    near = np.where(far, np.nan, t)
+    low = special.nctdtrinc(n - 1, 1 - tail, near)
+    high = special.nctdtrinc(n - 1, tail, near)
+    ends = _far_ends(np.abs(t[far]), n - 1, tail)
+    low[far], high[far] = np.where(t[far] > 0, ends, -ends[::-1])
     return low / np.sqrt(n), high / np.sqrt(n)
 
 
-def _unit_means(name: str, values: ArrayLike, units: ArrayLike) -> Floats:
-    rows = np.asarray(values, dtype=float)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    finite(name, rows)
-    if len(set(np.asarray(units).tolist())) < 2:
-        return rows.mean(axis=0, keepdims=True)
-    return unit_sums(rows, units) / unit_sums(np.ones((len(rows), 1)), units)
+def _far_ends(t: Floats, nu: int, tail: float) -> Floats:
+    """Both ends (2, ...) for large t > 0, where scipy's inverse is slow and then wrong.
+
+    P(T >= t) = E_Z[P(S <= (lambda + Z) / t)] with S = chi / sqrt(nu), by Gauss-Hermite over the normal
+    Z, bisected in lambda.
+    """
+    z, weights = hermegauss(40)
+    quantiles = stats.chi.ppf([tail, 1 - tail], nu)[:, None] / np.sqrt(nu)
+    low, high = t * quantiles * 0.9 - 10, t * quantiles * 1.1 + 10
+    for _ in range(100):
+        middle = (low + high) / 2
+        s = (middle[..., None] + z) / t[:, None] * np.sqrt(nu)
+        share = (stats.chi.cdf(s, nu) * weights).sum(axis=-1) / weights.sum()
+        below = share < np.array([[tail], [1 - tail]])
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2

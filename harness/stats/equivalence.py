@@ -12,13 +12,17 @@ from harness.stats.intervals import mean_interval
 
 @dataclass(frozen=True)
 class Equivalence:
-    """`p` is the larger of the two one-sided p values; the interval is 1 - 2 alpha wide."""
+    """`p` is the larger of the two one-sided p values; the interval is 1 - 2 alpha wide.
+
+    `flag` is `constant` where every unit shows the same: there is no spread to judge the mean by.
+    """
 
     mean: float
     low: float
     high: float
     p: float
     n_units: int
+    flag: str = ""
 
 
 def equivalence(
@@ -27,6 +31,10 @@ def equivalence(
     """Is the mean of `differences` (n_pairs,) inside (-margin, margin)?"""
     positive("margin", margin)
     share("alpha", alpha)
+    if alpha >= 0.5:
+        raise ValueError(f"alpha: {alpha} is not below .5")
+    if np.ndim(differences) != 1:
+        raise ValueError(f"differences: has {np.ndim(differences)} dimensions, 1 is needed")
     found = mean_interval(differences, units, level=1 - 2 * alpha)
     mean, error = float(found.mean[0]), float(found.error[0])
     if error == 0:
@@ -34,10 +42,21 @@ def equivalence(
     else:
         distance = min(mean + margin, margin - mean) / error
         p = float(stats.t.sf(distance, found.n_units - 1))
-    return Equivalence(mean, float(found.low[0]), float(found.high[0]), p, found.n_units)
+    return Equivalence(
+        mean,
+        float(found.low[0]),
+        float(found.high[0]),
+        p,
+        found.n_units,
+        "constant" if error == 0 else "",
+    )
 
 
 def control_rank_p(target: float, controls: ArrayLike) -> float:
     """(1 + #{T_r >= T}) / (R + 1): the target's rank among its matched controls (larger is stronger)."""
     values = np.asarray(controls, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError("controls: a list of one or more finite numbers is needed")
+    if not np.isfinite(target):
+        raise ValueError(f"target: {target} is not a finite number")
     return float((1 + (values >= target).sum()) / (len(values) + 1))

@@ -72,7 +72,6 @@ class Flips:
         return np.concatenate(list(self.blocks(2**12)))
 
 
-@lru_cache(maxsize=32)
 def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
     """Flips of so many units. `how` is "auto", "full", "monte-carlo" or a number of random flips.
 
@@ -80,10 +79,17 @@ def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
     """
     if isinstance(how, bool) or not isinstance(how, int | np.integer | str):
         raise ValueError(f"flips: {how!r} is neither a name nor a number of random flips")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed: {seed!r} is not an integer from 0 on")
+    return _sign_flips(units, how if isinstance(how, str) else int(how), int(seed))
+
+
+@lru_cache(maxsize=32)
+def _sign_flips(units: int, how: str | int, seed: int) -> Flips:
     if not isinstance(how, str):
         if how < 1:
             raise ValueError(f"flips: {how} random flips; at least 1 is needed")
-        return Flips(units, int(how), seed=seed)
+        return Flips(units, how, seed=seed)
     if how not in ("auto", "full", "monte-carlo"):
         raise ValueError(f"flips: unknown '{how}'; use auto, full, monte-carlo or a number")
     if how == "full" or (how == "auto" and units <= FULL_GROUP_UNITS):

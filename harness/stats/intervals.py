@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import finite, share
-from harness.stats.scores import unit_sums
+from harness.stats.arguments import share
+from harness.stats.scores import dense_rows, unit_sums
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """Means over pairs with their standard errors and intervals, (n_features,) each.
-
-    NaN stands for an interval that the design cannot give (fewer than two units).
-    """
+    """Means over pairs with their standard errors and intervals, (n_features,) each."""
 
     mean: Floats
     error: Floats
@@ -30,11 +27,11 @@ class MeanInterval:
     n_units: int
 
 
-def mean_interval(differences: ArrayLike, units: ArrayLike, *, level: float = 0.95) -> MeanInterval:
+def mean_interval(
+    differences: ArrayLike, units: ArrayLike | None, *, level: float = 0.95
+) -> MeanInterval:
     """The mean of `differences` (n_pairs, n_features), clustered by `units` (n_pairs,)."""
-    rows = np.asarray(differences, dtype=float)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    finite("differences", rows)
+    rows = dense_rows("differences", differences)
     share("level", level)
     sums = unit_sums(rows, units)
     sizes = unit_sums(np.ones((len(rows), 1)), units)

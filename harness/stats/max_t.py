@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 class MaxT:
     """Results per feature, (n_features,) each, and what the design could have shown.
 
-    `statistic` is signed: the larger of its columns in absolute value. `exact` says that the flips
+    `statistic` is signed: of its columns the larger in absolute value, or the one that speaks most for
+    a one-sided alternative. `exact` says that the flips
     are a group, so that p is exact under the null; `floor` is the smallest p that they can give.
     """
 
@@ -68,7 +69,8 @@ def paired_max_t(
     own, joint = count_reaching(columns, reach, drawn, two_sided=two_sided, step_down=step_down)
     p_marginal, p_adjusted = drawn.p(own), drawn.p(joint)
     if step_down:
-        descending = np.argsort(reach, kind="stable")[::-1]  # the counts' own order, ties and all
+        order = np.argsort(reach, kind="stable")  # the counts' own order, ties and all
+        descending = order[columns.alive[order]][::-1]
         p_adjusted[descending] = np.maximum.accumulate(p_adjusted[descending])
     return MaxT(
         p_adjusted=p_adjusted,

@@ -54,6 +54,8 @@ def hierarchical_fdr(p: ArrayLike, layers: ArrayLike, *, q: float = 0.05) -> Lay
     if names.shape != values.shape:
         raise ValueError(f"layers: has shape {names.shape}, p has {values.shape}")
     share("q", q)
+    if any(name is None or name != name for name in names.tolist()):
+        raise ValueError("layers: every p needs a layer")
     found = np.unique(names)
     simes_p = np.array([simes(values[names == layer]) for layer in found])
     adjusted = fdr(simes_p)

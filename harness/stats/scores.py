@@ -31,6 +31,11 @@ class Columns:
     inverse: Floats
 
     @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Which features are not zero everywhere, (n_features,)."""
+        return np.asarray((self.inverse > 0).any(axis=0))
+
+    @property
     def u(self) -> Floats:
         """The observed statistic of each column, (columns, n_features)."""
         return self.sums.sum(axis=2, dtype=np.float64) * self.inverse
@@ -47,7 +52,9 @@ def score_columns(
     second = None if y is None else _matrix("y", y)
     if second is not None and second.shape != first.shape:
         raise ValueError(f"y: has shape {second.shape}, x has {first.shape}")
-    chosen = statistic or ("signed-rank" if second is None else "pratt+mcnemar")
+    if statistic is None:
+        statistic = "signed-rank" if second is None else "pratt+mcnemar"
+    chosen = statistic
     if chosen not in get_args(Statistic):
         raise ValueError(
             f"statistic: unknown '{chosen}'; use mean, signed-rank, mcnemar or pratt+mcnemar"
@@ -61,7 +68,7 @@ def score_columns(
     sums = np.zeros((columns, n_features, n_units), np.float32 if whole else np.float64)
     inverse = np.empty((columns, n_features))
     for at, a, b in _blocks(first, second):
-        d = a if b is None else a - b
+        d = _differences(a, b)
         if chosen == "mean":
             _add_up(d, codes, sums[0, at])
         if chosen in ("signed-rank", "pratt+mcnemar"):
@@ -102,6 +109,12 @@ def pratt_scores(differences: Floats) -> Floats:
     return scores
 
 
+def dense_rows(name: str, values: ArrayLike) -> Floats:
+    """Finite numbers as a dense (n_pairs, n_features) array in float64."""
+    matrix = _matrix(name, values)
+    return _dense(name, matrix, slice(0, matrix.shape[1])).T
+
+
 def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
     """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names."""
     rows = _matrix("differences", differences)
@@ -113,24 +126,45 @@ def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
     return dense.toarray() if sparse.issparse(dense) else dense
 
 
-def unit_codes(units: ArrayLike | None, n_pairs: int) -> tuple[NDArray[np.intp], int]:
+def unit_codes(
+    units: ArrayLike | None, n_pairs: int, *, at_least: int = 2
+) -> tuple[NDArray[np.intp], int]:
     """Each pair's unit as an index into the sorted unit names, and how many units there are."""
     if units is None:
         codes: NDArray[np.intp] = np.arange(n_pairs)
     else:
-        names = np.asarray(units)
+        given: Any = units
+        names = np.asarray(list(given) if isinstance(given, tuple) else given)
+        listed = list(given) if isinstance(given, list | tuple) else names.tolist()
         if names.shape != (n_pairs,):
             raise ValueError(
                 f"units: has shape {names.shape}, one for each of {n_pairs} pairs is needed"
             )
-        for pair, name in enumerate(names.tolist()):
-            if name is None or name != name or name == "":
+        for pair, name in enumerate(listed):
+            if name is None or name != name or (isinstance(name, str) and not name.strip()):
                 raise ValueError(f"units: pair {pair} has none; every pair needs a unit")
-        codes = np.unique(names, return_inverse=True)[1]
+        try:
+            codes = np.unique(names, return_inverse=True)[1]
+        except TypeError:
+            raise ValueError("units: names of several types; use texts or integers") from None
     n_units = int(codes.max(initial=-1)) + 1
-    if n_units < 2:
-        raise ValueError(f"units: {n_units} unit{'s' * (n_units != 1)}, at least 2 are needed")
+    if n_units < at_least:
+        raise ValueError(
+            f"units: {n_units} unit{'s' * (n_units != 1)}, at least {at_least} are needed"
+        )
     return codes, n_units
+
+
+def _differences(a: Floats, b: Floats | None) -> Floats:
+    """a - b, by a power of two nearer to 1 where its squares would leave the range of float64."""
+    size = np.abs(a).max(axis=1, initial=0)
+    if b is not None:
+        size = np.maximum(size, np.abs(b).max(axis=1, initial=0))
+    extreme = (size > 1e150) | ((size < 1e-150) & (size > 0))
+    if not extreme.any():
+        return a if b is None else a - b
+    power = np.where(extreme, -np.frexp(size)[1], 0)[:, None]
+    return np.ldexp(a, power) - (0 if b is None else np.ldexp(b, power))
 
 
 def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None:
@@ -172,13 +206,16 @@ def _dense(name: str, matrix: Any, at: slice) -> Floats:
 def _matrix(name: str, values: ArrayLike) -> Any:
     """Values as (n_pairs, n_features), dense or in sparse columns."""
     given: Any = values
-    if sparse.issparse(given):
-        return given.tocsc()
-    array = np.asarray(given)
-    if array.ndim == 1:
+    if np.ma.is_masked(given):
+        raise ValueError(f"{name}: holds masked values; leave out their pairs")
+    try:
+        array: Any = given if sparse.issparse(given) else np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if array.ndim == 1 and not sparse.issparse(array):
         array = array[:, None]
     if array.ndim != 2:
         raise ValueError(f"{name}: has {array.ndim} dimensions, (n_pairs, n_features) is needed")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: holds {array.dtype}, numbers are needed")
-    return array
+    return array.tocsc() if sparse.issparse(array) else array

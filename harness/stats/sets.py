@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from harness.stats.arguments import finite
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
 
@@ -28,11 +29,18 @@ def synergy(
 ) -> Synergy:
     """`joint` (n_pairs,) against `singles` (n_features, n_pairs), clustered by `units` (n_pairs,)."""
     together, apart = np.asarray(joint, dtype=float), np.asarray(singles, dtype=float)
+    if together.ndim != 1:
+        raise ValueError(f"joint: has {together.ndim} dimensions, 1 is needed")
     if apart.ndim != 2 or apart.shape[1:] != together.shape:
         raise ValueError(
             f"singles: has shape {apart.shape}, (n_features, {len(together)}) is needed"
         )
+    finite("joint", together[:, None])
+    finite("singles", apart.T)
     excess = together - apart.sum(axis=0)
+    # What is left of an exact sum by rounding alone is nothing.
+    size = np.abs(together) + np.abs(apart).sum(axis=0)
+    excess[np.abs(excess) <= 8 * np.finfo(float).eps * size] = 0.0
     found = mean_interval(excess, units, level=level)
     test = paired_max_t(excess, units=units, statistic="mean")
     return Synergy(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import sparse, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import tt_solve_power
 
@@ -21,6 +21,8 @@ from harness.stats import (
     synergy,
     units_needed,
 )
+from harness.stats.effects import d_z_interval
+from harness.stats.equivalence import control_rank_p
 from harness.stats.multiplicity import simes
 
 P = st.lists(
@@ -123,6 +125,59 @@ def test_synergy_is_what_the_singles_do_not_add_up_to():
         synergy(singles[0], singles[0], units)
 
 
+def test_an_exact_sum_is_no_synergy():
+    found = synergy([0.6] * 10, [[0.1] * 10, [0.2] * 10, [0.3] * 10], range(10))
+    assert (found.mean, found.p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("t", [29.0, 31.0, 500.0, 1e7])
+def test_the_interval_of_a_nearly_constant_difference(t):
+    """By the definition, integrated over S; scipy's inverse hangs or clamps out there."""
+    n = 8
+    low, high = (end[0] * np.sqrt(n) for end in d_z_interval(np.array([t / np.sqrt(n)]), n))
+    s = np.linspace(1e-6, 8, 400_001)
+    density = stats.chi.pdf(s * np.sqrt(n - 1), n - 1) * np.sqrt(n - 1) * (s[1] - s[0])
+    for end, share in ((low, 0.975), (high, 0.025)):
+        below = (stats.norm.cdf(t * s - end) * density).sum()
+        assert below == pytest.approx(share, abs=1e-4)
+    assert low < t < high
+    mirrored = d_z_interval(np.array([-t / np.sqrt(n)]), n)
+    assert [mirrored[1][0], mirrored[0][0]] == pytest.approx(
+        [-low / np.sqrt(n), -high / np.sqrt(n)]
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1e160, 1e300])
+@pytest.mark.parametrize("statistic", ["mean", "pratt+mcnemar"])
+def test_extreme_scales_change_nothing(scale, statistic):
+    random = np.random.default_rng(3)
+    x, y = np.abs(random.normal(1, 1, (20, 3))), np.abs(random.normal(0, 1, (20, 3)))
+    factor = np.array([1.0, scale, 1.0])
+    plain = paired_max_t(x, y, statistic=statistic)
+    scaled = paired_max_t(x * factor, y * factor, statistic=statistic)
+    assert np.array_equal(plain.p_adjusted, scaled.p_adjusted)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_an_all_zero_column_changes_nobodys_p(alternative):
+    d = np.array([-1, -2, 0.5, -0.3, -1, 0.2])[:, None]
+    alone = paired_max_t(d, statistic="mean", alternative=alternative)
+    beside = paired_max_t(np.hstack([d, d * 0]), statistic="mean", alternative=alternative)
+    assert beside.p_adjusted.tolist() == [alone.p_adjusted[0], 1.0]
+
+
+def test_no_spread_is_flagged_where_equivalence_is_asked():
+    assert equivalence([0.0, 0.0], [0, 1], margin=0.3).flag == "constant"
+    assert equivalence([0.0, 0.1], [0, 1], margin=0.3).flag == ""
+
+
+def test_power_of_two_and_three_units_at_tiny_alpha():
+    """References by mpmath, 30 digits."""
+    assert power(100, 2, alpha=1e-5) == pytest.approx(0.001772, abs=2e-6)
+    assert power(1e5, 2, alpha=1e-6) == pytest.approx(0.1758, abs=2e-4)
+    assert power(100, 3, alpha=1e-6) == pytest.approx(0.02956, abs=2e-5)
+
+
 def test_one_unit_has_no_effect_size():
     found = effects([[1.0, 0.0], [2.0, 0.0]], None, ["a", "a"])
     assert found.flag.tolist() == ["too-few-units"] * 2
@@ -133,7 +188,7 @@ def test_one_unit_has_no_effect_size():
     "call, said",
     [
         (lambda: power(1, 10, alpha=0), "alpha: 0 is not between 0 and 1"),
-        (lambda: power(1, 1), "units: 1, at least 2"),
+        (lambda: power(1, 1), "units: 1, an integer of at least 2"),
         (lambda: units_needed(0), "d_z: 0 is not positive"),
         (lambda: minimum_detectable(9, power_wanted=1), "power_wanted: 1 is not between"),
         (lambda: equivalence([1, 2], [0, 1], margin=1, alpha=1.5), "alpha: 1.5"),
@@ -152,6 +207,24 @@ def test_one_unit_has_no_effect_size():
         (lambda: paired_max_t([1.0, 2.0], flips="all"), "flips: unknown 'all'"),
         (lambda: paired_max_t(np.ones(30), flips="full"), "flips: the full group of 30"),
         (lambda: paired_max_t(["a", "b"]), "x: holds"),
+        (lambda: paired_max_t([[1.0], [1.0, 2.0]]), "x: "),
+        (lambda: paired_max_t([1.0, 2.0], units=["a", float("nan")]), "units: pair 1 has none"),
+        (lambda: paired_max_t([1.0, 2.0], units=np.array(["a", 1], object)), "units: names of several"),
+        (lambda: paired_max_t([1.0, 2.0], seed=-1), "seed: -1"),
+        (lambda: paired_max_t([1.0, 2.0], flips=[1]), "flips: "),
+        (lambda: paired_max_t([1.0, 2.0], statistic=""), "statistic: unknown ''"),
+        (lambda: paired_max_t(np.ma.masked_equal([1.0, 2.0], 1)), "x: holds masked"),
+        (lambda: paired_max_t(sparse.csr_array([[1j], [1j]])), "x: holds complex"),
+        (lambda: effects(np.ones(3), np.ones(2), [0, 1, 2]), "y: has shape"),
+        (lambda: effects(np.ones(3), None, ["a"] * 2), "units: has shape"),
+        (lambda: equivalence([1, 2], [0, 1], margin=1, alpha=0.5), "alpha: 0.5 is not below"),
+        (lambda: synergy([1.0, np.nan], np.ones((2, 2)), [0, 1]), "joint: nan at pair 1"),
+        (lambda: control_rank_p(np.nan, [1.0]), "target: nan"),
+        (lambda: control_rank_p(1.0, [np.nan]), "controls: "),
+        (lambda: control_rank_p(1.0, []), "controls: "),
+        (lambda: units_needed(-1, two_sided=False), "d_z: -1"),
+        (lambda: power(np.nan, 10), "d_z: nan"),
+        (lambda: hierarchical_fdr([0.1, 0.1], [1, np.nan]), "layers: every p needs"),
     ],
 )  # fmt: skip
 def test_bad_input_names_the_argument_and_the_place(call, said):
