@@ -21,7 +21,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def figure(name: str, value: float, unit: str, bar: float, *, at_most: bool = False) -> bool:
     """Print one JSON line; returns whether the value clears its bar."""
-    holds = value <= bar if at_most else value >= bar
-    line = {"figure": name, "value": round(value, 3), "unit": unit, "bar": bar, "holds": holds}
+    holds = bool(value <= bar if at_most else value >= bar)
+    line = {"figure": name, "value": float(f"{value:.4g}"), "unit": unit, "bar": bar, "holds": holds}
     print(json.dumps(line), flush=True)
     return holds
