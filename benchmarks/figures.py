@@ -22,6 +22,12 @@ def seconds(work: Callable[[], object]) -> float:
 def figure(name: str, value: float, unit: str, bar: float, *, at_most: bool = False) -> bool:
     """Print one JSON line; returns whether the value clears its bar."""
     holds = bool(value <= bar if at_most else value >= bar)
-    line = {"figure": name, "value": float(f"{value:.4g}"), "unit": unit, "bar": bar, "holds": holds}
+    line = {
+        "figure": name,
+        "value": float(f"{value:.4g}"),
+        "unit": unit,
+        "bar": bar,
+        "holds": holds,
+    }
     print(json.dumps(line), flush=True)
     return holds

@@ -23,7 +23,7 @@ from harness.records import (
 )
 from harness.spec import Ablation
 from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t, synergy
-from harness.stats.equivalence import control_rank_p
+from harness.stats.controls import control_rank_p
 from harness.stats.max_t import paired_statistic
 
 C = TypeVar("C", bound=Columns)

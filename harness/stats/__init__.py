@@ -1,5 +1,6 @@
 """Paired inference over sparse features: pure functions of arrays."""
 
+from harness.stats.controls import control_rank_p, matched_sets
 from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import MeanInterval, mean_interval
@@ -15,11 +16,13 @@ __all__ = [
     "MaxT",
     "MeanInterval",
     "Synergy",
+    "control_rank_p",
     "effective_pairs",
     "effects",
     "equivalence",
     "fdr",
     "hierarchical_fdr",
+    "matched_sets",
     "mean_interval",
     "minimum_detectable",
     "paired_max_t",

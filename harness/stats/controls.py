@@ -53,3 +53,13 @@ def matched_sets(
             row[i] = random.choice(free)
             used.add(int(row[i]))
     return chosen
+
+
+def control_rank_p(target: float, controls: ArrayLike) -> float:
+    """(1 + #{T_r >= T}) / (R + 1): the target's rank among its matched controls (larger is stronger)."""
+    values = np.asarray(controls, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError("controls: a list of one or more finite numbers is needed")
+    if not np.isfinite(target):
+        raise ValueError(f"target: {target} is not a finite number")
+    return float((1 + (values >= target).sum()) / (len(values) + 1))

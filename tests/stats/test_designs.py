@@ -21,8 +21,8 @@ from harness.stats import (
     synergy,
     units_needed,
 )
+from harness.stats.controls import control_rank_p
 from harness.stats.effects import d_z_interval
-from harness.stats.equivalence import control_rank_p
 from harness.stats.multiplicity import simes
 
 P = st.lists(
