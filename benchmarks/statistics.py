@@ -28,9 +28,9 @@ FLIPS = 2**16
 def main() -> int:
     """Print every figure; 1 where one misses its bar."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="an eighth of the features, no 82,000")
+    parser.add_argument("--quick", action="store_true", help="half the features, and no 82,000")
     options = parser.parse_args()
-    features, rounds = (2048, 3) if options.quick else (16384, 5)
+    features, rounds = (8192, 3) if options.quick else (16384, 5)
     share = features / 16384
     x, y = activations(features, active=0.5)
     warm = activations(64, active=0.5)
