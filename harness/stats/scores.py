@@ -17,7 +17,8 @@ Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
 Floats = NDArray[np.float64]
 
 BLOCK = 1024  # features scored at once
-EXACT_IN_FLOAT32 = 2**24  # integers up to here are exact in float32, which halves the work
+EXACT_IN_FLOAT32 = 2**24  # integers up to here are exact in float32, which halves the work,
+MANY = 4096  # but is compiled apart, in some seconds, once: features from which that pays
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def score_columns(
         raise ValueError(f"y: the statistic '{chosen}' compares two activations; give y")
     n_pairs, n_features = first.shape
     codes, n_units = unit_codes(units, n_pairs)
-    whole = chosen != "mean" and n_pairs * (n_pairs + 1) < EXACT_IN_FLOAT32
+    exact = chosen != "mean" and n_pairs * (n_pairs + 1) < EXACT_IN_FLOAT32
+    kind = np.float32 if exact and n_features >= MANY else np.float64
     columns = 2 if chosen == "pratt+mcnemar" else 1
-    sums = np.zeros((columns, n_features, n_units), np.float32 if whole else np.float64)
+    sums = np.zeros((columns, n_features, n_units), kind)
     inverse = np.empty((columns, n_features))
     for at, a, b in _blocks(first, second):
         d = _differences(a, b)
@@ -76,8 +78,8 @@ def score_columns(
         if b is not None and "mcnemar" in chosen:
             _add_up((a > 0).astype(np.float64) - (b > 0), codes, sums[-1, at])
         for column in range(columns):
-            exact = sums[column, at].astype(np.float64)
-            scale = np.sqrt(np.einsum("fu,fu->f", exact, exact))
+            wide = sums[column, at].astype(np.float64)
+            scale = np.sqrt(np.einsum("fu,fu->f", wide, wide))
             inverse[column, at] = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
     return Columns(sums, inverse)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
 
-from harness.stats import counts, paired_max_t
+from harness.stats import counts, paired_max_t, scores
 from harness.stats.flips import bch_codes, sign_flips
 from harness.stats.scores import Columns, pratt_scores, score_columns
 
@@ -217,7 +217,10 @@ def test_tied_features_get_the_same_p_in_spite_of_rounding():
 @pytest.mark.parametrize("units, pairs", [(17, 40), (40, 40), (300, 320)])
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize("two_sided", [True, False])
-def test_transforms_count_what_products_count(units, pairs, statistic, two_sided):
+@pytest.mark.parametrize("many", [0, 4096])
+def test_transforms_count_what_products_count(
+    monkeypatch, units, pairs, statistic, two_sided, many
+):
     """Dense, sparse, nearly empty and empty features together, in both engines."""
     random = np.random.default_rng(units)
     share = random.permutation(np.repeat([1.0, 0.3, 0.1, 0.05, 0.02, 0.0], 20))
@@ -225,7 +228,9 @@ def test_transforms_count_what_products_count(units, pairs, statistic, two_sided
         random.choice([1.0, 1.0, 2.0, 0.3], (pairs, 120)) * (random.random((pairs, 120)) < share)
         for _ in range(2)
     )
+    monkeypatch.setattr(scores, "MANY", many)
     columns = score_columns(x, y, np.arange(pairs) % units, statistic)
+    assert (columns.sums.dtype == np.float32) == (many == 0 and statistic != "mean")
     observed = np.abs(columns.u).max(axis=0) if two_sided else columns.u.max(axis=0)
     group = sign_flips(units)
     few = slice(None) if units < 256 else slice(0, 30)
