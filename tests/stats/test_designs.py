@@ -163,6 +163,7 @@ def test_an_all_zero_column_changes_nobodys_p(alternative):
     d = np.array([-1, -2, 0.5, -0.3, -1, 0.2])[:, None]
     alone = paired_max_t(d, statistic="mean", alternative=alternative)
     beside = paired_max_t(np.hstack([d, d * 0]), statistic="mean", alternative=alternative)
+    assert alone.p_adjusted[0] == alone.p_marginal[0]
     assert beside.p_adjusted.tolist() == [alone.p_adjusted[0], 1.0]
 
 

@@ -1,5 +1,6 @@
 """The confirmatory test: exactness by enumeration, references, and what must always hold."""
 
+import itertools
 import math
 
 import numpy as np
@@ -246,6 +247,21 @@ def test_transforms_count_what_products_count(
     assert np.array_equal(lazy[1][alive], plain_joint[alive])
     # The transforms go through the flips in another order.
     assert np.allclose(np.sort(maxima), np.sort(plain_maxima), rtol=0, atol=1e-9)
+
+
+def test_few_active_units_may_have_dependent_codes():
+    """Six units whose codes add up to nothing: five of them decide the sixth's sign."""
+    codes = bch_codes()[:40].tolist()
+    seen = {}
+    for triple in itertools.combinations(range(40), 3):
+        total = codes[triple[0]] ^ codes[triple[1]] ^ codes[triple[2]]
+        other = seen.setdefault(total, triple)
+        if not set(other) & set(triple):
+            break
+    d = np.zeros((40, 1))
+    d[[*other, *triple], 0] = [3.0, 1.1, 2.3, 5.2, -4.4, 2.9]
+    plain = np.abs(sign_flips(40).signs.astype(float) @ d) >= abs(d.sum()) - 1e-9
+    assert paired_max_t(d, statistic="mean").p_marginal[0] == plain.mean()
 
 
 @settings(max_examples=20)
