@@ -1,6 +1,6 @@
 -- The tables of the results file. Meanings, units and nulls: db/README.md.
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY);
-INSERT INTO schema_version SELECT 2 WHERE NOT EXISTS (FROM schema_version);
+INSERT INTO schema_version SELECT 3 WHERE NOT EXISTS (FROM schema_version);
 
 CREATE TABLE IF NOT EXISTS runs (
     run_id VARCHAR PRIMARY KEY,
@@ -131,6 +131,11 @@ CREATE TABLE IF NOT EXISTS sae_health (
     fvu DOUBLE,
     fvu_median DOUBLE,
     dead DOUBLE NOT NULL,
+    loss DOUBLE,
+    loss_spliced DOUBLE,
+    loss_zeroed DOUBLE,
+    loss_recovered DOUBLE,
+    warning VARCHAR,
     origin VARCHAR NOT NULL
 );
 
@@ -161,10 +166,12 @@ CREATE TABLE IF NOT EXISTS interventions (
     role VARCHAR NOT NULL,
     number INTEGER NOT NULL,
     kind VARCHAR NOT NULL,
+    source VARCHAR,
     positions VARCHAR NOT NULL,
     variant VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     feature INTEGER NOT NULL,
+    value DOUBLE,
     rank INTEGER NOT NULL,
     score DOUBLE,
     origin VARCHAR NOT NULL
@@ -179,6 +186,20 @@ CREATE TABLE IF NOT EXISTS impacts (
     edited DOUBLE NOT NULL,
     impact DOUBLE NOT NULL,
     active BOOLEAN NOT NULL,
+    source_id VARCHAR,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS impact_tokens (
+    run_id VARCHAR NOT NULL,
+    intervention_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    candidate VARCHAR NOT NULL,
+    token_index INTEGER NOT NULL,
+    baseline DOUBLE NOT NULL,
+    edited DOUBLE NOT NULL,
+    kl DOUBLE NOT NULL,
+    flipped BOOLEAN NOT NULL,
     origin VARCHAR NOT NULL
 );
 
@@ -238,6 +259,8 @@ CREATE TABLE IF NOT EXISTS ablation_tests (
     synergy_low DOUBLE,
     synergy_high DOUBLE,
     p_synergy DOUBLE,
+    predicted DOUBLE,
+    rank_correlation DOUBLE,
     flag VARCHAR NOT NULL,
     origin VARCHAR NOT NULL
 );

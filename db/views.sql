@@ -26,21 +26,38 @@ LEFT JOIN feature_activity a USING (run_id, layer, feature)
 WHERE t.split = 'confirmation'
 ORDER BY t.run_id, rank, t.layer, t.feature;
 
--- Each ablation's target, its single features, its no-op and its controls.
+-- Each ablation's target, single features, no-op, doses and controls, in the spec's metric.
 CREATE OR REPLACE VIEW ablation_summary AS
 SELECT
-    t.run_id, r.spec_name, r.target, t.ablation, t.role,
-    i.features, t.mean_impact, t.ci_low, t.ci_high, t.p, t.p_adjusted, t.active_share,
+    t.run_id, r.spec_name, r.target, t.ablation, t.role, i.kind, i.features,
+    t.mean_impact, t.ci_low, t.ci_high, t.p, t.p_adjusted, t.active_share,
     t.n_controls, t.beyond_controls, t.beyond_low, t.beyond_high, t.p_beyond, t.p_rank,
+    t.synergy, t.predicted, t.rank_correlation,
     r.exploratory IS NOT NULL AS exploratory, t.origin
 FROM ablation_tests t
 JOIN runs r USING (run_id)
 JOIN (
-    SELECT run_id, intervention_id, any_value(number) AS number,
+    SELECT run_id, intervention_id, any_value(number) AS number, any_value(kind) AS kind,
         string_agg(layer || ':' || feature, ' ' ORDER BY rank) AS features
     FROM interventions GROUP BY run_id, intervention_id
 ) i USING (run_id, intervention_id)
-ORDER BY t.run_id, t.ablation, list_position(['target', 'single', 'no-op', 'control'], t.role), i.number;
+WHERE t.metric = r.metric
+ORDER BY t.run_id, t.ablation,
+    list_position(['target', 'no-op', 'dose', 'single', 'control'], t.role), i.number;
+
+-- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them.
+CREATE OR REPLACE VIEW dose_response AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.ablation, t.metric, i.dose,
+    t.mean_impact, t.ci_low, t.ci_high, t.p,
+    r.exploratory IS NOT NULL AS exploratory, t.origin
+FROM ablation_tests t
+JOIN runs r USING (run_id)
+JOIN (
+    SELECT run_id, intervention_id, any_value(value) AS dose
+    FROM interventions WHERE role = 'dose' GROUP BY run_id, intervention_id
+) i USING (run_id, intervention_id)
+ORDER BY t.run_id, t.ablation, t.metric, i.dose;
 
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS

@@ -62,15 +62,24 @@ class Batch:
     def visible(self, window: int | None = None) -> Tensor:
         """What each column may attend to, (rows, columns, columns) bool: query, then key.
 
-        A key must be real, not after the query, on the prompt or the query's own answer, and less
-        than `window` places before it. Padding sees itself, so that no softmax is empty.
+        Padding sees itself, so that no softmax is empty.
         """
-        query, key = self.branch[:, :, None], self.branch[:, None, :]
-        distance = self.place[:, :, None] - self.place[:, None, :]
-        seen = (key >= 0) & (query >= 0) & (distance >= 0) & ((key == 0) | (key == query))
-        if window is not None:
-            seen &= distance < window
+        seen = sees(self.branch, self.place, self.branch, self.place, window)
         return seen | torch.eye(self.columns, dtype=torch.bool, device=seen.device)
+
+
+def sees(
+    branch: Tensor, place: Tensor, key_branch: Tensor, key_place: Tensor, window: int | None
+) -> Tensor:
+    """Which keys a query may attend to, (rows, queries, keys) bool.
+
+    A key must be real, not after the query, on the prompt or the query's own answer, and less than
+    `window` places before it.
+    """
+    query, key = branch[:, :, None], key_branch[:, None, :]
+    distance = place[:, :, None] - key_place[:, None, :]
+    seen = (key >= 0) & (query >= 0) & (distance >= 0) & ((key == 0) | (key == query))
+    return seen if window is None else seen & (distance < window)
 
 
 def pad(
@@ -98,38 +107,57 @@ def pad(
     return Batch(*(tensor.to(device) for tensor in (ids, branch, place, source)))
 
 
-def where(batch: Batch, at: Where) -> Tensor:
+def where(batch: Batch, at: Where | tuple[int, ...]) -> Tensor:
     """The positions that are meant, (rows, columns) bool: never BOS, never padding.
 
-    `answer` and `all` are the tokens of every candidate answer in the row.
+    `answer` and `all` are the tokens of every candidate answer in the row. Numbers count the
+    prompt's tokens: 1 is the first after BOS, -1 the last; a row that is too short lacks them.
     """
     real = (batch.branch >= 0) & (batch.place > 0)
+    prompt = real & (batch.branch == 0)
     if at == "last_prompt_token":
-        return real & (batch.branch == 0) & (batch.place == batch.last[:, None])
+        at = (-1,)
+    if not isinstance(at, str):
+        ends = batch.last[:, None] + 1
+        wanted = [batch.place == (place if place > 0 else ends + place) for place in at]
+        return prompt & torch.stack(wanted).any(0)
     if at == "prompt":
-        return real & (batch.branch == 0)
+        return prompt
     if at == "answer":
         return real & (batch.branch > 0)
     return real
 
 
-def answer_logprobs(logits: Tensor, first: int, batch: Batch) -> list[list[Tensor]]:
-    """For each row and each of its answers, the log-probability of each token, in float32 nats.
+@dataclass(frozen=True)
+class Reads:
+    """Which columns predict the answers' tokens.
 
-    `logits` (rows, columns, vocabulary) begin at column `first` of the batch. log-softmax is taken
-    in float32, of the model's own logits.
+    `column` (rows, reads) are the distinct columns in their order, filled up on the left with -1.
+    `token` (rows, tokens) are the ids of all the answers' tokens, one answer after the other, filled
+    up on the right with -1; `at` counts the read that predicts each from the last one, which is -1;
+    `answer` is the answer it belongs to, from 0.
     """
-    row, column = (batch.branch > 0).nonzero(as_tuple=True)
-    logprobs = logits[row, batch.source[row, column] - first].float().log_softmax(-1)
-    flat = logprobs.gather(-1, batch.ids[row, column][:, None])[:, 0]
-    answers = int(batch.branch.max())
-    sizes = [
-        int((batch.branch[i] == number).sum())
-        for i in range(len(batch))
-        for number in range(1, answers + 1)
-    ]
-    found = iter(flat.split(sizes))
-    return [
-        [answer for answer in (next(found) for _ in range(answers)) if len(answer)]
-        for _ in range(len(batch))
-    ]
+
+    column: Tensor
+    token: Tensor
+    at: Tensor
+    answer: Tensor
+
+
+def reads_of(batch: Batch) -> Reads:
+    """Where the answers of a batch are read."""
+    spoken = [(branch > 0).nonzero()[:, 0] for branch in batch.branch]
+    sources = [source[columns] for source, columns in zip(batch.source, spoken, strict=True)]
+    distinct = [source.unique() for source in sources]
+    return Reads(
+        column=_filled([columns.flip(0) for columns in distinct]).flip(1),
+        token=_filled([ids[at] for ids, at in zip(batch.ids, spoken, strict=True)]),
+        at=_filled(
+            [torch.searchsorted(d, s) - len(d) for d, s in zip(distinct, sources, strict=True)]
+        ),
+        answer=_filled([of[at] - 1 for of, at in zip(batch.branch, spoken, strict=True)]),
+    )
+
+
+def _filled(rows: Sequence[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=-1)

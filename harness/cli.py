@@ -139,7 +139,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
         | {
             f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
-            for ablation in made.spec.ablations
+            for ablation in made.ablations
         },
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     }

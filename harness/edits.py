@@ -2,28 +2,86 @@
 
 out = out + sum_i (v_i - f_i) * W_dec[i] at the edited positions, computed in float32 and cast once.
 What the SAE does not reconstruct stays as it is, and an edit that changes nothing is bit-exact.
+
+Every kind of edit is affine in the feature's value f: v - f = gain * f + shift.
+
+=========== ================================================= ====== =================
+kind        v, the value that is put in the place of f        gain   shift
+=========== ================================================= ====== =================
+zero        0                                                 -1     0
+mean        the feature's mean over a reference set           -1     that mean
+resample    its value in another prompt, position by position -1     that value
+clamp       a given value                                     -1     that value
+scale       a multiple of f                                   s - 1  0
+steer       f and a given value                               0      that value
+direction   none: see `directions`                            -1     0
+no-op       f                                                 0      0
+=========== ================================================= ====== =================
 """
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, encode
 
 
-def zero(sae: Sae, residual: Tensor, positions: Tensor) -> Tensor:
-    """The residual stream with every feature of `sae` set to 0 at `positions`.
+@dataclass(frozen=True)
+class Edit:
+    """v - f = gain * f + shift, for every feature of `sae`, which holds just the edited ones.
 
-    `sae` holds just the edited features (see `Sae.only`); `residual` is (rows, tokens, width) in
-    any float dtype, which is kept; `positions` is (rows, tokens) bool.
+    `gain` and `shift` broadcast against the feature values, (rows, tokens, features).
     """
-    return move(sae, residual, positions, 0.0)
+
+    sae: Sae
+    gain: float | Tensor
+    shift: float | Tensor = 0.0
 
 
-def move(sae: Sae, residual: Tensor, positions: Tensor, value: float | Tensor | None) -> Tensor:
-    """The residual stream with every feature of `sae` set to `value`, or left alone where None.
+def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
+    """The affine form of a kind of edit; raises `KeyError` for an unknown one.
 
-    None computes the same delta, which is then exactly zero: the certified no-op.
+    `value` is the mean, the clamped value, the factor or what is added; a resampled feature's shift
+    differs by position and is added where it is known.
     """
-    values = encode(sae, residual)
-    wanted = values if value is None else value
-    moved = (residual.float() + (wanted - values) @ sae.w_dec).to(residual.dtype)
-    return moved.where(positions[..., None], residual)
+    known = 0.0 if value is None else value
+    return {
+        "zero": (-1.0, 0.0),
+        "mean": (-1.0, known),
+        "resample": (-1.0, 0.0),
+        "clamp": (-1.0, known),
+        "scale": (known - 1.0, 0.0),
+        "steer": (0.0, known),
+        "direction": (-1.0, 0.0),
+        "no-op": (0.0, 0.0),
+    }[kind]
+
+
+def coefficients(edit: Edit, residual: Tensor) -> Tensor:
+    """v - f, how much of each decoder row is added: (rows, tokens, features), in float32."""
+    return edit.gain * encode(edit.sae, residual) + edit.shift
+
+
+def apply(edit: Edit, residual: Tensor, positions: Tensor) -> Tensor:
+    """The edited residual stream.
+
+    `residual` is (rows, tokens, width) in any float dtype, which is kept; `positions` is
+    (rows, tokens) bool. Everything outside of them stays bit for bit as it is.
+    """
+    delta = coefficients(edit, residual) @ edit.sae.w_dec
+    return (residual.float() + delta).to(residual.dtype).where(positions[..., None], residual)
+
+
+def directions(sae: Sae) -> Sae:
+    """The span of the features' decoder rows as a linear dictionary, for direction ablation.
+
+    Its features are the coordinates x . q_i along an orthonormal basis, so that zeroing them all
+    projects the span out: x - sum_i (x . q_i) q_i (Arditi et al. 2024, arXiv:2406.11717). Rows that
+    depend on the others add no basis vector.
+    """
+    left, sizes, basis = torch.linalg.svd(sae.w_dec.double(), full_matrices=False)
+    del left
+    basis = basis[sizes > sizes.max() * 1e-6].float()
+    everywhere = torch.full_like(basis[:, 0], -torch.inf)
+    return Sae(basis.T, torch.zeros_like(basis[:, 0]), basis, sae.b_dec, everywhere)

@@ -1,157 +1,291 @@
-"""Replay prompts with features removed, and measure what that does to the answers.
+"""Replay prompts with features edited, and measure what that does to the answers.
 
-An edit changes nothing before the first position at which one of its features is active, nor below
-its first layer: only what lies after and above is computed again, from the residual stream and the
-attention cache of one baseline forward. The edited and the unedited residual stream are replayed in
-the same geometry, so that their difference is the edit's alone.
+An edit changes nothing before the first position at which it moves anything, nor below its first
+layer: only what lies after and above is computed again, from the residual stream and the attention
+cache of one baseline forward, many interventions and prompts together.
+
+A row that an intervention does not touch at all is exactly its baseline, without a forward. A no-op
+is replayed beside its twin, the same job with nothing computed, and must equal it to the bit. In half
+precision every job has a twin, which is its baseline: there the arithmetic's noise between batches is
+far larger than small impacts. In float32 that noise is below 1e-5 nats, and the baseline is the kept
+forward; the no-op's own baseline, beside the others', shows how large it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from harness.bank import Bank, make_bank
 from harness.batch import where
-from harness.edits import move
+from harness.donors import aligned
+from harness.edits import apply
 from harness.faults import CannotRun, Fault
 from harness.interventions import Intervention
 from harness.measures import measures
-from harness.records import Columns, Impacts, Prompt
-from harness.sae.jumprelu import Sae, encode
-from harness.work import Answers, Bench, Kept, Rows, batches
+from harness.metrics import shift, token_logprobs
+from harness.records import LABELS, Columns, Impacts, ImpactTokens, Prompt
+from harness.sae.jumprelu import encode
+from harness.schedule import Job, chunks
+from harness.tail import Tail, first_read, lengths, tail_of
+from harness.work import Bench, Kept, Rows, each
 
-STEP = 16  # replays begin at multiples of so many columns, so that they can share a baseline
+KEPT = 2**28  # bytes of residual stream, keys and values that a baseline may keep
+LOGITS = 2**27  # bytes of distributions over the vocabulary that a replay may return
 
-Sums = list[list[float]]  # by row, then by answer: summed log-probabilities
+Banks = Mapping[int, Bank]
+
+
+def banks_of(bench: Bench, interventions: Sequence[Intervention]) -> Banks:
+    """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
+    layers = sorted({layer for one in interventions for layer in one.layers})
+    return {layer: make_bank(bench.saes(layer), layer, interventions) for layer in layers}
 
 
 def intervene(
-    bench: Bench, interventions: Sequence[Intervention], prompts: Sequence[Prompt]
+    bench: Bench,
+    interventions: Sequence[Intervention],
+    banks: Callable[[], Banks],
+    donors: Mapping[str, Prompt],
+    prompts: Sequence[Prompt],
 ) -> list[Columns]:
-    """The impact of every intervention on every metric of every prompt, in nats.
+    """The impact of every intervention on every metric of every prompt, and on every token.
 
-    Raises `CannotRun` where a no-op changes anything: then the hardware's arithmetic depends on more
-    than the numbers, and no difference measured on it is the edit's alone.
+    `donors` name the prompt that each prompt is resampled from, if any. Raises `CannotRun` where a
+    no-op changes anything: then the hardware's arithmetic depends on more than the numbers, and no
+    difference measured on it is the edit's alone.
     """
-    rows = Rows(bench.model, prompts)
-    before: dict[tuple[str, int], list[float]] = {}
-    after: dict[tuple[str, int], list[float]] = {}
-    active: dict[tuple[str, int], bool] = {}
-    layers = sorted({layer for one in interventions for layer, _ in one.features})
-    for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
-        replays = _Replays(bench, bench.model.keep(batch, layers))
-        for one in interventions:
-            unedited, edited, fired = replays.of(one)
-            for i, row in enumerate(chosen):
-                key = (one.id, row)
-                before[key], after[key], active[key] = unedited[i], edited[i], fired[i]
-    impacts = []
-    for one in interventions:
-        for prompt in prompts:
-            key = (one.id, rows.row(prompt))
-            candidates = rows.candidates(prompt)
-            was = measures({label: before[key][answer] for label, answer in candidates.items()})
-            found = measures({label: after[key][answer] for label, answer in candidates.items()})
-            for metric, value in found.items():
-                if one.role == "no-op" and value != was[metric]:
-                    raise CannotRun(
-                        Fault(
-                            f"prompt {prompt.id}",
-                            f"an edit that changes nothing changed {metric} by "
-                            f"{value - was[metric]:.3g}",
-                            "use deterministic kernels, another device or another dtype",
-                        )
-                    )
+    rows = Rows(bench.model, prompts, lambda prompt: donors[prompt.id].text if donors else "")
+    lenders: list[Prompt | None] = [None] * len(rows.tokens)
+    for prompt in prompts:
+        lenders[rows.row(prompt)] = donors.get(prompt.id)
+    found = banks()
+
+    def work(chosen: list[int]) -> Scores:
+        surgery = _Surgery(bench, interventions, found, rows, chosen, [lenders[i] for i in chosen])
+        return surgery.scores()
+
+    longest = max(map(len, rows.tokens))
+    most = bench.model.rows_within(KEPT, longest, list(found))
+    scores: dict[int, tuple[Scores, int]] = {}
+    for chosen, of in each(bench.limit, rows.tokens, work, most):
+        scores |= {row: (of, i) for i, row in enumerate(chosen)}
+    impacts: list[dict[str, object]] = []
+    tokens: list[dict[str, object]] = []
+    for prompt in prompts:
+        of, i = scores[rows.row(prompt)]
+        answers = rows.candidates(prompt)
+        donor = donors[prompt.id].id if donors else None
+        for n, one in enumerate(interventions):
+            shared: dict[str, object] = {
+                "run_id": bench.run_id,
+                "intervention_id": one.id,
+                "prompt_id": prompt.id,
+                "origin": bench.origin,
+            }
+            before, after = (of.sums(side, n, i) for side in (of.before, of.after))
+            was = measures({label: before[answer] for label, answer in answers.items()})
+            now = measures({label: after[answer] for label, answer in answers.items()})
+            moved = of.moved(n, i, list(answers.values()))
+            for metric, value in (now | moved).items():
+                base = was.get(metric, 0.0)
+                if one.role == "no-op" and value != base:
+                    raise _inexact(prompt, metric, value - base)
                 impacts.append(
-                    {
-                        "run_id": bench.run_id,
-                        "intervention_id": one.id,
-                        "prompt_id": prompt.id,
+                    shared
+                    | {
                         "metric": metric,
-                        "baseline": was[metric],
+                        "baseline": base,
                         "edited": value,
-                        "impact": value - was[metric],
-                        "active": active[key],
-                        "origin": bench.origin,
+                        "impact": value - base,
+                        "active": bool(of.active[n, i]),
+                        "source_id": donor,
                     }
                 )
-    return [Impacts.of(impacts)]
+            if of.active[n, i]:
+                for label in LABELS:
+                    tokens += [
+                        shared | {"candidate": label} | row for row in of.rows(n, i, answers[label])
+                    ]
+    return [Impacts.of(impacts), ImpactTokens.of(tokens)]
 
 
-class _Replays:
-    """One kept forward, and the baselines of the replays from it."""
+@dataclass(frozen=True)
+class Scores:
+    """What interventions did to the rows of a batch, on the CPU.
 
-    def __init__(self, bench: Bench, kept: Kept) -> None:
-        self._bench = bench
-        self._kept = kept
-        self._baselines: dict[tuple[int, int], Sums] = {}
+    `before` and `after` are log-probabilities (interventions, rows, tokens), and `answer` (rows,
+    tokens) says whose; `kl` and `flipped` are (interventions, rows, reads), `at` (rows, tokens) the
+    read that predicts a token, from the last; `active` (interventions, rows).
+    """
 
-    def of(self, one: Intervention) -> tuple[Sums, Sums, list[bool]]:
-        """Each row's sums without and with the edit, and whether any of its features is active.
+    before: Tensor
+    after: Tensor
+    kl: Tensor
+    flipped: Tensor
+    active: Tensor
+    answer: Tensor
+    at: Tensor
 
-        Every row of the batch is replayed, so that the geometry stays the baseline's; where no
-        feature is active in any row, none is. An inactive row's impact is exactly zero.
-        """
-        batch, kept = self._kept.batch, self._kept
-        positions = where(batch, one.positions)
-        edits: dict[int, Sae] = {}
-        active = torch.zeros_like(positions)
-        for layer, features in one.by_layer().items():
-            index = torch.tensor(features, device=positions.device)
-            edits[layer] = self._bench.saes(layer).only(index)
-            active |= (encode(edits[layer], kept.residuals[layer]) > 0).any(-1) & positions
-        fired = active.any(1).tolist()
-        if not any(fired):
-            sums = _sums(kept.answers)
-            return sums, sums, fired
-        first = int(active.any(0).nonzero()[0])
-        start = min(first, batch.earliest) // STEP * STEP
-        block, *later = edits
-        cut = positions[:, start:]
-        value = None if one.role == "no-op" else 0.0
+    def sums(self, scores: Tensor, n: int, row: int) -> list[float]:
+        """Each answer's log-probability, its tokens summed in float64."""
+        answer, own = self.answer[row], scores[n, row].double()
+        return [float(own[answer == a].sum()) for a in range(int(answer.max()) + 1)]
 
-        def edit(layer: int) -> "_Edit":
-            return _Edit(edits[layer], cut, value)
+    def moved(self, n: int, row: int, answers: Sequence[int]) -> dict[str, float]:
+        """KL and top-1 flips, summed over the distinct positions that predict these answers."""
+        of = (self.answer[row][:, None] == torch.tensor(answers)).any(1)
+        reads = self.at[row][of].unique()
+        return {
+            "kl": float(self.kl[n, row, reads].double().sum()),
+            "top1_flips": float(self.flipped[n, row, reads].sum()),
+        }
 
-        unedited = self._baseline(block, start)
-        edited = _sums(
-            self._bench.model.replay(
-                kept,
-                block,
-                edit(block)(kept.residuals[block][:, start:]),
-                {layer: edit(layer) for layer in later},
-            )
+    def rows(self, n: int, row: int, answer: int) -> list[dict[str, object]]:
+        """Every token of one answer."""
+        return [
+            {
+                "token_index": index,
+                "baseline": float(self.before[n, row, at]),
+                "edited": float(self.after[n, row, at]),
+                "kl": float(self.kl[n, row, self.at[row, at]]),
+                "flipped": bool(self.flipped[n, row, self.at[row, at]]),
+            }
+            for index, at in enumerate((self.answer[row] == answer).nonzero()[:, 0].tolist())
+        ]
+
+
+class _Surgery:
+    """All interventions on one batch."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        interventions: Sequence[Intervention],
+        banks: Banks,
+        rows: Rows,
+        chosen: Sequence[int],
+        lenders: Sequence[Prompt | None],
+    ) -> None:
+        self._model, self._banks, self._interventions = bench.model, banks, interventions
+        self._rows_at_once = 4 * bench.limit.rows
+        tokens = [rows.tokens[i] for i in chosen]
+        self._batch = bench.model.batch(tokens)
+        self._lent: dict[int, Tensor] = {}
+        allowed = torch.ones_like(self._batch.ids, dtype=torch.bool)
+        if lent := [prompt for prompt in lenders if prompt is not None]:
+            giving = [bench.model.tokens(p.text, *_answers(p)) for p in lent]
+            source = bench.model.batch(giving)
+            column = aligned(self._batch, tokens, source, giving)
+            allowed = column >= 0
+            seen = bench.model.keep(source, list(banks)).residuals
+            here = torch.arange(len(column), device=column.device)[:, None]
+            for layer, bank in banks.items():
+                self._lent[layer] = encode(bank.sae, seen[layer])[here, column.clamp(min=0)]
+        self._kept: Kept = bench.model.keep(self._batch, list(banks))
+        places = {one.positions: where(self._batch, one.positions) for one in interventions}
+        self._positions = torch.stack([places[one.positions] & allowed for one in interventions])
+        self._identity = torch.tensor(
+            [one.role == "no-op" for one in interventions], device=allowed.device
         )
-        if one.role != "no-op":
-            # A no-op is held to be exact by computation, an inactive row by definition.
-            edited = [
-                row if changed else same
-                for row, same, changed in zip(edited, unedited, fired, strict=True)
-            ]
-        return unedited, edited, fired
 
-    def _baseline(self, block: int, start: int) -> Sums:
-        """The unedited sums in the geometry of a replay from this block and column."""
-        if start == 0:
-            return _sums(self._kept.answers)  # the same shapes in every block that is replayed
-        key = (block, start)
-        if key not in self._baselines:
-            residual = self._kept.residuals[block][:, start:]
-            answers = self._bench.model.replay(self._kept, block, residual)
-            self._baselines[key] = _sums(answers)
-        return self._baselines[key]
+    def scores(self) -> Scores:
+        """Run what must be run, and fill in the rest."""
+        kept, reads = self._kept, self._kept.reads
+        here = torch.arange(len(self._batch), device=reads.at.device)
+        base = token_logprobs(kept.logprobs, reads, here)
+        size = (len(self._interventions), *base.shape)
+        before, after = base.expand(size).clone(), base.expand(size).clone()
+        kl = torch.zeros(*size[:2], reads.column.shape[1], device=base.device)
+        flipped = torch.zeros_like(kl, dtype=torch.bool)
+        jobs = self._jobs()
+        count = lengths(self._batch, reads).tolist()
+        limit = LOGITS // (self._model.bytes_per_read * reads.column.shape[1])
+        for chunk in chunks(
+            jobs,
+            lambda row, first: count[row][first],
+            tokens=max(len(self._batch), 8) * self._batch.columns,
+            rows=max(2, min(self._rows_at_once, limit)),
+        ):
+            logprobs, tail = self._replayed(chunk)
+            edited = token_logprobs(logprobs, reads, tail.row)
+            twins = {(j.row, j.first): i for i, j in enumerate(chunk) if j.intervention is None}
+            at = [i for i, job in enumerate(chunk) if job.intervention is not None]
+            for i in at:
+                job = chunk[i]
+                n, row = job.intervention, job.row
+                twin = twins.get((row, job.first)) if job.twin else None
+                old = kept.logprobs[row] if twin is None else logprobs[twin]
+                before[n, row] = base[row] if twin is None else edited[twin]
+                after[n, row] = edited[i]
+                width = min(len(old), logprobs.shape[1])
+                found = shift(old[-width:], logprobs[i, -width:])
+                kl[n, row, -width:], flipped[n, row, -width:] = found.kl, found.flipped
+        active = torch.zeros(size[:2], dtype=torch.bool)
+        for job in jobs:
+            active[job.intervention, job.row] = True
+        kept_on_cpu = (
+            t.cpu() for t in (before, after, kl, flipped, active, reads.answer, reads.at)
+        )
+        return Scores(*kept_on_cpu)
+
+    def _jobs(self) -> list[Job]:
+        """Every intervention on every row that it touches, from the first place it does."""
+        kept, found = self._kept, []
+        half = kept.logprobs.dtype != next(iter(kept.residuals.values())).dtype
+        values = {
+            layer: encode(bank.sae, kept.residuals[layer]) for layer, bank in self._banks.items()
+        }
+        latest = first_read(self._batch)
+        for n, one in enumerate(self._interventions):
+            touched = torch.stack(
+                [
+                    self._banks[layer].changes(n, values[layer], self._lent.get(layer))
+                    & self._positions[n]
+                    for layer in one.layers
+                ]
+            )  # (layers, rows, columns)
+            lowest = touched.any(2).long().argmax(0)
+            first = torch.minimum(touched.any(0).long().argmax(1), latest)
+            for row in touched.any(2).any(0).nonzero()[:, 0].tolist():
+                block = one.layers[int(lowest[row])]
+                twin = half or one.role == "no-op"
+                found.append(Job(block, row, int(first[row]), n, twin))
+        return found
+
+    def _replayed(self, chunk: Sequence[Job]) -> tuple[Tensor, Tail]:
+        device, block = self._batch.ids.device, chunk[0].block
+        row = torch.tensor([job.row for job in chunk], device=device)
+        first = torch.tensor([job.first for job in chunk], device=device)
+        which = torch.tensor([job.intervention or 0 for job in chunk], device=device)
+        still = torch.tensor([job.intervention is None for job in chunk], device=device)
+        tail = tail_of(self._batch, self._kept.reads, row, first)
+        positions = self._positions[which, row].gather(1, tail.column.clamp(min=0))
+        positions &= (tail.column >= 0) & ~still[:, None]
+        identity = self._identity[which]
+
+        def tap(layer: int) -> Callable[[Tensor], Tensor]:
+            lent = self._lent.get(layer)
+            edit = self._banks[layer].edit(
+                which, None if lent is None else tail.of(lent), identity=identity
+            )
+            return lambda residual: apply(edit, residual, positions)
+
+        start = tap(block)(tail.of(self._kept.residuals[block]))
+        later = {layer: tap(layer) for layer in self._banks if layer > block}
+        return self._model.replay(self._kept, tail, block, start, later), tail
 
 
-class _Edit:
-    """A tap that sets the features of an SAE to a value at some positions."""
-
-    def __init__(self, sae: Sae, positions: Tensor, value: float | None) -> None:
-        self._sae, self._positions, self._value = sae, positions, value
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        return move(self._sae, residual, self._positions, self._value)
+def _answers(prompt: Prompt) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((prompt.correct, prompt.misconception)))
 
 
-def _sums(answers: Answers) -> Sums:
-    """Each answer's log-probability, its tokens summed in float64."""
-    return [[float(answer.double().sum()) for answer in row] for row in answers]
+def _inexact(prompt: Prompt, metric: str, difference: float) -> CannotRun:
+    return CannotRun(
+        Fault(
+            f"prompt {prompt.id}",
+            f"an edit that changes nothing changed {metric} by {difference:.3g}",
+            "use deterministic kernels, another device or another dtype",
+        )
+    )

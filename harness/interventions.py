@@ -2,46 +2,54 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.records import Interventions, Label, Origin
 from harness.spec import Where
 
 Feature = tuple[int, int]  # (layer, index)
-Role = Literal["target", "single", "control", "no-op"]
+Role = Literal["target", "single", "dose", "control", "no-op"]
+At = Where | tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Intervention:
     """One edit of a set of features. `number` tells the sets of a role apart.
 
-    `target` is the selected set, `single` one of its features, `control` a matched random set, and
-    `no-op` the target's computation with the values left as they are.
+    `target` is the selected set, `single` one of its features, `dose` the set scaled by a factor,
+    `control` a matched random set, and `no-op` the target's computation with the values left as
+    they are. `values` are each feature's own: what its kind of edit needs, see `harness.edits`.
     """
 
     ablation: str
     role: Role
     number: int
     kind: str
-    positions: Where
+    positions: At
     variant: Label
     features: tuple[Feature, ...]
     scores: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    source: str | None = None
 
     @property
     def id(self) -> str:
         """A hash of the edit itself."""
         content = (self.ablation, self.role, self.number, self.kind, self.positions, self.variant)
-        return hashlib.sha256(repr((*content, self.features)).encode()).hexdigest()[:16]
+        more = (self.features, self.values, self.source)
+        return hashlib.sha256(repr((*content, *more)).encode()).hexdigest()[:16]
 
-    def by_layer(self) -> Mapping[int, tuple[int, ...]]:
-        """The edited features of each layer, lowest layer first."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for layer, feature in sorted(self.features):
-            found[layer].append(feature)
-        return {layer: tuple(features) for layer, features in found.items()}
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Where it edits, lowest first."""
+        return tuple(sorted({layer for layer, _ in self.features}))
+
+
+def positions_name(positions: At) -> str:
+    """Positions as the store names them: `prompt`, or like `-1,-2`."""
+    return positions if isinstance(positions, str) else ",".join(map(str, positions))
 
 
 def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origin) -> Interventions:
@@ -54,10 +62,12 @@ def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origi
             "role": one.role,
             "number": one.number,
             "kind": one.kind,
-            "positions": one.positions,
+            "source": one.source,
+            "positions": positions_name(one.positions),
             "variant": one.variant,
             "layer": layer,
             "feature": feature,
+            "value": one.values[rank] if one.values else None,
             "rank": rank,
             "score": one.scores[rank] if one.scores else None,
             "origin": origin,
@@ -76,17 +86,28 @@ def from_columns(rows: Interventions) -> tuple[Intervention, ...]:
     for members in found.values():
         members.sort(key=lambda i: rows.rank[i])
         i = members[0]
-        scores = [rows.score[m] for m in members]
         made.append(
             Intervention(
                 ablation=str(rows.ablation[i]),
                 role=rows.role[i],
                 number=int(rows.number[i]),
                 kind=str(rows.kind[i]),
-                positions=rows.positions[i],
+                positions=_positions(str(rows.positions[i])),
                 variant=rows.variant[i],
                 features=tuple((int(rows.layer[m]), int(rows.feature[m])) for m in members),
-                scores=() if scores[0] is None else tuple(float(score) for score in scores),
+                scores=_numbers([rows.score[m] for m in members]),
+                values=_numbers([rows.value[m] for m in members]),
+                source=rows.source[i],
             )
         )
     return tuple(sorted(made, key=lambda one: (one.ablation, one.role, one.number)))
+
+
+def _positions(name: str) -> At:
+    known: tuple[Where, ...] = get_args(Where)
+    return next((at for at in known if at == name), None) or tuple(map(int, name.split(",")))
+
+
+def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
+    """Null comes from the store as None or NaN; a set has a number for each feature, or for none."""
+    return tuple(float(v) for v in values if v is not None and v == v)

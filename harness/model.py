@@ -16,8 +16,10 @@ import transformers
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
-from harness.batch import Batch, Side, Tokens, answer_logprobs, pad
+from harness.batch import Batch, Reads, Side, Tokens, pad, reads_of
 from harness.faults import CannotRun, Fault, InputError
+from harness.metrics import by_answer, token_logprobs
+from harness.tail import Tail
 
 Tap = Callable[[Tensor], Tensor | None]
 Answers = list[list[Tensor]]  # by row, then by answer: log-probabilities of its tokens, in nats
@@ -35,12 +37,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Kept:
-    """A forward to replay from: its answers, the residual stream after some blocks, and its cache."""
+    """A forward to replay from.
+
+    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `residuals` (rows, columns,
+    width) the stream after some blocks; `memory` the keys and values of the blocks above the lowest.
+    """
 
     batch: Batch
-    answers: Answers
+    reads: Reads
+    logprobs: Tensor
     residuals: Mapping[int, Tensor]
-    cache: DynamicCache
+    memory: Mapping[int, tuple[Tensor, Tensor]]
 
 
 class LanguageModel:
@@ -56,6 +63,16 @@ class LanguageModel:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.network.device
+
+    @property
+    def depth(self) -> int:
+        """How many blocks it has."""
+        return len(self.blocks)
+
+    @property
+    def bos(self) -> int | None:
+        """The token that every prompt begins with."""
+        return self.tokenizer.bos_token_id
 
     @property
     def facts(self) -> dict[str, str]:
@@ -118,8 +135,11 @@ class LanguageModel:
         self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
     ) -> Answers:
         """Score each row's answers; `taps` by block see the residual stream on the way."""
+        reads = reads_of(batch)
         with torch.set_grad_enabled(gradients), self._tapped(taps or {}):
-            return self._score(batch, 0)
+            logprobs = self._score(batch, reads)
+        rows = torch.arange(len(batch), device=self.device)
+        return by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
 
     @torch.no_grad()
     def keep(self, batch: Batch, blocks: Sequence[int]) -> Kept:
@@ -132,34 +152,55 @@ class LanguageModel:
 
             return tap
 
-        # Without the model's config the cache keeps every position, beyond a sliding window too.
-        cache = DynamicCache()
+        reads, cache = reads_of(batch), _Recording(min(blocks))
         with self._tapped({block: look(block) for block in blocks}):
-            answers = self._score(batch, 0, cache)
-        return Kept(batch, answers, found, cache)
+            logprobs = self._score(batch, reads, cache)
+        return Kept(batch, reads, logprobs, found, cache.kept)
 
-    @torch.no_grad()
     def replay(
         self,
         kept: Kept,
+        tail: Tail,
         block: int,
         residual: Tensor,
         taps: Mapping[int, Tap] | None = None,
-    ) -> Answers:
-        """Score the answers again from an edited residual stream after `block`.
+        *,
+        gradients: bool = False,
+    ) -> Tensor:
+        """Log-probabilities (n, reads, vocabulary) of a tail, from an edited stream after `block`.
 
-        `residual` (rows, last columns, width) may leave out the first columns, where nothing was
-        edited, up to `batch.earliest`: they are taken from the cache. Blocks up to `block` are not
-        computed. `taps` on later blocks see the same columns.
+        `residual` (n, length, width) is at the tail's columns, in their order; so are `taps` on later
+        blocks. Blocks up to `block` are not computed, and columns before the tail are attended to as
+        they were kept.
         """
-        start = kept.batch.columns - residual.shape[1]
-        cache = DynamicCache()
-        if start:
-            for i, (keys, values, *_) in enumerate(kept.cache):
-                if i > block:
-                    cache.update(keys[:, :, :start], values[:, :, :start], i)
-        with self._tapped(taps or {}), self._given(block, residual):
-            return self._score(kept.batch, start, cache)
+        batch = kept.batch
+        with (
+            torch.set_grad_enabled(gradients),
+            self._tapped(taps or {}),
+            self._given(block, residual),
+        ):
+            output = self.network(
+                input_ids=tail.of(batch.ids),
+                attention_mask=self._masks(lambda window: tail.visible(batch, window)),
+                position_ids=tail.of(batch.place),
+                past_key_values=_Replayed(kept.memory, tail.row, tail.known),
+                use_cache=True,
+                logits_to_keep=tail.reads,
+            )
+            return output.logits.float().log_softmax(-1)
+
+    def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
+        """How many rows of so many columns can be kept in `budget` bytes, at least 1."""
+        config = self.network.config.get_text_config()
+        size = self.network.dtype.itemsize
+        memory = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
+        kept = columns * size * (memory + self.width * len(blocks))
+        return max(1, budget // (kept + 3 * self.bytes_per_read))
+
+    @property
+    def bytes_per_read(self) -> int:
+        """Of one float32 distribution over the vocabulary."""
+        return 4 * self.network.config.get_text_config().vocab_size
 
     @torch.no_grad()
     def generate(self, rows: Sequence[Tokens], new_tokens: int, top: int) -> list[list[Step]]:
@@ -195,27 +236,29 @@ class LanguageModel:
         """How many hooks are on the blocks: 0 whenever no forward is under way."""
         return sum(len(block._forward_hooks) for block in self.blocks)
 
-    def _score(self, batch: Batch, start: int, cache: DynamicCache | None = None) -> Answers:
-        """Run the columns from `start` on; the cache holds the ones before."""
-        first = batch.earliest if bool((batch.branch > 0).any()) else batch.columns - 1
+    def _score(self, batch: Batch, reads: Reads, cache: "_Recording | None" = None) -> Tensor:
+        """Run every column; the log-probabilities (rows, reads, vocabulary) in float32."""
+        column = reads.column.clamp(min=0)
+        first = int(batch.earliest) if column.numel() else batch.columns - 1
         output = self.network(
-            input_ids=batch.ids[:, start:],
-            attention_mask=self._masks(batch, start),
-            position_ids=batch.place[:, start:],
+            input_ids=batch.ids,
+            attention_mask=self._masks(batch.visible),
+            position_ids=batch.place,
             past_key_values=cache,
             use_cache=cache is not None,
-            logits_to_keep=torch.arange(first - start, batch.columns - start, device=self.device),
+            logits_to_keep=torch.arange(first, batch.columns, device=self.device),
         )
-        return answer_logprobs(output.logits, first, batch)
+        rows = torch.arange(len(batch), device=self.device)[:, None]
+        return output.logits[rows, (column - first).clamp(min=0)].float().log_softmax(-1)
 
-    def _masks(self, batch: Batch, start: int) -> dict[str, Tensor]:
+    def _masks(self, visible: Callable[[int | None], Tensor]) -> dict[str, Tensor]:
         """The additive mask of each kind of attention, (rows, 1, queries, keys)."""
         config = self.network.config.get_text_config()
         lowest = torch.finfo(self.network.dtype).min
         masks = {}
         for kind in set(config.layer_types):
             window = config.sliding_window if kind == "sliding_attention" else None
-            seen = batch.visible(window)[:, None, start:]
+            seen = visible(window)[:, None]
             masks[kind] = torch.zeros_like(seen, dtype=self.network.dtype).masked_fill(
                 ~seen, lowest
             )
@@ -226,10 +269,9 @@ class LanguageModel:
         return pad(rows, pad_id=pad_id, side=side, device=self.device)
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        bos = self.tokenizer.bos_token_id
         ids = list(self.tokenizer(text).input_ids)
-        if ids[:1] != [bos]:
-            ids.insert(0, bos)
+        if self.bos is not None and ids[:1] != [self.bos]:
+            ids.insert(0, self.bos)
         if special := set(ids[1:]) & set(self.tokenizer.all_special_ids):
             name = self.tokenizer.convert_ids_to_tokens(min(special))
             raise InputError(
@@ -260,6 +302,36 @@ class LanguageModel:
         finally:
             for i, block in enumerate(replaced):
                 self.blocks[i] = block
+
+
+class _Recording(DynamicCache):
+    """Keeps the keys and values of the blocks above one, of every column, beyond a window too."""
+
+    def __init__(self, above: int) -> None:
+        super().__init__()
+        self._above = above
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
+        if layer_idx > self._above:
+            self.kept[layer_idx] = keys, values
+        return keys, values
+
+
+class _Replayed(DynamicCache):
+    """Puts the kept columns of each replayed row before its own, block by block."""
+
+    def __init__(
+        self, memory: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, known: int
+    ) -> None:
+        super().__init__()
+        self._memory, self._row, self._known = memory, row, known
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
+        return tuple(
+            torch.cat([kept[:, :, : self._known][self._row], new], 2)
+            for kept, new in zip(self._memory[layer_idx], (keys, values), strict=True)
+        )
 
 
 class _Given(nn.Module):

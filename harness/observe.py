@@ -1,6 +1,7 @@
-"""Look without touching: answers, features at the readout, generations, and the SAEs' health."""
+"""Look without touching: answers, features at the readout, and generations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,12 @@ from harness.records import (
     Activations,
     Answers,
     Columns,
-    FeatureActivity,
     Generations,
     Prompt,
-    SaeHealth,
     TopkLogits,
 )
-from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, encode
-from harness.work import Bench, Rows, Tap, batches, by_length
+from harness.work import Bench, Rows, Tap, each
 
 TOP_LOGITS = 50
 
@@ -32,9 +30,21 @@ def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns
     rows = Rows(bench.model, prompts)
     scored: dict[int, list[Tensor]] = {}
     reading = _Reading(rows, plan, prompts)
-    for chosen, batch in batches(bench.model, rows.tokens, bench.batch_size):
-        answers = bench.model.forward(batch, reading.taps(chosen, batch))
-        scored |= dict(zip(chosen, answers, strict=True))
+
+    def look(chosen: list[int]) -> Seen:
+        batch = bench.model.batch([rows.tokens[i] for i in chosen])
+        positions = where(batch, plan.spec.readout.at)
+        seen: dict[int, Tensor] = {}
+
+        def tap(layer: int) -> Tap:
+            return lambda residual: seen.__setitem__(layer, residual[positions])
+
+        answers = bench.model.forward(batch, {layer: tap(layer) for layer in plan.layers})
+        return Seen(batch, positions, answers, seen)
+
+    for chosen, seen in each(bench.limit, rows.tokens, look):
+        scored |= dict(zip(chosen, seen.answers, strict=True))
+        reading.add(chosen, seen)
     return [
         _answers(bench, prompts, rows, scored),
         *(_activations(bench, plan, prompts, layer, reading) for layer in plan.layers),
@@ -46,8 +56,11 @@ def generate(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Column
     texts = list(dict.fromkeys(prompt.text for prompt in prompts))
     rows = [bench.model.tokens(text) for text in texts]
     steps: dict[str, Any] = {}
-    for chosen in by_length(rows, bench.batch_size):
-        made = bench.model.generate([rows[i] for i in chosen], plan.spec.new_tokens, TOP_LOGITS)
+
+    def go_on(chosen: list[int]) -> Sequence[Any]:
+        return bench.model.generate([rows[i] for i in chosen], plan.spec.new_tokens, TOP_LOGITS)
+
+    for chosen, made in each(bench.limit, rows, go_on):
         steps |= {texts[i]: row for i, row in zip(chosen, made, strict=True)}
     names: dict[int, str] = {}
 
@@ -87,36 +100,14 @@ def generate(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Column
     ]
 
 
-def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
-    """How well each SAE fits, and how often each feature fires, over all prompt positions but BOS."""
-    texts = list(dict.fromkeys(prompt.text for prompt in prompts))
-    rows = [bench.model.tokens(text) for text in texts]
-    health = {layer: Health(bench.saes(layer)) for layer in plan.layers}
-    for _, batch in batches(bench.model, rows, bench.batch_size):
-        positions = where(batch, "prompt")
+@dataclass(frozen=True)
+class Seen:
+    """One batch: its answers' scores, and the residual stream at some positions, by layer."""
 
-        def look(layer: int, positions: Tensor = positions) -> Tap:
-            return lambda residual: health[layer].add(residual[positions])
-
-        bench.model.forward(batch, {layer: look(layer) for layer in plan.layers})
-    return [
-        SaeHealth.of(
-            {
-                "run_id": bench.run_id,
-                "layer": layer,
-                "width": found.sae.features,
-                "n_prompts": len(texts),
-                "n_positions": found.positions,
-                "l0": found.l0,
-                "fvu": found.fvu,
-                "fvu_median": found.fvu_median,
-                "dead": found.dead,
-                "origin": bench.origin,
-            }
-            for layer, found in health.items()
-        ),
-        *(_activity(bench, layer, found) for layer, found in health.items()),
-    ]
+    batch: Batch
+    positions: Tensor
+    answers: list[list[Tensor]]
+    residuals: dict[int, Tensor]
 
 
 class _Reading:
@@ -127,7 +118,6 @@ class _Reading:
     """
 
     def __init__(self, rows: Rows, plan: Plan, prompts: Sequence[Prompt]) -> None:
-        self._at = plan.spec.readout.at
         self._served: dict[int, list[tuple[int, int]]] = {}
         for i, prompt in enumerate(prompts):
             self._served.setdefault(rows.row(prompt), []).append((i, rows.own(prompt) + 1))
@@ -136,24 +126,17 @@ class _Reading:
         self._owners: list[int] = []
         self._seen = 0
 
-    def taps(self, chosen: Sequence[int], batch: Batch) -> dict[int, Tap]:
-        positions = where(batch, self._at)
-        row, column = (index.tolist() for index in positions.nonzero(as_tuple=True))
-        branches = batch.branch[positions].tolist()
-        for at, (i, branch) in enumerate(zip(row, branches, strict=True), start=self._seen):
+    def add(self, chosen: Sequence[int], seen: Seen) -> None:
+        rows = seen.positions.nonzero()[:, 0].tolist()
+        branches = seen.batch.branch[seen.positions].tolist()
+        for at, (i, branch) in enumerate(zip(rows, branches, strict=True), start=self._seen):
             for prompt, own in self._served[chosen[i]]:
                 if branch in (0, own):
                     self._positions.append(at)
                     self._owners.append(prompt)
-        self._seen += len(column)
-
-        def look(layer: int) -> Tap:
-            def tap(residual: Tensor) -> None:
-                self._found[layer].append(residual[positions])
-
-            return tap
-
-        return {layer: look(layer) for layer in self._found}
+        self._seen += len(rows)
+        for layer, residual in seen.residuals.items():
+            self._found[layer].append(residual)
 
     def values(self, layer: int, sae: Sae, prompts: int, how: str) -> Tensor:
         """Each prompt's features, (prompts, features)."""
@@ -211,17 +194,3 @@ def readout_name(plan: Plan) -> str:
     """The readout as the store names it: `last_prompt_token`, or like `answer:mean`."""
     readout = plan.spec.readout
     return readout.at if readout.at == "last_prompt_token" else f"{readout.at}:{readout.reduce}"
-
-
-def _activity(bench: Bench, layer: int, health: Health) -> FeatureActivity:
-    alive = health.active.nonzero()[:, 0]
-    pick: Callable[[Tensor], Any] = lambda values: values[alive].cpu().numpy()  # noqa: E731
-    return FeatureActivity(
-        run_id=[bench.run_id] * len(alive),
-        layer=np.full(len(alive), layer),
-        feature=alive.cpu().numpy(),
-        firing_rate=pick(health.firing_rate),
-        mean_activation=pick(health.mean_activation),
-        decoder_norm=pick(health.sae.w_dec.norm(dim=1)),
-        origin=[bench.origin] * len(alive),
-    )

@@ -6,20 +6,20 @@ unfinished run can be taken up where it stopped.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Literal
 
 from harness.faults import Fault, first_few
-from harness.records import Prompt
-from harness.spec import AblationClaim, FeatureClaim, Spec
+from harness.records import LABELS, Prompt
+from harness.spec import Ablation, AblationClaim, Contradiction, FeatureClaim, Spec
 from harness.target import Target
 
 FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
 Side = Literal["discovery", "confirmation"]
 Where = Callable[..., str]  # a path in a spec, step by step, as file:line:column
-Stage = Literal["observe", "generate", "survey", "attribute", "ablate"]
+Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Plan:
     prompts: tuple[Prompt, ...]
     sides: Mapping[str, Side]
 
+    @property
+    def ablations(self) -> tuple[Ablation, ...]:
+        """The ablations that are made on this target."""
+        return self.spec.ablations_on(self.target.name)
+
     def families(self, side: Side) -> tuple[str, ...]:
         """The families of one side, by name."""
         return tuple(family for family, own in self.sides.items() if own == side)
@@ -70,7 +75,7 @@ class Plan:
         """The units of a stage, in an order that does not depend on the file's."""
         if stage in ("survey", "attribute"):
             chosen = self.of("discovery") or self.prompts
-        elif stage == "ablate":
+        elif stage in ("predict", "ablate"):
             chosen = self.of("confirmation")
         else:
             chosen = self.prompts
@@ -128,22 +133,68 @@ def faults_of(plan: Plan, where: Where) -> list[Fault]:
                 "lower the share, or add families",
             )
         )
-    if plan.spec.readout.at in ("last_prompt_token", "prompt"):
-        texts: dict[str, set[str]] = {}
-        for prompt in plan.prompts:
-            texts.setdefault(prompt.pair_id, set()).add(prompt.text)
-        same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
-        if same:
-            found.append(
-                Fault(
-                    where("readout", "at"),
-                    f"both variants of {len(same)} of {len(texts)} pairs have the same prompt, so "
-                    f"at {plan.spec.readout.at} every difference is zero by construction "
-                    f"({first_few(same, 3)})",
-                    "use `readout: {at: answer}`, or prompts that differ before the answer",
-                )
+    texts: dict[str, set[str]] = {}
+    for prompt in plan.prompts:
+        texts.setdefault(prompt.pair_id, set()).add(prompt.text)
+    same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
+    if plan.spec.readout.at in ("last_prompt_token", "prompt") and same:
+        found.append(
+            Fault(
+                where("readout", "at"),
+                f"both variants of {len(same)} of {len(texts)} pairs have the same prompt, so "
+                f"at {plan.spec.readout.at} every difference is zero by construction "
+                f"({first_few(same, 3)})",
+                "use `readout: {at: answer}`, or prompts that differ before the answer",
             )
+        )
+    for i, ablation in enumerate(plan.spec.ablations):
+        if ablation in plan.ablations:
+            found += [
+                Fault(where("ablations", i, *path), what, remedy)
+                for path, what, remedy in _misplaced(plan, ablation, bool(same))
+            ]
     return found
+
+
+def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contradiction]:
+    """What is wrong with an ablation on these prompts and this target."""
+    words = [prompt.candidate(label).split() for prompt in plan.prompts for label in LABELS]
+    if ablation.positions == "answer" and all(len(answer) == 1 for answer in words):
+        yield (
+            ("positions",),
+            "the impact is zero by construction: every answer is one word, and the metric reads it "
+            "before any answer position",
+            "edit at positions: prompt or all",
+        )
+    if ablation.source == "pair" and shared:
+        yield (
+            ("source",),
+            "the impact is zero by construction: both variants of a pair have the same prompt",
+            "use `source: random`",
+        )
+    select = ablation.select
+    missing = [layer for layer in select.features if layer not in plan.layers]
+    if missing:
+        yield (
+            ("select", "features"),
+            f"layer {first_few(map(str, missing))} is not among those that are read on "
+            f"{plan.target.name}",
+            f"use {first_few(map(str, plan.layers), 8)}, or add it to the target's layers",
+        )
+    most = plan.target.features
+    beyond = [f for some in select.features.values() for f in some if f >= most]
+    if beyond:
+        yield (
+            ("select", "features"),
+            f"{plan.target.name} has no feature {first_few(map(str, beyond))}",
+            f"name features from 0 to {most - 1}",
+        )
+    if select.by == "truth" and plan.target.truth is None:
+        yield (
+            ("select", "by"),
+            f"{plan.target.name} has no known truth",
+            "select another way, or restrict the ablation with `only`",
+        )
 
 
 def unreachable(plan: Plan, where: Where) -> list[Fault]:
@@ -168,7 +219,7 @@ def unreachable(plan: Plan, where: Where) -> list[Fault]:
                 )
             )
         if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
-            (ablation,) = (a for a in plan.spec.ablations if a.name == claim.ablation)
+            (ablation,) = (a for a in plan.ablations if a.name == claim.ablation)
             if 1 / (ablation.controls + 1) > alpha:
                 found.append(
                     Fault(

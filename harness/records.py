@@ -234,6 +234,11 @@ class SaeHealth(Columns):
     fvu: Column
     fvu_median: Column
     dead: Column
+    loss: Column
+    loss_spliced: Column
+    loss_zeroed: Column
+    loss_recovered: Column
+    warning: Column
     origin: Column
 
 
@@ -276,10 +281,12 @@ class Interventions(Columns):
     role: Column
     number: Column
     kind: Column
+    source: Column
     positions: Column
     variant: Column
     layer: Column
     feature: Column
+    value: Column
     rank: Column
     score: Column
     origin: Column
@@ -298,6 +305,24 @@ class Impacts(Columns):
     edited: Column
     impact: Column
     active: Column
+    source_id: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class ImpactTokens(Columns):
+    """Rows of `impact_tokens`."""
+
+    table: ClassVar[str] = "impact_tokens"
+    run_id: Column
+    intervention_id: Column
+    prompt_id: Column
+    candidate: Column
+    token_index: Column
+    baseline: Column
+    edited: Column
+    kl: Column
+    flipped: Column
     origin: Column
 
 
@@ -365,6 +390,8 @@ class AblationTests(Columns):
     synergy_low: Column
     synergy_high: Column
     p_synergy: Column
+    predicted: Column
+    rank_correlation: Column
     flag: Column
     origin: Column
 
@@ -407,6 +434,7 @@ TABLES: tuple[type[Columns], ...] = (
     Attributions,
     Interventions,
     Impacts,
+    ImpactTokens,
     FeatureTests,
     AblationTests,
     Verdicts,

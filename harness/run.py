@@ -7,13 +7,14 @@ stopped.
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Protocol, TypeVar
 
 from harness.attribute import attribute
-from harness.intervene import intervene
+from harness.donors import donors
+from harness.intervene import banks_of, intervene
 from harness.interventions import Intervention, from_columns, to_columns
-from harness.observe import generate, observe, survey
+from harness.observe import generate, observe
 from harness.pairs import contrasted
 from harness.plan import Plan, Stage, Unit
 from harness.records import (
@@ -27,8 +28,10 @@ from harness.records import (
     PromptTags,
     Units,
 )
-from harness.select import attribution_scores, choose, contrast_scores
+from harness.select import Scores, attribution_scores, choose, contrast_scores, truth_scores
 from harness.spec import Ablation
+from harness.survey import survey
+from harness.target import load_truth
 from harness.work import Bench, Sink, groups
 
 C = TypeVar("C", bound=Columns)
@@ -65,7 +68,7 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
         seen = 0
         progress(label, 0, total)
         # A survey adds up over all of its prompts: they are one group.
-        size = total if name == "survey" else 4 * bench.batch_size
+        size = total if name == "survey" else 4 * bench.limit.asked
         for group in groups(units, size):
             if any(unit.id not in done for unit in group):
                 began = time.perf_counter()
@@ -79,30 +82,48 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
     if plan.spec.new_tokens:
         stage("generate", partial(generate, bench, plan))
     stage("survey", partial(survey, bench, plan))
-    for ablation in plan.spec.ablations:
-        if ablation.select.by == "attribution":
+    for ablation in plan.ablations:
+        predicts = ablation.select.by == "attribution"
+        if predicts:
             stage("attribute", partial(attribute, bench, plan, ablation), ablation.name)
         frozen = _frozen(bench, plan, ablation, store)
-        stage("ablate", partial(intervene, bench, frozen), ablation.name)
+        if predicts:
+            # What the same prediction says of the confirming families, to be held against the truth.
+            edited = {feature for one in frozen for feature in one.features}
+            work = partial(attribute, bench, plan, ablation, features=edited)
+            stage("predict", work, ablation.name)
+        # The SAEs are read once for all groups of prompts, and only if one is left to do.
+        banks = cache(partial(banks_of, bench, frozen))
+        lenders = donors(plan, ablation)
+        stage("ablate", partial(intervene, bench, frozen, banks, lenders), ablation.name)
 
 
 def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple[Intervention, ...]:
     """The ablation's interventions: chosen once, then read from the store ever after."""
     rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
     if not len(rows):
-        activity = store.read(FeatureActivity, bench.run_id)
-        if ablation.select.by == "contrast":
-            activations = store.read(Activations, bench.run_id)
-            scores = contrast_scores(plan, contrasted(plan, "discovery", activations))
-        else:
-            scores = attribution_scores(
-                store.read(Attributions, bench.run_id, ablation=ablation.name),
-                len(plan.families("discovery")),
-            )
-        chosen = choose(plan, ablation, scores, activity)
+        chosen = choose(
+            plan,
+            ablation,
+            _scores(bench, plan, ablation, store),
+            store.read(FeatureActivity, bench.run_id),
+        )
         store.commit(to_columns(chosen, bench.run_id, bench.origin))
         rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
     return from_columns(rows)
+
+
+def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Scores:
+    """What the features are ranked by, from the discovery families alone."""
+    if ablation.select.by == "contrast":
+        activations = store.read(Activations, bench.run_id)
+        return contrast_scores(plan, contrasted(plan, "discovery", activations))
+    if ablation.select.by == "attribution":
+        rows = store.read(Attributions, bench.run_id, ablation=ablation.name)
+        return attribution_scores(rows, plan.families("discovery"))
+    if ablation.select.by == "truth":
+        return truth_scores(load_truth(plan.target) or ())
+    return {}
 
 
 def prompt_rows(run_id: str, plan: Plan) -> list[Columns]:

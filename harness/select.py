@@ -1,11 +1,12 @@
-"""Choose what to ablate from the discovery families, and its matched random controls."""
+"""Choose what to edit from the discovery families, and its matched random controls."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from harness.faults import CannotRun, Fault
+from harness.faults import CannotRun, Fault, first_few
 from harness.interventions import Feature, Intervention, Role
 from harness.pairs import Contrasted
 from harness.plan import Plan
@@ -13,6 +14,7 @@ from harness.records import Attributions, FeatureActivity
 from harness.spec import Ablation
 from harness.stats.controls import matched_sets
 from harness.stats.max_t import paired_statistic
+from harness.target import KnownFeature
 
 Scores = Mapping[Feature, float]
 
@@ -30,65 +32,117 @@ def contrast_scores(plan: Plan, discovery: Contrasted) -> Scores:
     return dict(zip(discovery.features, (statistic + tie).tolist(), strict=True))
 
 
-def attribution_scores(rows: Attributions, families: int) -> Scores:
-    """Each feature's predicted effect in nats a family (of `families`), positive toward correct.
+def attribution_scores(rows: Attributions, families: Collection[str]) -> Scores:
+    """Each feature's predicted effect in nats a family of these, positive toward correct.
 
     Over a balanced family the answers' words cancel: what is left is an effect on being right.
     """
     pairs = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])
-    features, index = np.unique(pairs, axis=0, return_inverse=True)
-    total = np.bincount(index.ravel(), np.asarray(rows.predicted, dtype=float), len(features))
+    own = np.isin(np.asarray(rows.family, dtype=str), sorted(families))
+    features, index = np.unique(pairs[own], axis=0, return_inverse=True)
+    total = np.bincount(index.ravel(), np.asarray(rows.predicted, dtype=float)[own], len(features))
     return {
-        (int(layer), int(feature)): float(effect) / families
+        (int(layer), int(feature)): float(effect) / len(families)
         for (layer, feature), effect in zip(features, total, strict=True)
     }
+
+
+def truth_scores(truth: Collection[KnownFeature]) -> Scores:
+    """How well each known feature separates the voices, positive where it fires for the confusion."""
+    return {(one.layer, one.feature): one.sign * one.auroc for one in truth}
+
+
+def listed(ablation: Ablation) -> tuple[Feature, ...]:
+    """The features that an ablation lists, in its order, each once."""
+    named = ablation.select.features.items()
+    return tuple(dict.fromkeys((layer, feature) for layer, some in named for feature in some))
 
 
 def choose(
     plan: Plan, ablation: Ablation, scores: Scores, activity: FeatureActivity
 ) -> tuple[Intervention, ...]:
-    """The target set, its single features, its no-op and its controls, best feature first.
+    """The target set, its no-op, single features and doses, and its controls, best feature first.
 
-    Raises `CannotRun` where no feature qualifies, or a layer is too small to match controls.
+    `scores` may be empty where features are listed. Raises `CannotRun` where no feature qualifies, a
+    listed one is not active, or a layer is too small to match controls.
     """
-    sign = 1.0 if ablation.select.toward == "correct" else -1.0
-    ranked = sorted(
-        ((sign * score, feature) for feature, score in scores.items() if sign * score > 0),
-        key=lambda item: (-item[0], item[1]),
-    )
-    known = set(zip(map(int, activity.layer), map(int, activity.feature), strict=True))
-    best = [(score, feature) for score, feature in ranked if feature in known]
-    best = best[: ablation.select.top]
-    if not best:
-        raise CannotRun(
-            Fault(
-                f"{plan.spec.name}, ablation {ablation.name}",
-                f"no feature qualifies by {ablation.select.by} on the discovery families",
-                "widen the layers, or select another way",
+    here = f"{plan.spec.name}, ablation {ablation.name}"
+    mean = {
+        (int(layer), int(feature)): float(rate) * float(value)
+        for layer, feature, rate, value in zip(
+            activity.layer,
+            activity.feature,
+            activity.firing_rate,
+            activity.mean_activation,
+            strict=True,
+        )
+    }
+    ordered: tuple[float, ...] = ()
+    if ablation.select.by == "list":
+        features = listed(ablation)
+        silent = [
+            f"{layer}:{feature}" for layer, feature in features if (layer, feature) not in mean
+        ]
+        if silent:
+            raise CannotRun(
+                Fault(
+                    here,
+                    f"no discovery prompt activates {first_few(silent)}, so nothing can be matched "
+                    "with it",
+                    "list other features, or use prompts that activate these",
+                )
             )
-        )
-    features = tuple(feature for _, feature in best)
+    else:
+        sign = 1.0 if ablation.select.toward == "correct" else -1.0
+        ranked = sorted(
+            (
+                (sign * score, feature)
+                for feature, score in scores.items()
+                if sign * score > 0 and feature in mean
+            ),
+            key=lambda item: (-item[0], item[1]),
+        )[: ablation.select.top]
+        if not ranked:
+            raise CannotRun(
+                Fault(
+                    here,
+                    f"no feature qualifies by {ablation.select.by} on the discovery families",
+                    "widen the layers, or select another way",
+                )
+            )
+        features = tuple(feature for _, feature in ranked)
+        ordered = tuple(sign * score for score, _ in ranked)
 
-    def edit(
-        role: Role, number: int, features: tuple[Feature, ...], scores: tuple[float, ...] = ()
-    ) -> Intervention:
+    def edit(role: Role, number: int, features: tuple[Feature, ...]) -> Intervention:
+        values: tuple[float, ...] = ()
+        if ablation.kind == "mean":
+            values = tuple(mean[feature] for feature in features)
+        elif ablation.value is not None:
+            values = (ablation.value,) * len(features)
         return Intervention(
-            ablation.name,
-            role,
-            number,
-            ablation.kind,
-            ablation.positions,
-            ablation.variant,
-            features,
-            scores,
+            ablation=ablation.name,
+            role=role,
+            number=number,
+            kind=ablation.kind,
+            positions=ablation.positions,
+            variant=ablation.variant,
+            features=features,
+            values=values,
+            source=ablation.source,
         )
 
-    target = edit("target", 0, features, tuple(sign * score for score, _ in best))
-    singles = [edit("single", i, (feature,)) for i, feature in enumerate(features)]
+    target = replace(edit("target", 0, features), scores=ordered)
+    doses = (
+        replace(target, role="dose", number=i, kind="scale", scores=(), source=None, values=values)
+        for i, values in enumerate(
+            (dose,) * len(features) for dose in dict.fromkeys(ablation.doses)
+        )
+    )
     return (
         target,
         edit("no-op", 0, features),
-        *(singles if len(features) > 1 else ()),
+        *(edit("single", i, (f,)) for i, f in enumerate(features) if len(features) > 1),
+        *doses,
         *(
             edit("control", i, matched)
             for i, matched in enumerate(_controls(plan, ablation, features, activity))

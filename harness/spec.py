@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Label = Literal["correct", "misconception"]
 Where = Literal["last_prompt_token", "prompt", "answer", "all"]
+Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
+VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
 Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -21,6 +23,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+Positions = Annotated[
+    Annotated[Where, Tag("named")]
+    | Annotated[tuple[int, ...], Field(min_length=1), Tag("numbered")],
+    Discriminator(lambda positions: "named" if isinstance(positions, str) else "numbered"),
+]
 Layers = Annotated[
     Annotated[Literal["all", "default"], Tag("named")]
     | Annotated[tuple[int, ...], Field(min_length=1), Tag("some")],
@@ -78,17 +85,26 @@ class Contrast(_Part):
 
 
 class Select(_Part):
-    """Which features an ablation removes: chosen on the discovery families, then frozen."""
+    """Which features an ablation edits: chosen on the discovery families, then frozen."""
 
-    top: int = Field(default=10, ge=1, le=1000, description="How many features.")
-    by: Literal["contrast", "attribution"] = Field(
+    top: int = Field(default=10, ge=1, le=1000, description="How many features, at most.")
+    by: Literal["contrast", "attribution", "list", "truth"] = Field(
         description="`contrast`: the strongest difference between the variants at the readout. "
-        "`attribution`: the largest predicted effect on the metric (gradient x activation) over the "
-        "edited positions."
+        "`attribution`: the largest predicted effect on the metric of removing the feature at the "
+        "edited positions. `list`: those under `features`. `truth`: the target's known features."
     )
     toward: Literal["correct", "misconception"] = Field(
         default="correct",
         description="Keep features whose removal is expected to move the answer this way.",
+    )
+    method: Literal["gradient", "integrated-gradients"] = Field(
+        default="gradient",
+        description="How attribution predicts. `gradient`: gradient x activation. "
+        "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
+    )
+    steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
+    features: dict[int, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+        default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
     )
 
 
@@ -97,8 +113,31 @@ class Ablation(_Part):
 
     name: Name
     select: Select
-    kind: Literal["zero"] = Field(default="zero", description="What replaces the feature's value.")
-    positions: Where = Field(default="all", description="Where it is replaced. Never at BOS.")
+    kind: Kind = Field(
+        default="zero",
+        description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean on the "
+        "discovery families' prompts. `resample`: its value in another prompt. `clamp`: `value`. "
+        "`scale`: `value` times f. `steer`: f plus `value`. `direction`: nothing; the features' "
+        "directions are projected out of the residual stream.",
+    )
+    value: float | None = Field(
+        default=None, description="Of clamp and steer in units of the feature, of scale a factor."
+    )
+    source: Literal["pair", "random"] | None = Field(
+        default=None,
+        description="Of resample: the pair's other variant, or a random discovery prompt. Tokens are "
+        "aligned from the end of the prompt.",
+    )
+    doses: tuple[float, ...] = Field(
+        default=(),
+        description="Factors by which the selected features are scaled as well: 0 removes them, 1 "
+        "leaves them.",
+    )
+    positions: Positions = Field(
+        default="all",
+        description="Where the edit is made, never at BOS. Numbers count the prompt's tokens: 1 is "
+        "the first after BOS, -1 the last.",
+    )
     variant: Label = Field(
         default="misconception", description="The variant on whose prompts the impact is measured."
     )
@@ -108,6 +147,9 @@ class Ablation(_Part):
         le=10_000,
         description="Sets of random features matched on layer, firing rate, mean activation and "
         "decoder norm.",
+    )
+    only: tuple[str, ...] = Field(
+        default=(), description="Targets on which the edit is made; everywhere when empty."
     )
 
 
@@ -218,6 +260,10 @@ class Spec(_Part):
         """SHA-256 of the canonical form: what makes two specs the same."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
+    def ablations_on(self, target: str) -> tuple[Ablation, ...]:
+        """The ablations that are made on this target."""
+        return tuple(one for one in self.ablations if not one.only or target in one.only)
+
     def claims_on(self, target: str) -> tuple[Claim, ...]:
         """The claims that are made on this target."""
         return tuple(claim for claim in self.claims if not claim.only or target in claim.only)
@@ -259,7 +305,7 @@ def contradictions(spec: Spec) -> list[Contradiction]:
             )
         )
     for i, ablation in enumerate(spec.ablations):
-        found += _below(("ablations", i), _powerless(spec, ablation))
+        found += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
     for i, claim in enumerate(spec.claims):
         found += _below(("claims", i), _unclear(spec, claim))
     return found
@@ -269,6 +315,43 @@ def _below(place: tuple[str | int, ...], found: list[Contradiction]) -> list[Con
     return [((*place, *path), what, remedy) for path, what, remedy in found]
 
 
+def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
+    """Parts of an ablation that do not belong together, or to the spec."""
+    found: list[Contradiction] = []
+    kind, select = ablation.kind, ablation.select
+    if (ablation.value is None) == (kind in VALUED):
+        remedy = "give `value`" if kind in VALUED else f"drop it, or use {', '.join(VALUED)}"
+        what = f"{kind} needs a value" if kind in VALUED else f"{kind} takes no value"
+        found.append((("value" if ablation.value is not None else "kind",), what, remedy))
+    if (ablation.source is None) == (kind == "resample"):
+        what = "resample needs a source" if kind == "resample" else f"{kind} takes no source"
+        remedy = "give `source: pair` or `source: random`" if kind == "resample" else "drop it"
+        found.append((("source" if ablation.source else "kind",), what, remedy))
+    if (select.by == "list") != bool(select.features):
+        what = "no feature is listed" if select.by == "list" else "features are listed but not used"
+        found.append((("select", "by"), what, "give `by: list` and `features: {layer: [...]}`"))
+    if select.by == "list" and len(ablation.only or spec.targets) > 1:
+        found.append(
+            (
+                ("select", "features"),
+                "the same numbers name other features on another target",
+                "name the one target they belong to: `only: [...]`",
+            )
+        )
+    if any(feature < 0 for some in select.features.values() for feature in some):
+        found.append((("select", "features"), "a feature is below 0", "count features from 0"))
+    if not isinstance(ablation.positions, str) and 0 in ablation.positions:
+        found.append(
+            (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
+        )
+    found += [
+        (("only",), f"'{target}' is not among the targets", "list it under targets")
+        for target in ablation.only
+        if target not in spec.targets
+    ]
+    return found
+
+
 def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     """Edits that cannot change the metric whatever the model does."""
     found: list[Contradiction] = []
@@ -276,15 +359,8 @@ def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         "select `by: attribution`, or ask a second question in the prompt and read at its "
         "last_prompt_token"
     )
-    if ablation.positions == "answer":
-        found.append(
-            (
-                ("positions",),
-                "the impact is zero by construction: the metric reads the answer's first token "
-                "before any answer position",
-                "edit at positions: prompt or all",
-            )
-        )
+    if 1 in ablation.doses and set(ablation.doses) == {1.0}:
+        found.append((("doses",), "a factor of 1 changes nothing", "add 0, 0.5, 2 or 4"))
     if ablation.select.by == "contrast" and spec.readout.at == "answer":
         found.append(
             (
@@ -313,6 +389,17 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
         found.append(
             (("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}")
         )
+    if isinstance(claim, AblationClaim):
+        for target in claim.only or spec.targets:
+            made = {one.name for one in spec.ablations_on(target)}
+            if claim.ablation in {one.name for one in spec.ablations} - made:
+                found.append(
+                    (
+                        ("ablation",),
+                        f"'{claim.ablation}' is not made on {target}",
+                        "give the claim the ablation's `only`",
+                    )
+                )
     for target in claim.only:
         if target not in spec.targets:
             found.append(

@@ -14,7 +14,7 @@ from harness.places import bundled
 from harness.records import Columns, Units
 
 C = TypeVar("C", bound=Columns)
-VERSION = 2
+VERSION = 3
 
 
 class Store:

@@ -1,8 +1,9 @@
 """Targets: a model, its SAEs and its default layers, as data read from `targets.toml`."""
 
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -40,6 +41,28 @@ class Target:
         if isinstance(self.files, str):
             return self.files.format(layer=layer)
         return self.files[layer]
+
+
+@dataclass(frozen=True)
+class KnownFeature:
+    """A feature that is known to tell the voices apart, and by how much (`auroc`, .5 to 1).
+
+    `sign` is 1 where it is stronger for the confused voice, and -1 where it is weaker.
+    """
+
+    layer: int
+    feature: int
+    sign: int
+    auroc: float
+
+
+def load_truth(target: Target) -> tuple[KnownFeature, ...] | None:
+    """The features that are known to carry the contrast; None where nothing is known."""
+    if target.truth is None or (path := find(target.truth)) is None:
+        return None
+    known = json.loads(path.read_text(encoding="utf-8"))["known"]
+    names = tuple(field.name for field in fields(KnownFeature))
+    return tuple(KnownFeature(**{name: entry[name] for name in names}) for entry in known)
 
 
 @cache

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse import AblationResult, Analysis
+from harness.analyse import Analysis
+from harness.impacts import AblationResult
 from harness.interventions import Feature
 from harness.plan import smallest_p
 from harness.records import Origin, Verdicts

@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from harness import hub
 from harness.analyse import analyse
 from harness.faults import Fault, InputError
-from harness.interventions import Feature
 from harness.lineage import begin
 from harness.machine import choose_device, choose_target
 from harness.model import load_model
@@ -22,10 +21,10 @@ from harness.records import Runs
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.store import Store
-from harness.target import Target, load_targets
+from harness.target import Target, load_targets, load_truth
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
-from harness.work import Bench
+from harness.work import Bench, Limit
 
 # Rows in a forward: on a CPU small batches stay in its caches.
 BATCH = {True: 16, False: 128}
@@ -89,14 +88,19 @@ def run_eval(
     size = batch_size or BATCH[where == "cpu"]
     with Store.open(db) as store:
         run_id, exploratory = begin(store, plan, spec_path, model, files, size)
-        bench = Bench(run_id, plan.target.origin, model, saes, size)
+        limit = Limit(size, say)
+        bench = Bench(run_id, plan.target.origin, model, saes, limit)
         execute(bench, plan, store, progress)
         progress("analyse", 0, 1)
         found = conclude(store, plan, run_id, exploratory)
         progress("analyse", 1, 1)
         seconds = time.perf_counter() - began
         store.set_run(
-            run_id, status="finished", finished_at=datetime.now(UTC), wall_seconds=seconds
+            run_id,
+            status="finished",
+            finished_at=datetime.now(UTC),
+            wall_seconds=seconds,
+            batch_size=limit.rows,
         )
         return Outcome(
             run_id=run_id,
@@ -115,7 +119,9 @@ def conclude(store: Store, plan: Plan, run_id: str, exploratory: str | None) -> 
     """Analyse a run whose units are all in, and store its tests and verdicts."""
     origin = plan.target.origin
     analysis = analyse(store, plan, run_id, origin)
-    found = tuple(verdicts(analysis, _truth(plan.target), run_id))
+    truth = load_truth(plan.target)
+    known = None if truth is None else frozenset((one.layer, one.feature) for one in truth)
+    found = tuple(verdicts(analysis, known, run_id))
     alpha = plan.spec.contrast.alpha
     rows = to_columns(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows)
@@ -174,16 +180,9 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
 
 
 def _sae_provider(plan: Plan, files: dict[int, Path], device: str) -> Callable[[int], Sae]:
-    @cache
+    # One is held while the next is read: never more than two are resident.
+    @lru_cache(maxsize=1)
     def sae(layer: int) -> Sae:
         return load_sae(files[layer], width=plan.target.width).to(device)
 
     return sae
-
-
-def _truth(target: Target) -> frozenset[Feature] | None:
-    """The features that are known to carry the contrast, where the target has such knowledge."""
-    if target.truth is None or (path := find(target.truth)) is None:
-        return None
-    truth = json.loads(path.read_text(encoding="utf-8"))
-    return frozenset((int(entry["layer"]), int(entry["feature"])) for entry in truth["known"])

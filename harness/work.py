@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, Tokens
+from harness.batch import Batch, Reads, Tokens
+from harness.faults import CannotRun, Fault
 from harness.plan import Unit
 from harness.records import LABELS, Columns, Label, Origin, Prompt
 from harness.sae.jumprelu import Sae
+from harness.tail import Tail
 
 Tap = Callable[[Tensor], Tensor | None]
 Answers = list[list[Tensor]]
+T = TypeVar("T")
 
 
 class GeneratedToken(Protocol):
@@ -35,7 +38,9 @@ class Kept(Protocol):
     @property
     def batch(self) -> Batch: ...
     @property
-    def answers(self) -> Answers: ...
+    def reads(self) -> Reads: ...
+    @property
+    def logprobs(self) -> Tensor: ...
     @property
     def residuals(self) -> Mapping[int, Tensor]: ...
 
@@ -45,6 +50,10 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def bos(self) -> int | None: ...
     def tokens(self, text: str, *answers: str) -> Tokens: ...
     def text_of(self, ids: Sequence[int]) -> str: ...
     def token_of(self, token: int) -> str: ...
@@ -56,10 +65,16 @@ class Model(Protocol):
     def replay(
         self,
         kept: Any,
+        tail: Tail,
         block: int,
         residual: Tensor,
         taps: Mapping[int, Tap] | None = None,
-    ) -> Answers: ...
+        *,
+        gradients: bool = False,
+    ) -> Tensor: ...
+    def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int: ...
+    @property
+    def bytes_per_read(self) -> int: ...
     def generate(
         self, rows: Sequence[Tokens], new_tokens: int, top: int
     ) -> Sequence[Sequence[GeneratedToken]]: ...
@@ -75,41 +90,64 @@ class Sink(Protocol):
         """Write all of these in one transaction."""
 
 
+@dataclass
+class Limit:
+    """How many rows a forward may have: `asked` for, and `rows` since memory last ran out."""
+
+    asked: int
+    say: Callable[[str], None] = lambda _: None
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        self.rows = self.rows or self.asked
+
+
 @dataclass(frozen=True)
 class Bench:
-    """A run's tools: what every stage reads and none changes."""
+    """A run's tools, which all stages share. `saes` holds one at a time: a stage takes them in turn."""
 
     run_id: str
     origin: Origin
     model: Model
     saes: Callable[[int], Sae]
-    batch_size: int
+    limit: Limit
 
 
 class Rows:
-    """The distinct texts of some prompts, each with all of its candidate answers, tokenized once."""
+    """The distinct texts of some prompts, each with all of its candidate answers, tokenized once.
 
-    def __init__(self, model: Model, prompts: Iterable[Prompt]) -> None:
-        answers: dict[str, dict[str, int]] = {}
+    Prompts with the same text share a row, unless `apart` tells them apart.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: Iterable[Prompt],
+        apart: Callable[[Prompt], str] = lambda _: "",
+    ) -> None:
+        answers: dict[tuple[str, str], dict[str, int]] = {}
         for prompt in prompts:
-            known = answers.setdefault(prompt.text, {})
+            known = answers.setdefault((prompt.text, apart(prompt)), {})
             for answer in (prompt.correct, prompt.misconception, prompt.answer):
                 known.setdefault(answer, len(known))
+        self._apart = apart
         self._answers = answers
-        self._rows = {text: row for row, text in enumerate(answers)}
-        self.tokens: list[Tokens] = [model.tokens(text, *known) for text, known in answers.items()]
+        self._rows = {key: row for row, key in enumerate(answers)}
+        self.tokens: list[Tokens] = [
+            model.tokens(text, *known) for (text, _), known in answers.items()
+        ]
 
     def row(self, prompt: Prompt) -> int:
-        """The row of a prompt's text."""
-        return self._rows[prompt.text]
+        """The row of a prompt."""
+        return self._rows[prompt.text, self._apart(prompt)]
 
     def own(self, prompt: Prompt) -> int:
         """Which of its row's answers is the prompt's own."""
-        return self._answers[prompt.text][prompt.answer]
+        return self._answers[prompt.text, self._apart(prompt)][prompt.answer]
 
     def candidates(self, prompt: Prompt) -> dict[Label, int]:
         """Which of its row's answers are the two candidates."""
-        known = self._answers[prompt.text]
+        known = self._answers[prompt.text, self._apart(prompt)]
         return {label: known[prompt.candidate(label)] for label in LABELS}
 
 
@@ -120,10 +158,56 @@ def by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
-def batches(model: Model, rows: Sequence[Tokens], size: int) -> Iterator[tuple[list[int], Batch]]:
-    """The same, padded."""
-    for chosen in by_length(rows, size):
-        yield chosen, model.batch([rows[i] for i in chosen])
+def each(
+    limit: Limit, rows: Sequence[Tokens], work: Callable[[list[int]], T], most: int | None = None
+) -> Iterator[tuple[list[int], T]]:
+    """Rows of similar length, as many at a time as fit (and `most`), and what `work` makes of them.
+
+    Where memory runs out the limit halves, and the same rows are worked on again. Raises `CannotRun`
+    where a single row does not fit.
+    """
+
+    def parts(left: Iterable[int]) -> list[list[int]]:
+        known = list(left)
+        size = min(limit.rows, most or limit.rows)
+        return [[known[i] for i in part] for part in by_length([rows[i] for i in known], size)]
+
+    waiting = parts(range(len(rows)))
+    while waiting:
+        chosen = waiting[0]
+        try:
+            found = work(chosen)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            full = str(error).strip().split("\n")[0]
+        else:
+            yield waiting.pop(0), found
+            continue
+        # Outside of the handler, whose traceback holds the tensors that did not fit.
+        if len(chosen) == 1:
+            raise CannotRun(
+                Fault(
+                    "memory",
+                    f"it ran out with a single prompt in the batch: {full}",
+                    "use another device, fewer layers or shorter prompts",
+                )
+            )
+        limit.rows = len(chosen) // 2
+        limit.say(f"memory ran out: going on with {limit.rows} rows at a time")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        waiting = parts(i for part in waiting for i in part)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # CUDA has its own class; a CPU's allocator and MPS say so only in words.
+    words = str(error).lower()
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or "out of memory" in words
+        or "not enough memory" in words
+    )
 
 
 def groups(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:

@@ -4,7 +4,13 @@ from functools import cache
 
 import torch
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
+from transformers import (
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+)
 
 from harness.model import LanguageModel
 from harness.places import bundled
@@ -16,11 +22,30 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(bundled("fixtures", "organism"))
 
 
-def random_model(seed: int = 0, padding_side: str = "left", layers: int = 4) -> LanguageModel:
-    """A random Gemma 2 with a window shorter than the texts, so that both attentions are used."""
+ARCHITECTURES = {
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM, {}),
+    "gemma3": (
+        Gemma3TextConfig,
+        Gemma3ForCausalLM,
+        {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2},
+    ),
+}
+
+
+def random_model(
+    seed: int = 0,
+    padding_side: str = "left",
+    layers: int = 4,
+    architecture: str = "gemma2",
+    dtype: torch.dtype = torch.float32,
+) -> LanguageModel:
+    """A random Gemma with a window shorter than the texts, so that both attentions are used."""
     torch.manual_seed(seed)
-    network = Gemma2ForCausalLM(
-        Gemma2Config(
+    config, kind, more = ARCHITECTURES[architecture]
+    if "layer_types" in more:
+        more = {"layer_types": more["layer_types"][:layers]}
+    network = kind(
+        config(
             vocab_size=len(tokenizer()),
             hidden_size=32,
             intermediate_size=64,
@@ -35,12 +60,13 @@ def random_model(seed: int = 0, padding_side: str = "left", layers: int = 4) -> 
             eos_token_id=1,
             bos_token_id=2,
             attn_implementation="eager",
+            **more,
         )
     )
     for parameter in network.parameters():
         # The default initialisation is so small that every answer is equally likely.
         parameter.data.normal_(std=0.4)
-    return LanguageModel(network, tokenizer(), padding_side)
+    return LanguageModel(network.to(dtype), tokenizer(), padding_side)
 
 
 def random_sae(seed: int = 0, width: int = 32, features: int = 64) -> Sae:

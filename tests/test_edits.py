@@ -1,12 +1,13 @@
 """Edits are deltas: exact where they should change nothing, and no more than they should."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.edits import move, zero
+from harness.edits import Edit, apply, coefficients, directions, gain_and_shift
 from harness.sae.jumprelu import Sae, decode, encode
-from tests.random_models import dtypes, residuals, saes
+from tests.random_models import dtypes, random_sae, residuals, saes
 
 subsets = st.lists(st.integers(0, 63), min_size=1, max_size=8, unique=True).map(torch.tensor)
 
@@ -15,10 +16,17 @@ def everywhere(x):
     return torch.ones(x.shape[:2], dtype=torch.bool)
 
 
+def edited(sae, x, positions, kind="zero", value=None):
+    return apply(Edit(sae, *gain_and_shift(kind, value)), x, positions)
+
+
+zero = edited
+
+
 @given(saes, residuals, subsets, dtypes)
 def test_a_no_op_is_bit_exact_in_every_dtype(sae, x, features, dtype):
     x = x.to(dtype)
-    moved = move(sae.only(features), x, everywhere(x), None)
+    moved = edited(sae.only(features), x, everywhere(x), "no-op")
     assert moved.dtype == dtype
     assert torch.equal(moved, x)
 
@@ -73,3 +81,61 @@ def test_an_inactive_row_is_left_as_it_is(sae, x, features):
     moved = zero(part, x, everywhere(x))
     assert torch.equal(moved[~active], x[~active])
     assert all((moved[i] != x[i]).any() for i in active.nonzero()[:, 0])
+
+
+@given(saes, residuals, subsets, st.sampled_from([("scale", 1.0), ("steer", 0.0)]), dtypes)
+def test_scaling_by_one_and_steering_by_nothing_are_no_ops(sae, x, features, kind, dtype):
+    x = x.to(dtype)
+    assert torch.equal(edited(sae.only(features), x, everywhere(x), *kind), x)
+
+
+@given(saes, residuals, subsets, st.floats(-4, 4))
+def test_each_kind_puts_its_value_in_the_place_of_the_features(sae, x, features, value):
+    """Against float64: x + (v - f) @ W_dec, with v written out."""
+    part = sae.only(features)
+    f = encode(part, x).double()
+    for kind, v in {
+        "zero": 0 * f,
+        "mean": 0 * f + value,
+        "clamp": 0 * f + value,
+        "scale": value * f,
+        "steer": f + value,
+    }.items():
+        wanted = x.double() + (v - f) @ part.w_dec.double()
+        assert torch.allclose(
+            edited(part, x, everywhere(x), kind, value).double(), wanted, atol=1e-3
+        )
+
+
+@given(saes, residuals, subsets)
+def test_direction_ablation_projects_the_span_out_and_nothing_else(sae, x, features):
+    decoder = sae.w_dec[features].double()
+    projector = torch.linalg.pinv(decoder) @ decoder
+    found = zero(directions(sae.only(features)), x, everywhere(x)).double()
+    assert torch.allclose(found, x.double() - x.double() @ projector, atol=1e-4)
+    assert torch.allclose(found @ decoder.T, torch.zeros(1, dtype=torch.double), atol=1e-3)
+
+
+def test_directions_that_depend_on_each_other_count_once():
+    twice = torch.tensor([5, 9, 5])
+    assert directions(random_sae(3).only(twice)).features == 2
+
+
+@given(saes, residuals, st.integers(0, 10**6))
+def test_rows_with_features_of_their_own_are_edited_each_by_themselves(sae, x, seed):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randint(64, (len(x), 3), generator=generator)
+    gain = torch.randn(len(x), 1, 3, generator=generator)
+    shift = torch.randn(*x.shape[:2], 3, generator=generator)
+    together = apply(Edit(sae.only(features), gain, shift), x, everywhere(x))
+    for i in range(len(x)):
+        alone = Edit(sae.only(features[i]), gain[i, 0], shift[i : i + 1])
+        assert torch.allclose(
+            together[i], apply(alone, x[i : i + 1], everywhere(x[i : i + 1]))[0], atol=1e-5
+        )
+        assert coefficients(alone, x[i : i + 1]).shape == (1, x.shape[1], 3)
+
+
+def test_an_unknown_kind_is_an_error():
+    with pytest.raises(KeyError):
+        gain_and_shift("erase", None)

@@ -1,6 +1,5 @@
 """A run on a small random model: against brute force, twice, in any order, and interrupted."""
 
-import dataclasses
 from functools import cache
 
 import numpy as np
@@ -9,11 +8,10 @@ import torch
 
 from harness.attribute import attribute
 from harness.batch import where
-from harness.edits import move, zero
-from harness.faults import CannotRun
-from harness.intervene import intervene
-from harness.interventions import Intervention
-from harness.observe import generate, observe, survey
+from harness.edits import Edit, apply
+from harness.intervene import banks_of
+from harness.intervene import intervene as intervene_on
+from harness.observe import generate, observe
 from harness.pairs import contrasted
 from harness.plan import make_plan
 from harness.prompts import complete
@@ -22,8 +20,9 @@ from harness.run import execute, prompt_rows
 from harness.sae.jumprelu import encode
 from harness.spec import Spec
 from harness.store import Store
+from harness.survey import survey
 from harness.target import load_targets
-from harness.work import Bench
+from harness.work import Bench, Limit
 from tests.random_models import random_model, random_sae
 
 QUIET = lambda stage, done, total: None  # noqa: E731
@@ -77,8 +76,14 @@ def a_plan(objects=None, at="last_prompt_token", by="contrast", positions="all")
     return make_plan(spec, load_targets()["organism"], prompts)
 
 
+def intervene(bench, edits, prompts, donors=None):
+    """Impacts alone, by (intervention, prompt, metric)."""
+    impacts, _ = intervene_on(bench, edits, lambda: banks_of(bench, edits), donors or {}, prompts)
+    return impacts
+
+
 def a_bench(batch_size=5, side="left", seed=0):
-    return Bench("r", "mock", random_model(seed, side), sae, batch_size)
+    return Bench("r", "mock", random_model(seed, side), sae, Limit(batch_size))
 
 
 def run_into(path, plan, bench, store_type=Store):
@@ -155,60 +160,6 @@ def test_batch_padding_and_order_change_nothing_that_matters(whole, tmp_path, ch
         assert value - float(sae(layer).threshold[feature]) < 1e-3
 
 
-def test_the_impact_is_a_plain_hooked_forwards():
-    plan, bench = a_plan(), a_bench()
-    prompts = plan.of("confirmation")
-    edit = Intervention(
-        "top", "target", 0, "zero", "all", "misconception", ((1, 3), (1, 9), (2, 5))
-    )
-    (impacts,) = intervene(bench, [edit], prompts)
-    found = {
-        (p, m): v for p, m, v in zip(impacts.prompt_id, impacts.metric, impacts.impact, strict=True)
-    }
-    model = bench.model
-    for prompt in prompts:
-        sums = []
-        for answer in (prompt.correct, prompt.misconception):
-            batch = model.batch([model.tokens(prompt.text, answer)])
-            positions = where(batch, "all")
-            taps = {
-                layer: lambda x, part=sae(layer).only(torch.tensor(features)), at=positions: zero(
-                    part, x, at
-                )
-                for layer, features in edit.by_layer().items()
-            }
-            plain, edited = model.forward(batch), model.forward(batch, taps)
-            sums.append(float(edited[0][0].sum() - plain[0][0].sum()))
-        assert found[prompt.id, "log_p_correct"] == pytest.approx(sums[0], abs=1e-4)
-        assert found[prompt.id, "logit_difference"] == pytest.approx(sums[0] - sums[1], abs=1e-4)
-
-
-def test_an_inactive_feature_has_an_impact_of_exactly_zero():
-    plan, bench = a_plan(), a_bench()
-    prompts = plan.prompts
-    silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
-    bench = dataclasses.replace(bench, saes=lambda layer: silent)
-    edit = Intervention("top", "target", 0, "zero", "all", "misconception", ((1, 3),))
-    (impacts,) = intervene(bench, [edit], prompts)
-    assert not any(impacts.active)
-    assert set(impacts.impact) == {0.0}
-
-
-def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
-    plan, bench = a_plan(), a_bench()
-    edit = Intervention(
-        "top", "no-op", 0, "zero", "all", "misconception", tuple((1, i) for i in range(40))
-    )
-    (impacts,) = intervene(bench, [edit], plan.prompts)
-    assert set(impacts.impact) == {0.0}
-    assert any(impacts.active)
-    monkeypatch.setattr(
-        "harness.intervene.move", lambda part, x, at, value: move(part, x, at, value) + 1e-3
-    )
-    with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
-        intervene(bench, [edit], plan.prompts)
-
-
 def test_attribution_is_the_slope_of_the_metric():
     """Against a finite difference: each feature shrunk by a little, at every edited position."""
     plan, bench = a_plan(by="attribution", positions="prompt"), a_bench()
@@ -231,7 +182,7 @@ def test_attribution_is_the_slope_of_the_metric():
             positions = where(batch, "prompt")
 
             def shrink(x, scale, at=positions, part=part):
-                return move(part, x, at, encode(part, x) * scale)
+                return apply(Edit(part, scale - 1.0), x, at)
 
             (up,), (down,) = (
                 bench.model.forward(batch, {layer: lambda x, s=s: shrink(x, s)})

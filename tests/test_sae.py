@@ -48,7 +48,7 @@ def test_health_adds_up_over_batches(most):
     x = torch.randn(100, 32) * torch.linspace(0.1, 10, 32)
     health = Health(sae)
     for part in x.split(13):
-        health.add(part, most)
+        health.add(sae, part, most)
     values = encode(sae, x)
     error = x - decode(sae, values)
     variance = ((x - x.mean(0)) ** 2).sum(0)

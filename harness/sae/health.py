@@ -1,41 +1,32 @@
 """Does an SAE fit the residual stream it is read from? Sums that add up over batches."""
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, decode, encode
 
 
-@dataclass
 class Health:
-    """Running sums over positions of one layer, in float64."""
+    """Running sums over positions of one layer, in float64. It does not hold on to the SAE."""
 
-    sae: Sae
-    positions: int = 0
-    active: Tensor = field(init=False)
-    total: Tensor = field(init=False)
-    _sum: Tensor = field(init=False)
-    _squares: Tensor = field(init=False)
-    _errors: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, sae: Sae) -> None:
         def zeros(size: int) -> Tensor:
-            return torch.zeros(size, dtype=torch.float64, device=self.sae.w_enc.device)
+            return torch.zeros(size, dtype=torch.float64, device=sae.w_enc.device)
 
-        self.active, self.total = zeros(self.sae.features), zeros(self.sae.features)
-        self._sum, self._squares, self._errors = (zeros(self.sae.width) for _ in range(3))
+        self.positions = 0
+        self.decoder_norm = sae.w_dec.norm(dim=1)
+        self.active, self.total = zeros(sae.features), zeros(sae.features)
+        self._sum, self._squares, self._errors = (zeros(sae.width) for _ in range(3))
 
-    def add(self, residual: Tensor, most: int = 4096) -> None:
+    def add(self, sae: Sae, residual: Tensor, most: int = 1024) -> None:
         """See the residual stream `(positions, width)`, `most` positions at a time."""
         for part in residual.float().split(most):
-            values = encode(self.sae, part)
-            errors = (part - decode(self.sae, values)).double()
+            values = encode(sae, part)
+            errors = (part - decode(sae, values)).double()
             self.positions += len(part)
             self.active += (values > 0).sum(0).double()
-            self.total += values.double().sum(0)
-            self._sum += part.double().sum(0)
+            self.total += values.sum(0, dtype=torch.float64)
+            self._sum += part.sum(0, dtype=torch.float64)
             self._squares += part.double().square().sum(0)
             self._errors += errors.square().sum(0)
 

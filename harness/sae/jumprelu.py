@@ -35,13 +35,21 @@ class Sae:
         return Sae(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
     def only(self, features: Tensor) -> "Sae":
-        """The SAE of a subset of features, `(k,)` indices; its decoder bias is unchanged."""
+        """The SAE of a subset of features, `(k,)` indices; its decoder bias is unchanged.
+
+        Of `(rows, k)` indices, an SAE for each row: `encode` and `decode` then take a residual
+        stream `(rows, tokens, width)`.
+        """
+
+        def inner(vector: Tensor) -> Tensor:
+            return vector[features][:, None] if features.ndim > 1 else vector[features]
+
         return Sae(
-            self.w_enc[:, features],
-            self.b_enc[features],
+            self.w_enc.T[features].mT,
+            inner(self.b_enc),
             self.w_dec[features],
             self.b_dec,
-            self.threshold[features],
+            inner(self.threshold),
         )
 
 
