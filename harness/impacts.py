@@ -30,10 +30,10 @@ class AblationResult:
     """
 
     ablation: Ablation
-    metric: str
     target: Floats
     controls: Floats
     units: NDArray[np.str_]
+    metric: str = "logit_difference"
 
     @property
     def beyond(self) -> Floats:
@@ -91,7 +91,7 @@ def ablation_tests(
         values = found[metric]
         role = np.array([one.role for one in interventions])
         return AblationResult(
-            ablation, metric, values[role == "target"][0], values[role == "control"], units
+            ablation, values[role == "target"][0], values[role == "control"], units, metric
         )
 
     own = result(plan.spec.metric)

@@ -109,6 +109,8 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
                 verdict.because,
             )
         out.print(table)
+        for warning in outcome.warnings:
+            out.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
     out.print()
     for line in closing(outcomes):
         out.print(line, soft_wrap=True, markup=False)

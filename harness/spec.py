@@ -103,7 +103,10 @@ class Select(_Part):
         "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
     )
     steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
-    features: dict[int, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+    # A key of YAML is text, and so is a key of JSON.
+    features: dict[
+        Annotated[int, Field(strict=False)], Annotated[tuple[int, ...], Field(min_length=1)]
+    ] = Field(
         default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
     )
 

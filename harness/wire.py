@@ -17,7 +17,7 @@ from harness.model import load_model
 from harness.places import DEFAULT_DB, find
 from harness.plan import Plan, layers_of
 from harness.read import find_spec, load_plan, load_spec
-from harness.records import Runs
+from harness.records import Runs, SaeHealth
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.store import Store
@@ -44,6 +44,7 @@ class Outcome:
     families: int
     verdicts: tuple[Verdict, ...]
     exploratory: str | None
+    warnings: tuple[str, ...]
     db: Path
     seconds: float
 
@@ -110,6 +111,7 @@ def run_eval(
             families=len(plan.sides),
             verdicts=found,
             exploratory=exploratory,
+            warnings=_warnings(store, run_id),
             db=store.path,
             seconds=seconds,
         )
@@ -174,9 +176,20 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
             families=len(plan.sides),
             verdicts=found,
             exploratory=exploratory,
+            warnings=_warnings(store, name),
             db=store.path,
             seconds=float(runs.wall_seconds[i]),
         )
+
+
+def _warnings(store: Store, run_id: str) -> tuple[str, ...]:
+    """What the SAEs' health says against them."""
+    health = store.read(SaeHealth, run_id)
+    return tuple(
+        f"the SAE of layer {layer}: {warning}"
+        for layer, warning in zip(health.layer, health.warning, strict=True)
+        if warning
+    )
 
 
 def _sae_provider(plan: Plan, files: dict[int, Path], device: str) -> Callable[[int], Sae]:

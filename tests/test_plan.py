@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import families_needed, make_plan, needed_in_all, smallest_p, split, unreachable
+from harness.plan import (
+    families_needed,
+    faults_of,
+    make_plan,
+    needed_in_all,
+    smallest_p,
+    split,
+    unreachable,
+)
 from harness.prompts import complete
 from harness.spec import Spec
 from harness.stats.flips import sign_flips
@@ -117,3 +125,49 @@ def test_claims_out_of_reach_are_said_with_what_they_need():
     assert "its rank among 10 controls can give no p below 0.0909; ask for 19 controls" in str(
         fault
     )
+
+
+def one_word(families=6):
+    """The answers become one word."""
+    return [
+        {key: value.replace("not zero", "east") for key, value in line.items()}
+        for line in lines(families)
+    ]
+
+
+@pytest.mark.parametrize(
+    "objects, ablation, expected",
+    [
+        (one_word(), {"positions": "answer"}, "every answer is one word"),
+        (None, {"positions": "answer"}, None),
+        (None, {"kind": "resample", "source": "pair"}, None),
+        ("shared", {"kind": "resample", "source": "pair"}, "variants of a pair have the same prompt"),
+        ("shared", {"kind": "resample", "source": "random"}, None),
+        (None, {"select": {"by": "list", "features": {7: (1,)}}}, "layer 7 is not among those"),
+        (None, {"select": {"by": "list", "features": {1: (1024,)}}}, "organism has no feature 1024"),
+        (None, {"select": {"by": "list", "features": {1: (1023,)}}}, None),
+        (None, {"select": {"by": "truth"}}, None),
+        (None, {"select": {"by": "list", "features": {7: (1,)}}, "only": ("elsewhere",)}, None),
+    ],
+)  # fmt: skip
+def test_an_ablation_that_cannot_be_made_here_is_a_fault(objects, ablation, expected):
+    if objects == "shared":
+        objects = [line | {"prompt": line["prompt"].split(". ")[1]} for line in lines(6)]
+    whole = {"name": "top", "select": {"by": "attribution"}} | ablation
+    plan = a_plan(objects=objects, ablations=(whole,), readout={"at": "answer"})
+    found = faults_of(plan, lambda *at: "/".join(map(str, at)))
+    if expected is None:
+        assert not found
+    else:
+        (fault,) = found
+        assert expected in str(fault)
+        assert str(fault).startswith("ablations/0")
+
+
+def test_truth_is_asked_of_a_target_that_has_it():
+    spec = a_spec(
+        targets={"gemma-2-2b": {}}, ablations=({"name": "top", "select": {"by": "truth"}},)
+    )
+    prompts, _ = complete("-", list(enumerate(lines(6), 1)), balanced=True)
+    (fault,) = faults_of(make_plan(spec, load_targets()["gemma-2-2b"], prompts), lambda *at: "x")
+    assert "gemma-2-2b has no known truth" in str(fault)

@@ -95,9 +95,10 @@ ablations:
     "at, by, positions, refused",
     [
         ("answer", "contrast", "all", "fire after its first token is decided"),
-        ("last_prompt_token", "contrast", "answer", "zero by construction"),
         ("answer", "attribution", "prompt", None),
         ("last_prompt_token", "contrast", "all", None),
+        ("last_prompt_token", "contrast", "[-1, 2]", None),
+        ("last_prompt_token", "list, features: {1: [3]}", "prompt", None),
     ],
 )
 def test_an_ablation_that_is_zero_by_construction_is_refused(tmp_path, at, by, positions, refused):
@@ -110,6 +111,51 @@ def test_an_ablation_that_is_zero_by_construction_is_refused(tmp_path, at, by, p
         (fault,) = spec_faults(tmp_path, text)
         assert refused in fault
         assert fault.startswith("10:")
+
+
+@pytest.mark.parametrize(
+    "ablation, expected",
+    [
+        ("select: {by: contrast}, kind: scale", "scale needs a value; give `value`"),
+        ("select: {by: contrast}, value: 2", "zero takes no value; drop it, or use clamp, scale, steer"),
+        ("select: {by: contrast}, kind: resample", "resample needs a source; give `source: pair` or"),
+        ("select: {by: contrast}, source: pair", "zero takes no source; drop it"),
+        ("select: {by: contrast}, kind: zap", "kind is 'zap'; use one of"),
+        ("select: {by: list}", "no feature is listed; give `by: list` and"),
+        ("select: {by: contrast, features: {1: [2]}}", "features are listed but not used"),
+        ("select: {by: list, features: {1: [-2]}}", "a feature is below 0"),
+        ("select: {by: list, features: {1: []}}", "is empty"),
+        ("select: {by: contrast}, positions: [0]", "position 0 is BOS, which is never edited"),
+        ("select: {by: contrast}, positions: []", "positions is empty"),
+        ("select: {by: contrast}, positions: everywhere", "positions is 'everywhere'"),
+        ("select: {by: contrast}, doses: [1]", "a factor of 1 changes nothing"),
+        ("select: {by: contrast}, only: [elsewhere]", "'elsewhere' is not among the targets"),
+    ],
+)  # fmt: skip
+def test_an_ablation_whose_parts_do_not_belong_together_is_refused(tmp_path, ablation, expected):
+    text = SPEC + f"ablations:\n  - {{name: top, {ablation}}}\n"
+    faults = spec_faults(tmp_path, text)
+    assert any(expected in fault for fault in faults), faults
+    assert all(fault.startswith("9:") for fault in faults)
+
+
+TWO = SPEC.replace("organism:", "gemma-2-2b: {layers: [0, 1]}\n  organism:")
+
+
+def test_listed_features_belong_to_one_target(tmp_path):
+    listed = "ablations:\n  - {name: top, select: {by: list, features: {1: [2]}}MORE}\n"
+    claim = "  - {name: moves, ablation: top, direction: toward-correct}\n"
+    (fault,) = spec_faults(tmp_path, TWO + listed.replace("MORE", ""))
+    assert "the same numbers name other features on another target" in fault
+    only = TWO + claim + listed.replace("MORE", ", only: [organism]")
+    (fault,) = spec_faults(tmp_path, only)
+    assert "'top' is not made on gemma-2-2b; give the claim the ablation's `only`" in fault
+    (tmp_path / "demo.yaml").write_text(
+        only.replace("toward-correct}", "toward-correct, only: [organism]}")
+    )
+    spec = load_spec(tmp_path / "demo.yaml")
+    assert not spec.ablations_on("gemma-2-2b")
+    assert spec.ablations_on("organism")[0].select.features == {1: (2,)}
 
 
 def test_recursive_yaml_is_a_fault(tmp_path):

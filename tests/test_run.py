@@ -1,5 +1,8 @@
 """A run on a small random model: against brute force, twice, in any order, and interrupted."""
 
+import dataclasses
+import gc
+import weakref
 from functools import cache
 
 import numpy as np
@@ -15,13 +18,14 @@ from harness.observe import generate, observe
 from harness.pairs import contrasted
 from harness.plan import make_plan
 from harness.prompts import complete
-from harness.records import TABLES, Activations, Answers, Impacts, Interventions
+from harness.records import TABLES, Activations, Answers, Attributions, Impacts, Interventions
 from harness.run import execute, prompt_rows
 from harness.sae.jumprelu import encode
 from harness.spec import Spec
 from harness.store import Store
 from harness.survey import survey
 from harness.target import load_targets
+from harness.wire import _sae_provider
 from harness.work import Bench, Limit
 from tests.random_models import random_model, random_sae
 
@@ -56,17 +60,31 @@ def lines(families=6):
     ]
 
 
-def a_plan(objects=None, at="last_prompt_token", by="contrast", positions="all"):
+def a_plan(
+    objects=None,
+    at="last_prompt_token",
+    by="contrast",
+    positions="all",
+    select=None,
+    layers=(1, 2),
+    **ablation,
+):
     spec = Spec.model_validate(
         {
             "name": "demo",
             "question": "?",
-            "targets": {"organism": {"layers": (1, 2)}},
+            "targets": {"organism": {"layers": layers}},
             "prompts": "-",
             "readout": {"at": at},
             "new_tokens": 3,
             "ablations": (
-                {"name": "top", "select": {"top": 3, "by": by}, "controls": 4, "positions": positions},
+                {
+                    "name": "top",
+                    "select": select or {"top": 3, "by": by},
+                    "controls": 4,
+                    "positions": positions,
+                }
+                | ablation,
             ),
             "claims": ({"name": "c", "features": "significant", "at_least": 1},),
         }
@@ -192,6 +210,83 @@ def test_attribution_is_the_slope_of_the_metric():
                 2 * step
             )
         assert predicted[layer, feature] == pytest.approx(total, rel=0.05, abs=1e-3)
+
+
+def predicted_by(bench, plan, prompts):
+    tables = attribute(bench, plan, plan.spec.ablations[0], prompts)
+    return {
+        (int(layer), int(feature)): value
+        for table in tables
+        for layer, feature, value in zip(table.layer, table.feature, table.predicted, strict=True)
+    }
+
+
+def test_integrated_gradients_add_up_to_the_effect_of_removing_everything():
+    """Completeness (Sundararajan et al. 2017, proposition 1), layer by layer."""
+    select = {"top": 3, "by": "attribution", "method": "integrated-gradients", "steps": 200}
+    plan, bench = a_plan(select=select, positions="prompt"), a_bench()
+    prompts = [prompt for prompt in plan.prompts if prompt.family == "f1"]
+    predicted = predicted_by(bench, plan, prompts)
+    for layer in (1, 2):
+        total = 0.0
+        for prompt in prompts:
+            batch = bench.model.batch(
+                [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
+            )
+            tap = {
+                layer: lambda x, b=batch, n=layer: apply(Edit(sae(n), -1.0), x, where(b, "prompt"))
+            }
+            (was,), (now,) = bench.model.forward(batch), bench.model.forward(batch, tap)
+            total += float((now[0].sum() - now[1].sum()) - (was[0].sum() - was[1].sum()))
+        found = sum(value for (of, _), value in predicted.items() if of == layer)
+        assert abs(total) > 0.1
+        assert found == pytest.approx(total, rel=0.02, abs=0.02)
+
+
+def test_one_step_of_integrated_gradients_is_the_slope_half_way():
+    few = {"top": 3, "by": "attribution", "method": "integrated-gradients", "steps": 1}
+    plan, bench = a_plan(select=few, positions="prompt"), a_bench()
+    local = predicted_by(bench, a_plan(by="attribution", positions="prompt"), plan.prompts)
+    along = predicted_by(bench, plan, plan.prompts)
+    assert set(along) <= set(local)
+    assert any(along[key] != pytest.approx(local[key], rel=0.05) for key in along)
+
+
+def test_predictions_of_the_confirming_families_are_kept_apart_from_selection(tmp_path):
+    select = {"top": 3, "by": "attribution"}
+    found = run_into(tmp_path / "a.duckdb", a_plan(select=select, positions="prompt"), a_bench())
+    plan = a_plan(select=select, positions="prompt")
+    names = Attributions.names()
+    family, layer, feature = (names.index(n) for n in ("family", "layer", "feature"))
+    by_side = {"discovery": set(), "confirmation": set()}
+    for row in found["attributions"]:
+        by_side[plan.sides[row[family]]].add((row[layer], row[feature]))
+    edited = {
+        (row[Interventions.names().index("layer")], row[Interventions.names().index("feature")])
+        for row in found["interventions"]
+    }
+    assert by_side["confirmation"] <= edited < by_side["discovery"]
+
+
+def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
+    read, most = [], []
+
+    def load(layer, width):
+        made = random_sae(layer, width)
+        read.append(weakref.ref(made.w_enc))
+        gc.collect()
+        most.append(sum(weights() is not None for weights in read))
+        return made
+
+    monkeypatch.setattr("harness.wire.load_sae", load)
+    for select in ({"by": "attribution", "top": 3}, {"by": "contrast", "top": 3}):
+        plan = a_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
+        plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))
+        saes = _sae_provider(plan, {layer: layer for layer in range(4)}, "cpu")
+        bench = dataclasses.replace(a_bench(), saes=saes)
+        run_into(tmp_path / f"{select['by']}.duckdb", plan, bench)
+    assert len(most) > 20
+    assert max(most) == 2
 
 
 def test_readouts_at_the_answer_read_the_own_answer_alone():

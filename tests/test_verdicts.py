@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.analyse import AblationResult, Analysis, FeatureResult
+from harness.analyse import Analysis, FeatureResult
+from harness.impacts import AblationResult
 from harness.pairs import pairs_of
 from harness.stats.max_t import MaxT
 from harness.verdicts import verdicts

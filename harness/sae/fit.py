@@ -4,7 +4,7 @@ An SAE that was loaded wrongly still runs, and still has features that fire. Wha
 that some other reading of the same weights reconstructs the stream far better.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -22,7 +22,10 @@ def misfit(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> str | None:
     `streams` are samples (positions, width) of the residual stream after every block, BOS left out.
     """
     stream = streams[layer].float()
-    own = median_fvu(stream, decode(sae, encode(sae, stream)))
+    values = encode(sae, stream)
+    own = median_fvu(stream, decode(sae, values))
+    if ungated := _ungated(sae, stream, values, own):
+        return ungated
     if own <= POOR:
         return None
     found, reason = min(_readings(sae, streams, layer), default=(own, ""))
@@ -63,15 +66,24 @@ def _readings(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> Iterator[t
         fvu(encode(sae, stream + sae.b_dec)),
         "decoder bias: it is subtracted from the input, and this SAE does not expect that",
     )
-    if float(sae.threshold.max()) <= 1e-6:
-        yield _gated(encode(sae, stream), fvu)
 
 
-def _gated(values: Tensor, fvu: Callable[[Tensor], float]) -> tuple[float, str]:
-    """The best of some common thresholds: what JumpReLU's own would have done, roughly."""
+def _ungated(sae: Sae, stream: Tensor, values: Tensor, own: float) -> str | None:
+    """Whether thresholds are missing: half of what is active only adds noise.
+
+    An SAE that was trained without thresholds needs its small values, and its fit suffers.
+    """
     active = values[values > 0]
-    levels = torch.linspace(0.5, 0.99, 12, device=values.device)
+    if float(sae.threshold.abs().max()) > 1e-6 or not len(active):
+        return None
+    levels = torch.linspace(0.5, 0.95, 10, device=values.device)
     # quantile takes 16 million numbers at most.
-    cuts = active[:: len(active) // 10_000_000 + 1].quantile(levels) if len(active) else active
-    found = min((fvu(values * (values > cut)) for cut in cuts), default=torch.inf)
-    return found, "ReLU instead of JumpReLU: its thresholds are all 0, and too much is active"
+    for cut in active[:: len(active) // 10_000_000 + 1].quantile(levels):
+        gated = values * (values > cut)
+        if median_fvu(stream, decode(sae, gated)) <= own:
+            before, after = ((some > 0).sum(1).float().mean() for some in (values, gated))
+            return (
+                f"ReLU instead of JumpReLU: its thresholds are all 0, and {before:.0f} features are "
+                f"active where {after:.0f} explain as much"
+            )
+    return None

@@ -1,0 +1,151 @@
+"""An SAE that does not fit says so, and why: four faults planted in the organism's own SAEs."""
+
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+
+from harness import hub
+from harness.batch import Tokens
+from harness.model import load_model
+from harness.places import bundled
+from harness.plan import make_plan
+from harness.read import load_plan
+from harness.sae.fit import median_fvu, misfit
+from harness.sae.jumprelu import Sae, decode, encode
+from harness.survey import losses, survey
+from harness.target import load_targets
+from harness.weights import load_sae
+from harness.work import Bench, Limit
+from tests.random_models import random_model, random_sae
+
+
+@cache
+def organism():
+    return load_model(str(bundled("fixtures", "organism")))
+
+
+@cache
+def own(layer):
+    return load_sae(hub.sae_file(load_targets()["organism"], layer), width=128)
+
+
+@cache
+def plan():
+    whole = load_plan(bundled("evals", "voices.yaml"), "organism")
+    return make_plan(whole.spec, whole.target, whole.prompts[:24])
+
+
+def health(saes=own, model=None):
+    """What the survey says of each layer."""
+    bench = Bench("r", "stand-in", model or organism(), saes, Limit(16))
+    rows, *_ = survey(bench, plan(), plan().prompts)
+    return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
+            for i, layer in enumerate(rows.layer)}  # fmt: skip
+
+
+@cache
+def sound():
+    return health()
+
+
+def test_saes_that_fit_raise_no_warning():
+    assert {layer: found["warning"] for layer, found in sound().items()} == dict.fromkeys(range(6))
+
+
+def test_an_sae_of_another_layer_is_named_with_its_own():
+    found = health(lambda layer: own(4 if layer == 2 else layer))
+    assert "wrong layer: it fits the output of block 4, not of block 2" in found[2]["warning"]
+    assert found[4]["warning"] is None
+
+
+@pytest.mark.parametrize("layer", [1, 3, 5])
+def test_a_subtracted_bias_is_named_both_ways(layer):
+    """The encoder's bias is what takes up a shift of its input by the decoder's bias."""
+    sae = own(layer)
+    moved = sae.b_dec @ sae.w_enc
+    wants = dataclasses.replace(sae, b_enc=sae.b_enc + moved)
+    has = dataclasses.replace(sae, b_enc=sae.b_enc - moved)
+    assert "expects it to be subtracted" in health(lambda _: wants)[layer]["warning"]
+    assert "does not expect that" in health(lambda _: has)[layer]["warning"]
+
+
+def test_relu_in_the_place_of_jumprelu_is_named():
+    found = health(lambda layer: dataclasses.replace(own(layer), threshold=torch.zeros(1024)))
+    for layer in range(6):
+        assert "ReLU instead of JumpReLU" in found[layer]["warning"]
+        assert found[layer]["l0"] > 3 * sound()[layer]["l0"]
+
+
+def test_prompts_without_bos_are_named():
+    class Unmarked(type(organism())):
+        def tokens(self, text, *answers):
+            whole = super().tokens(text, *answers)
+            return Tokens(whole.prompt[1:], whole.answers)
+
+    model = Unmarked(organism().network, organism().tokenizer)
+    found = health(model=model)
+    assert all("without BOS" in row["warning"] for row in found.values())
+
+
+def test_an_sae_of_another_model_is_of_no_use_for_no_known_reason():
+    found = health(lambda layer: random_sae(layer, 128, 512))
+    assert "for no reason that is known" in found[3]["warning"]
+    assert found[3]["loss_recovered"] < sound()[3]["loss_recovered"] - 0.1
+
+
+def test_losses_are_those_of_plain_forwards():
+    model, sae = random_model(2), random_sae(1)
+    bench = Bench("r", "mock", model, lambda _: sae, Limit(3))
+    rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
+    found = losses(bench, sae, 1, rows)
+    sums, count = [0.0, 0.0, 0.0], 0
+    for row in rows:
+        ids = torch.tensor([row.prompt])
+        for i, change in enumerate((
+            lambda x: x,
+            lambda x: decode(sae, encode(sae, x)),
+            torch.zeros_like,
+        )):  # fmt: skip
+
+            def hook(_m, _i, out, change=change):
+                return torch.cat([out[:, :1], change(out[:, 1:])], 1)
+
+            handle = model.network.model.layers[1].register_forward_hook(hook)
+            logits = model.network(ids).logits[0].log_softmax(-1)
+            handle.remove()
+            sums[i] -= float(logits[:-1].gather(1, ids[0, 1:, None]).sum())
+        count += len(row.prompt) - 1
+    plain, spliced, zeroed = (total / count for total in sums)
+    assert found["loss"] == pytest.approx(plain, abs=1e-5)
+    assert found["loss_spliced"] == pytest.approx(spliced, abs=1e-5)
+    assert found["loss_zeroed"] == pytest.approx(zeroed, abs=1e-5)
+    if zeroed > plain:
+        assert found["loss_recovered"] == pytest.approx((zeroed - spliced) / (zeroed - plain))
+
+
+def test_a_dimension_that_never_varies_is_left_out():
+    stream = torch.randn(50, 4)
+    stream[:, 0] = 3.0
+    assert median_fvu(stream, stream) == 0
+    assert median_fvu(stream, stream.mean(0).expand(50, 4)) == pytest.approx(1)
+    assert median_fvu(torch.ones(5, 2), torch.zeros(5, 2)) == 0
+
+
+def test_an_sae_that_was_trained_without_thresholds_is_left_alone():
+    """Its small values carry their share: the stream is made of them."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=generator))[0]
+    stream = torch.rand(400, 16, generator=generator) @ basis
+    relu = Sae(basis.T, torch.zeros(16), basis, torch.zeros(16), torch.zeros(16))
+    assert misfit(relu, {0: stream}, 0) is None
+
+
+def test_a_poor_fit_that_no_reading_explains_is_left_alone_while_it_is_of_use():
+    """Half of the variance explained is a weak SAE, not a mistake."""
+    stream = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([torch.eye(16), -torch.eye(16)])
+    weak = Sae(both.T, torch.zeros(32), 0.3 * both, torch.zeros(16), torch.full((32,), 1e-3))
+    assert 0.4 < median_fvu(stream, decode(weak, encode(weak, stream))) < 0.6
+    assert misfit(weak, {0: stream}, 0) is None
