@@ -95,9 +95,11 @@ class Nnsight:
     `layer`, from a residual kept by an earlier trace; nnsight's pages on ablation do not.
     """
 
-    def __init__(self, network: Any, saes: Mapping[int, Sae]) -> None:
+    def __init__(self, network: Any, saes: Mapping[int, Sae], *, frugal: bool = False) -> None:
         from nnsight import NNsight
 
+        # What a user can add who knows the model behind it: nnsight's pages compute all logits.
+        self.keywords = {"use_cache": False, "logits_to_keep": 1} if frugal else {}
         # It instruments the modules that it wraps: another tree of them, with the same weights.
         self.model = NNsight(with_same_weights(network))
         self.saes = saes
@@ -110,7 +112,7 @@ class Nnsight:
         model, found = self.model, []
         for feature in features:
             sae = self.saes[layer].only(torch.tensor([feature]))
-            with model.trace(ids, use_cache=False, logits_to_keep=1):
+            with model.trace(ids, **self.keywords):
                 residual = model.model.layers[layer].output
                 residual[:, 1:] -= encode(sae, residual[:, 1:]) @ sae.w_dec
                 logits = model.output.logits.save()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, where
+from harness.batch import where
 from harness.interventions import Feature
 from harness.metrics import token_logprobs
 from harness.plan import Plan
@@ -24,7 +24,7 @@ from harness.records import Attributions, Columns, Prompt
 from harness.sae.jumprelu import encode
 from harness.spec import Ablation
 from harness.tail import tail_of
-from harness.work import Bench, Rows, Tap, each
+from harness.work import Bench, Rows, Tap, each, kept
 
 
 @dataclass(frozen=True)
@@ -153,20 +153,20 @@ def _along_the_path(
 ) -> Slopes:
     """The mean slope while the layer's features grow, at the midpoints of equal steps."""
     sae, steps = bench.saes(layer), ablation.select.steps
-    batch: Batch = bench.model.batch([rows.tokens[i] for i in chosen])
-    kept = bench.model.keep(batch, [layer])
+    baseline = kept(bench.model, [rows.tokens[i] for i in chosen], [layer])
+    batch = baseline.batch
     positions = where(batch, ablation.positions)
     first = torch.zeros(len(batch), dtype=torch.long, device=positions.device)
-    tail = tail_of(batch, kept.reads, torch.arange(len(batch), device=first.device), first)
-    residual, edited = tail.of(kept.residuals[layer]), tail.of(positions)
+    tail = tail_of(batch, baseline.reads, torch.arange(len(batch), device=first.device), first)
+    residual, edited = tail.of(baseline.residuals[layer]), tail.of(positions)
     explained = (encode(sae, residual) @ sae.w_dec) * edited[..., None]
     slope = torch.zeros_like(residual, dtype=torch.float32)
     for step in range(steps):
         left = 1 - (step + 0.5) / steps
         leaf = (residual.float() - left * explained).to(residual.dtype).requires_grad_()
-        logprobs = bench.model.replay(kept, tail, layer, leaf, gradients=True)
-        scores = token_logprobs(logprobs, kept.reads, tail.row)
-        measure(scores, kept.reads.answer, chosen).backward()
+        logprobs = bench.model.replay(baseline, tail, layer, leaf, gradients=True)
+        scores = token_logprobs(logprobs, baseline.reads, tail.row)
+        measure(scores, baseline.reads.answer, chosen).backward()
         assert leaf.grad is not None
         slope += leaf.grad.float() / steps
     row = torch.tensor(chosen, device=edited.device)[edited.nonzero()[:, 0]]

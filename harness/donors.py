@@ -57,7 +57,8 @@ def aligned(batch: Batch, rows: list[Tokens], lent: Batch, lenders: list[Tokens]
         for number, answer in enumerate(row.answers, start=1):
             if answer in lender.answers:
                 other = theirs[1 + lender.answers.index(answer)]
-                found[i, torch.tensor(mine[number])] = torch.tensor(other)
+                for own, its in zip(mine[number], other, strict=True):
+                    found[i, own] = its
     return found.to(batch.ids.device)
 
 

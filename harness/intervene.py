@@ -11,10 +11,14 @@ far larger than small impacts. In float32 that noise is below 1e-5 nats, and the
 forward; the no-op's own baseline, beside the others', shows how large it was.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.bank import Bank, make_bank
@@ -25,16 +29,17 @@ from harness.faults import CannotRun, Fault
 from harness.interventions import Intervention
 from harness.measures import measures
 from harness.metrics import shift, token_logprobs
-from harness.records import LABELS, Columns, Impacts, ImpactTokens, Prompt
+from harness.records import LABELS, Columns, Impacts, ImpactTokens, Label, Prompt
 from harness.sae.jumprelu import encode
 from harness.schedule import Job, chunks
 from harness.tail import Tail, first_read, lengths, tail_of
-from harness.work import Bench, Kept, Rows, each
+from harness.work import Bench, Kept, Rows, each, kept
 
 KEPT = 2**28  # bytes of residual stream, keys and values that a baseline may keep
 LOGITS = 2**27  # bytes of distributions over the vocabulary that a replay may return
 
 Banks = Mapping[int, Bank]
+Floats = NDArray[np.float64]
 
 
 def banks_of(bench: Bench, interventions: Sequence[Intervention]) -> Banks:
@@ -71,44 +76,57 @@ def intervene(
     scores: dict[int, tuple[Scores, int]] = {}
     for chosen, of in each(bench.limit, rows.tokens, work, most):
         scores |= {row: (of, i) for i, row in enumerate(chosen)}
-    impacts: list[dict[str, object]] = []
-    tokens: list[dict[str, object]] = []
+    impacts, tokens = _Table(), _Table()
+    ids = np.array([one.id for one in interventions])
+    exact = np.array([one.role == "no-op" for one in interventions])
     for prompt in prompts:
         of, i = scores[rows.row(prompt)]
         answers = rows.candidates(prompt)
-        donor = donors[prompt.id].id if donors else None
-        for n, one in enumerate(interventions):
-            shared: dict[str, object] = {
-                "run_id": bench.run_id,
-                "intervention_id": one.id,
-                "prompt_id": prompt.id,
-                "origin": bench.origin,
-            }
-            before, after = (of.sums(side, n, i) for side in (of.before, of.after))
-            was = measures({label: before[answer] for label, answer in answers.items()})
-            now = measures({label: after[answer] for label, answer in answers.items()})
-            moved = of.moved(n, i, list(answers.values()))
-            for metric, value in (now | moved).items():
-                base = was.get(metric, 0.0)
-                if one.role == "no-op" and value != base:
-                    raise _inexact(prompt, metric, value - base)
-                impacts.append(
-                    shared
-                    | {
-                        "metric": metric,
-                        "baseline": base,
-                        "edited": value,
-                        "impact": value - base,
-                        "active": bool(of.active[n, i]),
-                        "source_id": donor,
-                    }
+        active = of.active[:, i].numpy()
+        for metric, (was, now) in of.measured(i, answers).items():
+            if (wrong := exact & (now != was)).any():
+                raise _inexact(prompt, metric, float((now - was)[wrong][0]))
+            impacts.add(
+                intervention_id=ids,
+                prompt_id=prompt.id,
+                metric=metric,
+                baseline=was,
+                edited=now,
+                impact=now - was,
+                active=active,
+                source_id=donors[prompt.id].id if donors else None,
+            )
+        for label in LABELS:
+            for index, token in enumerate(of.tokens(i, answers[label])):
+                tokens.add(
+                    intervention_id=ids[active],
+                    prompt_id=prompt.id,
+                    candidate=label,
+                    token_index=index,
+                    **{name: values[active] for name, values in token.items()},
                 )
-            if of.active[n, i]:
-                for label in LABELS:
-                    tokens += [
-                        shared | {"candidate": label} | row for row in of.rows(n, i, answers[label])
-                    ]
-    return [Impacts.of(impacts), ImpactTokens.of(tokens)]
+    return [table.of(kind, bench) for table, kind in ((impacts, Impacts), (tokens, ImpactTokens))]
+
+
+class _Table:
+    """Columns that grow by parts: the same number of rows in each, or one value for all of them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Any]] = defaultdict(list)
+
+    def add(self, *, intervention_id: Any, **columns: Any) -> None:
+        size = len(intervention_id)
+        self._parts["intervention_id"].extend(intervention_id)
+        for name, values in columns.items():
+            whole = isinstance(values, np.ndarray)
+            self._parts[name].extend(values.tolist() if whole else [values] * size)
+
+    def of(self, kind: type[Columns], bench: Bench) -> Columns:
+        size = len(self._parts["intervention_id"])
+        shared = {"run_id": [bench.run_id] * size, "origin": [bench.origin] * size}
+        return kind(
+            **shared | {name: self._parts[name] for name in kind.names() if name not in shared}
+        )
 
 
 @dataclass(frozen=True)
@@ -128,32 +146,36 @@ class Scores:
     answer: Tensor
     at: Tensor
 
-    def sums(self, scores: Tensor, n: int, row: int) -> list[float]:
-        """Each answer's log-probability, its tokens summed in float64."""
-        answer, own = self.answer[row], scores[n, row].double()
-        return [float(own[answer == a].sum()) for a in range(int(answer.max()) + 1)]
+    def measured(self, row: int, answers: Mapping[Label, int]) -> dict[str, tuple[Floats, Floats]]:
+        """Every metric of a row without and with each intervention, (interventions,) each."""
 
-    def moved(self, n: int, row: int, answers: Sequence[int]) -> dict[str, float]:
-        """KL and top-1 flips, summed over the distinct positions that predict these answers."""
-        of = (self.answer[row][:, None] == torch.tensor(answers)).any(1)
-        reads = self.at[row][of].unique()
-        return {
-            "kl": float(self.kl[n, row, reads].double().sum()),
-            "top1_flips": float(self.flipped[n, row, reads].sum()),
-        }
-
-    def rows(self, n: int, row: int, answer: int) -> list[dict[str, object]]:
-        """Every token of one answer."""
-        return [
-            {
-                "token_index": index,
-                "baseline": float(self.before[n, row, at]),
-                "edited": float(self.after[n, row, at]),
-                "kl": float(self.kl[n, row, self.at[row, at]]),
-                "flipped": bool(self.flipped[n, row, self.at[row, at]]),
+        def sums(scores: Tensor) -> dict[Label, Floats]:
+            own = scores[:, row].double()
+            return {
+                label: own[:, self.answer[row] == answer].sum(1).numpy()
+                for label, answer in answers.items()
             }
-            for index, at in enumerate((self.answer[row] == answer).nonzero()[:, 0].tolist())
-        ]
+
+        was, now = measures(sums(self.before)), measures(sums(self.after))
+        found = {metric: (was[metric], now[metric]) for metric in was}
+        # The candidates may share the position that predicts their first tokens.
+        of = (self.answer[row][:, None] == torch.tensor(list(answers.values()))).any(1)
+        reads = self.at[row][of].unique()
+        for metric, values in (("kl", self.kl), ("top1_flips", self.flipped)):
+            total = values[:, row, reads].double().sum(1).numpy()
+            found[metric] = (np.zeros_like(total), total)
+        return found
+
+    def tokens(self, row: int, answer: int) -> Iterator[dict[str, NDArray[Any]]]:
+        """What became of each token of one answer, (interventions,) each."""
+        for at in (self.answer[row] == answer).nonzero()[:, 0].tolist():
+            read = self.at[row, at]
+            yield {
+                "baseline": self.before[:, row, at].numpy(),
+                "edited": self.after[:, row, at].numpy(),
+                "kl": self.kl[:, row, read].numpy(),
+                "flipped": self.flipped[:, row, read].numpy(),
+            }
 
 
 class _Surgery:
@@ -171,19 +193,20 @@ class _Surgery:
         self._model, self._banks, self._interventions = bench.model, banks, interventions
         self._rows_at_once = 4 * bench.limit.rows
         tokens = [rows.tokens[i] for i in chosen]
-        self._batch = bench.model.batch(tokens)
+        self._kept: Kept = kept(bench.model, tokens, list(banks))
+        self._batch = self._kept.batch
         self._lent: dict[int, Tensor] = {}
         allowed = torch.ones_like(self._batch.ids, dtype=torch.bool)
         if lent := [prompt for prompt in lenders if prompt is not None]:
             giving = [bench.model.tokens(p.text, *_answers(p)) for p in lent]
-            source = bench.model.batch(giving)
-            column = aligned(self._batch, tokens, source, giving)
+            source = kept(bench.model, giving, list(banks))
+            column = aligned(self._batch, tokens, source.batch, giving)
             allowed = column >= 0
-            seen = bench.model.keep(source, list(banks)).residuals
             here = torch.arange(len(column), device=column.device)[:, None]
             for layer, bank in banks.items():
-                self._lent[layer] = encode(bank.sae, seen[layer])[here, column.clamp(min=0)]
-        self._kept: Kept = bench.model.keep(self._batch, list(banks))
+                self._lent[layer] = encode(bank.sae, source.residuals[layer])[
+                    here, column.clamp(min=0)
+                ]
         places = {one.positions: where(self._batch, one.positions) for one in interventions}
         self._positions = torch.stack([places[one.positions] & allowed for one in interventions])
         self._identity = torch.tensor(
@@ -192,9 +215,9 @@ class _Surgery:
 
     def scores(self) -> Scores:
         """Run what must be run, and fill in the rest."""
-        kept, reads = self._kept, self._kept.reads
+        baseline, reads = self._kept, self._kept.reads
         here = torch.arange(len(self._batch), device=reads.at.device)
-        base = token_logprobs(kept.logprobs, reads, here)
+        base = token_logprobs(baseline.logprobs, reads, here)
         size = (len(self._interventions), *base.shape)
         before, after = base.expand(size).clone(), base.expand(size).clone()
         kl = torch.zeros(*size[:2], reads.column.shape[1], device=base.device)
@@ -216,7 +239,7 @@ class _Surgery:
                 job = chunk[i]
                 n, row = job.intervention, job.row
                 twin = twins.get((row, job.first)) if job.twin else None
-                old = kept.logprobs[row] if twin is None else logprobs[twin]
+                old = baseline.logprobs[row] if twin is None else logprobs[twin]
                 before[n, row] = base[row] if twin is None else edited[twin]
                 after[n, row] = edited[i]
                 width = min(len(old), logprobs.shape[1])
@@ -232,12 +255,13 @@ class _Surgery:
 
     def _jobs(self) -> list[Job]:
         """Every intervention on every row that it touches, from the first place it does."""
-        kept, found = self._kept, []
-        half = kept.logprobs.dtype != next(iter(kept.residuals.values())).dtype
+        baseline, found = self._kept, []
+        half = baseline.logprobs.dtype != next(iter(baseline.residuals.values())).dtype
         values = {
-            layer: encode(bank.sae, kept.residuals[layer]) for layer, bank in self._banks.items()
+            layer: encode(bank.sae, baseline.residuals[layer])
+            for layer, bank in self._banks.items()
         }
-        latest = first_read(self._batch)
+        latest = first_read(baseline.reads, self._batch.columns)
         for n, one in enumerate(self._interventions):
             touched = torch.stack(
                 [

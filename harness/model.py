@@ -7,7 +7,7 @@ left behind on any way out.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,8 +142,11 @@ class LanguageModel:
         return by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
 
     @torch.no_grad()
-    def keep(self, batch: Batch, blocks: Sequence[int]) -> Kept:
-        """Score each row's answers, and keep what `replay` needs to begin after these blocks."""
+    def keep(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> Kept:
+        """Score each row's answers, and keep what `replay` needs to begin after these blocks.
+
+        The batch is compact, see `harness.tail`.
+        """
         found: dict[int, Tensor] = {}
 
         def look(block: int) -> Tap:
@@ -152,10 +155,12 @@ class LanguageModel:
 
             return tap
 
-        reads, cache = reads_of(batch), _Recording(min(blocks))
-        with self._tapped({block: look(block) for block in blocks}):
-            logprobs = self._score(batch, reads, cache)
-        return Kept(batch, reads, logprobs, found, cache.kept)
+        memory = _Recording(min(blocks))
+        taps = {block: look(block) for block in blocks}
+        logprobs = self._continue(
+            batch.ids, batch.place, batch.visible, memory, reads.column.shape[1], taps
+        )
+        return Kept(batch, reads, logprobs, found, memory.kept)
 
     def replay(
         self,
@@ -174,20 +179,17 @@ class LanguageModel:
         they were kept.
         """
         batch = kept.batch
-        with (
-            torch.set_grad_enabled(gradients),
-            self._tapped(taps or {}),
-            self._given(block, residual),
-        ):
-            output = self.network(
-                input_ids=tail.of(batch.ids),
-                attention_mask=self._masks(lambda window: tail.visible(batch, window)),
-                position_ids=tail.of(batch.place),
-                past_key_values=_Replayed(kept.memory, tail.row, tail.known),
-                use_cache=True,
-                logits_to_keep=tail.reads,
+        memory = _Replayed(kept.memory, tail.row, tail.known)
+        with torch.set_grad_enabled(gradients), self._given(block, residual):
+            return self._continue(
+                tail.of(batch.ids),
+                tail.of(batch.place),
+                lambda window: tail.visible(batch, window),
+                memory,
+                tail.reads,
+                taps or {},
+                first=block + 1,
             )
-            return output.logits.float().log_softmax(-1)
 
     def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
         """How many rows of so many columns can be kept in `budget` bytes, at least 1."""
@@ -236,7 +238,7 @@ class LanguageModel:
         """How many hooks are on the blocks: 0 whenever no forward is under way."""
         return sum(len(block._forward_hooks) for block in self.blocks)
 
-    def _score(self, batch: Batch, reads: Reads, cache: "_Recording | None" = None) -> Tensor:
+    def _score(self, batch: Batch, reads: Reads) -> Tensor:
         """Run every column; the log-probabilities (rows, reads, vocabulary) in float32."""
         column = reads.column.clamp(min=0)
         first = int(batch.earliest) if column.numel() else batch.columns - 1
@@ -244,12 +246,35 @@ class LanguageModel:
             input_ids=batch.ids,
             attention_mask=self._masks(batch.visible),
             position_ids=batch.place,
-            past_key_values=cache,
-            use_cache=cache is not None,
+            use_cache=False,
             logits_to_keep=torch.arange(first, batch.columns, device=self.device),
         )
         rows = torch.arange(len(batch), device=self.device)[:, None]
         return output.logits[rows, (column - first).clamp(min=0)].float().log_softmax(-1)
+
+    def _continue(
+        self,
+        ids: Tensor,
+        place: Tensor,
+        visible: Callable[[int | None], Tensor],
+        memory: "_Memory",
+        reads: int,
+        taps: Mapping[int, Tap],
+        first: int = 0,
+    ) -> Tensor:
+        """Run columns of which the last `reads` are read: their log-probabilities, in float32."""
+        last = self.depth - 1
+        trimmed = self._trimmed(reads) if first <= last and last not in taps else nullcontext()
+        with self._tapped(taps), trimmed:
+            output = self.network(
+                input_ids=ids,
+                attention_mask=self._masks(visible),
+                position_ids=place,
+                past_key_values=memory,
+                use_cache=True,
+                logits_to_keep=reads,
+            )
+        return output.logits.float().log_softmax(-1)
 
     def _masks(self, visible: Callable[[int | None], Tensor]) -> dict[str, Tensor]:
         """The additive mask of each kind of attention, (rows, 1, queries, keys)."""
@@ -293,54 +318,133 @@ class LanguageModel:
     @contextmanager
     def _given(self, last: int, residual: Tensor) -> Iterator[None]:
         """Put stand-ins that compute nothing in the place of the first blocks."""
-        replaced = list(self.blocks[: last + 1])
+        stand_ins = [_Given(None) for _ in range(last)] + [_Given(residual)]
+        with self._replaced(dict(enumerate(stand_ins))):
+            yield
+
+    @contextmanager
+    def _trimmed(self, reads: int) -> Iterator[None]:
+        """Compute the last block only where it is read."""
+        last = self.depth - 1
+        with self._replaced({last: _Trimmed(self.blocks[last], reads)}):
+            yield
+
+    @contextmanager
+    def _replaced(self, stand_ins: Mapping[int, nn.Module]) -> Iterator[None]:
+        before = {i: self.blocks[i] for i in stand_ins}
         try:
-            for i in range(last):
-                self.blocks[i] = _Given(None)
-            self.blocks[last] = _Given(residual)
+            for i, stand_in in stand_ins.items():
+                self.blocks[i] = stand_in
             yield
         finally:
-            for i, block in enumerate(replaced):
+            for i, block in before.items():
                 self.blocks[i] = block
 
 
-class _Recording(DynamicCache):
-    """Keeps the keys and values of the blocks above one, of every column, beyond a window too."""
-
-    def __init__(self, above: int) -> None:
-        super().__init__()
-        self._above = above
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
-        if layer_idx > self._above:
-            self.kept[layer_idx] = keys, values
-        return keys, values
-
-
-class _Replayed(DynamicCache):
-    """Puts the kept columns of each replayed row before its own, block by block."""
-
-    def __init__(
-        self, memory: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, known: int
-    ) -> None:
-        super().__init__()
-        self._memory, self._row, self._known = memory, row, known
-
-    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
-        return tuple(
-            torch.cat([kept[:, :, : self._known][self._row], new], 2)
-            for kept, new in zip(self._memory[layer_idx], (keys, values), strict=True)
-        )
-
-
 class _Given(nn.Module):
+    """Stands for a block whose output is known."""
+
     def __init__(self, residual: Tensor | None) -> None:
         super().__init__()
         self.residual = residual
 
     def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
         return hidden_states if self.residual is None else self.residual
+
+
+class _Trimmed(nn.Module):
+    """A last block, computed only at the columns that are read, which come last.
+
+    Nothing but their keys and values is wanted of the others: the block is left as soon as it hands
+    these to the cache.
+    """
+
+    def __init__(self, block: nn.Module, reads: int) -> None:
+        super().__init__()
+        self.block, self.reads = block, reads
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *,
+        attention_mask: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        position_ids: Tensor,
+        past_key_values: "_Memory",
+        **rest: Any,
+    ) -> Any:
+        cut = hidden_states.shape[1] - self.reads
+
+        def run(columns: slice) -> Any:
+            return self.block(
+                hidden_states[:, columns],
+                attention_mask=attention_mask[:, :, columns],
+                position_embeddings=tuple(part[:, columns] for part in position_embeddings),
+                position_ids=position_ids[:, columns],
+                past_key_values=past_key_values,
+                **rest,
+            )
+
+        if cut > 0:
+            past_key_values.set_aside = True
+            with suppress(_SetAside):
+                run(slice(None, cut))
+        return run(slice(max(cut, 0), None))
+
+
+class _SetAside(Exception):
+    """The keys and values are in; the rest of the block is not wanted."""
+
+
+class _Memory(DynamicCache):
+    """Keys and values of one forward, every column of them, beyond a sliding window too."""
+
+    set_aside = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._aside: tuple[Tensor, Tensor] | None = None
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
+        if self.set_aside:
+            self.set_aside, self._aside = False, (keys, values)
+            raise _SetAside
+        if self._aside is not None:
+            keys, values = (
+                torch.cat(parts, 2) for parts in zip(self._aside, (keys, values), strict=True)
+            )
+            self._aside = None
+        return self.extended(keys, values, layer_idx)
+
+    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """All that a block's queries may attend to."""
+        raise NotImplementedError
+
+
+class _Recording(_Memory):
+    """Keeps what the blocks above one computed."""
+
+    def __init__(self, above: int) -> None:
+        super().__init__()
+        self._above = above
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        if layer > self._above:
+            self.kept[layer] = keys, values
+        return keys, values
+
+
+class _Replayed(_Memory):
+    """Puts the kept columns of each replayed row before its own, block by block."""
+
+    def __init__(self, kept: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, known: int) -> None:
+        super().__init__()
+        self._kept, self._row, self._known = kept, row, known
+
+    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        old_keys, old_values = (kept[:, :, : self._known][self._row] for kept in self._kept[layer])
+        return torch.cat([old_keys, keys], 2), torch.cat([old_values, values], 2)
 
 
 def load_model(

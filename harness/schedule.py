@@ -49,8 +49,8 @@ def chunks(
             if chunk and (
                 filled > tokens
                 or len(chunk) + len(wanted) > rows
-                # Half full is full enough where the next one would only add padding.
-                or (own < longest and 2 * longest * len(chunk) >= tokens)
+                # A third is full enough where the next one would only add padding.
+                or (own < longest and 3 * longest * len(chunk) >= tokens)
             ):
                 yield tuple(chunk)
                 chunk, wanted = [], [_twin(job), job] if job.twin else [job]

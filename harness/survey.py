@@ -15,7 +15,7 @@ from harness.sae.fit import misfit
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.tail import tail_of
-from harness.work import Bench, Tap, each
+from harness.work import Bench, Tap, each, kept
 
 HELD = 2**28  # bytes of residual stream that are held until every SAE has seen them
 SAMPLE = 512  # positions on which an SAE is tried in other readings, and losses are taken
@@ -74,18 +74,16 @@ def losses(bench: Bench, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[s
     count = 0
 
     def score(chosen: list[int]) -> tuple[list[float], int]:
-        batch = bench.model.batch([said[i] for i in chosen])
-        kept = bench.model.keep(batch, [layer])
+        baseline = kept(bench.model, [said[i] for i in chosen], [layer])
+        batch = baseline.batch
         here = torch.arange(len(batch), device=batch.ids.device)
-        tail = tail_of(
-            batch, kept.reads, here, batch.place.masked_fill(batch.branch != 0, 1).argmin(1)
-        )
-        residual, edited = tail.of(kept.residuals[layer]), tail.of(where(batch, "all"))
+        tail = tail_of(batch, baseline.reads, here, torch.zeros_like(here))
+        residual, edited = tail.of(baseline.residuals[layer]), tail.of(where(batch, "all"))
 
         def loss(stream: Tensor) -> float:
             stream = stream.to(residual.dtype).where(edited[..., None], residual)
             scored = token_logprobs(
-                bench.model.replay(kept, tail, layer, stream), kept.reads, tail.row
+                bench.model.replay(baseline, tail, layer, stream), baseline.reads, tail.row
             )
             return -float(scored.double().nansum())
 

@@ -50,9 +50,9 @@ class Tail:
         return seen
 
 
-def first_read(batch: Batch) -> Tensor:
+def first_read(reads: Reads, columns: int) -> Tensor:
     """The first column of each row whose logits predict an answer's token, (rows,)."""
-    return batch.source.masked_fill(batch.branch <= 0, batch.columns).amin(1)
+    return reads.column.masked_fill(reads.column < 0, columns).amin(1)
 
 
 def lengths(batch: Batch, reads: Reads) -> Tensor:
@@ -74,6 +74,30 @@ def tail_of(batch: Batch, reads: Reads, row: Tensor, first: Tensor) -> Tail:
         column=chosen.where(needed.gather(1, chosen), -1),
         known=int(first.max()),
         reads=int((reads.column[row] >= 0).sum(1).max()),
+    )
+
+
+def compact(batch: Batch, reads: Reads) -> tuple[Batch, Reads]:
+    """The same rows without an answer's last token, from which nothing is read.
+
+    What is read comes last in every row, and padding first.
+    """
+    row = torch.arange(len(batch), device=batch.ids.device)
+    tail = tail_of(batch, reads, row, torch.zeros_like(row))
+    column = torch.arange(tail.column.shape[1], device=row.device)
+    found = torch.where(reads.column >= 0, column[-reads.column.shape[1] :], -1)
+    moved = torch.full((len(row), batch.columns + 1), 0, device=row.device)
+    moved.scatter_(
+        1, tail.column.where(tail.column >= 0, batch.columns), column.expand_as(tail.column)
+    )
+    return (
+        Batch(
+            ids=tail.of(batch.ids),
+            branch=tail.of(batch.branch, -1),
+            place=tail.of(batch.place),
+            source=moved.gather(1, tail.of(batch.source).clamp(min=0)),
+        ),
+        Reads(found, reads.token, reads.at, reads.answer),
     )
 
 

@@ -7,12 +7,12 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, Reads, Tokens
+from harness.batch import Batch, Reads, Tokens, reads_of
 from harness.faults import CannotRun, Fault
 from harness.plan import Unit
 from harness.records import LABELS, Columns, Label, Origin, Prompt
 from harness.sae.jumprelu import Sae
-from harness.tail import Tail
+from harness.tail import Tail, compact
 
 Tap = Callable[[Tensor], Tensor | None]
 Answers = list[list[Tensor]]
@@ -61,7 +61,7 @@ class Model(Protocol):
     def forward(
         self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
     ) -> Answers: ...
-    def keep(self, batch: Batch, blocks: Sequence[int]) -> Kept: ...
+    def keep(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> Kept: ...
     def replay(
         self,
         kept: Any,
@@ -208,6 +208,12 @@ def _out_of_memory(error: BaseException) -> bool:
         or "out of memory" in words
         or "not enough memory" in words
     )
+
+
+def kept(model: Model, rows: Sequence[Tokens], blocks: Sequence[int]) -> Kept:
+    """A forward of these rows to replay from: their answers, and the stream after some blocks."""
+    batch = model.batch(rows)
+    return model.keep(*compact(batch, reads_of(batch)), blocks)
 
 
 def groups(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:

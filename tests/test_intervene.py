@@ -291,10 +291,10 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     tools = dataclasses.replace(bench(), limit=Limit(8, said.append))
     keep = type(tools.model).keep
 
-    def full(self, batch, blocks):
+    def full(self, batch, reads, blocks):
         if len(batch) > 3:
             raise error
-        return keep(self, batch, blocks)
+        return keep(self, batch, reads, blocks)
 
     monkeypatch.setattr(type(tools.model), "keep", full)
     found, _ = impacts_of(tools, [an_edit()], plan.prompts)
@@ -308,7 +308,7 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
 def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
     tools = dataclasses.replace(bench(), limit=Limit(2))
 
-    def full(self, batch, blocks):
+    def full(self, batch, reads, blocks):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(type(tools.model), "keep", full)
@@ -319,7 +319,7 @@ def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
 def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
     tools = dataclasses.replace(bench(), limit=Limit(2))
 
-    def wrong(self, batch, blocks):
+    def wrong(self, batch, reads, blocks):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(type(tools.model), "keep", wrong)

@@ -5,11 +5,11 @@ import random
 import pytest
 import torch
 
-from harness.batch import where
+from harness.batch import reads_of, where
 from harness.edits import Edit, apply
 from harness.faults import InputError
 from harness.metrics import token_logprobs
-from harness.tail import first_read, lengths, tail_of
+from harness.tail import compact, first_read, lengths, tail_of
 from tests.random_models import random_model, random_sae
 
 TEXTS = [
@@ -117,6 +117,10 @@ def test_taps_see_the_blocks_own_output(side):
 ARCHITECTURES = ["gemma2", "gemma3"]
 
 
+def kept_of(model, batch, blocks):
+    return model.keep(*compact(batch, reads_of(batch)), blocks)
+
+
 def tail(kept, firsts):
     """A tail for each (row, first column)."""
     rows, columns = (torch.tensor(column) for column in zip(*firsts, strict=True))
@@ -145,7 +149,7 @@ def whole(kept):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_kept_forward_scores_what_a_plain_one_does(architecture, side):
     model = random_model(4, side, architecture=architecture)
-    kept = model.keep(batch_of(model), [1])
+    kept = kept_of(model, batch_of(model), [1])
     for row, (text, answer) in enumerate(TEXTS):
         for number, said in enumerate((answer, OTHER)):
             found = whole(kept)[row][kept.reads.answer[row] == number]
@@ -167,12 +171,14 @@ def test_a_replay_is_the_hooked_full_forward(architecture, side, at):
     taps = {layer: lambda x: zero(x, positions) for layer in (1, 2)}
     hooked = model.forward(batch, taps)
     plain = model.forward(batch)
-    kept = model.keep(batch, [1])
-    first = torch.minimum(positions.long().argmax(1), first_read(batch)).tolist()
+    kept = kept_of(model, batch, [1])
+    inside = where(kept.batch, at)
+    reads = first_read(kept.reads, kept.batch.columns)
+    first = torch.where(inside.any(1), inside.long().argmax(1), reads).minimum(reads).tolist()
     starts = [(row, start) for row in range(4) for start in (first[row], first[row] // 2, 0)]
 
     def tap(x, tail):
-        return zero(x, tail.of(positions))
+        return zero(x, tail.of(inside))
 
     found = replayed(model, kept, 1, starts, tap, {2: tap})
     for (row, _), scores in zip(starts, found, strict=True):
@@ -194,14 +200,15 @@ def test_in_half_precision_a_replay_is_as_near_as_another_batch(architecture):
 
     together = hooked(batch)
     alone = [hooked(model.batch([model.tokens(text, answer, OTHER)]))[0] for text, answer in TEXTS]
-    kept = model.keep(batch, [1])
-    starts = [(row, int(where(batch, "prompt")[row].long().argmax())) for row in range(4)]
+    kept = kept_of(model, batch, [1])
+    inside = where(kept.batch, "prompt")
+    starts = [(row, int(inside[row].long().argmax())) for row in range(4)]
     found = replayed(
         model,
         kept,
         1,
         starts,
-        lambda x, tail: apply(Edit(sae, -1.0), x, tail.of(where(batch, "prompt"))),
+        lambda x, tail: apply(Edit(sae, -1.0), x, tail.of(inside)),
     )
     noise = max(float((a - b).abs().max()) for a, b in zip(together, alone, strict=True))
     ours = max(
@@ -216,7 +223,7 @@ def test_in_half_precision_a_replay_is_as_near_as_another_batch(architecture):
 def test_rows_of_one_replay_that_begin_alike_are_alike_to_the_bit(dtype, layer):
     """What makes a no-op exact: its twin stands elsewhere in the same replay."""
     model = random_model(5, dtype=dtype)
-    kept = model.keep(batch_of(model), range(4))
+    kept = kept_of(model, batch_of(model), range(4))
     starts = [(row, start) for row in range(4) for start in (1, 5, 1, 5)]
     found = replayed(model, kept, layer, starts)
     for i in range(0, 16, 4):
@@ -229,8 +236,8 @@ def test_rows_of_one_replay_that_begin_alike_are_alike_to_the_bit(dtype, layer):
 
 def test_a_replay_computes_no_column_that_nothing_needs():
     model = random_model(5)
-    kept = model.keep(batch_of(model), [0])
-    first = first_read(kept.batch).tolist()
+    kept = kept_of(model, batch_of(model), [0])
+    first = first_read(kept.reads, kept.batch.columns).tolist()
     which = tail(kept, list(enumerate(first)))
     for row, (text, answer) in enumerate(TEXTS):
         said = [model.tokens(text, a).answers[0] for a in (answer, OTHER)]
@@ -241,7 +248,7 @@ def test_a_replay_computes_no_column_that_nothing_needs():
 
 def test_a_replay_has_gradients_where_they_are_asked_for():
     model = random_model(5)
-    kept = model.keep(batch_of(model), [1])
+    kept = kept_of(model, batch_of(model), [1])
     which = tail(kept, [(0, 1), (1, 1)])
     residual = which.of(kept.residuals[1]).requires_grad_()
     model.replay(kept, which, 1, residual, gradients=True).max().backward()
@@ -254,7 +261,7 @@ def test_no_hook_and_no_stand_in_survives_any_way_out(error):
     model = random_model(6)
     batch = batch_of(model)
     blocks = list(model.blocks)
-    kept = model.keep(batch, [0])
+    kept = kept_of(model, batch, [0])
     which = tail(kept, [(0, 1)])
 
     def broken(residual):
