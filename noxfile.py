@@ -68,6 +68,13 @@ def bench_statistics(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_interventions(session: nox.Session) -> None:
+    """Replays beside hooked forwards, nnsight and SAELens; `-- --quick` for a smaller size."""
+    install(session, "[tools]")
+    session.run("python", "-m", "benchmarks.interventions", *session.posargs)
+
+
+@nox.session
 def calibration(session: nox.Session) -> None:
     """Simulate every promise of the statistics and write docs/calibration.md; some minutes."""
     install(session, "[peers]")

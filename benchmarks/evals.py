@@ -16,6 +16,8 @@ from harness.model import LanguageModel, load_model
 from harness.places import bundled
 from harness.read import load_prompts
 from harness.records import Prompt
+from harness.tail import first_read, tail_of
+from harness.work import kept
 
 
 def main() -> int:
@@ -60,14 +62,14 @@ def side_by_side(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bo
 
 def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
     """An edit at the last prompt token of block 3, against a hooked forward of everything."""
-    batch = model.batch([model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]])
-    kept = model.keep(batch, [3])
-    start = batch.earliest
-    cut = kept.residuals[3][:, start:] + _nudge(batch)[:, start:, None]
-    whole = _nudge(batch)[..., None]
+    rows = [model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]]
+    base, batch = kept(model, rows, [3]), model.batch(rows)
+    here = torch.arange(len(rows))
+    tail = tail_of(base.batch, base.reads, here, first_read(base.reads, base.batch.columns))
+    edited = tail.of(base.residuals[3] + _nudge(base.batch))
     found = ratio(
-        lambda: model.replay(kept, 3, cut),
-        lambda: model.forward(batch, {3: lambda residual: residual + whole}),
+        lambda: model.replay(base, tail, 3, edited),
+        lambda: model.forward(batch, {3: lambda residual: residual + _nudge(batch)}),
         rounds,
     )
     print(f"an edit at the last prompt token: {found:.1f} times as fast as a hooked forward")
@@ -75,7 +77,7 @@ def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
 
 
 def _nudge(batch: Batch) -> torch.Tensor:
-    return where(batch, "last_prompt_token").float()
+    return where(batch, "last_prompt_token").float()[..., None]
 
 
 if __name__ == "__main__":

@@ -136,6 +136,16 @@ def test_rows_with_features_of_their_own_are_edited_each_by_themselves(sae, x, s
         assert coefficients(alone, x[i : i + 1]).shape == (1, x.shape[1], 3)
 
 
+@given(saes, residuals, subsets, st.sampled_from([torch.bfloat16, torch.float16]))
+def test_in_half_precision_the_edit_is_rounded_once(sae, x, features, dtype):
+    """What float64 gives, within one rounding: not the sum of several."""
+    x = (10 * x).to(dtype)
+    part = sae.only(features)
+    wanted = x.double() - encode(part, x).double() @ part.w_dec.double()
+    near = torch.finfo(dtype).eps * (wanted.abs() + 1e-2)
+    assert ((zero(part, x, everywhere(x)).double() - wanted).abs() <= 0.51 * near).all()
+
+
 def test_an_unknown_kind_is_an_error():
     with pytest.raises(KeyError):
         gain_and_shift("erase", None)
