@@ -7,18 +7,18 @@ left behind on any way out.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache
 
 from harness.batch import Batch, Reads, Side, Tokens, pad, reads_of
 from harness.faults import CannotRun, Fault, InputError
 from harness.metrics import by_answer, token_logprobs
+from harness.shortcuts import Given, Memory, Recording, Replayed, Trimmed
 from harness.tail import Tail
 
 Tap = Callable[[Tensor], Tensor | None]
@@ -155,7 +155,7 @@ class LanguageModel:
 
             return tap
 
-        memory = _Recording(min(blocks))
+        memory = Recording(min(blocks))
         taps = {block: look(block) for block in blocks}
         logprobs = self._continue(
             batch.ids, batch.place, batch.visible, memory, reads.column.shape[1], taps
@@ -179,7 +179,7 @@ class LanguageModel:
         they were kept.
         """
         batch = kept.batch
-        memory = _Replayed(kept.memory, tail.row, tail.known)
+        memory = Replayed(kept.memory, tail.row, tail.known)
         with torch.set_grad_enabled(gradients), self._given(block, residual):
             return self._continue(
                 tail.of(batch.ids),
@@ -257,7 +257,7 @@ class LanguageModel:
         ids: Tensor,
         place: Tensor,
         visible: Callable[[int | None], Tensor],
-        memory: "_Memory",
+        memory: Memory,
         reads: int,
         taps: Mapping[int, Tap],
         first: int = 0,
@@ -318,7 +318,7 @@ class LanguageModel:
     @contextmanager
     def _given(self, last: int, residual: Tensor) -> Iterator[None]:
         """Put stand-ins that compute nothing in the place of the first blocks."""
-        stand_ins = [_Given(None) for _ in range(last)] + [_Given(residual)]
+        stand_ins = [Given(None) for _ in range(last)] + [Given(residual)]
         with self._replaced(dict(enumerate(stand_ins))):
             yield
 
@@ -326,7 +326,7 @@ class LanguageModel:
     def _trimmed(self, reads: int) -> Iterator[None]:
         """Compute the last block only where it is read."""
         last = self.depth - 1
-        with self._replaced({last: _Trimmed(self.blocks[last], reads)}):
+        with self._replaced({last: Trimmed(self.blocks[last], reads)}):
             yield
 
     @contextmanager
@@ -339,112 +339,6 @@ class LanguageModel:
         finally:
             for i, block in before.items():
                 self.blocks[i] = block
-
-
-class _Given(nn.Module):
-    """Stands for a block whose output is known."""
-
-    def __init__(self, residual: Tensor | None) -> None:
-        super().__init__()
-        self.residual = residual
-
-    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
-        return hidden_states if self.residual is None else self.residual
-
-
-class _Trimmed(nn.Module):
-    """A last block, computed only at the columns that are read, which come last.
-
-    Nothing but their keys and values is wanted of the others: the block is left as soon as it hands
-    these to the cache.
-    """
-
-    def __init__(self, block: nn.Module, reads: int) -> None:
-        super().__init__()
-        self.block, self.reads = block, reads
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        *,
-        attention_mask: Tensor,
-        position_embeddings: tuple[Tensor, Tensor],
-        position_ids: Tensor,
-        past_key_values: "_Memory",
-        **rest: Any,
-    ) -> Any:
-        cut = hidden_states.shape[1] - self.reads
-
-        def run(columns: slice) -> Any:
-            return self.block(
-                hidden_states[:, columns],
-                attention_mask=attention_mask[:, :, columns],
-                position_embeddings=tuple(part[:, columns] for part in position_embeddings),
-                position_ids=position_ids[:, columns],
-                past_key_values=past_key_values,
-                **rest,
-            )
-
-        if cut > 0:
-            past_key_values.set_aside = True
-            with suppress(_SetAside):
-                run(slice(None, cut))
-        return run(slice(max(cut, 0), None))
-
-
-class _SetAside(Exception):
-    """The keys and values are in; the rest of the block is not wanted."""
-
-
-class _Memory(DynamicCache):
-    """Keys and values of one forward, every column of them, beyond a sliding window too."""
-
-    set_aside = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._aside: tuple[Tensor, Tensor] | None = None
-
-    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
-        if self.set_aside:
-            self.set_aside, self._aside = False, (keys, values)
-            raise _SetAside
-        if self._aside is not None:
-            keys, values = (
-                torch.cat(parts, 2) for parts in zip(self._aside, (keys, values), strict=True)
-            )
-            self._aside = None
-        return self.extended(keys, values, layer_idx)
-
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """All that a block's queries may attend to."""
-        raise NotImplementedError
-
-
-class _Recording(_Memory):
-    """Keeps what the blocks above one computed."""
-
-    def __init__(self, above: int) -> None:
-        super().__init__()
-        self._above = above
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        if layer > self._above:
-            self.kept[layer] = keys, values
-        return keys, values
-
-
-class _Replayed(_Memory):
-    """Puts the kept columns of each replayed row before its own, block by block."""
-
-    def __init__(self, kept: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, known: int) -> None:
-        super().__init__()
-        self._kept, self._row, self._known = kept, row, known
-
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        old_keys, old_values = (kept[:, :, : self._known][self._row] for kept in self._kept[layer])
-        return torch.cat([old_keys, keys], 2), torch.cat([old_values, values], 2)
 
 
 def load_model(

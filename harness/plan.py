@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Literal
 
+from harness.contradictions import Contradiction
 from harness.faults import Fault, first_few
 from harness.records import LABELS, Prompt
-from harness.spec import Ablation, AblationClaim, Contradiction, FeatureClaim, Spec
+from harness.spec import Ablation, AblationClaim, FeatureClaim, Spec
 from harness.target import Target
 
 FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from harness.contradictions import contradictions
 from harness.faults import Fault, InputError, nearest
 from harness.places import bundled, find
 from harness.plan import Plan, faults_of, make_plan
@@ -26,7 +27,6 @@ from harness.spec import (
     Spec,
     Split,
     TargetChoice,
-    contradictions,
 )
 from harness.target import load_targets
 

@@ -254,11 +254,11 @@ def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
 
 
 def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
-    import harness.intervene
+    import harness.surgery
 
-    exact = harness.intervene.apply
+    exact = harness.surgery.apply
     monkeypatch.setattr(
-        "harness.intervene.apply",
+        "harness.surgery.apply",
         lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
     )
     with pytest.raises(CannotRun, match="an edit that changes nothing changed"):

@@ -1,0 +1,142 @@
+"""What is wrong between the parts of a well-formed spec, before any prompt or target is looked at."""
+
+from harness.spec import (
+    VALUED,
+    Ablation,
+    AblationClaim,
+    Claim,
+    FeatureClaim,
+    Spec,
+)
+
+Contradiction = tuple[tuple[str | int, ...], str, str]  # (path, what is wrong, what to do)
+
+
+def contradictions(spec: Spec) -> list[Contradiction]:
+    """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
+    found: list[Contradiction] = []
+    for part in ("ablations", "claims"):
+        seen: set[str] = set()
+        for i, item in enumerate(getattr(spec, part)):
+            if item.name in seen:
+                found.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
+            seen.add(item.name)
+    for target in spec.targets:
+        if not spec.claims_on(target):
+            found.append(
+                (("targets", target), f"no claim is made on {target}", "drop it, or make a claim")
+            )
+    if spec.contrast.of == spec.contrast.against:
+        found.append(
+            (("contrast", "against"), "a variant is compared with itself", "name the other one")
+        )
+    if spec.ablations and spec.split.discovery == 0:
+        found.append(
+            (
+                ("split", "discovery"),
+                "no family is left to select the ablation's features on",
+                "give discovery a share such as 0.5, or drop the ablations",
+            )
+        )
+    for i, ablation in enumerate(spec.ablations):
+        found += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
+    for i, claim in enumerate(spec.claims):
+        found += _below(("claims", i), _unclear(spec, claim))
+    return found
+
+
+def _below(place: tuple[str | int, ...], found: list[Contradiction]) -> list[Contradiction]:
+    return [((*place, *path), what, remedy) for path, what, remedy in found]
+
+
+def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
+    """Parts of an ablation that do not belong together, or to the spec."""
+    found: list[Contradiction] = []
+    kind, select = ablation.kind, ablation.select
+    if (ablation.value is None) == (kind in VALUED):
+        remedy = "give `value`" if kind in VALUED else f"drop it, or use {', '.join(VALUED)}"
+        what = f"{kind} needs a value" if kind in VALUED else f"{kind} takes no value"
+        found.append((("value" if ablation.value is not None else "kind",), what, remedy))
+    if (ablation.source is None) == (kind == "resample"):
+        what = "resample needs a source" if kind == "resample" else f"{kind} takes no source"
+        remedy = "give `source: pair` or `source: random`" if kind == "resample" else "drop it"
+        found.append((("source" if ablation.source else "kind",), what, remedy))
+    if (select.by == "list") != bool(select.features):
+        what = "no feature is listed" if select.by == "list" else "features are listed but not used"
+        found.append((("select", "by"), what, "give `by: list` and `features: {layer: [...]}`"))
+    if select.by == "list" and len(ablation.only or spec.targets) > 1:
+        found.append(
+            (
+                ("select", "features"),
+                "the same numbers name other features on another target",
+                "name the one target they belong to: `only: [...]`",
+            )
+        )
+    if any(feature < 0 for some in select.features.values() for feature in some):
+        found.append((("select", "features"), "a feature is below 0", "count features from 0"))
+    if not isinstance(ablation.positions, str) and 0 in ablation.positions:
+        found.append(
+            (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
+        )
+    found += [
+        (("only",), f"'{target}' is not among the targets", "list it under targets")
+        for target in ablation.only
+        if target not in spec.targets
+    ]
+    return found
+
+
+def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
+    """Edits that cannot change the metric whatever the model does."""
+    found: list[Contradiction] = []
+    instead = (
+        "select `by: attribution`, or ask a second question in the prompt and read at its "
+        "last_prompt_token"
+    )
+    if 1 in ablation.doses and set(ablation.doses) == {1.0}:
+        found.append((("doses",), "a factor of 1 changes nothing", "add 0, 0.5, 2 or 4"))
+    if ablation.select.by == "contrast" and spec.readout.at == "answer":
+        found.append(
+            (
+                ("select", "by"),
+                "features read at the answer fire after its first token is decided, so removing "
+                "them there is zero by construction",
+                instead,
+            )
+        )
+    return found
+
+
+def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
+    found: list[Contradiction] = []
+    if isinstance(claim, FeatureClaim):
+        if (claim.at_least is None) == (claim.at_most is None):
+            found.append(
+                (("features",), "the count has no bound, or two", "give at_least or at_most")
+            )
+    elif (claim.direction is None) == (claim.within is None):
+        found.append(
+            ((), "the claim has no direction, or one and a margin", "give direction or within")
+        )
+    if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
+        names = ", ".join(a.name for a in spec.ablations) or "none is defined"
+        found.append(
+            (("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}")
+        )
+    if isinstance(claim, AblationClaim):
+        for target in claim.only or spec.targets:
+            made = {one.name for one in spec.ablations_on(target)}
+            if claim.ablation in {one.name for one in spec.ablations} - made:
+                found.append(
+                    (
+                        ("ablation",),
+                        f"'{claim.ablation}' is not made on {target}",
+                        "give the claim the ablation's `only`",
+                    )
+                )
+    for target in claim.only:
+        if target not in spec.targets:
+            found.append(
+                (("only",), f"'{target}' is not among the targets", "list it under targets")
+            )
+    return found
