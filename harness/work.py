@@ -185,7 +185,8 @@ def each(
             yield waiting.pop(0), found
             continue
         # Outside of the handler, whose traceback holds the tensors that did not fit.
-        if len(chosen) == 1:
+        # What a single prompt's replays take falls with the limit too.
+        if limit.rows == 1:
             raise CannotRun(
                 Fault(
                     "memory",
@@ -193,7 +194,7 @@ def each(
                     "use another device, fewer layers or shorter prompts",
                 )
             )
-        limit.rows = len(chosen) // 2
+        limit.rows = (len(chosen) if len(chosen) > 1 else limit.rows) // 2
         limit.say(f"memory ran out: going on with {limit.rows} rows at a time")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -305,6 +305,26 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     assert tools.model.taps_left == 0
 
 
+def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monkeypatch):
+    said, rows = [], []
+    tools = dataclasses.replace(bench(), limit=Limit(16, said.append))
+    replay = type(tools.model).replay
+
+    def full(self, kept, tail, *rest, **options):
+        rows.append(len(tail.row))
+        if len(tail.row) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return replay(self, kept, tail, *rest, **options)
+
+    monkeypatch.setattr(type(tools.model), "replay", full)
+    edits = [an_edit("clamp", (3.0,), features=((1, f),), number=f) for f in range(20)]
+    found, _ = impacts_of(tools, edits, a_plan().prompts[:1])
+    assert max(rows) > 5 >= rows[-1]
+    assert tools.limit.rows < 16
+    assert len(said) >= 1
+    assert len(found) == 20 * len(METRICS)
+
+
 def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
     tools = dataclasses.replace(bench(), limit=Limit(2))
 

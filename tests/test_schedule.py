@@ -73,4 +73,4 @@ def test_padding_is_small_where_there_is_enough_to_do(jobs):
     made = list(chunks(alone, length, tokens=4 * COLUMNS, rows=1000))
     for chunk in made[:-1]:
         sizes = [length(job.row, job.first) for job in chunk]
-        assert max(sizes) * len(sizes) >= 2 * COLUMNS or len(made) == 1
+        assert 3 * max(sizes) * len(sizes) >= 4 * COLUMNS or len(made) == 1
