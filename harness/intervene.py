@@ -65,6 +65,14 @@ def intervene(
         for metric, (was, now) in of.measured(i, answers).items():
             if (wrong := exact & (now != was)).any():
                 raise _inexact(prompt, metric, float((now - was)[wrong][0]))
+            if not np.isfinite(now).all():
+                raise CannotRun(
+                    Fault(
+                        f"prompt {prompt.id}",
+                        f"an edit of ablation {interventions[0].ablation} makes {metric} infinite or NaN",
+                        "give a smaller value, or use a wider dtype",
+                    )
+                )
             impacts.add(
                 intervention_id=ids,
                 prompt_id=prompt.id,

@@ -23,9 +23,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+Place = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 Positions = Annotated[
     Annotated[Where, Tag("named")]
-    | Annotated[tuple[int, ...], Field(min_length=1), Tag("numbered")],
+    | Annotated[tuple[Place, ...], Field(min_length=1), Tag("numbered")],
     Discriminator(lambda positions: "named" if isinstance(positions, str) else "numbered"),
 ]
 Layers = Annotated[

@@ -104,7 +104,11 @@ class Surgery:
         self._lent: dict[int, Tensor] = {}
         allowed = torch.ones_like(self._batch.ids, dtype=torch.bool)
         if lent := [prompt for prompt in lenders if prompt is not None]:
-            giving = [bench.model.tokens(p.text, *_answers(p)) for p in lent]
+            # The donor is asked the same answers, so that their tokens have counterparts too.
+            giving = [
+                bench.model.tokens(prompt.text, *rows.answers(row))
+                for prompt, row in zip(lent, chosen, strict=True)
+            ]
             source = kept(bench.model, giving, list(banks))
             column = aligned(self._batch, tokens, source.batch, giving)
             allowed = column >= 0
@@ -205,7 +209,3 @@ class Surgery:
         start = tap(block)(tail.of(self._kept.residuals[block]))
         later = {layer: tap(layer) for layer in self._banks if layer > block}
         return self._model.replay(self._kept, tail, block, start, later), tail
-
-
-def _answers(prompt: Prompt) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((prompt.correct, prompt.misconception)))

@@ -141,6 +141,10 @@ class Rows:
         """The row of a prompt."""
         return self._rows[prompt.text, self._apart(prompt)]
 
+    def answers(self, row: int) -> tuple[str, ...]:
+        """The answers of a row, in their order."""
+        return tuple(list(self._answers.values())[row])
+
     def own(self, prompt: Prompt) -> int:
         """Which of its row's answers is the prompt's own."""
         return self._answers[prompt.text, self._apart(prompt)][prompt.answer]

@@ -10,6 +10,7 @@ from harness.donors import donors
 from harness.faults import CannotRun
 from harness.intervene import banks_of, intervene
 from harness.interventions import Intervention
+from harness.records import LABELS, Prompt
 from harness.spec import Ablation
 from harness.work import Bench, Limit
 from tests.random_models import random_model, random_sae
@@ -345,6 +346,34 @@ def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
     monkeypatch.setattr(type(tools.model), "keep", wrong)
     with pytest.raises(RuntimeError, match="shapes"):
         impacts_of(tools, [an_edit()], a_plan().prompts)
+
+
+def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
+    def pair(name, right, wrong):
+        texts = "One ball rises and it goes", "A stone falls down and it goes"
+        return [
+            Prompt(f"{name}{at}", name, "f", label, text, answer, right, wrong, 1)
+            for at, label, text, answer in zip("ab", LABELS, texts, (right, wrong), strict=True)
+        ]
+
+    first = pair("A", "along the tangent", "toward the center")
+    second = pair("B", "along the orbit", "toward the inside of the bend")
+    edit = an_edit("resample", at="answer", features=tuple((1, f) for f in range(40)))
+
+    def impacts(*pairs):
+        lenders = {confused.id: right for right, confused in pairs}
+        found, _ = impacts_of(bench(), [edit], [confused for _, confused in pairs], lenders)
+        return {key[1:]: impact for key, (_, _, impact, _) in found.items()}
+
+    alone = impacts(first) | impacts(second)
+    assert all(abs(alone[p, "logit_difference"]) > 1e-4 for p in ("Ab", "Bb"))
+    for together in (impacts(first, second), impacts(second, first)):
+        assert together == pytest.approx(alone, abs=5e-5)
+
+
+def test_an_edit_that_leaves_the_numbers_is_said_in_a_sentence():
+    with pytest.raises(CannotRun, match="infinite or NaN; give a smaller value"):
+        impacts_of(bench(), [an_edit("clamp", (1e39,), features=((1, 3),))], a_plan().prompts)
 
 
 @pytest.mark.parametrize("source", ["pair", "random"])

@@ -126,6 +126,7 @@ def test_an_ablation_that_is_zero_by_construction_is_refused(tmp_path, at, by, p
         ("select: {by: list, features: {1: [-2]}}", "a feature is below 0"),
         ("select: {by: list, features: {1: []}}", "is empty"),
         ("select: {by: contrast}, positions: [0]", "position 0 is BOS, which is never edited"),
+        ("select: {by: contrast}, positions: [99999999999999999999]", "positions"),
         ("select: {by: contrast}, positions: []", "positions is empty"),
         ("select: {by: contrast}, positions: everywhere", "positions is 'everywhere'"),
         ("select: {by: contrast}, doses: [1]", "a factor of 1 changes nothing"),
