@@ -57,6 +57,9 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         remedy = "give `value`" if kind in VALUED else f"drop it, or use {', '.join(VALUED)}"
         what = f"{kind} needs a value" if kind in VALUED else f"{kind} takes no value"
         found.append((("value" if ablation.value is not None else "kind",), what, remedy))
+    if (kind, ablation.value) in (("scale", 1.0), ("steer", 0.0)):
+        what = f"the impact is zero by construction: {kind} {ablation.value:g} changes nothing"
+        found.append((("value",), what, "give another value"))
     if (ablation.source is None) == (kind == "resample"):
         what = "resample needs a source" if kind == "resample" else f"{kind} takes no source"
         remedy = "give `source: pair` or `source: random`" if kind == "resample" else "drop it"

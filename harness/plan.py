@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.contradictions import Contradiction
 from harness.faults import Fault, first_few
-from harness.records import LABELS, Prompt
+from harness.records import Prompt
 from harness.spec import Ablation, AblationClaim, FeatureClaim, Spec
 from harness.target import Target
 
@@ -159,14 +159,6 @@ def faults_of(plan: Plan, where: Where) -> list[Fault]:
 
 def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contradiction]:
     """What is wrong with an ablation on these prompts and this target."""
-    words = [prompt.candidate(label).split() for prompt in plan.prompts for label in LABELS]
-    if ablation.positions == "answer" and all(len(answer) == 1 for answer in words):
-        yield (
-            ("positions",),
-            "the impact is zero by construction: every answer is one word, and the metric reads it "
-            "before any answer position",
-            "edit at positions: prompt or all",
-        )
     if ablation.source == "pair" and shared:
         yield (
             ("source",),

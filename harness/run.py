@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from harness.attribute import attribute
 from harness.donors import donors
+from harness.faults import CannotRun, Fault
 from harness.intervene import banks_of, intervene
 from harness.interventions import Intervention, from_columns, to_columns
 from harness.observe import generate, observe
@@ -32,7 +33,7 @@ from harness.select import Scores, attribution_scores, choose, contrast_scores, 
 from harness.spec import Ablation
 from harness.survey import survey
 from harness.target import load_truth
-from harness.work import Bench, Sink, groups
+from harness.work import Bench, Rows, Sink, groups
 
 C = TypeVar("C", bound=Columns)
 Work = Callable[[Sequence[Prompt]], list[Columns]]
@@ -86,6 +87,7 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
         predicts = ablation.select.by == "attribution"
         if predicts:
             stage("attribute", partial(attribute, bench, plan, ablation), ablation.name)
+        _refuse_powerless(bench, plan, ablation)
         frozen = _frozen(bench, plan, ablation, store)
         if predicts:
             # What the same prediction says of the confirming families, to be held against the truth.
@@ -96,6 +98,22 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
         banks = cache(partial(banks_of, bench, frozen))
         lenders = donors(plan, ablation)
         stage("ablate", partial(intervene, bench, frozen, banks, lenders), ablation.name)
+
+
+def _refuse_powerless(bench: Bench, plan: Plan, ablation: Ablation) -> None:
+    """Only now is it known how many tokens the answers have: one is read before it is edited."""
+    if ablation.positions != "answer":
+        return
+    rows = Rows(bench.model, plan.of("confirmation"))
+    if all(len(answer) == 1 for row in rows.tokens for answer in row.answers):
+        raise CannotRun(
+            Fault(
+                f"{plan.spec.name}, ablation {ablation.name}",
+                "the impact is zero by construction: every answer is one token, which the metric "
+                "reads before any answer position",
+                "edit at positions: prompt or all",
+            )
+        )
 
 
 def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple[Intervention, ...]:

@@ -18,6 +18,7 @@ from harness.tail import tail_of
 from harness.work import Bench, Tap, each, kept
 
 HELD = 2**28  # bytes of residual stream that are held until every SAE has seen them
+LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions on which an SAE is tried in other readings, and losses are taken
 
 
@@ -40,6 +41,12 @@ def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]
         words = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
         if wrong := misfit(sae, every, layer):
             words.append(wrong)
+        loss = losses(bench, sae, layer, sample)
+        if loss["loss_recovered"] < LOST:
+            words.append(
+                f"the model's loss on the prompts is {loss['loss_spliced']:.2f} nats a token through "
+                f"it, {loss['loss']:.2f} without it: most of what the layer says is lost"
+            )
         found.append(
             {
                 "run_id": bench.run_id,
@@ -51,7 +58,7 @@ def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]
                 "fvu": health[layer].fvu,
                 "fvu_median": health[layer].fvu_median,
                 "dead": health[layer].dead,
-                **losses(bench, sae, layer, sample),
+                **loss,
                 "warning": "; ".join(words) or None,
                 "origin": bench.origin,
             }

@@ -127,18 +127,9 @@ def test_claims_out_of_reach_are_said_with_what_they_need():
     )
 
 
-def one_word(families=6):
-    """The answers become one word."""
-    return [
-        {key: value.replace("not zero", "east") for key, value in line.items()}
-        for line in lines(families)
-    ]
-
-
 @pytest.mark.parametrize(
     "objects, ablation, expected",
     [
-        (one_word(), {"positions": "answer"}, "every answer is one word"),
         (None, {"positions": "answer"}, None),
         (None, {"kind": "resample", "source": "pair"}, None),
         ("shared", {"kind": "resample", "source": "pair"}, "variants of a pair have the same prompt"),

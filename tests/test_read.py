@@ -118,6 +118,8 @@ def test_an_ablation_that_is_zero_by_construction_is_refused(tmp_path, at, by, p
     [
         ("select: {by: contrast}, kind: scale", "scale needs a value; give `value`"),
         ("select: {by: contrast}, value: 2", "zero takes no value; drop it, or use clamp, scale, steer"),
+        ("select: {by: contrast}, kind: scale, value: 1", "scale 1 changes nothing"),
+        ("select: {by: contrast}, kind: steer, value: 0", "steer 0 changes nothing"),
         ("select: {by: contrast}, kind: resample", "resample needs a source; give `source: pair` or"),
         ("select: {by: contrast}, source: pair", "zero takes no source; drop it"),
         ("select: {by: contrast}, kind: zap", "kind is 'zap'; use one of"),

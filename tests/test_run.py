@@ -12,6 +12,7 @@ import torch
 from harness.attribute import attribute
 from harness.batch import where
 from harness.edits import Edit, apply
+from harness.faults import CannotRun
 from harness.intervene import banks_of
 from harness.intervene import intervene as intervene_on
 from harness.observe import generate, observe
@@ -266,6 +267,15 @@ def test_predictions_of_the_confirming_families_are_kept_apart_from_selection(tm
         for row in found["interventions"]
     }
     assert by_side["confirmation"] <= edited < by_side["discovery"]
+
+
+def test_editing_one_token_answers_is_refused_as_zero_by_construction(tmp_path):
+    one = [
+        {key: value.replace("not zero", "east") for key, value in line.items()} for line in lines()
+    ]
+    with pytest.raises(CannotRun, match="every answer is one token"):
+        run_into(tmp_path / "a.duckdb", a_plan(one, positions="answer"), a_bench())
+    run_into(tmp_path / "b.duckdb", a_plan(positions="answer"), a_bench())
 
 
 def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
