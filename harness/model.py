@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -312,8 +313,7 @@ class LanguageModel:
                 handles.append(self.blocks[block].register_forward_hook(_hook(tap)))
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            _finish([handle.remove for handle in handles])
 
     @contextmanager
     def _given(self, last: int, residual: Tensor) -> Iterator[None]:
@@ -337,8 +337,20 @@ class LanguageModel:
                 self.blocks[i] = stand_in
             yield
         finally:
-            for i, block in before.items():
-                self.blocks[i] = block
+            _finish([partial(self.blocks.__setitem__, i, block) for i, block in before.items()])
+
+
+def _finish(steps: list[Callable[[], object]]) -> None:
+    """Take every step, whatever interrupts: a second Ctrl-C must not stop the cleaning up."""
+    interrupted: KeyboardInterrupt | None = None
+    while steps:
+        try:
+            steps[-1]()
+            steps.pop()
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def load_model(

@@ -278,6 +278,28 @@ def test_no_hook_and_no_stand_in_survives_any_way_out(error):
         assert list(model.blocks) == blocks
 
 
+def test_ctrl_c_while_cleaning_up_leaves_nothing_behind():
+    model = random_model(6)
+    batch = batch_of(model)
+    kept = kept_of(model, batch, [0])
+    which, blocks = tail(kept, [(0, 1)]), list(model.blocks)
+    impatient = iter([KeyboardInterrupt, KeyboardInterrupt])
+    assign = type(model.blocks).__setitem__
+
+    def interrupted(self, index, block):
+        if block in blocks and (error := next(impatient, None)):
+            raise error
+        assign(self, index, block)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model.blocks), "__setitem__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.replay(kept, which, 0, which.of(kept.residuals[0]), {2: lambda x: None})
+    assert next(impatient, None) is None
+    assert list(model.blocks) == blocks
+    assert model.taps_left == 0
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_generation_is_transformers_own_greedy_text(side):
     model = random_model(7, side)
