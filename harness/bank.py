@@ -17,25 +17,26 @@ class Bank:
 
     `sae` holds the edited features and, last, one that is never active. `members` (interventions,
     most) are each intervention's own, filled up with that one; `gain` and `shift` (interventions,
-    most) are as in `harness.edits`.
+    most) are as in `harness.edits`. `resampled` (interventions,) says whose shift is a donor's.
     """
 
     sae: Sae
     members: Tensor
     gain: Tensor
     shift: Tensor
+    resampled: Tensor
 
     def edit(self, which: Tensor, extra: Tensor | None = None, *, identity: Tensor) -> Edit:
         """The edit of rows that have the interventions `which` (n,).
 
-        `extra` (n, tokens, features of `sae`) is added to the shift; where `identity` (n,) the same
-        is computed and nothing is changed.
+        `extra` (n, tokens, features of `sae`) are the donors' values, the shift of the resampled;
+        where `identity` (n,) the same is computed and nothing is changed.
         """
         members = self.members[which]
         shift = self.shift[which][:, None]
         if extra is not None:
             index = members[:, None].expand(-1, extra.shape[1], -1)
-            shift = shift + extra.gather(2, index)
+            shift = shift + extra.gather(2, index) * self.resampled[which, None, None]
         kept = ~identity[:, None, None]
         return Edit(self.sae.only(members), self.gain[which][:, None] * kept, shift * kept)
 
@@ -46,7 +47,7 @@ class Bank:
         """
         members = self.members[number]
         shift = self.shift[number]
-        if extra is not None:
+        if extra is not None and self.resampled[number]:
             shift = shift + extra[..., members]
         return (self.gain[number] * values[..., members] + shift != 0).any(-1)
 
@@ -94,6 +95,7 @@ def make_bank(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> Ba
         members=filled(members, size).long(),
         gain=filled(gains, 0).float(),
         shift=filled(shifts, 0).float(),
+        resampled=torch.tensor([one.kind == "resample" for one in interventions], device=device),
     )
 
 

@@ -1,7 +1,7 @@
 """Impacts as estimates and tests: each intervention, the target against its controls, doses, sets."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,7 +196,7 @@ def _predicted(
     """
     if not len(predictions):
         return None
-    effect: Mapping[Feature, float] = defaultdict(float)
+    effect: dict[Feature, float] = defaultdict(float)
     for layer, feature, family, value in zip(
         predictions.layer,
         predictions.feature,
@@ -205,7 +205,7 @@ def _predicted(
         strict=True,
     ):
         if family in families:
-            effect[int(layer), int(feature)] += float(value) / prompts  # type: ignore[index]
+            effect[int(layer), int(feature)] += float(value) / prompts
 
     def of(one: Intervention) -> float:
         share = {"zero": 1.0, "scale": 1.0 - (one.values or (1.0,))[0]}.get(one.kind, np.nan)

@@ -118,7 +118,12 @@ class Surgery:
                     here, column.clamp(min=0)
                 ]
         places = {one.positions: where(self._batch, one.positions) for one in interventions}
-        self._positions = torch.stack([places[one.positions] & allowed for one in interventions])
+        self._positions = torch.stack(
+            [
+                places[one.positions] & allowed if one.kind == "resample" else places[one.positions]
+                for one in interventions
+            ]
+        )
         self._identity = torch.tensor(
             [one.role == "no-op" for one in interventions], device=allowed.device
         )

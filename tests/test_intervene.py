@@ -371,6 +371,20 @@ def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
         assert together == pytest.approx(alone, abs=5e-5)
 
 
+def test_a_dose_beside_a_resampled_target_only_scales():
+    """The donor's values are the target's alone."""
+    plan, tools = a_plan(), bench()
+    prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
+    lenders = donors(plan, an_ablation(kind="resample", source="pair"))
+    dose = an_edit("scale", (2.0,) * 3, role="dose")
+    beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, lenders)
+    alone, _ = impacts_of(tools, [dose], prompts)
+    assert any(active for *_, active in alone.values())
+    for (_, *key), found in alone.items():
+        assert beside[1, *key][2] == pytest.approx(found[2], abs=1e-5)
+        assert beside[1, *key][3] == found[3]
+
+
 def test_an_edit_that_leaves_the_numbers_is_said_in_a_sentence():
     with pytest.raises(CannotRun, match="infinite or NaN; give a smaller value"):
         impacts_of(bench(), [an_edit("clamp", (1e39,), features=((1, 3),))], a_plan().prompts)
