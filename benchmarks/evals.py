@@ -12,10 +12,12 @@ import torch
 
 from benchmarks.figures import figure, ratio, seconds
 from harness.batch import Batch, where
-from harness.model import LanguageModel, load_model
+from harness.loading import load_model
+from harness.model import LanguageModel
 from harness.places import bundled
 from harness.read import load_prompts
 from harness.records import Prompt
+from harness.sources import ModelFiles
 from harness.tail import first_read, tail_of
 from harness.work import kept
 
@@ -27,7 +29,7 @@ def main() -> int:
     options = parser.parse_args()
     rounds = 3 if options.quick else 9
     held = [check(rounds)]
-    model = load_model(str(bundled("fixtures", "organism")))
+    model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
     prompts = [p for p in load_prompts(bundled("data", "voices.jsonl")) if p.label == "correct"]
     prompts = prompts[: 32 if options.quick else 128]
     held += [side_by_side(model, prompts, rounds), replay(model, prompts, rounds)]

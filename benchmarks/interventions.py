@@ -35,16 +35,17 @@ from benchmarks.ablation_peers import (
     logprobs,
 )
 from benchmarks.figures import figure, ratio, seconds
-from harness import hub
 from harness.batch import where
 from harness.edits import Edit, apply
 from harness.intervene import banks_of, intervene
 from harness.interventions import At, Intervention
-from harness.model import LanguageModel, load_model
+from harness.loading import load_model
+from harness.model import LanguageModel
 from harness.places import bundled
 from harness.read import load_plan
 from harness.records import Prompt
 from harness.sae.jumprelu import Sae, encode
+from harness.sources import ModelFiles, sae_file
 from harness.weights import load_sae
 from harness.work import Bench, Limit
 
@@ -324,8 +325,8 @@ def _keep(seen: dict[int, Tensor], layer: int, positions: Tensor, residual: Tens
 def organism(quick: bool) -> list[bool]:
     """Sets of ten features over all layers of the organism, on prompts of `voices`."""
     plan = load_plan(bundled("evals", "voices.yaml"), "organism")
-    model = load_model(str(bundled("fixtures", "organism")))
-    files = {layer: hub.sae_file(plan.target, layer) for layer in plan.layers}
+    model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
+    files = {layer: sae_file(plan.target, layer) for layer in plan.layers}
     saes = {layer: load_sae(path, width=model.width) for layer, path in files.items()}
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     prompts = prompts[: 16 if quick else 64]

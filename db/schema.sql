@@ -1,6 +1,6 @@
 -- The tables of the results file. Meanings, units and nulls: db/README.md.
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY);
-INSERT INTO schema_version SELECT 3 WHERE NOT EXISTS (FROM schema_version);
+INSERT INTO schema_version SELECT 4 WHERE NOT EXISTS (FROM schema_version);
 
 CREATE TABLE IF NOT EXISTS runs (
     run_id VARCHAR PRIMARY KEY,
@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS runs (
     sae VARCHAR NOT NULL,
     sae_revision VARCHAR,
     sae_hash VARCHAR NOT NULL,
+    sae_files VARCHAR[] NOT NULL,
+    sae_hashes VARCHAR[] NOT NULL,
     layers INTEGER[] NOT NULL,
     readout VARCHAR NOT NULL,
     metric VARCHAR NOT NULL,
@@ -45,7 +47,9 @@ CREATE TABLE IF NOT EXISTS runs (
     scipy_version VARCHAR NOT NULL,
     duckdb_version VARCHAR NOT NULL,
     platform VARCHAR NOT NULL,
-    wall_seconds DOUBLE
+    wall_seconds DOUBLE,
+    peak_memory BIGINT,
+    peak_device_memory BIGINT
 );
 
 CREATE TABLE IF NOT EXISTS units (

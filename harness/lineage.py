@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from harness.provenance import provenance
 from harness.read import prompts_path
 from harness.records import Runs
 from harness.run import prompt_rows
+from harness.sources import ModelFiles
 from harness.store import Store
 from harness.target import Target
 
@@ -21,15 +24,31 @@ from harness.target import Target
 _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty")
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A run that is begun or taken up; `exploratory` says why it cannot confirm, if it cannot."""
+
+    run_id: str
+    exploratory: str | None
+    batch_size: int
+
+
 def begin(
     store: Store,
     plan: Plan,
     spec_path: Path,
     model: LanguageModel,
-    files: dict[int, Path],
+    source: ModelFiles,
+    files: Mapping[int, Path],
     batch_size: int,
-) -> tuple[str, str | None]:
-    """The id of the run to go on with or of a new one, and why it is exploratory, if it is."""
+    asked: bool,
+) -> Begun:
+    """Go on with the unfinished run of the same content, or begin a new one.
+
+    A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
+    run that is taken up keeps its own.
+    """
+    hashes = [hub.digest_of(files[layer]) for layer in plan.layers if layer in files]
     facts = {
         **provenance(),
         **model.facts,
@@ -42,12 +61,14 @@ def begin(
         "origin": plan.target.origin,
         "prompts_path": str(prompts_path(plan.spec, spec_path).resolve()),
         "prompts_hash": plan.prompts_hash,
-        "model": plan.target.model,
-        "model_revision": getattr(model.network.config, "_commit_hash", None),
-        "model_hash": _model_hash(plan.target),
+        "model": source.name,
+        "model_revision": source.revision,
+        "model_hash": None if hub.commit_of(source.folder) else hub.digest_of(*source.weights),
         "sae": plan.target.sae,
-        "sae_revision": None if find(plan.target.sae) else plan.target.sae_revision,
-        "sae_hash": hub.digest_of(*files.values()),
+        "sae_revision": _commit(plan.target, files),
+        "sae_hash": _hash(plan.target, hashes),
+        "sae_files": [_named(plan.target, path) for path in files.values()],
+        "sae_hashes": hashes,
         "layers": list(plan.layers),
         "readout": readout_name(plan),
         "metric": plan.spec.metric,
@@ -55,14 +76,15 @@ def begin(
         "seed": plan.spec.split.seed,
         "batch_size": batch_size,
     }
+    irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
     content = hashlib.sha256(
-        json.dumps(
-            {k: v for k, v in facts.items() if k not in _IRRELEVANT}, sort_keys=True
-        ).encode()
+        json.dumps({k: v for k, v in facts.items() if k not in irrelevant}, sort_keys=True).encode()
     ).hexdigest()
     unfinished = store.read(Runs, content=content, status="unfinished")
     if len(unfinished):
-        return str(unfinished.run_id[0]), unfinished.exploratory[0]
+        return Begun(
+            str(unfinished.run_id[0]), unfinished.exploratory[0], int(unfinished.batch_size[0])
+        )
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
     exploratory = _changed(store, plan, str(facts["sae_hash"]))
@@ -75,12 +97,14 @@ def begin(
         **facts,
     }
     store.commit(Runs.of([row]), *prompt_rows(run_id, plan))
-    return run_id, exploratory
+    return Begun(run_id, exploratory, batch_size)
 
 
 def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
     """Why a run cannot confirm: results for another version of the same question were seen before."""
-    earlier = store.read(Runs, spec_name=plan.spec.name, target=plan.target.name)
+    earlier = store.read(
+        Runs, spec_name=plan.spec.name, target=plan.target.name, origin=plan.target.origin
+    )
     now = {"spec": plan.spec.hash, "prompts": plan.prompts_hash, "SAEs": sae_hash}
     for i in range(len(earlier)):
         if earlier.status[i] != "finished" and not store.finished(str(earlier.run_id[i])):
@@ -96,6 +120,24 @@ def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
     return None
 
 
-def _model_hash(target: Target) -> str | None:
-    folder = find(target.model)
-    return None if folder is None else hub.digest_of(*sorted(folder.glob("*.safetensors")))
+def _commit(target: Target, files: Mapping[int, Path]) -> str | None:
+    """The commit that the SAEs were taken from; null for a folder."""
+    commits = {hub.commit_of(path) for path in files.values()} - {None}
+    if find(target.sae) or not files:
+        return None
+    return commits.pop() if len(commits) == 1 else target.sae_revision
+
+
+def _hash(target: Target, hashes: list[str]) -> str:
+    """One hash of all SAEs; of random ones, of what makes them."""
+    made = [f"{target.sae} {target.width} {target.features}"] if target.mock else hashes
+    return hashlib.sha256("".join(made).encode()).hexdigest()
+
+
+def _named(target: Target, path: Path) -> str:
+    """An SAE's path within its folder or repository."""
+    folder = find(target.sae)
+    if folder is not None:
+        return path.relative_to(folder).as_posix()
+    parts = path.parts
+    return "/".join(parts[parts.index("snapshots") + 2 :]) if "snapshots" in parts else str(path)

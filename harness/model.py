@@ -5,7 +5,6 @@ tensor of the same shape and dtype to put in its place. Taps are hooks on the bl
 left behind on any way out.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import transformers
 from torch import Tensor, nn
 
 from harness.batch import Batch, Reads, Side, Tokens, pad, reads_of
-from harness.faults import CannotRun, Fault, InputError
+from harness.faults import Fault, InputError
 from harness.metrics import by_answer, token_logprobs
 from harness.shortcuts import Given, Memory, Recording, Replayed, Trimmed
 from harness.tail import Tail
@@ -71,6 +70,11 @@ class LanguageModel:
         return len(self.blocks)
 
     @property
+    def dtype(self) -> str:
+        """What it computes in, e.g. `bfloat16`."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
     def bos(self) -> int | None:
         """The token that every prompt begins with."""
         return self.tokenizer.bos_token_id
@@ -79,7 +83,7 @@ class LanguageModel:
     def facts(self) -> dict[str, str]:
         """What `runs` records of the model, besides where it came from."""
         return {
-            "dtype": str(self.network.dtype).removeprefix("torch."),
+            "dtype": self.dtype,
             "attention": self.network.config._attn_implementation,
             "device": _name_of(self.device),
             "padding_side": self.padding_side,
@@ -87,9 +91,14 @@ class LanguageModel:
         }
 
     @property
+    def _config(self) -> Any:
+        # Of the language model within, where the model sees pictures too.
+        return self.network.config.get_text_config()
+
+    @property
     def width(self) -> int:
         """Of the residual stream."""
-        return self.network.config.hidden_size
+        return self._config.hidden_size
 
     def tokens(self, text: str, *answers: str) -> Tokens:
         """Tokenize a prompt, jointly with each answer after one space, with BOS exactly once.
@@ -98,7 +107,7 @@ class LanguageModel:
         """
         prompt = self._ids(text)
         found = []
-        most = self.network.config.max_position_embeddings
+        most = self._config.max_position_embeddings
         for answer in answers:
             both = self._ids(f"{text} {answer}")
             if both[: len(prompt)] != prompt or len(both) == len(prompt):
@@ -194,16 +203,24 @@ class LanguageModel:
 
     def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
         """How many rows of so many columns can be kept in `budget` bytes, at least 1."""
-        config = self.network.config.get_text_config()
+        config = self._config
         size = self.network.dtype.itemsize
         memory = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
         kept = columns * size * (memory + self.width * len(blocks))
         return max(1, budget // (kept + 3 * self.bytes_per_read))
 
+    def bytes_per_row(self, columns: int) -> int:
+        """What one row of so many columns takes in a forward, about: its widest block and its reads."""
+        config = self._config
+        block = 4 * config.hidden_size + 3 * config.intermediate_size
+        scores = 3 * config.num_attention_heads * columns
+        size = self.network.dtype.itemsize
+        return columns * size * (block + scores) + 8 * 3 * self.bytes_per_read
+
     @property
     def bytes_per_read(self) -> int:
         """Of one float32 distribution over the vocabulary."""
-        return 4 * self.network.config.get_text_config().vocab_size
+        return 4 * self._config.vocab_size
 
     @torch.no_grad()
     def generate(self, rows: Sequence[Tokens], new_tokens: int, top: int) -> list[list[Step]]:
@@ -221,7 +238,7 @@ class LanguageModel:
             do_sample=False,
             output_logits=True,
             return_dict_in_generate=True,
-            pad_token_id=self.network.config.pad_token_id or 0,
+            pad_token_id=self._config.pad_token_id or 0,
         )
         tokens = output.sequences[:, batch.columns :].cpu()
         steps: list[list[Step]] = [[] for _ in range(len(batch))]
@@ -279,7 +296,7 @@ class LanguageModel:
 
     def _masks(self, visible: Callable[[int | None], Tensor]) -> dict[str, Tensor]:
         """The additive mask of each kind of attention, (rows, 1, queries, keys)."""
-        config = self.network.config.get_text_config()
+        config = self._config
         lowest = torch.finfo(self.network.dtype).min
         masks = {}
         for kind in set(config.layer_types):
@@ -291,7 +308,7 @@ class LanguageModel:
         return masks
 
     def _pad(self, rows: Sequence[Tokens], side: Side) -> Batch:
-        pad_id = self.network.config.pad_token_id or 0
+        pad_id = self._config.pad_token_id or 0
         return pad(rows, pad_id=pad_id, side=side, device=self.device)
 
     def _ids(self, text: str) -> tuple[int, ...]:
@@ -310,7 +327,8 @@ class LanguageModel:
         handles = []
         try:
             for block, tap in taps.items():
-                handles.append(self.blocks[block].register_forward_hook(_hook(tap)))
+                hook = _hook(tap, self.device)
+                handles.append(self.blocks[block].register_forward_hook(hook))
             yield
         finally:
             _finish([handle.remove for handle in handles])
@@ -353,44 +371,16 @@ def _finish(steps: list[Callable[[], object]]) -> None:
         raise interrupted
 
 
-def load_model(
-    source: str,
-    *,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
-    padding_side: Side = "left",
-) -> LanguageModel:
-    """Load a model folder or hub repository; raises `CannotRun` where it cannot be had."""
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision,
-            dtype=getattr(torch, dtype),
-            attn_implementation="eager",
-        )
-    except (OSError, ValueError) as error:
-        raise CannotRun(
-            Fault(
-                source,
-                f"the model cannot be loaded: {str(error).splitlines()[0]}",
-                "log in with `hf auth login` and accept the model's terms, or run "
-                "`--target organism`",
-            )
-        ) from error
-    return LanguageModel(model.to(device), tokenizer, padding_side)
-
-
-def _hook(tap: Tap) -> Callable[..., Any]:
+def _hook(tap: Tap, device: torch.device) -> Callable[..., Any]:
     # A block returns its residual stream in transformers 5, and a tuple that begins with it in 4.
+    # Where a model is spread over devices a tap sees the stream on the model's first one.
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            changed = tap(output[0])
-            return None if changed is None else (changed, *output[1:])
-        return tap(output)
+        stream = output[0] if isinstance(output, tuple) else output
+        changed = tap(stream.to(device))
+        if changed is None:
+            return None
+        changed = changed.to(stream.device)
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     return hook
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.batch import Batch, where
+from harness.faults import CannotRun, Fault
 from harness.metrics import pool
 from harness.plan import Plan
 from harness.records import (
@@ -20,7 +21,7 @@ from harness.records import (
     TopkLogits,
 )
 from harness.sae.jumprelu import Sae, encode
-from harness.work import Bench, Rows, Tap, each
+from harness.work import Bench, Rows, Tap, check_finite, each
 
 TOP_LOGITS = 50
 
@@ -40,6 +41,8 @@ def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns
             return lambda residual: seen.__setitem__(layer, residual[positions])
 
         answers = bench.model.forward(batch, {layer: tap(layer) for layer in plan.layers})
+        check_finite(seen, bench.model.dtype)
+        _check_scores(answers, bench.model.dtype)
         return Seen(batch, positions, answers, seen)
 
     for chosen, seen in each(bench.limit, rows.tokens, look):
@@ -144,6 +147,13 @@ class _Reading:
         chosen = torch.tensor(self._positions, device=values.device)
         owners = torch.tensor(self._owners, device=values.device)
         return pool(values[chosen], owners, prompts, how)
+
+
+def _check_scores(answers: list[list[Tensor]], dtype: str) -> None:
+    if not all(bool(torch.isfinite(scores).all()) for row in answers for scores in row):
+        raise CannotRun(
+            Fault("the logits", f"they hold NaN or infinity in {dtype}", "run it in float32")
+        )
 
 
 def _answers(

@@ -12,7 +12,7 @@ from itertools import count, groupby
 from typing import Literal
 
 from harness.contradictions import Contradiction
-from harness.faults import Fault, first_few
+from harness.faults import Fault, InputError, first_few
 from harness.records import Prompt
 from harness.spec import Ablation, AblationClaim, FeatureClaim, Spec
 from harness.target import Target
@@ -97,11 +97,15 @@ def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
 
 
 def layers_of(spec: Spec, target: Target) -> tuple[int, ...]:
-    """The layers that a spec reads on a target."""
+    """The layers that a spec reads on a target. `faults_of` says where they cannot be known."""
     chosen = spec.targets[target.name].layers
+    if chosen == "none":
+        return ()
     if chosen == "default":
         chosen = target.layers or "all"
-    return tuple(range(target.blocks)) if isinstance(chosen, str) else tuple(sorted(set(chosen)))
+    if isinstance(chosen, str):
+        return tuple(range(target.blocks or 0))
+    return tuple(sorted(set(chosen)))
 
 
 def split(families: Sequence[str], spec: Spec) -> Mapping[str, Side]:
@@ -116,16 +120,7 @@ def split(families: Sequence[str], spec: Spec) -> Mapping[str, Side]:
 
 def faults_of(plan: Plan, where: Where) -> list[Fault]:
     """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
-    found = []
-    missing = [layer for layer in plan.layers if not 0 <= layer < plan.target.blocks]
-    if missing:
-        found.append(
-            Fault(
-                where("targets", plan.target.name, "layers"),
-                f"{plan.target.name} has no layer {first_few(map(str, missing))}",
-                f"name layers from 0 to {plan.target.blocks - 1}",
-            )
-        )
+    found = _unreadable(plan, where)
     if not plan.families("confirmation"):
         found.append(
             Fault(
@@ -157,6 +152,44 @@ def faults_of(plan: Plan, where: Where) -> list[Fault]:
     return found
 
 
+def _unreadable(plan: Plan, where: Where) -> list[Fault]:
+    """Layers that the target does not have, or of which no SAE is meant."""
+    target, layers = plan.target, plan.layers
+    here = where("targets", target.name, "layers")
+    most = target.blocks
+    missing = [n for n in layers if n < 0 or (most is not None and n >= most)]
+    if missing:
+        remedy = "count them from 0" if most is None else f"name layers from 0 to {most - 1}"
+        what = f"{target.name} has no layer {first_few(map(str, missing))}"
+        return [Fault(here, what, remedy)]
+    if not layers:
+        if plan.spec.targets[target.name].layers != "none":
+            what = f"how many layers {target.name} has is not known before it is loaded"
+            return [Fault(here, what, "list the layers to read: [0, 6, 12]")]
+        return [
+            Fault(where(part, i), "it needs SAEs, and no layer is read", "name some `layers`")
+            for part, i in _reading(plan)
+        ]
+    faults = []
+    for layer in layers:
+        try:
+            target.entry(layer)
+        except InputError as error:
+            faults += [Fault(here, f"{f.where}: {f.what}", f.remedy) for f in error.faults]
+    return faults
+
+
+def _reading(plan: Plan) -> Iterator[tuple[str, int]]:
+    """The parts of a spec that need SAEs."""
+    name = plan.target.name
+    for i, ablation in enumerate(plan.spec.ablations):
+        if ablation in plan.ablations:
+            yield "ablations", i
+    for i, claim in enumerate(plan.spec.claims):
+        if isinstance(claim, FeatureClaim) and claim in plan.spec.claims_on(name):
+            yield "claims", i
+
+
 def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contradiction]:
     """What is wrong with an ablation on these prompts and this target."""
     if ablation.source == "pair" and shared:
@@ -175,8 +208,8 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
             f"use {first_few(map(str, plan.layers), 8)}, or add it to the target's layers",
         )
     most = plan.target.features
-    beyond = [f for some in select.features.values() for f in some if f >= most]
-    if beyond:
+    beyond = [f for some in select.features.values() for f in some if most and f >= most]
+    if beyond and most:
         yield (
             ("select", "features"),
             f"{plan.target.name} has no feature {first_few(map(str, beyond))}",

@@ -28,7 +28,7 @@ from harness.spec import (
     Split,
     TargetChoice,
 )
-from harness.target import load_targets
+from harness.target import Target, mocked, resolve
 
 Path_ = tuple[str | int, ...]
 
@@ -82,11 +82,11 @@ def load_spec(path: str | Path) -> Spec:
         ]
         raise InputError(*sorted({*faults, *repeated}, key=_place)) from None
     wrong = repeated + [fault(*contradiction) for contradiction in contradictions(spec)]
-    for name in spec.targets:
-        if name not in load_targets():
-            wrong.append(
-                fault(("targets", name), f"unknown target '{name}'", nearest(name, load_targets()))
-            )
+    for name, choice in spec.targets.items():
+        try:
+            resolve(name, choice, *_around(found))
+        except InputError as error:
+            wrong += [fault(("targets", name), f.what, f.remedy) for f in error.faults]
     if wrong:
         raise InputError(*sorted(wrong, key=_place))
     return spec
@@ -150,8 +150,11 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
     return prompts
 
 
-def load_plan(path: str | Path, target: str) -> Plan:
-    """A spec with its prompts on one of its targets; raises `InputError` with all faults."""
+def load_plan(path: str | Path, target: str, mock: str = "") -> Plan:
+    """A spec with its prompts on one of its targets; raises `InputError` with all faults.
+
+    `mock` names the kind of random SAEs that take the place of the target's own.
+    """
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
     if target not in spec.targets:
@@ -163,15 +166,26 @@ def load_plan(path: str | Path, target: str) -> Plan:
             )
         )
     prompts = load_prompts(prompts_path(spec, spec_path), balanced=spec.balance == "family")
-    plan = make_plan(spec, load_targets()[target], prompts)
+    chosen = target_of(spec, target, spec_path)
+    plan = make_plan(spec, mocked(chosen, mock) if mock else chosen, prompts)
     if faults := faults_of(plan, locator(spec_path)):
         raise InputError(*faults)
     return plan
 
 
+def target_of(spec: Spec, name: str, spec_path: Path) -> Target:
+    """One of a spec's targets, as the spec means it."""
+    return resolve(name, spec.targets[name], *_around(spec_path))
+
+
+def _around(spec_path: Path) -> tuple[Path, Path]:
+    """Where a spec's relative paths are looked for first: beside it, and in the folder above."""
+    return spec_path.parent, spec_path.parent.parent
+
+
 def prompts_path(spec: Spec, spec_path: Path) -> Path:
     """The prompt file of a spec; raises `InputError` saying where it was looked for."""
-    found = find(spec.prompts, spec_path.parent, spec_path.parent.parent)
+    found = find(spec.prompts, *_around(spec_path))
     if found is None or found.is_dir():
         raise InputError(
             Fault(

@@ -96,6 +96,8 @@ class Runs(Columns):
     sae: Column
     sae_revision: Column
     sae_hash: Column
+    sae_files: Column
+    sae_hashes: Column
     layers: Column
     readout: Column
     metric: Column
@@ -118,6 +120,8 @@ class Runs(Columns):
     duckdb_version: Column
     platform: Column
     wall_seconds: Column
+    peak_memory: Column
+    peak_device_memory: Column
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
     stage("observe", partial(observe, bench, plan))
     if plan.spec.new_tokens:
         stage("generate", partial(generate, bench, plan))
-    stage("survey", partial(survey, bench, plan))
+    if plan.layers:
+        stage("survey", partial(survey, bench, plan))
     for ablation in plan.ablations:
         predicts = ablation.select.by == "attribution"
         if predicts:

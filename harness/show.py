@@ -92,6 +92,7 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
         mark = "  [yellow]exploratory[/]" if outcome.exploratory else ""
+        mark += "  [red]MOCK[/]" if outcome.target.origin == "mock" else ""
         out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{mark}")
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
@@ -125,6 +126,11 @@ def numbers(verdict: "Verdict") -> tuple[str, str, str]:
     return estimate, interval, "-" if verdict.p is None else p_text(verdict.p)
 
 
+def gigabytes(size: int) -> str:
+    """A number of bytes as people read it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
 def p_text(p: float) -> str:
     """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"
@@ -133,7 +139,13 @@ def p_text(p: float) -> str:
 def closing(outcomes: "Sequence[Outcome]") -> list[str]:
     """What to read after the table: what this is evidence of, where it lies, how to go on."""
     lines = []
-    stand_ins = {outcome.target.name for outcome in outcomes if outcome.target.origin != "real"}
+    mocks = {outcome.target.name for outcome in outcomes if outcome.target.origin == "mock"}
+    if mocks:
+        lines.append(
+            f"{', '.join(sorted(mocks))} ran with random SAEs: these verdicts try the pipeline and are "
+            "no evidence of anything."
+        )
+    stand_ins = {outcome.target.name for outcome in outcomes if outcome.target.origin == "stand-in"}
     if stand_ins:
         lines.append(
             f"{', '.join(sorted(stand_ins))} is a stand-in: these verdicts show that the method "

@@ -30,18 +30,60 @@ Positions = Annotated[
     Discriminator(lambda positions: "named" if isinstance(positions, str) else "numbered"),
 ]
 Layers = Annotated[
-    Annotated[Literal["all", "default"], Tag("named")]
+    Annotated[Literal["all", "default", "none"], Tag("named")]
     | Annotated[tuple[int, ...], Field(min_length=1), Tag("some")],
     Discriminator(lambda layers: "named" if isinstance(layers, str) else "some"),
 ]
+L0 = int | str
+# A key of YAML is text, and so is a key of JSON.
+LayerKey = Annotated[int, Field(strict=False)]
+L0s = Annotated[
+    Annotated[L0, Tag("one")] | Annotated[dict[LayerKey, L0], Tag("by layer")],
+    Discriminator(lambda l0: "by layer" if isinstance(l0, dict) else "one"),
+]
+SaeWidth = Annotated[str, Field(pattern=r"^\d+[km]?$")]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class TargetChoice(_Part):
-    """How a target is used: which of its layers are read."""
+    """How a known target is used, or what a target of the spec's own is."""
 
     layers: Layers = Field(
         default="default",
-        description="Blocks whose output is read, counted from 0; `all`; or the target's `default`.",
+        description="Blocks whose output is read, counted from 0; `all`; the target's `default`; or "
+        "`none`, which needs no SAE and leaves only claims about behaviour.",
+    )
+    width: SaeWidth | None = Field(
+        default=None,
+        description="How many features the SAEs have, as it is published: `16k`, `65k`.",
+    )
+    l0: L0s | None = Field(
+        default=None,
+        description="Which of several SAEs of a layer and width: its average L0, `small`, `medium` or "
+        "`big`, or `canonical` (nearest to 100). For some layers their own: {12: 176, 24: 73}.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="A folder, a GGUF file, or a repository of the hub, for a target of your own.",
+    )
+    revision: str | None = Field(default=None, description="Of the model's repository.")
+    sae: str | None = Field(
+        default=None,
+        description="A folder or a repository of SAEs; `mock:orthogonal` or `mock:jumprelu` for random "
+        "ones, which are no evidence of anything.",
+    )
+    sae_revision: str | None = Field(default=None, description="Of the SAEs' repository.")
+    files: str | None = Field(
+        default=None,
+        description="Where a layer's SAE lies within `sae`, if its name does not tell: "
+        "`layers/{layer}/params.npz`. A * stands for the only match in a local folder.",
+    )
+    dtype: Dtype | None = Field(
+        default=None, description="What the model computes in; of a target of your own float32."
+    )
+    stand_in: bool = Field(
+        default=False,
+        description="The model shows the method and is no evidence: a toy, or random.",
     )
 
 
@@ -104,10 +146,7 @@ class Select(_Part):
         "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
     )
     steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
-    # A key of YAML is text, and so is a key of JSON.
-    features: dict[
-        Annotated[int, Field(strict=False)], Annotated[tuple[int, ...], Field(min_length=1)]
-    ] = Field(
+    features: dict[LayerKey, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
         default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
     )
 

@@ -14,7 +14,7 @@ from harness.places import bundled
 from harness.records import Columns, Units
 
 C = TypeVar("C", bound=Columns)
-VERSION = 3
+VERSION = 4
 
 
 class Store:

@@ -15,7 +15,7 @@ from harness.sae.fit import misfit
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.tail import tail_of
-from harness.work import Bench, Tap, each, kept
+from harness.work import Bench, Tap, check_finite, each, kept
 
 HELD = 2**28  # bytes of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
@@ -153,6 +153,7 @@ def _captured(bench: Bench, rows: Sequence[Tokens], blocks: Sequence[int]) -> di
         return tap
 
     bench.model.forward(batch, {block: look(block) for block in blocks})
+    check_finite(seen, bench.model.dtype)
     return seen
 
 

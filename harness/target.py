@@ -1,46 +1,89 @@
-"""Targets: a model, its SAEs and its default layers, as data read from `targets.toml`."""
+"""Targets: a model, its SAEs and its default layers, as data from `targets.toml` and the spec."""
 
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from harness.catalogue import Entry, choose, features_of, published, scanned
+from harness.faults import Fault, InputError, nearest
 from harness.places import PACKAGE, find
 from harness.records import Origin
+from harness.spec import TargetChoice
+
+MOCK = "mock:"
+MOCKS = ("orthogonal", "jumprelu")
+MOCK_FEATURES = {"orthogonal": 1, "jumprelu": 4}  # times the width of the residual stream
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a spec runs on. `width` is the residual stream's, `features` the SAEs'."""
+    """What a spec runs on. `width` is the residual stream's, `sae_width` the SAEs' as published.
+
+    `blocks` and `width` are None until the model is loaded, where nothing here tells them.
+    """
 
     name: str
     summary: str
     model: str
     sae: str
-    blocks: int
-    width: int
-    features: int
     dtype: str
     origin: Origin
-    files: str | tuple[str, ...]
+    blocks: int | None = None
+    width: int | None = None
     layers: tuple[int, ...] = ()
     revision: str = "main"
+    package: str | None = None
     sae_revision: str = "main"
+    catalogue: str | None = None
+    sae_width: str | None = None
+    l0: int | str | Mapping[int, int | str] | None = None
+    files: str | None = None
+    bytes: int | None = None
+    parameters: int | None = None
+    gated: bool = False
     truth: str | None = None
-    neuronpedia: str | None = None
 
     @property
-    def is_local(self) -> bool:
-        """True where the weights lie on this machine and no hub is asked."""
-        return find(self.model) is not None and find(self.sae) is not None
+    def mock(self) -> str | None:
+        """Which kind of random SAEs it has, where they are random."""
+        return self.sae.removeprefix(MOCK) if self.sae.startswith(MOCK) else None
 
-    def sae_file(self, layer: int) -> str:
-        """The path of a layer's SAE within `sae`, perhaps with a * in it."""
-        if isinstance(self.files, str):
-            return self.files.format(layer=layer)
-        return self.files[layer]
+    @property
+    def features(self) -> int | None:
+        """How many features each of its SAEs has, where that is known before they are loaded."""
+        if self.mock is not None:
+            return None if self.width is None else MOCK_FEATURES[self.mock] * self.width
+        return None if self.sae_width is None else features_of(self.sae_width)
+
+    def entry(self, layer: int) -> Entry | None:
+        """The SAE of a layer, where the list of SAEs is known here; None where only the hub knows.
+
+        Raises `InputError` where there is none, or several.
+        """
+        if self.files is not None:
+            return Entry(layer, self.files.format(layer=layer), width=self.sae_width)
+        folder = find(self.sae)
+        if folder is None and self.catalogue is None:
+            return None
+        entries = scanned(folder) if folder else published(self.catalogue or "")
+        return choose(entries, layer, self.sae_width, self.l0_of(layer), str(folder or self.sae))
+
+    def l0_of(self, layer: int) -> int | str | None:
+        """Which L0 is asked for at a layer."""
+        if isinstance(self.l0, Mapping):
+            return self.l0.get(layer, "canonical")
+        return self.l0
+
+    def page(self, layer: int, feature: int) -> str | None:
+        """The page of a feature on Neuronpedia, where it has one."""
+        entry = None if self.catalogue is None else self.entry(layer)
+        if entry is None or entry.neuronpedia is None:
+            return None
+        return f"https://www.neuronpedia.org/{entry.neuronpedia}/{feature}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +110,7 @@ def load_truth(target: Target) -> tuple[KnownFeature, ...] | None:
 
 @cache
 def load_targets() -> Mapping[str, Target]:
-    """Every known target, by name."""
+    """Every target that specs know by name."""
     with (PACKAGE / "targets.toml").open("rb") as file:
         rows: dict[str, dict[str, Any]] = tomllib.load(file)
     frozen: dict[str, dict[str, Any]] = {
@@ -75,3 +118,90 @@ def load_targets() -> Mapping[str, Target]:
         for name, row in rows.items()
     }
     return {name: Target(name=name, **row) for name, row in frozen.items()}
+
+
+def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
+    """The target that a spec means: a known one with its own choices, or one of its own.
+
+    A relative path is looked for in `folders` too. Raises `InputError`, at no place in particular.
+    """
+    known = load_targets().get(name)
+    if known is None and choice.model is None:
+        remedy = nearest(name, load_targets())
+        if not remedy.endswith("?"):
+            remedy += ", or give it a `model:` and an `sae:`"
+        raise InputError(Fault("", f"unknown target '{name}'", remedy))
+    if known is None and choice.sae is None and choice.layers != "none":
+        remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
+        raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
+    base = known or Target(name, "of the spec's own", "", "none", "float32", "real")
+    model = base.model if choice.model is None else _path(choice.model, folders)
+    sae = base.sae if choice.sae is None else _path(choice.sae, folders)
+    if sae.startswith(MOCK) and sae.removeprefix(MOCK) not in MOCKS:
+        raise InputError(
+            Fault("", f"there is no {sae}", f"use {' or '.join(MOCK + kind for kind in MOCKS)}")
+        )
+    if choice.model is not None and model != base.model:
+        blocks, width = _shape(model)
+        base = replace(
+            base, model=model, revision="main", package=None, blocks=blocks, width=width,
+            bytes=None, parameters=None, gated=False, truth=None, origin=_origin(model, choice),
+        )  # fmt: skip
+    if choice.sae is not None and sae != base.sae:
+        base = replace(
+            base, sae=sae, sae_revision="main", catalogue=_catalogue(sae), sae_width=None, l0=None,
+            truth=None,
+        )  # fmt: skip
+    if base.catalogue is not None and base.l0 is None:
+        base = replace(base, l0="canonical")
+    made: dict[str, Any] = {
+        "revision": choice.revision,
+        "sae_revision": choice.sae_revision,
+        "sae_width": choice.width,
+        "l0": choice.l0,
+        "files": choice.files,
+        "dtype": choice.dtype,
+    }
+    base = replace(base, **{key: value for key, value in made.items() if value is not None})
+    return replace(base, origin="mock") if base.mock is not None else base
+
+
+def mocked(target: Target, kind: str = MOCKS[0]) -> Target:
+    """The same model with random SAEs: nothing that it shows is evidence."""
+    return replace(
+        target, sae=MOCK + kind, origin="mock", catalogue=None, sae_width=None, l0=None, files=None,
+        truth=None,
+    )  # fmt: skip
+
+
+def _path(name: str, folders: tuple[Path, ...]) -> str:
+    """A path as it is found from here, or the name of a repository."""
+    found = None if name.startswith(MOCK) else find(name, *folders)
+    return name if found is None else str(found)
+
+
+def _shape(model: str) -> tuple[int | None, int | None]:
+    """Blocks and width of a local model, from its `config.json`."""
+    folder = find(model)
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+        text = said.get("text_config", said)
+        return int(text["num_hidden_layers"]), int(text["hidden_size"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, None
+
+
+def _origin(model: str, choice: TargetChoice) -> Origin:
+    """A stand-in stays one under another name."""
+    folder = find(model)
+    toys = [known for known in load_targets().values() if known.origin != "real"]
+    same = any(
+        folder is not None and (own := find(known.model)) and own.resolve() == folder.resolve()
+        for known in toys
+    )
+    return "stand-in" if choice.stand_in or same else "real"
+
+
+def _catalogue(sae: str) -> str | None:
+    """The list of a repository's SAEs, where one comes with the package."""
+    return next((known.catalogue for known in load_targets().values() if known.sae == sae), None)

@@ -2,35 +2,52 @@
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from harness import hub
 from harness.analyse import analyse
-from harness.faults import Fault, InputError
+from harness.faults import CannotRun, Fault, InputError
 from harness.lineage import begin
-from harness.machine import choose_device, choose_target
-from harness.model import load_model
-from harness.places import DEFAULT_DB, find
+from harness.loading import Attention, load_model
+from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
+from harness.model import LanguageModel
+from harness.places import DEFAULT_DB
 from harness.plan import Plan, layers_of
-from harness.read import find_spec, load_plan, load_spec
+from harness.read import find_spec, load_plan, load_spec, target_of
 from harness.records import Runs, SaeHealth
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
+from harness.sae.mock import mock
+from harness.sources import ModelFiles, model_bytes, model_files, sae_file, verify
+from harness.spec import Spec
 from harness.store import Store
-from harness.target import Target, load_targets, load_truth
+from harness.target import MOCK, MOCKS, Target, load_truth, mocked
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
 from harness.work import Bench, Limit
 
-# Rows in a forward: on a CPU small batches stay in its caches.
-BATCH = {True: 16, False: 128}
-
 # The parts of a spec that decide what is computed; the others decide what is made of it.
 _RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
+
+
+@dataclass(frozen=True)
+class How:
+    """What a caller decides about a run, beside its spec and target.
+
+    `mock` names a kind of random SAEs to take in place of the target's own; `mock_if_missing` takes
+    them where the target's own cannot be had.
+    """
+
+    device: str = "auto"
+    dtype: str = ""
+    attention: Attention = "eager"
+    batch_size: int = 0
+    mock: str = ""
+    mock_if_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,8 +76,7 @@ def run_eval(
     target: str = "auto",
     *,
     db: str | Path = DEFAULT_DB,
-    device: str = "auto",
-    batch_size: int = 0,
+    how: How = How(),
     progress: Progress,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
@@ -71,37 +87,40 @@ def run_eval(
     began = time.perf_counter()
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
-    layers = {known: layers_of(spec, load_targets()[known]) for known in spec.targets}
-    name, why = choose_target(layers, target)
-    plan = load_plan(spec_path, name)
-    where = choose_device(device)
-    say(f"{plan.spec.name} on {name} ({why}), {where}")
-    model = load_model(
-        hub.model_source(plan.target),
-        revision=None if find(plan.target.model) else plan.target.revision,
-        dtype=plan.target.dtype,
-        device=where,
-    )
-    files = {layer: hub.sae_file(plan.target, layer) for layer in plan.layers}
-    for folder in filter(None, (find(plan.target.model),)):
-        hub.verify(folder, [*folder.glob("*.safetensors"), *files.values()])
-    saes = _sae_provider(plan, files, where)
-    size = batch_size or BATCH[where == "cpu"]
+    name, why = _chosen(spec, spec_path, target, how)
+    plan = load_plan(spec_path, name, how.mock)
+    # A dtype that is asked for is the target's in this run.
+    plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
+    device, reason = choose_device(how.device, model_bytes(plan.target))
+    say(f"{plan.spec.name} on {name} ({why}), {device} ({reason})")
+    plan, files = _with_saes(plan, spec_path, how, say)
+    dtype = plan.target.dtype
+    if dtype == "float16":
+        say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
+    source = model_files(plan.target)
+    verify([*source.weights, *files.values()])
+    model = _loaded(source, dtype=dtype, device=device, attention=how.attention)
+    plan = _fitted(plan, model)
+    rows = how.batch_size or rows_that_fit(model, _longest(plan))
     with Store.open(db) as store:
-        run_id, exploratory = begin(store, plan, spec_path, model, files, size)
-        limit = Limit(size, say)
-        bench = Bench(run_id, plan.target.origin, model, saes, limit)
-        execute(bench, plan, store, progress)
+        begun = begin(store, plan, spec_path, model, source, files, rows, bool(how.batch_size))
+        run_id, exploratory = begun.run_id, begun.exploratory
+        limit = Limit(begun.batch_size, say)
+        saes = sae_provider(plan.target, files, str(model.device), say)
+        execute(Bench(run_id, plan.target.origin, model, saes, limit), plan, store, progress)
         progress("analyse", 0, 1)
         found = conclude(store, plan, run_id, exploratory)
         progress("analyse", 1, 1)
         seconds = time.perf_counter() - began
+        main, on_device = peak_memory()
         store.set_run(
             run_id,
             status="finished",
             finished_at=datetime.now(UTC),
             wall_seconds=seconds,
             batch_size=limit.rows,
+            peak_memory=main,
+            peak_device_memory=on_device,
         )
         return Outcome(
             run_id=run_id,
@@ -115,6 +134,65 @@ def run_eval(
             db=store.path,
             seconds=seconds,
         )
+
+
+def _chosen(spec: Spec, spec_path: Path, wanted: str, how: How) -> tuple[str, str]:
+    """The name of one of the spec's targets, and why it is taken."""
+    targets = {known: target_of(spec, known, spec_path) for known in spec.targets}
+    if how.mock:
+        targets = {known: mocked(target, how.mock) for known, target in targets.items()}
+    layers = {known: layers_of(spec, target) for known, target in targets.items()}
+    return choose_target(targets, layers, wanted)
+
+
+def _with_saes(
+    plan: Plan, spec_path: Path, how: How, say: Callable[[str], None]
+) -> tuple[Plan, dict[int, Path]]:
+    """The files of the SAEs; where they cannot be had and the caller allows it, random ones."""
+    if plan.target.mock:
+        return plan, {}
+    try:
+        return plan, {layer: sae_file(plan.target, layer) for layer in plan.layers}
+    except CannotRun as error:
+        if not how.mock_if_missing:
+            raise
+        say(f"warning: {error}; going on with random SAEs, which are no evidence of anything")
+        return load_plan(spec_path, plan.target.name, MOCKS[0]), {}
+
+
+def _fitted(plan: Plan, model: LanguageModel) -> Plan:
+    """The plan with what only the loaded model tells; raises `InputError` where they disagree."""
+    beyond = [layer for layer in plan.layers if layer >= model.depth]
+    if beyond:
+        raise InputError(
+            Fault(
+                f"target {plan.target.name}",
+                f"the model has {model.depth} blocks and no layer {beyond[0]}",
+                f"name layers from 0 to {model.depth - 1}",
+            )
+        )
+    return replace(plan, target=replace(plan.target, width=model.width, blocks=model.depth))
+
+
+def _longest(plan: Plan) -> int:
+    """Tokens of the longest prompt with its answers, about."""
+    return max(
+        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3 + 8
+        for prompt in plan.prompts
+    )
+
+
+# The model of the last run: pytest runs one spec after the other, and loading takes longest.
+_last: dict[object, LanguageModel] = {}
+
+
+def _loaded(source: ModelFiles, **how: Any) -> LanguageModel:
+    stamps = tuple((path, path.stat().st_mtime_ns) for path in source.weights)
+    key = (source, stamps, tuple(how.items()))
+    if key not in _last:
+        _last.clear()
+        _last[key] = load_model(source, **how)
+    return _last[key]
 
 
 def conclude(store: Store, plan: Plan, run_id: str, exploratory: str | None) -> tuple[Verdict, ...]:
@@ -149,7 +227,10 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
             raise InputError(
                 Fault(f"run {name}", "it is not finished", "run its spec again to go on with it")
             )
-        plan = load_plan(str(runs.spec_path[i]), str(runs.target[i]))
+        target, sae = str(runs.target[i]), str(runs.sae[i])
+        plan = load_plan(str(runs.spec_path[i]), target)
+        if runs.origin[i] == "mock" and plan.target.sae != sae:
+            plan = load_plan(str(runs.spec_path[i]), target, sae.removeprefix(MOCK))
         then = json.loads(runs.spec[i])
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
@@ -192,10 +273,27 @@ def _warnings(store: Store, run_id: str) -> tuple[str, ...]:
     )
 
 
-def _sae_provider(plan: Plan, files: dict[int, Path], device: str) -> Callable[[int], Sae]:
-    # One is held while the next is read: never more than two are resident.
+def sae_provider(
+    target: Target,
+    files: Mapping[int, Path],
+    device: str,
+    say: Callable[[str], None] = lambda _: None,
+) -> Callable[[int], Sae]:
+    """The SAE of a layer, read when it is asked for: never more than two are resident."""
+    checked: set[int] = set()
+
+    # One is held while the next is read.
     @lru_cache(maxsize=1)
     def sae(layer: int) -> Sae:
-        return load_sae(files[layer], width=plan.target.width).to(device)
+        width, features = target.width or 0, target.features
+        if target.mock:
+            return mock(target.mock, width, features or 0, layer).to(device)
+        found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
+        if layer not in checked and features not in (None, found.features):
+            say(
+                f"warning: {files[layer]} has {found.features} features where {features} are expected"
+            )
+        checked.add(layer)
+        return found.to(device)
 
     return sae

