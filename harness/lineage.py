@@ -64,7 +64,7 @@ def begin(
         "model": source.name,
         "model_revision": source.revision,
         "model_hash": None if hub.commit_of(source.folder) else hub.digest_of(*source.weights),
-        "sae": plan.target.sae,
+        "sae": plan.target.sae if plan.layers else "none",
         "sae_revision": _commit(plan.target, files),
         "sae_hash": _hash(plan.target, hashes),
         "sae_files": [_named(plan.target, path) for path in files.values()],

@@ -3,7 +3,8 @@
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from io import StringIO
 from typing import Any, Literal
 
 import torch
@@ -43,9 +44,8 @@ def load_model(
             )
         )
     source: dict[str, Any] = {"gguf_file": files.gguf} if files.gguf else {}
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
-    with _explained(files):
+    quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO())
+    with _explained(files), quiet:  # off a terminal, bars of progress are noise
         _check_attention(files, attention, source)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             files.folder, trust_remote_code=False, **source

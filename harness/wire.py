@@ -98,6 +98,8 @@ def run_eval(
     if dtype == "float16":
         say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
     source = model_files(plan.target)
+    if source.gguf:
+        say(f"  loading {source.name}, about a minute")
     verify([*source.weights, *files.values()])
     model = _loaded(source, dtype=dtype, device=device, attention=how.attention)
     plan = _fitted(plan, model)

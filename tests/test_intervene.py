@@ -12,8 +12,8 @@ from harness.intervene import banks_of, intervene
 from harness.interventions import Intervention
 from harness.records import LABELS, Prompt
 from harness.spec import Ablation
+from harness.testing import random_model, random_sae
 from harness.work import Bench, Limit
-from tests.random_models import random_model, random_sae
 from tests.test_run import a_plan
 
 KINDS = [

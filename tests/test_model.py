@@ -10,7 +10,7 @@ from harness.edits import Edit, apply
 from harness.faults import InputError
 from harness.metrics import token_logprobs
 from harness.tail import compact, first_read, lengths, tail_of
-from tests.random_models import random_model, random_sae
+from harness.testing import random_model, random_sae
 
 TEXTS = [
     ("A ball is thrown straight up. At the top its velocity is", "zero"),

@@ -26,9 +26,9 @@ from harness.spec import Spec
 from harness.store import Store
 from harness.survey import survey
 from harness.target import load_targets
+from harness.testing import random_model, random_sae
 from harness.wire import sae_provider
 from harness.work import Bench, Limit
-from tests.random_models import random_model, random_sae
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 

