@@ -82,6 +82,20 @@ def bench_interventions(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_pipeline(session: nox.Session) -> None:
+    """The whole pipeline at Gemma 2 2B's shape, with random weights: time by stage, peak memory."""
+    install(session)
+    session.run("python", "-m", "benchmarks.pipeline", *session.posargs)
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Published values of Gemma 2 2B and GemmaScope, where the weights are here."""
+    install(session)
+    session.run("python", "-m", "benchmarks.golden", *session.posargs)
+
+
+@nox.session
 def calibration(session: nox.Session) -> None:
     """Simulate every promise of the statistics and write docs/calibration.md; some minutes."""
     install(session, "[peers]")

@@ -4,34 +4,38 @@ import errno
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import CRITICAL
 from pathlib import Path
-from typing import TypeVar
 
 from huggingface_hub import (
+    _CACHED_NO_EXIST,
     HfApi,
     constants,
     get_token,
     hf_hub_download,
     logging,
+    snapshot_download,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
     EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from harness.faults import CannotRun, Fault
 
-T = TypeVar("T")
+LIST = "its list of files"
 LOGIN = "accept its terms on the hub, then `hf auth login` (or set HF_TOKEN)"
 
 
@@ -40,44 +44,58 @@ def fetch(repository: str, name: str, revision: str) -> Path:
 
     Raises `CannotRun`, in one sentence, where it cannot be had.
     """
-    return Path(
-        _asked(
-            repository, revision, name, lambda: hf_hub_download(repository, name, revision=revision)
-        )
-    )
+    with _explained(repository, revision, name):
+        return Path(hf_hub_download(repository, name, revision=revision))
 
 
 def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
-    """The same, and None where the repository is known not to have the file."""
-    try:
-        with _quiet():
-            return Path(hf_hub_download(repository, name, revision=revision))
-    except EntryNotFoundError as error:
-        # Offline, a file that was not asked for before counts as one that does not exist.
-        if not isinstance(error, LocalEntryNotFoundError) or constants.is_offline_mode():
+    """The same, and None where the repository does not have the file."""
+    with _explained(repository, revision, name):
+        # What a commit is known not to have is not asked for again.
+        if _looked_up(repository, name, revision) is _CACHED_NO_EXIST:
             return None
-    except (HTTPError, OSError, HFValidationError):
-        pass
-    return fetch(repository, name, revision)  # for its words
+        try:
+            return Path(hf_hub_download(repository, name, revision=revision))
+        except EntryNotFoundError as error:
+            # Offline, a file that was never asked for counts as one that does not exist.
+            if isinstance(error, LocalEntryNotFoundError) and not is_offline():
+                raise
+            return None
 
 
 def files_of(repository: str, revision: str) -> Sequence[str]:
-    """The names of a repository's files. Raises `CannotRun`."""
-    return _asked(
-        repository,
-        revision,
-        "its list of files",
-        lambda: HfApi().list_repo_files(repository, revision=revision),
-    )
+    """The names of a repository's files; of those in the cache, where the hub cannot be asked.
+
+    Raises `CannotRun`.
+    """
+    with _explained(repository, revision, LIST):
+        try:
+            return HfApi().list_repo_files(repository, revision=revision)
+        except (HTTPError, OSError):
+            try:
+                folder = Path(
+                    snapshot_download(repository, revision=revision, local_files_only=True)
+                )
+            except (HTTPError, OSError):
+                folder = None
+            if folder is None:
+                raise
+            return sorted(
+                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+            )
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
     """A file that is in the cache; asks no network."""
     try:
-        found = try_to_load_from_cache(repository, name, revision=revision)
+        found = _looked_up(repository, name, revision)
     except HFValidationError:
         return None
     return Path(found) if isinstance(found, str) else None
+
+
+def _looked_up(repository: str, name: str, revision: str) -> object:
+    return try_to_load_from_cache(repository, name, revision=revision)
 
 
 def commit_of(path: Path) -> str | None:
@@ -119,11 +137,13 @@ def digest_of(*files: Path) -> str:
     return digest.hexdigest()
 
 
-def _asked(repository: str, revision: str, name: str, ask: Callable[[], T]) -> T:
-    """An answer of the hub, or in one sentence why there is none."""
+@contextmanager
+def _explained(repository: str, revision: str, name: str) -> Iterator[None]:
+    """Why the hub has no answer, in one sentence of ours."""
     try:
         with _quiet():
-            return ask()
+            yield
+            return
     except HFValidationError:
         what, remedy = "it is neither a folder here nor a repository's name", "correct the name"
     except GatedRepoError:
@@ -137,12 +157,27 @@ def _asked(repository: str, revision: str, name: str, ask: Callable[[], T]) -> T
         )
         remedy = "check the name, or log in with `hf auth login`"
     except LocalEntryNotFoundError as error:
-        what, remedy = _unreachable(name, error.__cause__)
+        if _status(error.__cause__) in (401, 403):
+            what, remedy = f"the hub refuses {name} to this token", LOGIN
+        else:
+            what, remedy = _unreachable(name, error.__cause__)
+    except OfflineModeIsEnabled:
+        what, remedy = _unreachable(name, None)
     except EntryNotFoundError:
         what, remedy = f"it has no {name} at revision {revision}", "correct the target"
     except (HTTPError, OSError) as error:
-        what, remedy = _broken(name, error)
+        if _status(error) in (401, 403):
+            what, remedy = f"the hub refuses {name} to this token", LOGIN
+        elif name == LIST:  # no download had begun
+            what, remedy = _unreachable(name, error)
+        else:
+            what, remedy = _broken(name, error)
     raise CannotRun(Fault(repository, what, remedy))
+
+
+def _status(error: object) -> int | None:
+    """The HTTP status that an error is about."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
 def _unreachable(name: str, cause: BaseException | None) -> tuple[str, str]:
@@ -154,9 +189,13 @@ def _unreachable(name: str, cause: BaseException | None) -> tuple[str, str]:
             f"try again, or wait longer than {constants.HF_HUB_ETAG_TIMEOUT} s with "
             "HF_HUB_ETAG_TIMEOUT",
         )
-    if isinstance(cause, HfHubHTTPError):
-        status = cause.response.status_code
+    if status := _status(cause):
         return f"{name} is not in the cache and {endpoint()} answers {status}", "try again later"
+    if isinstance(cause, FileMetadataError):
+        return (
+            f"{name} is not in the cache and {endpoint()} does not answer like a hub",
+            "correct HF_ENDPOINT, or the proxy's settings",
+        )
     return (
         f"{name} is not in the cache and {endpoint()} cannot be reached",
         "go online, or put the files into the cache; HF_ENDPOINT names another hub",
@@ -175,13 +214,13 @@ def _broken(name: str, error: Exception) -> tuple[str, str]:
     if "Timeout" in type(error).__name__:
         return (
             f"{name} stopped coming from {endpoint()}",
-            "run it again: the download goes on where it stopped; wait longer than "
+            "run it again: files that are whole are kept; wait longer than "
             f"{constants.HF_HUB_DOWNLOAD_TIMEOUT} s with HF_HUB_DOWNLOAD_TIMEOUT",
         )
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return (
         f"{name} could not be fetched whole: {reason}",
-        "run it again: the download goes on where it stopped",
+        "run it again: files that are whole are kept",
     )
 
 
@@ -191,7 +230,9 @@ def _quiet() -> Iterator[None]:
     level = logging.get_verbosity()
     logging.set_verbosity(CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
     finally:
         logging.set_verbosity(level)
 

@@ -97,7 +97,7 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
         table.add_column("claim", width=max(widest, 5), no_wrap=True)
-        table.add_column("verdict", width=12, no_wrap=True)
+        table.add_column("verdict", width=12 if outcome.is_evidence else 18, no_wrap=True)
         table.add_column("estimate", justify="right", width=13, no_wrap=True)
         table.add_column("interval", justify="right", width=18, no_wrap=True)
         table.add_column("p", justify="right", width=7, no_wrap=True)
@@ -105,7 +105,9 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         for verdict in outcome.verdicts:
             table.add_row(
                 verdict.claim,
-                f"[{STYLES[verdict.verdict]}]{verdict.verdict}[/]",
+                f"[{STYLES[verdict.verdict]}]{verdict.verdict}[/]"
+                if outcome.is_evidence
+                else f"[dim]mock: {verdict.verdict}[/]",
                 *numbers(verdict),
                 verdict.because,
             )

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +12,7 @@ from harness import hub
 from harness.catalogue import OTHER_SITE, choose, listed
 from harness.faults import CannotRun, Fault, InputError
 from harness.places import find
-from harness.target import Target
+from harness.target import Target, mocked
 
 SUMS = "SHA256SUMS"
 # What a model's tokenizer and configuration may lie in, beside `config.json` and the weights.
@@ -111,6 +111,24 @@ def sae_file(target: Target, layer: int) -> Path:
             )
         )
     return matches[0]
+
+
+def saes_or_mock(
+    target: Target, layers: Iterable[int], *, allowed: bool, say: Callable[[str], None]
+) -> tuple[Target, dict[int, Path]]:
+    """Each layer's SAE file; where one cannot be had and it is `allowed`, the target with random ones.
+
+    Raises `CannotRun` and `InputError` like `sae_file`.
+    """
+    if target.mock:
+        return target, {}
+    try:
+        return target, {layer: sae_file(target, layer) for layer in layers}
+    except CannotRun as error:
+        if not allowed:
+            raise
+        say(f"warning: {error}; going on with random SAEs, which are no evidence of anything")
+        return mocked(target), {}
 
 
 def needs(target: Target, layers: Iterable[int]) -> list[Need]:

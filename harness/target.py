@@ -86,6 +86,10 @@ class Target:
         return f"https://www.neuronpedia.org/{entry.neuronpedia}/{feature}"
 
 
+# What is assumed of a target that only its spec knows.
+_UNKNOWN = Target("", "of the spec's own", "", "none", "float32", "real")
+
+
 @dataclass(frozen=True)
 class KnownFeature:
     """A feature that is known to tell the voices apart, and by how much (`auroc`, .5 to 1).
@@ -134,7 +138,7 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     if known is None and choice.sae is None and choice.layers != "none":
         remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
         raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
-    base = known or Target(name, "of the spec's own", "", "none", "float32", "real")
+    base = known or replace(_UNKNOWN, name=name)
     model = base.model if choice.model is None else _path(choice.model, folders)
     sae = base.sae if choice.sae is None else _path(choice.sae, folders)
     if sae.startswith(MOCK) and sae.removeprefix(MOCK) not in MOCKS:
@@ -148,12 +152,12 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
             bytes=None, parameters=None, gated=False, truth=None, origin=_origin(model, choice),
         )  # fmt: skip
     if choice.sae is not None and sae != base.sae:
+        # A collection that another target uses is known here too, and read as it is there.
+        other = next((target for target in load_targets().values() if target.sae == sae), _UNKNOWN)
         base = replace(
-            base, sae=sae, sae_revision="main", catalogue=_catalogue(sae), sae_width=None, l0=None,
-            truth=None,
+            base, sae=sae, sae_revision=other.sae_revision, catalogue=other.catalogue,
+            sae_width=other.sae_width, l0=other.l0, truth=None,
         )  # fmt: skip
-    if base.catalogue is not None and base.l0 is None:
-        base = replace(base, l0="canonical")
     made: dict[str, Any] = {
         "revision": choice.revision,
         "sae_revision": choice.sae_revision,
@@ -200,8 +204,3 @@ def _origin(model: str, choice: TargetChoice) -> Origin:
         for known in toys
     )
     return "stand-in" if choice.stand_in or same else "real"
-
-
-def _catalogue(sae: str) -> str | None:
-    """The list of a repository's SAEs, where one comes with the package."""
-    return next((known.catalogue for known in load_targets().values() if known.sae == sae), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse import analyse
-from harness.faults import CannotRun, Fault, InputError
+from harness.faults import Fault, InputError
 from harness.lineage import begin
 from harness.loading import Attention, load_model
 from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
@@ -22,7 +22,7 @@ from harness.records import Runs, SaeHealth
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
-from harness.sources import ModelFiles, model_bytes, model_files, sae_file, verify
+from harness.sources import ModelFiles, model_bytes, model_files, saes_or_mock, verify
 from harness.spec import Spec
 from harness.store import Store
 from harness.target import MOCK, MOCKS, Target, load_truth, mocked
@@ -67,8 +67,13 @@ class Outcome:
 
     @property
     def all_supported(self) -> bool:
-        """Whether every claim is."""
-        return all(verdict.verdict == "supported" for verdict in self.verdicts)
+        """Whether every claim is, by evidence."""
+        return self.is_evidence and all(one.verdict == "supported" for one in self.verdicts)
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it ran with SAEs that were trained: a mock supports nothing, whatever it shows."""
+        return self.target.origin != "mock"
 
 
 def run_eval(
@@ -93,7 +98,11 @@ def run_eval(
     plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
     device, reason = choose_device(how.device, model_bytes(plan.target))
     say(f"{plan.spec.name} on {name} ({why}), {device} ({reason})")
-    plan, files = _with_saes(plan, spec_path, how, say)
+    whose, files = saes_or_mock(plan.target, plan.layers, allowed=how.mock_if_missing, say=say)
+    if whose.mock and not plan.target.mock:
+        # What a spec may ask of random SAEs is checked as for any others.
+        load_plan(spec_path, name, MOCKS[0])
+        plan = replace(plan, target=whose)
     dtype = plan.target.dtype
     if dtype == "float16":
         say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
@@ -145,21 +154,6 @@ def _chosen(spec: Spec, spec_path: Path, wanted: str, how: How) -> tuple[str, st
         targets = {known: mocked(target, how.mock) for known, target in targets.items()}
     layers = {known: layers_of(spec, target) for known, target in targets.items()}
     return choose_target(targets, layers, wanted)
-
-
-def _with_saes(
-    plan: Plan, spec_path: Path, how: How, say: Callable[[str], None]
-) -> tuple[Plan, dict[int, Path]]:
-    """The files of the SAEs; where they cannot be had and the caller allows it, random ones."""
-    if plan.target.mock:
-        return plan, {}
-    try:
-        return plan, {layer: sae_file(plan.target, layer) for layer in plan.layers}
-    except CannotRun as error:
-        if not how.mock_if_missing:
-            raise
-        say(f"warning: {error}; going on with random SAEs, which are no evidence of anything")
-        return load_plan(spec_path, plan.target.name, MOCKS[0]), {}
 
 
 def _fitted(plan: Plan, model: LanguageModel) -> Plan:
@@ -280,8 +274,12 @@ def sae_provider(
     files: Mapping[int, Path],
     device: str,
     say: Callable[[str], None] = lambda _: None,
+    seed: int = 0,
 ) -> Callable[[int], Sae]:
-    """The SAE of a layer, read when it is asked for: never more than two are resident."""
+    """The SAE of a layer, read when it is asked for: never more than two are resident.
+
+    `seed` is of random ones.
+    """
     checked: set[int] = set()
 
     # One is held while the next is read.
@@ -289,7 +287,7 @@ def sae_provider(
     def sae(layer: int) -> Sae:
         width, features = target.width or 0, target.features
         if target.mock:
-            return mock(target.mock, width, features or 0, layer).to(device)
+            return mock(target.mock, width, features or 0, layer, seed).to(device)
         found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
         if layer not in checked and features not in (None, found.features):
             say(

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)")
+_KNOWN = re.compile(r"/api/models/|/[^/]+/[^/]+/resolve/")
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 
 
@@ -63,7 +64,6 @@ class Asked:
     path: str
     name: str
     range: str | None
-    status: int = 0
     bytes: int = 0
 
 
@@ -119,6 +119,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        entry = Asked("", "", "", None)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -131,6 +132,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def answer(self) -> None:
             path = unquote(urlsplit(self.path).path)
+            if not _KNOWN.match(path):
+                # The library has questions of its own, about itself.
+                return self.send(404, b"{}", {})
             file, tree, info = (kind.fullmatch(path) for kind in (_FILE, _TREE, _INFO))
             name = file[3] if file else path
             self.entry = Asked(self.command, path, name, self.headers.get("Range"))
@@ -142,7 +146,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self.refuse(trouble.status, None, trouble.message or "Something broke")
             match = file or tree or info
             if match is None:
-                return self.refuse(404, None, "Not found")
+                return self.refuse(400, None, "Malformed")
             repo = hub.repositories.get(match[1])
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             if token in hub.invalid_tokens:
@@ -197,7 +201,6 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             trouble: Trouble = Trouble(),
             first: int = 0,
         ) -> None:
-            self.entry.status = status
             self.send_response(status, HTTPStatus(status).phrase)
             for key, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(key, value)

@@ -6,10 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.edits import Edit, apply, coefficients, directions, gain_and_shift
-from harness.sae.jumprelu import Sae, decode, encode
-from tests.random_models import dtypes, random_sae, residuals, saes
-
-subsets = st.lists(st.integers(0, 63), min_size=1, max_size=8, unique=True).map(torch.tensor)
+from harness.sae.jumprelu import decode, encode
+from harness.testing import cases, dtypes, masks, random_sae, residuals, saes
 
 
 def everywhere(x):
@@ -23,24 +21,27 @@ def edited(sae, x, positions, kind="zero", value=None):
 zero = edited
 
 
-@given(saes, residuals, subsets, dtypes)
-def test_a_no_op_is_bit_exact_in_every_dtype(sae, x, features, dtype):
+@given(cases(), dtypes())
+def test_a_no_op_is_bit_exact_in_every_dtype(case, dtype):
+    sae, x, features = case
     x = x.to(dtype)
     moved = edited(sae.only(features), x, everywhere(x), "no-op")
     assert moved.dtype == dtype
     assert torch.equal(moved, x)
 
 
-@given(saes, residuals, subsets)
-def test_zeroing_removes_each_features_own_contribution(sae, x, features):
+@given(cases())
+def test_zeroing_removes_each_features_own_contribution(case):
+    sae, x, features = case
     part = sae.only(features)
     expected = x.double() - encode(part, x).double() @ part.w_dec.double()
     assert torch.allclose(zero(part, x, everywhere(x)).double(), expected, atol=1e-4)
 
 
-@given(saes, residuals, subsets)
-def test_what_the_sae_does_not_reconstruct_stays(sae, x, features):
+@given(cases())
+def test_what_the_sae_does_not_reconstruct_stays(case):
     """The same as replacing the reconstruction and keeping the error, computed the long way."""
+    sae, x, features = case
     values = encode(sae, x)
     error = x - decode(sae, values)
     values[..., features] = 0
@@ -49,33 +50,18 @@ def test_what_the_sae_does_not_reconstruct_stays(sae, x, features):
     )
 
 
-@given(saes, residuals, st.integers(1, 32))
-def test_disjoint_sets_add_up(sae, x, cut):
-    first, second = torch.arange(cut), torch.arange(cut, 64)
-    both = zero(sae, x, everywhere(x)) - x
-    apart = sum(zero(sae.only(part), x, everywhere(x)) - x for part in (first, second))
-    assert torch.allclose(both, apart, atol=1e-3)
-
-
-@given(residuals)
-def test_zeroing_orthonormal_directions_twice_is_zeroing_once(x):
-    basis = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0)))[0]
-    sae = Sae(basis[:, :8], torch.zeros(8), basis[:, :8].T, torch.zeros(32), torch.full((8,), 0.01))
-    once = zero(sae, x, everywhere(x))
-    assert torch.allclose(zero(sae, once, everywhere(x)), once, atol=1e-5)
-
-
-@given(saes, residuals, subsets, dtypes)
-def test_nothing_moves_outside_the_positions(sae, x, features, dtype):
-    x = x.to(dtype)
-    positions = torch.zeros(x.shape[:2], dtype=torch.bool)
-    positions[:, 0] = True
+@given(cases(), dtypes(), st.data())
+def test_nothing_moves_outside_the_positions(case, dtype, data):
+    sae, x, features = case
+    x, positions = x.to(dtype), data.draw(masks(*x.shape[:2]))
     moved = zero(sae.only(features), x, positions)
-    assert torch.equal(moved[:, 1:], x[:, 1:])
+    assert torch.equal(moved[~positions], x[~positions])
+    assert torch.equal(moved[positions], zero(sae.only(features), x, everywhere(x))[positions])
 
 
-@given(saes, residuals, subsets)
-def test_an_inactive_row_is_left_as_it_is(sae, x, features):
+@given(cases())
+def test_an_inactive_row_is_left_as_it_is(case):
+    sae, x, features = case
     part = sae.only(features)
     active = (encode(part, x) > 0).any(-1).any(-1)
     moved = zero(part, x, everywhere(x))
@@ -83,15 +69,17 @@ def test_an_inactive_row_is_left_as_it_is(sae, x, features):
     assert all((moved[i] != x[i]).any() for i in active.nonzero()[:, 0])
 
 
-@given(saes, residuals, subsets, st.sampled_from([("scale", 1.0), ("steer", 0.0)]), dtypes)
-def test_scaling_by_one_and_steering_by_nothing_are_no_ops(sae, x, features, kind, dtype):
+@given(cases(), st.sampled_from([("scale", 1.0), ("steer", 0.0)]), dtypes())
+def test_scaling_by_one_and_steering_by_nothing_are_no_ops(case, kind, dtype):
+    sae, x, features = case
     x = x.to(dtype)
     assert torch.equal(edited(sae.only(features), x, everywhere(x), *kind), x)
 
 
-@given(saes, residuals, subsets, st.floats(-4, 4))
-def test_each_kind_puts_its_value_in_the_place_of_the_features(sae, x, features, value):
+@given(cases(), st.floats(-4, 4))
+def test_each_kind_puts_its_value_in_the_place_of_the_features(case, value):
     """Against float64: x + (v - f) @ W_dec, with v written out."""
+    sae, x, features = case
     part = sae.only(features)
     f = encode(part, x).double()
     for kind, v in {
@@ -107,8 +95,9 @@ def test_each_kind_puts_its_value_in_the_place_of_the_features(sae, x, features,
         )
 
 
-@given(saes, residuals, subsets)
-def test_direction_ablation_projects_the_span_out_and_nothing_else(sae, x, features):
+@given(cases())
+def test_direction_ablation_projects_the_span_out_and_nothing_else(case):
+    sae, x, features = case
     decoder = sae.w_dec[features].double()
     projector = torch.linalg.pinv(decoder) @ decoder
     found = zero(directions(sae.only(features)), x, everywhere(x)).double()
@@ -121,7 +110,7 @@ def test_directions_that_depend_on_each_other_count_once():
     assert directions(random_sae(3).only(twice)).features == 2
 
 
-@given(saes, residuals, st.integers(0, 10**6))
+@given(saes(), residuals(), st.integers(0, 10**6))
 def test_rows_with_features_of_their_own_are_edited_each_by_themselves(sae, x, seed):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randint(64, (len(x), 3), generator=generator)
@@ -136,13 +125,15 @@ def test_rows_with_features_of_their_own_are_edited_each_by_themselves(sae, x, s
         assert coefficients(alone, x[i : i + 1]).shape == (1, x.shape[1], 3)
 
 
-@given(saes, residuals, subsets, st.sampled_from([torch.bfloat16, torch.float16]))
-def test_in_half_precision_the_edit_is_rounded_once(sae, x, features, dtype):
+@given(cases(), st.sampled_from([torch.bfloat16, torch.float16]))
+def test_in_half_precision_the_edit_is_rounded_once(case, dtype):
     """What float64 gives, within one rounding: not the sum of several."""
+    sae, x, features = case
     x = (10 * x).to(dtype)
     part = sae.only(features)
     wanted = x.double() - encode(part, x).double() @ part.w_dec.double()
-    near = torch.finfo(dtype).eps * (wanted.abs() + 1e-2)
+    # Where a feature is all that there was, what is left is float32's own rounding.
+    near = torch.finfo(dtype).eps * (wanted.abs() + 1e-2) + 1e-6 * x.double().abs().amax()
     assert ((zero(part, x, everywhere(x)).double() - wanted).abs() <= 0.51 * near).all()
 
 

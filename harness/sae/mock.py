@@ -33,9 +33,9 @@ def jumprelu(width: int, features: int, seed: int) -> Sae:
     )
 
 
-def mock(kind: str, width: int, features: int, layer: int) -> Sae:
-    """A target's random SAE of one layer: the same in every run."""
-    seed = 1_000 * layer
+def mock(kind: str, width: int, features: int, layer: int, seed: int = 0) -> Sae:
+    """A target's random SAE of one layer: the same in every run with the same seed."""
+    seed = 1_000_000 * seed + 1_000 * layer
     return orthogonal(width, seed) if kind == "orthogonal" else jumprelu(width, features, seed)
 
 

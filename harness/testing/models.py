@@ -26,7 +26,7 @@ WIDTH = 32  # of the random models' residual stream
 def tokenizer() -> Any:
     """The organism's, which travels with the package: words of kinematics, BOS is 2.
 
-    Raises `InputError` where the installation lacks it.
+    Raises `OSError` where the installation lacks it.
     """
     return AutoTokenizer.from_pretrained(bundled("fixtures", "organism"))
 

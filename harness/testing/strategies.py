@@ -10,6 +10,7 @@ from harness.batch import Side, Tokens
 from harness.interventions import At
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import jumprelu, orthogonal
+from harness.target import MOCK_FEATURES, MOCKS
 from harness.testing.models import WIDTH, random_sae
 
 BOS = 2  # as in Gemma's vocabularies
@@ -23,16 +24,21 @@ def saes(width: int = WIDTH, features: int = 64) -> st.SearchStrategy[Sae]:
     return _seeds.map(lambda seed: random_sae(seed, width, features))
 
 
-def mock_saes(widths: Sequence[int] = (8, 20, WIDTH)) -> st.SearchStrategy[Sae]:
-    """The SAEs that a run takes for a mock, of both kinds: see `harness.sae.mock`.
+def mock_saes(
+    kinds: Sequence[str] = MOCKS, widths: Sequence[int] = (8, 20, WIDTH)
+) -> st.SearchStrategy[Sae]:
+    """The SAEs that a run takes for a mock, of every kind: see `harness.sae.mock`.
 
-    The orthogonal one has as many features as the stream is wide, the other twice as many.
+    The orthogonal one has as many features as the stream is wide, the other four times
+    as many.
     """
-    wide = st.sampled_from(widths)
-    return st.one_of(
-        st.builds(orthogonal, wide, _seeds),
-        st.builds(lambda width, seed: jumprelu(width, 2 * width, seed), wide, _seeds),
-    )
+
+    def made(kind: str, width: int, seed: int) -> Sae:
+        if kind == "orthogonal":
+            return orthogonal(width, seed)
+        return jumprelu(width, MOCK_FEATURES[kind] * width, seed)
+
+    return st.builds(made, st.sampled_from(kinds), st.sampled_from(widths), _seeds)
 
 
 def residuals(width: int = WIDTH, scale: float = 3.0) -> st.SearchStrategy[Tensor]:
