@@ -170,7 +170,10 @@ def _unreadable(plan: Plan, where: Where) -> list[Fault]:
             Fault(where(part, i), "it needs SAEs, and no layer is read", "name some `layers`")
             for part, i in _reading(plan)
         ]
-    faults = []
+    choice = plan.spec.targets[target.name]
+    key = "width" if choice.width else "l0" if choice.l0 is not None else "layers"
+    here = where("targets", target.name, key)
+    faults: list[Fault] = []
     for layer in layers:
         try:
             target.entry(layer)

@@ -534,9 +534,9 @@ def test_bos_is_never_read(architecture, order, size, side, readout):
     assert all(torch.equal(values[key], wanted[key]) for key in wanted)
 
 
-def an_edit(kind, values, features, at, role="target"):
-    given = () if kind in ("zero", "direction") else (values,) * len(features)
-    return Intervention("top", role, 0, kind, at, "correct", features, (), given)
+def an_edit(kind, value, features, at, role="target"):
+    own = () if kind in ("zero", "direction") else (value,) * len(features)
+    return Intervention("top", role, 0, kind, at, "correct", features, (), own)
 
 
 def impacts_of(bench, edits, chosen):

@@ -1,0 +1,133 @@
+"""Single steps: what they write, and that they go on with random SAEs where there are none."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from harness.batch import where
+from harness.cli import main
+from harness.loading import load_model
+from harness.read import load_prompts
+from harness.sae.jumprelu import encode
+from harness.sources import model_files, sae_file
+from harness.target import load_targets
+from harness.weights import load_sae
+
+ORGANISM = load_targets()["organism"]
+
+
+def step(tmp_path, *arguments):
+    options = [
+        "--model_name",
+        "organism",
+        "--output_dir",
+        str(tmp_path / "runs"),
+        "--device",
+        "cpu",
+    ]
+    found = CliRunner().invoke(main, [*arguments[:1], *options, *map(str, arguments[1:])])
+    assert found.exit_code == 0, found.output
+    return found.stdout.split()[-1], found.stderr
+
+
+@pytest.fixture(scope="module")
+def prompts(root):
+    return load_prompts(root / "data" / "prompts_physics.jsonl")
+
+
+def test_extract_writes_the_strongest_features_of_each_prompt(tmp_path, prompts):
+    path, _ = step(tmp_path, "extract", "--layers_to_hook", "1,3", "--topk_features", 4)
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    assert [(line["id"], line["layer"]) for line in lines] == [
+        (prompt.id, layer) for prompt in prompts for layer in (1, 3)
+    ]
+    model = load_model(model_files(ORGANISM))
+    sae = load_sae(sae_file(ORGANISM, 3), width=128)
+    prompt = prompts[5]
+    batch = model.batch([model.tokens(prompt.text, prompt.answer)])
+    seen = []
+    model.forward(batch, {3: lambda x: seen.append(encode(sae, x[where(batch, "answer")]).mean(0))})
+    values, features = seen[0].topk(4)
+    (line,) = (one for one in lines if one["id"] == prompt.id and one["layer"] == 3)
+    assert line["topk_feature_ids"] == features.tolist()
+    assert line["topk_feature_activations"] == pytest.approx(values.tolist(), rel=1e-4)
+    assert line["origin"] == "stand-in"
+
+
+def score(model, row):
+    """The answer's log-probability by one plain forward."""
+    ids = row.prompt + row.answers[0]
+    logprobs = model.network(torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(logprobs[at - 1, ids[at]]) for at in range(len(row.prompt), len(ids)))
+
+
+def test_ablate_is_the_difference_of_two_plain_forwards(tmp_path, prompts):
+    sae = load_sae(sae_file(ORGANISM, 3), width=128)
+    path, _ = step(tmp_path, "ablate", "--layer", 3, "--feature-id", 5)
+    report = json.loads(Path(path).read_text())
+    model = load_model(model_files(ORGANISM))
+    assert [result["id"] for result in report["results"]] == [prompt.id for prompt in prompts]
+    for prompt, result in list(zip(prompts, report["results"], strict=True))[::7]:
+        row = model.tokens(prompt.text, prompt.correct)
+
+        def remove(_module, _inputs, output):
+            value = encode(sae, output[:, 1:])[..., 5:6]
+            output = output.clone()
+            output[:, 1:] -= value * sae.w_dec[5]
+            return output
+
+        before = score(model, row)
+        handle = model.blocks[3].register_forward_hook(remove)
+        after = score(model, row)
+        handle.remove()
+        assert result["baseline_logprob"] == pytest.approx(before, abs=1e-3)
+        assert result["delta"] == pytest.approx(after - before, abs=1e-3)
+    deltas = [result["delta"] for result in report["results"]]
+    summary = report["summary"]
+    assert summary["mean_delta"] == pytest.approx(sum(deltas) / len(deltas))
+    assert summary["decreased"] + summary["increased"] + summary["unchanged"] == len(deltas)
+    assert summary["decreased"] == sum(delta < -1e-6 for delta in deltas)
+
+
+@pytest.mark.parametrize("arguments", [["--mock"], ["--sae_repo", "mock:jumprelu"]])
+def test_a_mock_is_marked_in_every_line(tmp_path, arguments):
+    path, _ = step(tmp_path, "extract", "--layers-to-hook", 2, *arguments)
+    assert {json.loads(line)["origin"] for line in Path(path).read_text().splitlines()} == {"mock"}
+
+
+def test_without_sae_weights_a_step_goes_on_with_random_ones_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path, said = step(
+        tmp_path,
+        "ablate",
+        "--sae_repo",
+        "google/gemma-scope-2b-pt-res",
+        "--layer",
+        3,
+        "--feature_id",
+        9,
+    )
+    assert "not in the cache" in said
+    assert "random SAEs, which are no evidence of anything" in said
+    assert json.loads(Path(path).read_text())["origin"] == "mock"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["ablate", "--layer", "3", "--feature_id", "1024"], "layer 3: it has no feature 1024"),
+        (["ablate", "--layer", "6", "--feature_id", "1"], "no SAE of layer 6"),
+        (["extract", "--layers_to_hook", "1,x"], "write numbers with commas"),
+        (["extract", "--layers_to_hook", "1", "--prompts", "none.jsonl"], "no such prompt file"),
+    ],
+)
+def test_wrong_calls_are_said_in_a_line(tmp_path, arguments, said):
+    found = CliRunner().invoke(
+        main, [*arguments, "--model_name", "organism", "--output_dir", str(tmp_path)]
+    )
+    assert found.exit_code == 2
+    assert said in found.output
+    assert "Traceback" not in found.output
