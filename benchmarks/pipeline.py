@@ -4,7 +4,7 @@
 
 The weights are random, in bfloat16 (5.2 GB), and so are five SAEs in GemmaScope's layout (302 MB a
 file): both are written to a folder first and then loaded as real ones are, in a process of its own,
-so that its peak memory is the pipeline's. The prompts are a few families of `voices`; --quick takes
+so that its peak memory is the pipeline's. The prompts are some of four families of `voices`; --quick takes
 fewer.
 """
 
@@ -35,7 +35,7 @@ WIDTH, FEATURES = 2304, 16384
 def main() -> int:
     """Write the files, run an eval on them, print every figure; 1 where one misses its bar."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two families instead of four")
+    parser.add_argument("--quick", action="store_true", help="16 prompts instead of 32")
     parser.add_argument(
         "--folder", type=Path, help="keep the 7 GB of files here, and use them again"
     )
@@ -49,7 +49,7 @@ def main() -> int:
         write_model(folder / "model")
         for layer in LAYERS:
             write_sae(folder / "saes", layer)
-        write_spec(folder, 2 if options.quick else 4)
+        write_spec(folder, 4 if options.quick else 8)
         command = [sys.executable, "-m", "benchmarks.pipeline", "--measure"]
         command += ["--folder", str(folder), "--device", options.device]
         return subprocess.run(command, check=False).returncode
@@ -90,12 +90,16 @@ def write_sae(folder: Path, layer: int) -> None:
     )
 
 
-def write_spec(folder: Path, families: int) -> None:
-    """A few families of `voices`, on the files beside it."""
+def write_spec(folder: Path, prompts: int) -> None:
+    """So many prompts of each of four families of `voices`, on the files beside it."""
     text = (bundled("data", "voices.jsonl")).read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
-    chosen = sorted({line["family"] for line in lines})[:families]
-    some = [line for line in lines if line["family"] in chosen]
+    chosen = sorted({line["family"] for line in lines})[:4]
+    some = [
+        line
+        for family in chosen
+        for line in [one for one in lines if one["family"] == family][:prompts]
+    ]
     (folder / "few.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
     (folder / "few.yaml").write_text(
         f"""name: few
@@ -103,6 +107,7 @@ question: How long does it take?
 targets:
   full-size: {{model: model, sae: saes, layers: {list(LAYERS)}, dtype: bfloat16, stand_in: true}}
 prompts: few.jsonl
+balance: none
 split: {{by: family, discovery: 0.5, seed: 42}}
 contrast: {{alpha: 0.5}}
 ablations:
@@ -137,7 +142,7 @@ def measure(folder: Path, device: str) -> int:
             db=folder / "results.duckdb",
             how=How(device=device),
             progress=progress,
-            say=print,
+            say=lambda line: print(line, flush=True),
         )
     load = outcome.seconds - sum(stages.values())
     for stage, seconds in {"load": load, **stages}.items():

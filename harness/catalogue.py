@@ -186,7 +186,7 @@ def choose(
     if len({entry.width for entry in here}) > 1:
         raise refuse(
             f"layer {layer} has SAEs of several widths",
-            f"add `width:` with one of {', '.join(str(entry.width) for entry in here)}",
+            f"add `width:` with one of {', '.join(dict.fromkeys(str(e.width) for e in here))}",
         )
     if len(here) > 1:
         raise refuse(

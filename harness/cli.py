@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +242,13 @@ def run(specs: tuple[str, ...], target: str, db: Path, **how: Any) -> None:
     for spec in specs:
         load_spec(spec)
     out = console()
+    say = partial(out.print, soft_wrap=True, markup=False)
     outcomes = []
     try:
         for spec in specs:
             with progress_on(out) as progress:
                 outcomes.append(
-                    run_eval(spec, target, db=db, how=_how(how), progress=progress, say=out.print)
+                    run_eval(spec, target, db=db, how=_how(how), progress=progress, say=say)
                 )
     finally:
         # Whatever stops a later spec, the earlier ones are done.

@@ -2,11 +2,13 @@
 
 import errno
 import hashlib
+import json
 import re
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from logging import CRITICAL
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from huggingface_hub import (
     _CACHED_NO_EXIST,
     HfApi,
     constants,
+    get_hf_file_metadata,
     get_token,
     hf_hub_download,
+    hf_hub_url,
     logging,
-    snapshot_download,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
@@ -36,16 +39,17 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 from harness.faults import CannotRun, Fault
 
 LIST = "its list of files"
+COMMIT = r"[0-9a-f]{40}"
 LOGIN = "accept its terms on the hub, then `hf auth login` (or set HF_TOKEN)"
 
 
 def fetch(repository: str, name: str, revision: str) -> Path:
-    """A file of a repository, from the cache or the hub; a download that was cut goes on.
+    """A file of a repository, from the cache or the hub; a connection that is cut is taken up.
 
     Raises `CannotRun`, in one sentence, where it cannot be had.
     """
     with _explained(repository, revision, name):
-        return Path(hf_hub_download(repository, name, revision=revision))
+        return _download(repository, name, revision)
 
 
 def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
@@ -55,7 +59,7 @@ def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
         if _looked_up(repository, name, revision) is _CACHED_NO_EXIST:
             return None
         try:
-            return Path(hf_hub_download(repository, name, revision=revision))
+            return _download(repository, name, revision)
         except EntryNotFoundError as error:
             # Offline, a file that was never asked for counts as one that does not exist.
             if isinstance(error, LocalEntryNotFoundError) and not is_offline():
@@ -63,26 +67,23 @@ def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
             return None
 
 
+@cache
 def files_of(repository: str, revision: str) -> Sequence[str]:
-    """The names of a repository's files; of those in the cache, where the hub cannot be asked.
+    """The names of a repository's files. Those of a commit are kept: they never change.
 
     Raises `CannotRun`.
     """
+    kept = Path(constants.HF_HOME) / "misconception-harness" / repository / f"{revision}.json"
+    pinned = re.fullmatch(COMMIT, revision) is not None
+    if pinned and kept.is_file():
+        return tuple(json.loads(kept.read_text(encoding="utf-8")))
     with _explained(repository, revision, LIST):
-        try:
-            return HfApi().list_repo_files(repository, revision=revision)
-        except (HTTPError, OSError):
-            try:
-                folder = Path(
-                    snapshot_download(repository, revision=revision, local_files_only=True)
-                )
-            except (HTTPError, OSError):
-                folder = None
-            if folder is None:
-                raise
-            return sorted(
-                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-            )
+        found = tuple(HfApi().list_repo_files(repository, revision=revision))
+    if pinned:
+        with suppress(OSError):  # it is asked for again the next time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(found), encoding="utf-8")
+    return found
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
@@ -92,6 +93,19 @@ def cached(repository: str, name: str, revision: str) -> Path | None:
     except HFValidationError:
         return None
     return Path(found) if isinstance(found, str) else None
+
+
+def _download(repository: str, name: str, revision: str) -> Path:
+    if not isinstance(_looked_up(repository, name, revision), str) and not is_offline():
+        # Asked first, and once: the library would try a silent hub for minutes without a word.
+        url = hf_hub_url(repository, name, revision=revision)
+        try:
+            get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError):
+            pass  # said again below, where the library notes what does not exist
+        except (HTTPError, OSError) as error:
+            raise LocalEntryNotFoundError(str(error)) from error
+    return Path(hf_hub_download(repository, name, revision=revision))
 
 
 def _looked_up(repository: str, name: str, revision: str) -> object:
@@ -104,7 +118,7 @@ def commit_of(path: Path) -> str | None:
     if "snapshots" not in parts:
         return None
     commit = parts[parts.index("snapshots") + 1]
-    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
+    return commit if re.fullmatch(COMMIT, commit) else None
 
 
 def has_token() -> bool:

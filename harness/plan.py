@@ -202,6 +202,12 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
             "use `source: random`",
         )
     select = ablation.select
+    if select.by == "contrast" and len(plan.families("discovery")) < 2:
+        yield (
+            ("select", "by"),
+            "one family discovers, and a contrast needs two",
+            "give discovery a larger share, or select another way",
+        )
     missing = [layer for layer in select.features if layer not in plan.layers]
     if missing:
         yield (

@@ -8,6 +8,7 @@ first lines point an editor at `eval.schema.json`, or where it is given on the c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ class ClaimItem(pytest.Item):
                     self.config.getoption("--harness-target"),
                     db=self.config.getoption("--harness-db") or self.config.rootpath / DEFAULT_DB,
                     progress=progress,
-                    say=out.print,
+                    say=partial(out.print, soft_wrap=True, markup=False),
                 )
 
 

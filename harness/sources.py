@@ -54,13 +54,19 @@ class Need:
     here: bool
 
 
+def reach(target: Target) -> None:
+    """See that the model can be had, by its smallest file. Raises `CannotRun`."""
+    if _on_hub(target):
+        hub.fetch(target.model, "config.json", target.revision)
+
+
 def model_files(target: Target) -> ModelFiles:
     """A target's model, fetched where it is not here. Raises `CannotRun`."""
     if found := find(target.model):
         if found.suffix == ".gguf":
             return ModelFiles(found.parent, target.model, gguf=found.name)
         return ModelFiles(found, target.model)
-    if target.package and not _is_cached(target) and _is_installed(target.package):
+    if target.package and not _on_hub(target):
         return _from_package(target.package)
     config = hub.fetch(target.model, "config.json", target.revision)
     # One commit for all files, even where the revision is a branch that moves meanwhile.
@@ -136,7 +142,7 @@ def needs(target: Target, layers: Iterable[int]) -> list[Need]:
     local = find(target.model)
     if local is not None:
         found = [Need(str(local), "the model", None, here=True)]
-    elif target.package and not _is_cached(target) and _is_installed(target.package):
+    elif target.package and not _on_hub(target):
         found = [Need(f"package {target.package}", "the model", None, here=True)]
     else:
         found = [Need(target.model, "the model", target.bytes, here=_is_cached(target))]
@@ -178,24 +184,23 @@ def model_bytes(target: Target) -> int | None:
     return None if target.parameters is None else size * target.parameters
 
 
-def verify(files: Sequence[Path]) -> None:
-    """Compare files with the `SHA256SUMS` above them, where there is one; raises `CannotRun`."""
+def verify(folder: Path, files: Sequence[Path]) -> None:
+    """Compare files with the folder's `SHA256SUMS`, where it has one; raises `CannotRun`."""
+    if not (folder / SUMS).is_file():
+        return
+    lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.split(maxsplit=1) for line in lines)
+    wanted = {pair[1].removeprefix("*"): pair[0] for pair in pairs if len(pair) == 2}
     for file in files:
-        for folder in file.parents[:4]:
-            if not (folder / SUMS).is_file():
-                continue
-            lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-            wanted = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-            name = file.relative_to(folder).as_posix()
-            if wanted.get(name) != hub.digest_of(file):
-                raise CannotRun(
-                    Fault(
-                        str(file),
-                        f"it is not the file that {SUMS} was written for",
-                        "restore it, e.g. with `git checkout`",
-                    )
+        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
+        if name in wanted and wanted[name] != hub.digest_of(file):
+            raise CannotRun(
+                Fault(
+                    str(file),
+                    f"it is not the file that {SUMS} was written for",
+                    "restore it, e.g. with `git checkout`",
                 )
-            break
+            )
 
 
 def _beside(path: str) -> tuple[str, ...]:
@@ -216,6 +221,13 @@ def _shards(index: Path | None) -> list[str]:
         raise CannotRun(
             Fault(str(index), "it is no index of weights", "delete it, and fetch it again")
         ) from None
+
+
+def _on_hub(target: Target) -> bool:
+    """Whether the model is taken from the hub or its cache, and not from here or a package."""
+    if find(target.model) is not None:
+        return False
+    return target.package is None or _is_cached(target) or not _is_installed(target.package)
 
 
 def _is_cached(target: Target) -> bool:

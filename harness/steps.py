@@ -25,7 +25,7 @@ from harness.plan import Plan, make_plan
 from harness.read import load_prompts
 from harness.records import Activations, Prompt
 from harness.sae.jumprelu import Sae
-from harness.sources import model_bytes, model_files, saes_or_mock, verify
+from harness.sources import model_bytes, model_files, reach, saes_or_mock, verify
 from harness.spec import Spec, TargetChoice
 from harness.target import Target, load_targets, mocked, resolve
 from harness.wire import How, sae_provider
@@ -109,12 +109,13 @@ def _prepare(step: Step, at: str) -> tuple[Bench, Plan]:
     device, why = choose_device(how.device, model_bytes(target))
     step.say(f"{target.model} on {device} ({why})")
     # The model comes first: without it there is nothing to look at, mock or not.
-    source = model_files(target)
+    reach(target)
     if how.mock:
         target = mocked(target, how.mock)
         step.say("warning: random SAEs, as asked: what follows is evidence of nothing")
     target, files = saes_or_mock(target, layers, allowed=True, say=step.say)
-    verify([*source.weights, *files.values()])
+    source = model_files(target)
+    verify(source.folder, [*source.weights, *files.values()])
     model = load_model(source, dtype=target.dtype, device=device, attention=how.attention)
     target = Target(**{**vars(target), "width": model.width, "blocks": model.depth})
     if beyond := [layer for layer in layers if not 0 <= layer < model.depth]:

@@ -22,7 +22,7 @@ from harness.records import Runs, SaeHealth
 from harness.run import Progress, execute
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
-from harness.sources import ModelFiles, model_bytes, model_files, saes_or_mock, verify
+from harness.sources import ModelFiles, model_bytes, model_files, reach, saes_or_mock, verify
 from harness.spec import Spec
 from harness.store import Store
 from harness.target import MOCK, MOCKS, Target, load_truth, mocked
@@ -98,6 +98,7 @@ def run_eval(
     plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
     device, reason = choose_device(how.device, model_bytes(plan.target))
     say(f"{plan.spec.name} on {name} ({why}), {device} ({reason})")
+    reach(plan.target)  # before gigabytes of SAEs are fetched for a model that is gated
     whose, files = saes_or_mock(plan.target, plan.layers, allowed=how.mock_if_missing, say=say)
     if whose.mock and not plan.target.mock:
         # What a spec may ask of random SAEs is checked as for any others.
@@ -109,7 +110,7 @@ def run_eval(
     source = model_files(plan.target)
     if source.gguf:
         say(f"  loading {source.name}, about a minute")
-    verify([*source.weights, *files.values()])
+    verify(source.folder, [*source.weights, *files.values()])
     model = _loaded(source, dtype=dtype, device=device, attention=how.attention)
     plan = _fitted(plan, model)
     rows = how.batch_size or rows_that_fit(model, _longest(plan))

@@ -53,12 +53,15 @@ def test_its_files_are_small_and_carry_their_sums(tmp_path):
     files = [path for path in ORGANISM.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 25_000_000
     weights = [path for path in files if path.suffix in (".safetensors", ".npz", ".json")]
-    verify([path for path in weights if path.name != "figures.json"])
+    listed = (ORGANISM / "SHA256SUMS").read_text()
+    weights = [path for path in weights if path.name != "figures.json"]
+    assert all(path.relative_to(ORGANISM).as_posix() in listed for path in weights)
+    verify(ORGANISM, weights)
     shutil.copytree(ORGANISM, tmp_path / "copy")
     broken = tmp_path / "copy" / "model.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1] + b"\0")
     with pytest.raises(CannotRun, match="not the file that SHA256SUMS was written for"):
-        verify([broken])
+        verify(tmp_path / "copy", [broken])
 
 
 @pytest.mark.parametrize(

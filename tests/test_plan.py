@@ -162,3 +162,12 @@ def test_truth_is_asked_of_a_target_that_has_it():
     prompts, _ = complete("-", list(enumerate(lines(6), 1)), balanced=True)
     (fault,) = faults_of(make_plan(spec, load_targets()["gemma-2-2b"], prompts), lambda *at: "x")
     assert "gemma-2-2b has no known truth" in str(fault)
+
+
+def test_a_contrast_of_one_discovering_family_is_refused():
+    ablation = {"name": "a", "select": {"by": "contrast"}}
+    few = {"split": {"discovery": 0.1}, "ablations": (ablation,)}
+    (fault,) = faults_of(a_plan(6, **few), lambda *at: "x")
+    assert "one family discovers, and a contrast needs two" in str(fault)
+    few["split"] = {"discovery": 0.3}
+    assert not faults_of(a_plan(6, **few), lambda *at: "x")
