@@ -104,6 +104,8 @@ def scanned(folder: Path) -> tuple[Entry, ...]:
 
     Raises `InputError` where all that it has is of another site than the residual stream.
     """
+    if not folder.is_dir():
+        raise InputError(Fault(str(folder), "it is not a folder", "name the folder of the SAEs"))
     files = sorted(
         path.relative_to(folder).as_posix()
         for name in NAMES

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, encode
+from harness.sae.precise import double
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def directions(sae: Sae) -> Sae:
     projects the span out: x - sum_i (x . q_i) q_i (Arditi et al. 2024, arXiv:2406.11717). Rows that
     depend on the others add no basis vector.
     """
-    left, sizes, basis = torch.linalg.svd(sae.w_dec.double(), full_matrices=False)
+    left, sizes, basis = torch.linalg.svd(double(sae.w_dec), full_matrices=False)
     del left
-    basis = basis[sizes > sizes.max() * 1e-6].float()
+    basis = basis[sizes > sizes.max() * 1e-6].float().to(sae.w_dec.device)
     everywhere = torch.full_like(basis[:, 0], -torch.inf)
     return Sae(basis.T, torch.zeros_like(basis[:, 0]), basis, sae.b_dec, everywhere)

@@ -5,8 +5,8 @@ be had they go on with random directions, say so, and mark every line as a mock.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     The log-probability, in nats, is that of each prompt's `expected_correct_answer`. Returns the file.
     Raises `InputError` and `CannotRun`.
     """
-    bench, plan = _prepare(Step(**{**vars(step), "layers": (layer,)}), "answer")
+    bench, plan = _prepare(replace(step, layers=(layer,)), "answer")
     sae = bench.saes(layer)
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
@@ -117,7 +117,7 @@ def _prepare(step: Step, at: str) -> tuple[Bench, Plan]:
     source = model_files(target)
     verify(source.folder, [*source.weights, *files.values()])
     model = load_model(source, dtype=target.dtype, device=device, attention=how.attention)
-    target = Target(**{**vars(target), "width": model.width, "blocks": model.depth})
+    target = replace(target, width=model.width, blocks=model.depth)
     if beyond := [layer for layer in layers if not 0 <= layer < model.depth]:
         remedy = f"name layers from 0 to {model.depth - 1}"
         raise InputError(Fault(step.model, f"it has no layer {beyond[0]}", remedy))
@@ -155,7 +155,7 @@ def _spec(target: Target, layers: Sequence[int], at: str) -> Spec:
     )
 
 
-def _strongest(table: Activations, plan: Plan, top: int) -> Any:
+def _strongest(table: Activations, plan: Plan, top: int) -> Iterator[dict[str, Any]]:
     """A line for each prompt: its strongest features at the table's layer."""
     ids = np.asarray(table.prompt_id, dtype=str)
     features, values = np.asarray(table.feature), np.asarray(table.value, dtype=float)

@@ -14,6 +14,7 @@ from harness.records import Columns, FeatureActivity, Prompt, SaeHealth
 from harness.sae.fit import misfit
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
+from harness.sae.precise import double
 from harness.tail import tail_of
 from harness.work import Bench, Tap, check_finite, each, kept
 
@@ -92,7 +93,7 @@ def losses(bench: Bench, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[s
             scored = token_logprobs(
                 bench.model.replay(baseline, tail, layer, stream), baseline.reads, tail.row
             )
-            return -float(scored.double().nansum())
+            return -float(double(scored).nansum())
 
         spliced = decode(sae, encode(sae, residual))
         parts = [loss(residual), loss(spliced), loss(torch.zeros_like(residual))]

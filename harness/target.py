@@ -65,7 +65,7 @@ class Target:
         Raises `InputError` where there is none, or several.
         """
         if self.files is not None:
-            return Entry(layer, self.files.format(layer=layer), width=self.sae_width)
+            return Entry(layer, self.files.replace("{layer}", str(layer)), width=self.sae_width)
         folder = find(self.sae)
         if folder is None and self.catalogue is None:
             return None
@@ -145,6 +145,9 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         raise InputError(
             Fault("", f"there is no {sae}", f"use {' or '.join(MOCK + kind for kind in MOCKS)}")
         )
+    if choice.files is not None and (choice.files.startswith("/") or ".." in choice.files):
+        remedy = "write it within `sae`, as layer_{layer}/params.npz"
+        raise InputError(Fault("", f"`files` leads out of `sae`: {choice.files}", remedy))
     if choice.model is not None and model != base.model:
         blocks, width = _shape(model)
         base = replace(

@@ -45,9 +45,10 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
             raise broken("it is in no known layout", f"use {LAYOUTS}")
     except OSError as error:
         raise broken(f"it cannot be read: {error.strerror or error}") from None
+    tensors = {key: tensors[key].to(torch.float32) for key in KEYS}
     if not checked:
         _check_values(tensors, broken)
-    return Sae(*(tensors[key].to(torch.float32) for key in KEYS))
+    return Sae(*tensors.values())
 
 
 def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
@@ -172,8 +173,10 @@ def _check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int, broken: Bro
         raise broken(f"it has no {', '.join(missing)}", f"{known}; name an SAE's weights")
     encoder = shapes["W_enc"]
     # Where the two matrices are swapped, the other length is still the number of features.
-    turned = len(encoder) == 2 and encoder[0] != width and encoder[1] == width
-    features = encoder[0] if turned else encoder[-1] if len(encoder) == 2 else -1
+    if len(encoder) != 2:
+        raise broken(f"W_enc has shape {encoder}, not two dimensions", "name an SAE's weights")
+    turned = encoder[0] != width and encoder[1] == width
+    features = encoder[0] if turned else encoder[1]
     wanted = {
         "W_enc": (width, features),
         "b_enc": (features,),

@@ -192,6 +192,9 @@ def write(tmp_path, target, *claims):
         ("mine: {model: google/gemma-2-2b}", "target 'mine' has a model and no SAEs; add `sae:`"),
         ("mine: {model: a/b, sae: c/d}", "how many layers mine has is not known"),
         ("mine: {model: a/b, sae: c/d, layers: [-1]}", "mine has no layer -1; count them from 0"),
+        ("organism: {files: ../x.npz}", "`files` leads out of `sae`"),
+        ("organism: {files: /x.npz}", "`files` leads out of `sae`"),
+        ("organism: {sae: fixtures/organism/config.json}", "it is not a folder"),
         ("gema-2-2b: {}", "unknown target 'gema-2-2b'; did you mean 'gemma-2-2b'"),
     ],
 )

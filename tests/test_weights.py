@@ -94,6 +94,7 @@ def test_packed_and_column_major_arrays_are_read_too(tmp_path):
             "threshold holds negative values; are threshold and b_enc swapped",
         ),
         ({"W_enc": np.zeros((8, 0), np.float32)}, "W_enc has shape"),
+        ({"W_enc": np.zeros((2, 8, 16), np.float32)}, "not two dimensions"),
     ],
 )
 def test_a_broken_file_is_named_with_its_key(tmp_path, write, change, said):

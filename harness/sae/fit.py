@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, decode, encode
+from harness.sae.precise import double
 
 POOR = 0.1  # median FVU above which another reading is looked for
 BETTER = 0.5  # how much of the FVU another reading may leave to be believed
@@ -41,8 +42,8 @@ def misfit(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> str | None:
 
 def median_fvu(stream: Tensor, reconstruction: Tensor) -> float:
     """Fraction of variance unexplained of the median dimension: a few large ones cannot hide it."""
-    errors = (stream - reconstruction).double().square().mean(0)
-    variances = stream.double().var(0, correction=0)
+    errors = double(stream - reconstruction).square().mean(0)
+    variances = double(stream).var(0, correction=0)
     varies = variances > 0
     return float((errors[varies] / variances[varies]).median()) if varies.any() else 0.0
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, decode, encode
+from harness.sae.precise import double, on_precise, total
 
 
 class Health:
@@ -11,7 +12,7 @@ class Health:
 
     def __init__(self, sae: Sae) -> None:
         def zeros(size: int) -> Tensor:
-            return torch.zeros(size, dtype=torch.float64, device=sae.w_enc.device)
+            return torch.zeros(size, dtype=torch.float64, device=on_precise(sae.w_enc[:0]).device)
 
         self.positions = 0
         self.decoder_norm = sae.w_dec.norm(dim=1)
@@ -22,12 +23,12 @@ class Health:
         """See the residual stream `(positions, width)`, `most` positions at a time."""
         for part in residual.float().split(most):
             values = encode(sae, part)
-            errors = (part - decode(sae, values)).double()
+            errors = double(part - decode(sae, values))
             self.positions += len(part)
-            self.active += (values > 0).sum(0).double()
-            self.total += values.sum(0, dtype=torch.float64)
-            self._sum += part.sum(0, dtype=torch.float64)
-            self._squares += part.double().square().sum(0)
+            self.active += double((values > 0).sum(0))
+            self.total += total(values)
+            self._sum += total(part)
+            self._squares += double(part).square().sum(0)
             self._errors += errors.square().sum(0)
 
     @property

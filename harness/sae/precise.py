@@ -1,0 +1,19 @@
+"""Float64 where a device has it, and on the CPU where it does not: Apple's MPS stops at float32."""
+
+import torch
+from torch import Tensor
+
+
+def on_precise(tensor: Tensor) -> Tensor:
+    """The same tensor, on a device that knows float64."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
+
+
+def double(tensor: Tensor) -> Tensor:
+    """In float64."""
+    return on_precise(tensor).double()
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over the first dimension, added up in float64."""
+    return on_precise(tensor).sum(0, dtype=torch.float64)
