@@ -27,7 +27,7 @@ import time
 time.sleep = lambda seconds: None
 from huggingface_hub import constants, file_download
 from harness import hub, sources
-from harness.cli import _reporting
+from harness.cli.options import reporting
 from harness.spec import TargetChoice
 from harness.target import resolve
 
@@ -81,7 +81,7 @@ def child(code, home, hub, **more):
     """What a fresh process says of an expression: the library reads its settings at import."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     return subprocess.run(
-        [sys.executable, "-c", f"{HASTY}\n_reporting(lambda: print({code}))()"],
+        [sys.executable, "-c", f"{HASTY}\nreporting(lambda: print({code}))()"],
         capture_output=True,
         text=True,
         env=environment(home, endpoint, **more),

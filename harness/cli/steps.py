@@ -1,0 +1,102 @@
+"""The proof of concept's single steps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import DEVICE_OPTIONS, MOCK_OPTIONS, how_of, reporting
+
+
+def _step(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a single step, by the proof of concept's names."""
+
+    def both(name: str, **settings: Any) -> Any:
+        return click.option(f"--{name}", f"--{name.replace('_', '-')}", name, **settings)
+
+    options = (
+        both("model_name", default="google/gemma-2-2b", show_default=True, help="Or a target."),
+        both("sae_repo", help="A repository or folder of SAEs; the target's own when left out."),
+        click.option("--prompts", default="data/prompts_physics.jsonl", show_default=True),
+        both("output_dir", default="runs", show_default=True, type=click.Path(path_type=Path)),
+        click.option("--seed", default=42, show_default=True, help="Of random SAEs."),
+        *DEVICE_OPTIONS,
+        MOCK_OPTIONS[0],
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _step_of(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
+    from harness.steps import Step
+
+    names = ("device", "dtype", "attention", "batch_size", "mock")
+    return Step(
+        model=options["model_name"],
+        sae=options["sae_repo"],
+        layers=layers,
+        prompts=options["prompts"],
+        output=options["output_dir"],
+        seed=options["seed"],
+        how=how_of({name: options[name] for name in names}),
+        say=lambda line: click.echo(line, err=True),
+    )
+
+
+def _numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise click.BadParameter("write numbers with commas between them: 0,6,12") from None
+
+
+@click.command()
+@_step
+@click.option(
+    "--layers_to_hook",
+    "--layers-to-hook",
+    default="",
+    callback=_numbers,
+    help="Layers, as 0,6,12,18,24; the target's own when left out.",
+)
+@click.option("--topk_features", "--topk-features", default=20, show_default=True)
+@click.option(
+    "--at",
+    type=click.Choice(["answer", "last_prompt_token", "prompt", "all"]),
+    default="answer",
+    show_default=True,
+    help="Where features are read; several positions are averaged.",
+)
+@reporting
+def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **options: Any) -> None:
+    """Write each prompt's strongest features to OUTPUT_DIR/<time>/features.jsonl.
+
+    Without SAE weights it goes on with random directions and says so.
+
+    \b
+    harness extract --layers_to_hook 0,6,12 --topk_features 20
+    harness extract --model_name organism --mock
+    """
+    from harness import steps
+
+    click.echo(steps.extract(_step_of(options, layers_to_hook), top=topk_features, at=at))
+
+
+@click.command()
+@_step
+@click.option("--layer", type=int, required=True)
+@click.option("--feature_id", "--feature-id", type=int, required=True)
+@reporting
+def ablate(layer: int, feature_id: int, **options: Any) -> None:
+    """Remove one feature; write OUTPUT_DIR/<time>/ablation_report.json.
+
+    Without SAE weights it goes on with random directions and says so.
+
+    \b
+    harness ablate --layer 12 --feature_id 4567
+    """
+    from harness import steps
+
+    click.echo(steps.ablate(_step_of(options), layer=layer, feature=feature_id))
