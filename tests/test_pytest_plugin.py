@@ -107,3 +107,13 @@ def test_what_cannot_run_fails_with_one_line(pytester, evals):
     found.assert_outcomes(failed=2)
     found.stdout.fnmatch_lines(["*'gemma-2-2b' is not among the targets of small*"])
     assert "Traceback" not in found.stdout.str()
+
+
+def test_a_claim_on_random_saes_is_skipped_and_never_passes(pytester, evals):
+    path = evals / "small.yaml"
+    path.write_text(
+        path.read_text().replace("{layers: [3]}", "{layers: [3], sae: mock:orthogonal}")
+    )
+    found = pytester.runpytest_subprocess("-rs", "evals/small.yaml::moved")
+    found.assert_outcomes(skipped=1)
+    found.stdout.fnmatch_lines(["*supported with random SAEs, which is no evidence*"])
