@@ -60,7 +60,6 @@ class Npz:
                 if not got:
                     raise BrokenArray(key, "is cut short")
                 rest = rest[got:]
-            stream.read(1)  # at the end of the member the checksum is compared
         array = flat.view(header.dtype)
         return array.reshape(header.shape, order="F" if header.column_major else "C")
 

@@ -18,6 +18,7 @@ from harness.model import LanguageModel
 from harness.observe import observe
 from harness.places import bundled
 from harness.sources import ModelFiles
+from harness.survey import survey
 from harness.tail import compact, tail_of
 from harness.target import load_targets, resolve
 from harness.testing import random_model, random_sae
@@ -163,6 +164,8 @@ def test_a_stream_that_overflows_is_named_by_its_layer(layer):
         broken.data.fill_(float("inf"))
         with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
             observe(bench, plan, plan.prompts)
+        with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
+            survey(bench, plan, plan.prompts)
     finally:
         broken.data.copy_(plain)
     observe(bench, plan, plan.prompts)
