@@ -70,7 +70,7 @@ def test_ablate_is_the_difference_of_two_plain_forwards(tmp_path, prompts):
     report = json.loads(Path(path).read_text())
     model = load_model(model_files(ORGANISM))
     assert [result["id"] for result in report["results"]] == [prompt.id for prompt in prompts]
-    for prompt, result in list(zip(prompts, report["results"], strict=True))[::7]:
+    for prompt, result in zip(prompts, report["results"], strict=True):
         row = model.tokens(prompt.text, prompt.correct)
 
         def remove(_module, _inputs, output):
@@ -84,7 +84,7 @@ def test_ablate_is_the_difference_of_two_plain_forwards(tmp_path, prompts):
         after = score(model, row)
         handle.remove()
         assert result["baseline_logprob"] == pytest.approx(before, abs=1e-3)
-        assert result["delta"] == pytest.approx(after - before, abs=1e-3)
+        assert result["delta"] == pytest.approx(after - before, abs=1e-4)
     deltas = [result["delta"] for result in report["results"]]
     summary = report["summary"]
     assert summary["mean_delta"] == pytest.approx(sum(deltas) / len(deltas))
