@@ -66,7 +66,7 @@ def score(model, row):
 
 def test_ablate_is_the_difference_of_two_plain_forwards(tmp_path, prompts):
     sae = load_sae(sae_file(ORGANISM, 3), width=128)
-    path, _ = step(tmp_path, "ablate", "--layer", 3, "--feature-id", 7)
+    path, _ = step(tmp_path, "ablate", "--layer", 3, "--feature-id", 0)
     report = json.loads(Path(path).read_text())
     model = load_model(model_files(ORGANISM))
     assert [result["id"] for result in report["results"]] == [prompt.id for prompt in prompts]
@@ -74,9 +74,9 @@ def test_ablate_is_the_difference_of_two_plain_forwards(tmp_path, prompts):
         row = model.tokens(prompt.text, prompt.correct)
 
         def remove(_module, _inputs, output):
-            value = encode(sae, output[:, 1:])[..., 7:8]
+            value = encode(sae, output[:, 1:])[..., 0:1]
             output = output.clone()
-            output[:, 1:] -= value * sae.w_dec[7]
+            output[:, 1:] -= value * sae.w_dec[0]
             return output
 
         before = score(model, row)
