@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness import hub
 from harness.machine import choose_device, free_memory
 from harness.places import DEFAULT_DB, find
 from harness.plan import Plan
-from harness.sources import Need, model_bytes, needs, sae_bytes
+from harness.sources import Need, model_bytes, needs, parameters_in, sae_bytes
 from harness.target import Target
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
@@ -35,6 +35,11 @@ class Requirement:
     there: str
     stops: bool = False
     remedy: str = ""
+
+    @property
+    def mark(self) -> str:
+        """At a glance: `no` stops a run, `ok` does not, and a time is neither."""
+        return "no" if self.stops else "--" if self.what == "time" else "ok"
 
 
 def machine() -> Iterator[tuple[str, str]]:
@@ -67,6 +72,9 @@ def machine() -> Iterator[tuple[str, str]]:
 def requirements(plan: Plan, device: str = "auto") -> list[Requirement]:
     """What a run of a plan needs, and whether it is here."""
     target = plan.target
+    if target.parameters is None and (folder := find(target.model)) is not None:
+        target = replace(target, parameters=parameters_in(folder))
+        plan = replace(plan, target=target)
     where, why = choose_device(device, model_bytes(target))
     return [
         *_files(target, plan.layers),
@@ -105,8 +113,6 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
 def _memory(target: Target, device: str, why: str) -> Requirement:
     model, sae = model_bytes(target), sae_bytes(target)
     free = free_memory("cuda" if device.startswith("cuda") else "cpu")
-    if model is None and (folder := _folder_of(target)):
-        model = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if model is None:
         return Requirement("memory", "known once the model is here", f"{_gb(free)} free, {device}")
     needed = model + 2 * (sae or 0) + WORKING
@@ -178,11 +184,6 @@ def _speed(device: str, dtype: str, width: int) -> float:
         float((a @ b)[0, 0])  # the result is waited for
         times.append(time.perf_counter() - began)
     return 2 * rows * width * 4 * width / sorted(times)[len(times) // 2]
-
-
-def _folder_of(target: Target) -> Path | None:
-    folder = find(target.model)
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def _of_model(missing: list[Need]) -> bool:

@@ -171,22 +171,26 @@ def _explained(repository: str, revision: str, name: str) -> Iterator[None]:
         )
         remedy = "check the name, or log in with `hf auth login`"
     except LocalEntryNotFoundError as error:
-        if _status(error.__cause__) in (401, 403):
-            what, remedy = f"the hub refuses {name} to this token", LOGIN
-        else:
-            what, remedy = _unreachable(name, error.__cause__)
+        what, remedy = _refused(name, error.__cause__) or _unreachable(name, error.__cause__)
     except OfflineModeIsEnabled:
         what, remedy = _unreachable(name, None)
     except EntryNotFoundError:
-        what, remedy = f"it has no {name} at revision {revision}", "correct the target"
+        what = f"it has no {name} at revision {revision}"
+        remedy = "name another file or revision in the spec's target"
     except (HTTPError, OSError) as error:
-        if _status(error) in (401, 403):
-            what, remedy = f"the hub refuses {name} to this token", LOGIN
-        elif name == LIST:  # no download had begun
-            what, remedy = _unreachable(name, error)
-        else:
-            what, remedy = _broken(name, error)
+        # Of a list, no download had begun.
+        otherwise = _unreachable if name == LIST else _broken
+        what, remedy = _refused(name, error) or otherwise(name, error)
     raise CannotRun(Fault(repository, what, remedy))
+
+
+def _refused(name: str, error: object) -> tuple[str, str] | None:
+    """What the hub has against the token, if it is that."""
+    if _status(error) == 401:
+        return "the hub does not accept this token", "`hf auth login` with a valid one"
+    if _status(error) == 403:
+        return f"the hub refuses {name} to this token", LOGIN
+    return None
 
 
 def _status(error: object) -> int | None:
@@ -194,7 +198,7 @@ def _status(error: object) -> int | None:
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
-def _unreachable(name: str, cause: BaseException | None) -> tuple[str, str]:
+def _unreachable(name: str, cause: object) -> tuple[str, str]:
     if is_offline():
         return f"{name} is not in the cache and HF_HUB_OFFLINE is set", "unset it once to fetch it"
     if "Timeout" in type(cause).__name__:
@@ -216,7 +220,7 @@ def _unreachable(name: str, cause: BaseException | None) -> tuple[str, str]:
     )
 
 
-def _broken(name: str, error: Exception) -> tuple[str, str]:
+def _broken(name: str, error: object) -> tuple[str, str]:
     """Why a download that had begun did not end."""
     if getattr(error, "errno", None) == errno.ENOSPC:
         return (

@@ -86,7 +86,7 @@ def load_spec(path: str | Path) -> Spec:
         try:
             resolve(name, choice, *_around(found))
         except InputError as error:
-            wrong += [fault(("targets", name), f.what, f.remedy) for f in error.faults]
+            wrong += [fault(("targets", name, f.where), f.what, f.remedy) for f in error.faults]
     if wrong:
         raise InputError(*sorted(wrong, key=_place))
     return spec

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from pathlib import Path
 
 from harness import hub
@@ -85,9 +86,11 @@ def sae_file(target: Target, layer: int) -> Path:
     Raises `CannotRun`, in one sentence, where it cannot be had, and `InputError` where the spec does
     not say which is meant.
     """
-    # Of a folder its own name alone: it may lie anywhere.
-    site = OTHER_SITE.search(target.sae if find(target.sae) is None else Path(target.sae).name)
-    if site:
+    # A folder may have any name; one with the name of a published collection is taken for it.
+    name = Path(target.sae).name
+    published = find(target.sae) is None or name.startswith("gemma-scope")
+    site = OTHER_SITE.search(name)
+    if site and published:
         raise InputError(
             Fault(
                 target.sae,
@@ -105,7 +108,8 @@ def sae_file(target: Target, layer: int) -> Path:
         for beside in _beside(entry.path):
             hub.fetch_if_any(target.sae, beside, target.sae_revision)
         return path
-    matches = sorted(folder.glob(entry.path))
+    found_here = [folder / entry.path] if (folder / entry.path).is_file() else []
+    matches = sorted(folder.glob(entry.path)) if "*" in entry.path else found_here
     if len(matches) != 1:
         raise CannotRun(
             Fault(
@@ -182,6 +186,21 @@ def model_bytes(target: Target) -> int | None:
     """What the model's weights take in memory, where its size is known before it is loaded."""
     size = {"float32": 4, "bfloat16": 2, "float16": 2}[target.dtype]
     return None if target.parameters is None else size * target.parameters
+
+
+def parameters_in(folder: Path) -> int | None:
+    """How many weights the safetensors files of a folder hold, by their headers."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        try:
+            with path.open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(size, 1 << 26)))
+            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        total += sum(prod(shape) for shape in shapes)
+    return total or None
 
 
 def verify(folder: Path, files: Sequence[Path]) -> None:

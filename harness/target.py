@@ -145,9 +145,8 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         raise InputError(
             Fault("", f"there is no {sae}", f"use {' or '.join(MOCK + kind for kind in MOCKS)}")
         )
-    if choice.files is not None and (choice.files.startswith("/") or ".." in choice.files):
-        remedy = "write it within `sae`, as layer_{layer}/params.npz"
-        raise InputError(Fault("", f"`files` leads out of `sae`: {choice.files}", remedy))
+    if choice.files is not None:
+        _check_files(choice.files, find(sae) is not None)
     if choice.model is not None and model != base.model:
         blocks, width = _shape(model)
         base = replace(
@@ -171,6 +170,16 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
+
+
+def _check_files(files: str, local: bool) -> None:
+    remedy = "write it within `sae`, as layer_{layer}/params.npz"
+    if files.startswith("/") or ".." in files:
+        raise InputError(Fault("files", f"it leads out of `sae`: {files}", remedy))
+    if not files.endswith((".npz", ".safetensors")):
+        raise InputError(Fault("files", f"'{files}' is no file of weights", remedy))
+    if "*" in files and not local:
+        raise InputError(Fault("files", "a * needs a local folder", "write the whole path"))
 
 
 def mocked(target: Target, kind: str = MOCKS[0]) -> Target:

@@ -23,6 +23,7 @@ from harness.sae.jumprelu import Sae
 KEYS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 Shapes = Mapping[str, tuple[int, ...]]
 Broken = Callable[..., CannotRun]
+POINTER = b"version https://git-lfs"
 LAYOUTS = "params.npz, params.safetensors, or sae_weights.safetensors beside its cfg.json"
 
 
@@ -34,21 +35,40 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
     """
 
     def broken(what: str, remedy: str = "fetch the file again") -> CannotRun:
-        return CannotRun(Fault(str(path), what, remedy))
+        # The names within a damaged file may hold anything.
+        return CannotRun(Fault(str(path), " ".join(what.split()), remedy))
 
+    said: dict[str, Any] = {}
+    lens = path.name == "sae_weights.safetensors"
     try:
+        with path.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise broken("it is a pointer of Git LFS, not the file", "fetch it: git lfs pull")
         if path.suffix == ".npz":
             tensors = _from_npz(path, width, broken)
         elif path.suffix == ".safetensors":
-            tensors = _from_safetensors(path, width, layer, broken)
+            said = _configuration(
+                path.with_name("cfg.json" if lens else "config.json"), lens, broken
+            )
+            keys = (_check_lens if lens else _check_scope)(said, layer, broken)
+            tensors = _from_safetensors(path, keys, width, broken)
+            _check_sizes(said, tensors, broken)
         else:
             raise broken("it is in no known layout", f"use {LAYOUTS}")
     except OSError as error:
         raise broken(f"it cannot be read: {error.strerror or error}") from None
-    tensors = {key: tensors[key].to(torch.float32) for key in KEYS}
+    tensors = {key: tensor.to(torch.float32) for key, tensor in tensors.items()}
     if not checked:
         _check_values(tensors, broken)
-    return Sae(*tensors.values())
+    relu = "threshold" not in tensors
+    if relu:
+        tensors["threshold"] = torch.zeros_like(tensors["b_enc"])
+    if lens and said.get("apply_b_dec_to_input", True):
+        # (x - b_dec) @ W + b = x @ W + (b - b_dec @ W)
+        moved = tensors["b_dec"].double() @ tensors["W_enc"].double()
+        tensors["b_enc"] = (tensors["b_enc"].double() - moved).float()
+    encoder, bias, decoder, offset, threshold = (tensors[key] for key in KEYS)
+    return Sae(encoder, bias, decoder, offset, threshold, relu)
 
 
 def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
@@ -57,9 +77,13 @@ def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
             shapes = {key: header.shape for key, header in file.headers.items()}
             _check_shapes(shapes, KEYS, width, broken)
             for key in KEYS:
-                if (dtype := file.headers[key].dtype).kind != "f":
-                    raise broken(f"{key} holds {dtype}, not numbers")
+                dtype = file.headers[key].dtype
+                if dtype.kind != "f" or dtype.itemsize > 8:
+                    raise broken(f"{key} holds {dtype}, not floats of 16, 32 or 64 bits")
             arrays = {key: file.read(key) for key in KEYS}
+            # Some published files carry a factor, which was always 1.
+            if "scaling_factor" in file.headers and not (file.read("scaling_factor") == 1).all():
+                raise broken("scaling_factor is not 1", "fold it into the weights")
     except BrokenArray as error:
         raise broken(f"{error.key or 'it'} {error}") from None
     return {
@@ -69,19 +93,18 @@ def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
 
 
 def _from_safetensors(
-    path: Path, width: int, layer: int | None, broken: Broken
+    path: Path, keys: tuple[str, ...], width: int, broken: Broken
 ) -> dict[str, Tensor]:
-    lens = path.name == "sae_weights.safetensors"
-    said = _configuration(path.with_name("cfg.json" if lens else "config.json"), lens, broken)
-    keys = _check_lens(said, layer, broken) if lens else _check_scope(said, layer, broken)
     try:
         with safe_open(path, "pt") as file:
             # Gemma Scope 2 writes its keys in lower case.
             names = {name.lower(): name for name in file.keys()}  # noqa: SIM118 no mapping
-            extra = [name for name in names if "skip" in name]
-            if extra:
-                raise broken(f"{names[extra[0]]} makes it a transcoder", "name an SAE")
-            found = {key: names[key.lower()] for key in KEYS if key.lower() in names}
+            if skip := [name for lower, name in names.items() if "skip" in lower]:
+                raise broken(f"{skip[0]} makes it a transcoder", "name an SAE")
+            if extra := sorted(set(names) - {key.lower() for key in keys}):
+                known = ", ".join(keys)
+                raise broken(f"{names[extra[0]]} is not understood", f"such an SAE has {known}")
+            found = {key: names[key.lower()] for key in keys if key.lower() in names}
             shapes = {key: tuple(file.get_slice(name).get_shape()) for key, name in found.items()}
             _check_shapes(shapes, keys, width, broken)
             tensors = {key: file.get_tensor(found[key]) for key in keys}
@@ -89,14 +112,7 @@ def _from_safetensors(
         raise broken(f"it cannot be read: {error}") from None
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise broken(f"{key} holds {str(tensor.dtype).removeprefix('torch.')}, not numbers")
-    if lens:
-        if "threshold" not in tensors:  # a standard SAE: ReLU is a threshold of 0
-            tensors["threshold"] = torch.zeros(len(tensors["b_enc"]))
-        if said.get("apply_b_dec_to_input", True):
-            # (x - b_dec) @ W + b = x @ W + (b - b_dec @ W)
-            moved = tensors["b_dec"].double() @ tensors["W_enc"].double()
-            tensors["b_enc"] = (tensors["b_enc"].double() - moved).float()
+            raise broken(f"{key} holds {str(tensor.dtype).removeprefix('torch.')}, not floats")
     return tensors
 
 
@@ -124,7 +140,7 @@ def _check_scope(said: Mapping[str, Any], layer: int | None, broken: Broken) -> 
         raise broken(f"its architecture is {kind}, not jump_relu", "name a JumpReLU SAE")
     hook = str(said.get("hf_hook_point_in", ""))
     match = re.fullmatch(r"(?:.*\.)?layers\.(\d+)\.output", hook)
-    if hook and (match is None or said.get("hf_hook_point_out")):
+    if hook and (match is None or said.get("hf_hook_point_out", hook) != hook):
         raise broken(f"it reads {hook}, not the residual stream after a block", "name another SAE")
     if match:
         _check_layer(int(match[1]), layer, broken)
@@ -133,6 +149,8 @@ def _check_scope(said: Mapping[str, Any], layer: int | None, broken: Broken) -> 
 
 def _check_lens(said: Mapping[str, Any], layer: int | None, broken: Broken) -> tuple[str, ...]:
     """Refuse what SAELens' configuration says cannot be read as a JumpReLU of the raw stream."""
+    if "d_in" not in said or "d_sae" not in said:
+        raise broken("cfg.json beside it describes no SAE", "put SAELens' configuration there")
     kind = said.get("architecture", "standard")
     if kind not in ("standard", "jumprelu"):
         raise broken(f"its architecture is {kind}", "only jumprelu and standard SAEs are read")
@@ -149,7 +167,11 @@ def _check_lens(said: Mapping[str, Any], layer: int | None, broken: Broken) -> t
                 f"its {key} is {said[key]}, which is not supported",
                 "fold it into the weights with SAELens and save it again",
             )
+    if not isinstance(said.get("apply_b_dec_to_input", True), bool):
+        raise broken("its apply_b_dec_to_input is neither true nor false", "correct cfg.json")
     hook = said.get("hook_name", said.get("hook_point"))
+    if said.get("hook_name_out", hook) != hook:
+        raise broken(f"it writes {said['hook_name_out']}: a transcoder", "name an SAE")
     if hook is not None:
         own = site_layer(str(hook))
         if own is None:
@@ -158,6 +180,14 @@ def _check_lens(said: Mapping[str, Any], layer: int | None, broken: Broken) -> t
             )
         _check_layer(own, layer, broken)
     return KEYS if kind == "jumprelu" else KEYS[:-1]
+
+
+def _check_sizes(said: Mapping[str, Any], tensors: Mapping[str, Tensor], broken: Broken) -> None:
+    """What a configuration says of sizes is what the weights have."""
+    width, features = tensors["W_enc"].shape
+    for key, size in {"d_in": width, "d_sae": features, "width": features}.items():
+        if isinstance(said.get(key), int) and said[key] != size:
+            raise broken(f"its configuration says {key} {said[key]}, the weights say {size}")
 
 
 def _check_layer(own: int, layer: int | None, broken: Broken) -> None:
@@ -203,5 +233,5 @@ def _check_values(tensors: Mapping[str, Tensor], broken: Broken) -> None:
         low, high = tensor.aminmax()
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise broken(f"{key} holds NaN or infinity")
-    if float(tensors["threshold"].min()) < 0:
+    if "threshold" in tensors and float(tensors["threshold"].min()) < 0:
         raise broken("threshold holds negative values", "are threshold and b_enc swapped?")

@@ -149,3 +149,25 @@ def test_a_poor_fit_that_no_reading_explains_is_left_alone_while_it_is_of_use():
     weak = Sae(both.T, torch.zeros(32), 0.3 * both, torch.zeros(16), torch.full((32,), 1e-3))
     assert 0.4 < median_fvu(stream, decode(weak, encode(weak, stream))) < 0.6
     assert misfit(weak, {0: stream}, 0) is None
+
+
+def test_where_nothing_fits_no_layer_is_said_to():
+    """A random dictionary may be less hopeless on another block: that is no fit."""
+    generator = torch.Generator().manual_seed(0)
+    streams = {0: 0.01 * torch.randn(200, 16, generator=generator)}
+    streams[1] = 1_000 * streams[0]
+    far = random_sae(1, 16, 64)
+    own, other = (
+        median_fvu(stream, decode(far, encode(far, stream))) for stream in streams.values()
+    )
+    assert 1 < other < own / 2
+    assert "does not reconstruct this stream" in misfit(far, streams, 0)
+
+
+def test_a_relu_by_design_is_not_told_to_have_thresholds():
+    noisy = random_sae(2, 16, 64)
+    open_ = dataclasses.replace(noisy, threshold=torch.zeros(64))
+    stream = torch.randn(400, 16, generator=torch.Generator().manual_seed(3))
+    assert "ReLU instead of JumpReLU" in misfit(open_, {0: stream}, 0)
+    told = misfit(dataclasses.replace(open_, relu=True), {0: stream}, 0)
+    assert "ReLU instead" not in (told or "")

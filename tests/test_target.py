@@ -192,8 +192,10 @@ def write(tmp_path, target, *claims):
         ("mine: {model: google/gemma-2-2b}", "target 'mine' has a model and no SAEs; add `sae:`"),
         ("mine: {model: a/b, sae: c/d}", "how many layers mine has is not known"),
         ("mine: {model: a/b, sae: c/d, layers: [-1]}", "mine has no layer -1; count them from 0"),
-        ("organism: {files: ../x.npz}", "`files` leads out of `sae`"),
-        ("organism: {files: /x.npz}", "`files` leads out of `sae`"),
+        ("organism: {files: ../x.npz}", r"4:14: it leads out of `sae`"),
+        ("organism: {files: /x.npz}", r"4:14: it leads out of `sae`"),
+        ("organism: {files: ''}", "4:14: '' is no file of weights"),
+        ("gemma-2-2b: {files: '*/p.npz'}", r"4:16: a \* needs a local folder"),
         ("organism: {sae: fixtures/organism/config.json}", "it is not a folder"),
         ("gema-2-2b: {}", "unknown target 'gema-2-2b'; did you mean 'gemma-2-2b'"),
     ],
@@ -212,3 +214,16 @@ def test_without_layers_only_behaviour_can_be_claimed(tmp_path):
     )
     with pytest.raises(InputError, match="it needs SAEs, and no layer is read"):
         load_plan(feature, "organism")
+
+
+def test_a_local_folder_may_have_any_name(tmp_path):
+    """Its own, and those within: brackets are no pattern, and `mlp` says nothing of a study."""
+    file = "layer_3[v1]/params.npz"
+    folder = folder_of(tmp_path / "mlp-study", file)
+    target = resolve("organism", TargetChoice(sae=str(folder)))
+    assert sae_file(target, 3) == folder / file
+    copy = folder_of(
+        tmp_path / "gemma-scope-2b-pt-mlp", "layer_3/width_16k/average_l0_9/params.npz"
+    )
+    with pytest.raises(InputError, match=r"another site \(mlp\)"):
+        sae_file(resolve("organism", TargetChoice(sae=str(copy))), 3)

@@ -3,6 +3,7 @@
 import json
 import zipfile
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_packed_and_column_major_arrays_are_read_too(tmp_path):
         ({"b_enc": np.zeros(3, np.float32)}, r"b_enc has shape \(3,\), not \(16,\)"),
         ({"threshold": np.full(16, np.nan, np.float32)}, "threshold holds NaN"),
         ({"W_dec": np.full((16, 8), -np.inf, np.float32)}, "W_dec holds NaN or infinity"),
-        ({"b_dec": np.zeros(8, np.int32)}, "b_dec holds int32"),
+        ({"b_dec": np.zeros(8, np.int32)}, "b_dec holds int32, not floats"),
         ({"W_enc": arrays()["W_dec"], "W_dec": arrays()["W_enc"]}, "W_enc .* it looks like W_dec"),
         ({"b_enc": arrays()["b_dec"], "b_dec": arrays()["b_enc"]}, "b_enc .* it looks like b_dec"),
         (
@@ -155,6 +156,7 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path, said):
 def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
     (tmp_path / "params.npz").write_bytes(zlib.compress(b"weights"))
     refused(tmp_path / "params.npz", "no npz file")
+    (tmp_path / "params.pt").write_bytes(b"weights")
     refused(tmp_path / "params.pt", "in no known layout; use params.npz, params.safetensors")
     refused(tmp_path / "none" / "params.npz", "cannot be read: No such file")
 
@@ -237,3 +239,109 @@ def test_saelens_weights_need_their_configuration(tmp_path):
     path = sae_lens(tmp_path, LENS)
     (tmp_path / "cfg.json").unlink()
     refused(path, "there is no cfg.json beside it")
+
+
+def with_header(folder, text):
+    """An npz whose W_enc has this header."""
+    path = npz(folder)
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    header = np.lib.format.magic(1, 0) + len(text).to_bytes(2, "little") + text.encode()
+    members["W_enc.npy"] = header + bytes(4 * WIDTH * FEATURES)
+    with zipfile.ZipFile(path, "w") as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'shape': (8,",
+        "{[]: 1}",
+        "(" * 5000,
+        "'" * 3,
+        "x" * 20000,
+        "",
+        "{'descr': 1}",
+    ],
+)
+def test_a_damaged_header_is_named_with_its_key(tmp_path, header):
+    refused(with_header(tmp_path, header), "W_enc cannot be read: [^\n]*; fetch the file again")
+
+
+def test_floats_that_torch_does_not_know_are_refused(tmp_path):
+    wide = arrays()["b_dec"].astype(np.longdouble)
+    refused(npz(tmp_path, b_dec=wide), "b_dec holds .*, not floats of 16, 32 or 64 bits")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_zip_is_one_sentence_whatever_the_damage(tmp_path, seed):
+    path = npz(tmp_path)
+    whole = path.read_bytes()
+    random = np.random.default_rng(seed)
+    directory = whole.index(b"PK\x01\x02")
+    for _ in range(60):
+        data = bytearray(whole)
+        for at in random.integers(directory, len(data), 3):
+            data[at] = random.integers(256)
+        path.write_bytes(bytes(data))
+        with suppress(CannotRun):
+            load_sae(path, width=WIDTH)
+            continue
+        with pytest.raises(CannotRun) as caught:
+            load_sae(path, width=WIDTH)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path):
+    path = tmp_path / "params.npz"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 302\n")
+    refused(path, "a pointer of Git LFS, not the file; fetch it: git lfs pull")
+
+
+def test_a_scaling_factor_of_one_is_no_fault(tmp_path):
+    assert (
+        load_sae(npz(tmp_path, scaling_factor=np.ones(FEATURES)), width=WIDTH).features == FEATURES
+    )
+    refused(npz(tmp_path, scaling_factor=np.full(FEATURES, 3.0)), "scaling_factor is not 1")
+
+
+@pytest.mark.parametrize(
+    "change, more, said",
+    [
+        ({"d_sae": 99}, {}, "says d_sae 99, the weights say 16"),
+        ({"apply_b_dec_to_input": "false"}, {}, "neither true nor false"),
+        ({"architecture": "standard"}, {}, "threshold is not understood"),
+        ({}, {"scaling_factor": np.ones(16, np.float32)}, "scaling_factor is not understood"),
+        ({"hook_name_out": "blocks.5.hook_mlp_out"}, {}, "a transcoder"),
+    ],
+)
+def test_a_configuration_that_contradicts_the_weights_is_refused(tmp_path, change, more, said):
+    config = LENS | {"architecture": "jumprelu"} | change
+    refused(sae_lens(tmp_path, config, **more), said)
+
+
+def test_an_empty_configuration_describes_nothing(tmp_path):
+    refused(sae_lens(tmp_path, {}), "cfg.json beside it describes no SAE")
+
+
+def test_a_plain_sae_of_gemma_scope_2_may_name_its_output(tmp_path):
+    same = SCOPE_2 | {"hf_hook_point_out": SCOPE_2["hf_hook_point_in"]}
+    assert load_sae(scope_2(tmp_path, same), width=WIDTH, layer=5).features == FEATURES
+    refused(scope_2(tmp_path, SCOPE_2 | {"width": 99}), "says width 99")
+
+
+def test_the_key_that_holds_nan_is_named_and_not_the_one_it_is_folded_into(tmp_path):
+    config = LENS | {"architecture": "jumprelu"}
+    refused(sae_lens(tmp_path, config, b_dec=np.full(8, np.nan, np.float32)), "b_dec holds NaN")
+
+
+def test_a_standard_sae_is_a_relu_by_design(tmp_path):
+    sae = load_sae(
+        sae_lens(tmp_path, LENS | {"architecture": "standard"}, threshold=None), width=WIDTH
+    )
+    assert sae.relu
+    assert sae.only(torch.tensor([1, 2])).relu
+    assert sae.to("cpu").relu
+    assert not load_sae(npz(tmp_path), width=WIDTH).relu

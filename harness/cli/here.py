@@ -2,10 +2,11 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import click
 
-from harness.cli.options import reporting
+from harness.cli.options import DTYPES, reporting
 
 
 @click.command()
@@ -50,8 +51,10 @@ def targets() -> None:
 @click.argument("spec", default="")
 @click.option("--target", default="", help="One of the spec's targets; all of them when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="As for `run`.")
+@click.option("--mock", is_flag=True, help="As for `run`.")
 @reporting
-def doctor(spec: str, target: str, device: str) -> None:
+def doctor(spec: str, target: str, device: str, dtype: str | None, mock: bool) -> None:
     """Say what this machine has, and what a run of SPEC would need. Asks no network.
 
     Exits with 3 where no target of the spec can run.
@@ -62,11 +65,14 @@ def doctor(spec: str, target: str, device: str) -> None:
     """
     from harness.doctor import machine, requirements
     from harness.read import load_plan, load_spec
+    from harness.target import MOCKS
 
     plans = []
     if spec:
         names = [target] if target else list(load_spec(spec).targets)
-        plans = [load_plan(spec, name) for name in names]
+        plans = [load_plan(spec, name, MOCKS[0] if mock else "") for name in names]
+    if dtype:
+        plans = [replace(plan, target=replace(plan.target, dtype=dtype)) for plan in plans]
     for name, value in machine():
         click.echo(f"{name:<12}{value}")
     able = []
@@ -76,9 +82,8 @@ def doctor(spec: str, target: str, device: str) -> None:
         layers = ", ".join(map(str, plan.layers)) or "none"
         click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
         for one in found:
-            mark = "no " if one.stops else "ok "
             remedy = f"; {one.remedy}" if one.stops else ""
-            click.echo(f"  {mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
+            click.echo(f"  {one.mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
         command = f"harness run {spec} --target {plan.target.name}"
         click.echo(f"  {command if able[-1] else 'It cannot run here like this.'}")
     if plans and not any(able):

@@ -20,6 +20,7 @@ DB = click.option(
 )
 
 
+DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_OPTIONS = (
     click.option(
         "--device",
@@ -29,7 +30,7 @@ DEVICE_OPTIONS = (
     ),
     click.option(
         "--dtype",
-        type=click.Choice(["float32", "bfloat16", "float16"]),
+        type=click.Choice(DTYPES),
         help="What the model computes in; the target's own when left out.",
     ),
     click.option(

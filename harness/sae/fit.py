@@ -30,7 +30,7 @@ def misfit(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> str | None:
     if own <= POOR:
         return None
     found, reason = min(_readings(sae, streams, layer), default=(own, ""))
-    if found <= BETTER * own:
+    if found <= BETTER * own and found < HOPELESS:
         return f"{reason} (median FVU {found:.2f} instead of {own:.2f})"
     if own >= HOPELESS:
         return (
@@ -75,7 +75,7 @@ def _ungated(sae: Sae, stream: Tensor, values: Tensor, own: float) -> str | None
     An SAE that was trained without thresholds needs its small values, and its fit suffers.
     """
     active = values[values > 0]
-    if float(sae.threshold.abs().max()) > 1e-6 or not len(active):
+    if sae.relu or float(sae.threshold.abs().max()) > 1e-6 or not len(active):
         return None
     levels = torch.linspace(0.5, 0.95, 10, device=values.device)
     # quantile takes 16 million numbers at most.

@@ -11,7 +11,7 @@ class Sae:
     """One SAE of the residual stream, in float32.
 
     Shapes: `w_enc` (width, features), `w_dec` (features, width), `b_enc` and `threshold`
-    (features,), `b_dec` (width,).
+    (features,), `b_dec` (width,). One that is a plain `relu` by design has thresholds of 0.
     """
 
     w_enc: Tensor
@@ -19,6 +19,7 @@ class Sae:
     w_dec: Tensor
     b_dec: Tensor
     threshold: Tensor
+    relu: bool = False
 
     @property
     def width(self) -> int:
@@ -32,7 +33,14 @@ class Sae:
 
     def to(self, device: torch.device | str) -> "Sae":
         """The same on another device."""
-        return Sae(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return Sae(
+            self.w_enc.to(device),
+            self.b_enc.to(device),
+            self.w_dec.to(device),
+            self.b_dec.to(device),
+            self.threshold.to(device),
+            self.relu,
+        )
 
     def only(self, features: Tensor) -> "Sae":
         """The SAE of a subset of features, `(k,)` indices; its decoder bias is unchanged.
@@ -50,6 +58,7 @@ class Sae:
             self.w_dec[features],
             self.b_dec,
             inner(self.threshold),
+            self.relu,
         )
 
 

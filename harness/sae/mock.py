@@ -17,7 +17,7 @@ def orthogonal(width: int, seed: int) -> Sae:
     # The signs that make the basis uniform over all of them (Mezzadri 2007, arXiv:math-ph/0609050).
     basis = basis * upper.diagonal().sign()
     zeros = torch.zeros(width)
-    return Sae(basis, zeros, basis.T.contiguous(), zeros, zeros)
+    return Sae(basis, zeros, basis.T.contiguous(), zeros, zeros, relu=True)
 
 
 def jumprelu(width: int, features: int, seed: int) -> Sae:
