@@ -192,7 +192,11 @@ def test_a_token_with_access_opens_the_gate(tmp_path, hub, name):
 
 @pytest.mark.parametrize("code", [PLAIN, LIST])
 def test_an_invalid_token_is_named(tmp_path, hub, code):
-    refused(child(code, tmp_path, hub, HF_TOKEN="expired"), "the hub does not accept this token", "hf auth login")
+    refused(
+        child(code, tmp_path, hub, HF_TOKEN="expired"),
+        "the hub does not accept this token",
+        "hf auth login",
+    )
 
 
 def test_a_token_without_the_right_is_named(tmp_path, hub):
@@ -339,7 +343,9 @@ def test_a_model_whose_index_names_what_is_not_there_is_refused(tmp_path, hub, f
     hub.repositories["lab/shards"].folder = write(
         tmp_path / "cut", {"config.json": "{}"} | {k: SHARDS[k] for k in list(SHARDS)[:2]}
     )
-    said = f"lab/shards: it has no two.safetensors at revision {COMMIT}; name another file or revision"
+    said = (
+        f"lab/shards: it has no two.safetensors at revision {COMMIT}; name another file or revision"
+    )
     refused(child("model(model='lab/shards')", tmp_path / "home", hub), said)
 
 
