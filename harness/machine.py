@@ -69,7 +69,8 @@ def choose_device(wanted: str, needed: int | None = None) -> tuple[str, str]:
             free = free_memory("cuda")
             if needed is None or free is None or needed <= SPARE * free:
                 return "cuda", torch.cuda.get_device_name()
-            short = f"{_gib(needed)} do not fit into the {_gib(free)} that are free on the GPU"
+            size, room = sources.gigabytes(needed), sources.gigabytes(free)
+            short = f"{size} do not fit into the {room} that are free on the GPU"
             if importlib.util.find_spec("accelerate"):
                 return SPLIT, f"{short}: slower"
             return "cpu", f"{short}: very slow; with accelerate installed it would be spread"
@@ -113,7 +114,3 @@ def peak_memory() -> tuple[int, int | None]:
     unit = 1 if sys.platform == "darwin" else 1024
     main = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return main, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"

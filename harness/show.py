@@ -128,11 +128,6 @@ def numbers(verdict: "Verdict") -> tuple[str, str, str]:
     return estimate, interval, "-" if verdict.p is None else p_text(verdict.p)
 
 
-def gigabytes(size: int) -> str:
-    """A number of bytes as people read it."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
 def p_text(p: float) -> str:
     """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"

