@@ -1,8 +1,10 @@
--- The tables of the results file. Meanings, units and nulls: db/README.md.
-CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY);
-INSERT INTO schema_version SELECT 4 WHERE NOT EXISTS (FROM schema_version);
+-- The tables of the results file; `migrations/` bring an older file here. Meanings, units and nulls:
+-- db/README.md.
 
-CREATE TABLE IF NOT EXISTS runs (
+-- One line a version that the file has had; `views` is a hash of the views and macros in it.
+CREATE TABLE schema_version (version INTEGER PRIMARY KEY, views VARCHAR);
+
+CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY,
     content VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
@@ -49,10 +51,11 @@ CREATE TABLE IF NOT EXISTS runs (
     platform VARCHAR NOT NULL,
     wall_seconds DOUBLE,
     peak_memory BIGINT,
-    peak_device_memory BIGINT
+    peak_device_memory BIGINT,
+    neuronpedia VARCHAR[]
 );
 
-CREATE TABLE IF NOT EXISTS units (
+CREATE TABLE units (
     run_id VARCHAR NOT NULL,
     unit_id VARCHAR NOT NULL,
     stage VARCHAR NOT NULL,
@@ -63,7 +66,7 @@ CREATE TABLE IF NOT EXISTS units (
     PRIMARY KEY (run_id, unit_id)
 );
 
-CREATE TABLE IF NOT EXISTS prompts (
+CREATE TABLE prompts (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     pair_id VARCHAR NOT NULL,
@@ -77,14 +80,14 @@ CREATE TABLE IF NOT EXISTS prompts (
     line INTEGER NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS prompt_tags (
+CREATE TABLE prompt_tags (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     tag VARCHAR NOT NULL,
     value VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS generations (
+CREATE TABLE generations (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     decoded_answer VARCHAR NOT NULL,
@@ -92,7 +95,7 @@ CREATE TABLE IF NOT EXISTS generations (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS topk_logits (
+CREATE TABLE topk_logits (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     step INTEGER NOT NULL,
@@ -104,7 +107,7 @@ CREATE TABLE IF NOT EXISTS topk_logits (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS answers (
+CREATE TABLE answers (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     candidate VARCHAR NOT NULL,
@@ -115,7 +118,7 @@ CREATE TABLE IF NOT EXISTS answers (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS activations (
+CREATE TABLE activations (
     run_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -125,7 +128,7 @@ CREATE TABLE IF NOT EXISTS activations (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS sae_health (
+CREATE TABLE sae_health (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     width INTEGER NOT NULL,
@@ -143,7 +146,7 @@ CREATE TABLE IF NOT EXISTS sae_health (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS feature_activity (
+CREATE TABLE feature_activity (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     feature INTEGER NOT NULL,
@@ -153,7 +156,7 @@ CREATE TABLE IF NOT EXISTS feature_activity (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS attributions (
+CREATE TABLE attributions (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,
     family VARCHAR NOT NULL,
@@ -163,7 +166,7 @@ CREATE TABLE IF NOT EXISTS attributions (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS interventions (
+CREATE TABLE interventions (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,
@@ -181,7 +184,7 @@ CREATE TABLE IF NOT EXISTS interventions (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS impacts (
+CREATE TABLE impacts (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
@@ -194,7 +197,7 @@ CREATE TABLE IF NOT EXISTS impacts (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS impact_tokens (
+CREATE TABLE impact_tokens (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,
     prompt_id VARCHAR NOT NULL,
@@ -207,7 +210,7 @@ CREATE TABLE IF NOT EXISTS impact_tokens (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS feature_tests (
+CREATE TABLE feature_tests (
     run_id VARCHAR NOT NULL,
     split VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -235,7 +238,7 @@ CREATE TABLE IF NOT EXISTS feature_tests (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS ablation_tests (
+CREATE TABLE ablation_tests (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,
@@ -269,7 +272,7 @@ CREATE TABLE IF NOT EXISTS ablation_tests (
     origin VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS verdicts (
+CREATE TABLE verdicts (
     run_id VARCHAR NOT NULL,
     claim VARCHAR NOT NULL,
     kind VARCHAR NOT NULL,

@@ -12,6 +12,40 @@ SELECT
 FROM answers a JOIN prompts p USING (run_id, prompt_id)
 GROUP BY a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split;
 
+-- How far the variants of each family's pairs lie apart, beside what most families say: `agrees` is
+-- whether the sign is that of the run's mean. A family that does not move has no sign.
+CREATE OR REPLACE VIEW family_contrasts AS
+SELECT
+    run_id, family, split, count(*) // 2 AS n_pairs,
+    avg(logit_difference) FILTER (label = 'correct') AS after_correct,
+    avg(logit_difference) FILTER (label = 'misconception') AS after_misconception,
+    after_correct - after_misconception AS difference,
+    CASE WHEN difference <> 0 THEN
+        sign(difference) = sign(avg(difference) OVER (PARTITION BY run_id))
+    END AS agrees,
+    any_value(origin) AS origin
+FROM behaviour
+GROUP BY run_id, family, split;
+
+-- What each spec claims, beside what became of it.
+CREATE OR REPLACE VIEW claims AS
+SELECT
+    r.run_id, r.spec_name, r.target, c.claim, v.kind,
+    coalesce(c.behaviour, c.features, c.ablation) AS about,
+    c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
+    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
+FROM runs r
+CROSS JOIN LATERAL (
+    SELECT
+        one ->> 'name' AS claim, one ->> 'behaviour' AS behaviour, one ->> 'features' AS features,
+        one ->> 'ablation' AS ablation, one ->> 'direction' AS direction, one ->> 'beyond' AS beyond,
+        (one ->> 'than')::DOUBLE AS than, (one ->> 'within')::DOUBLE AS within,
+        (one ->> 'at_least')::INTEGER AS at_least, (one ->> 'at_most')::INTEGER AS at_most,
+        (one ->> 'contrast')::BOOLEAN AS contrast
+    FROM (SELECT unnest(from_json(r.spec -> '$.claims', '["JSON"]')) AS one)
+) c
+JOIN verdicts v USING (run_id, claim);
+
 -- The confirming families' test of each feature, strongest first within its run.
 CREATE OR REPLACE VIEW top_features AS
 SELECT
@@ -19,6 +53,8 @@ SELECT
     rank() OVER (PARTITION BY t.run_id ORDER BY t.p_adjusted, abs(t.statistic) DESC) AS rank,
     t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, t.statistic,
     t.rate_correct, t.rate_misconception, a.firing_rate, t.flag,
+    'https://www.neuronpedia.org/' || r.neuronpedia[list_position(r.layers, t.layer)]
+        || '/' || t.feature AS page,
     r.exploratory IS NOT NULL AS exploratory, t.origin
 FROM feature_tests t
 JOIN runs r USING (run_id)

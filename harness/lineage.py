@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from harness import hub
 from harness.model import LanguageModel
@@ -13,7 +14,6 @@ from harness.observe import readout_name
 from harness.places import find
 from harness.plan import Plan
 from harness.provenance import provenance
-from harness.read import prompts_path
 from harness.records import Runs
 from harness.run import prompt_rows
 from harness.sources import ModelFiles
@@ -21,7 +21,20 @@ from harness.store import Store
 from harness.target import Target
 
 # What two runs may differ in and still be the same run.
-_IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty")
+_IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpedia")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be run, and the files that it was read from.
+
+    `repeated` is the line of the run that this one repeats, where it does.
+    """
+
+    plan: Plan
+    spec_path: Path
+    prompts_path: Path
+    repeated: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,33 +46,27 @@ class Begun:
     batch_size: int
 
 
-def begin(
-    store: Store,
-    plan: Plan,
-    spec_path: Path,
+def facts_of(
+    question: Question,
     model: LanguageModel,
     source: ModelFiles,
     files: Mapping[int, Path],
     batch_size: int,
-    asked: bool,
-) -> Begun:
-    """Go on with the unfinished run of the same content, or begin a new one.
-
-    A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
-    run that is taken up keeps its own.
-    """
+) -> dict[str, Any]:
+    """What `runs` records of a run before it begins: all that could change a number, and more."""
+    plan = question.plan
     hashes = [hub.digest_of(files[layer]) for layer in plan.layers if layer in files]
-    facts = {
+    return {
         **provenance(),
         **model.facts,
         "spec_name": plan.spec.name,
         "spec_hash": plan.spec.hash,
         "spec": plan.spec.canonical(),
-        "spec_path": str(spec_path.resolve()),
+        "spec_path": str(question.spec_path.resolve()),
         "question": plan.spec.question,
         "target": plan.target.name,
         "origin": plan.target.origin,
-        "prompts_path": str(prompts_path(plan.spec, spec_path).resolve()),
+        "prompts_path": str(question.prompts_path.resolve()),
         "prompts_hash": plan.prompts_hash,
         "model": source.name,
         "model_revision": source.revision,
@@ -69,6 +76,7 @@ def begin(
         "sae_hash": _hash(plan.target, hashes),
         "sae_files": [_named(plan.target, path) for path in files.values()],
         "sae_hashes": hashes,
+        "neuronpedia": [plan.target.neuronpedia(layer) for layer in plan.layers],
         "layers": list(plan.layers),
         "readout": readout_name(plan),
         "metric": plan.spec.metric,
@@ -76,18 +84,31 @@ def begin(
         "seed": plan.spec.split.seed,
         "batch_size": batch_size,
     }
+
+
+def begin(
+    store: Store, question: Question, facts: Mapping[str, Any], *, asked: bool, resume: bool = True
+) -> Begun:
+    """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
+
+    A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
+    run that is taken up keeps its own. A run that repeats another is exploratory where that one was.
+    """
     irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
     content = hashlib.sha256(
         json.dumps({k: v for k, v in facts.items() if k not in irrelevant}, sort_keys=True).encode()
     ).hexdigest()
     unfinished = store.read(Runs, content=content, status="unfinished")
-    if len(unfinished):
-        return Begun(
-            str(unfinished.run_id[0]), unfinished.exploratory[0], int(unfinished.batch_size[0])
-        )
+    if resume and len(unfinished):
+        row = next(unfinished.rows())
+        return Begun(row["run_id"], row["exploratory"], row["batch_size"])
+    plan = question.plan
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
-    exploratory = _changed(store, plan, str(facts["sae_hash"]))
+    if question.repeated is not None:
+        exploratory = question.repeated["exploratory"]
+    else:
+        exploratory = _changed(store, plan, str(facts["sae_hash"]))
     row = {
         "run_id": run_id,
         "content": content,
@@ -97,7 +118,7 @@ def begin(
         **facts,
     }
     store.commit(Runs.of([row]), *prompt_rows(run_id, plan))
-    return Begun(run_id, exploratory, batch_size)
+    return Begun(run_id, exploratory, facts["batch_size"])
 
 
 def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:

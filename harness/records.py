@@ -66,6 +66,12 @@ class Columns:
             raise KeyError(f"{cls.table} has no column {sorted(unknown)}")
         return cls(**{name: [row.get(name) for row in listed] for name in cls.names()})
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One dictionary a row."""
+        names = self.names()
+        for values in zip(*(getattr(self, name) for name in names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
     def __len__(self) -> int:
         return len(getattr(self, self.names()[0]))
 
@@ -122,6 +128,7 @@ class Runs(Columns):
     wall_seconds: Column
     peak_memory: Column
     peak_device_memory: Column
+    neuronpedia: Column
 
 
 @dataclass(frozen=True)

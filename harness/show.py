@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.places import DEFAULT_DB
+from harness.tables import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,11 +188,5 @@ def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     for name in names:
         table.add_column(Text(name))
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(Text(short(value)) for value in row))
     return table
-
-
-def _cell(value: Any) -> Text:
-    if value is None:
-        return Text("")
-    return Text(f"{value:.5g}" if isinstance(value, float) else str(value))

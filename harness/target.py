@@ -83,12 +83,15 @@ class Target:
             return self.l0.get(layer, "canonical")
         return self.l0
 
+    def neuronpedia(self, layer: int) -> str | None:
+        """What Neuronpedia calls the SAE of a layer, where it has pages of its features."""
+        entry = None if self.catalogue is None or self.mock else self.entry(layer)
+        return None if entry is None else entry.neuronpedia
+
     def page(self, layer: int, feature: int) -> str | None:
         """The page of a feature on Neuronpedia, where it has one."""
-        entry = None if self.catalogue is None else self.entry(layer)
-        if entry is None or entry.neuronpedia is None:
-            return None
-        return f"https://www.neuronpedia.org/{entry.neuronpedia}/{feature}"
+        known = self.neuronpedia(layer)
+        return None if known is None else f"https://www.neuronpedia.org/{known}/{feature}"
 
 
 # What is assumed of a target that only its spec knows.

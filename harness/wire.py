@@ -5,26 +5,27 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from harness.analyse import analyse
 from harness.faults import Fault, InputError
-from harness.lineage import begin
+from harness.lineage import Question, begin, facts_of
 from harness.loading import Attention, load_model
 from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
 from harness.model import LanguageModel
 from harness.places import DEFAULT_DB
 from harness.plan import Plan, layers_of
-from harness.read import find_spec, load_plan, load_spec, target_of
-from harness.records import Runs, SaeHealth
+from harness.read import find_spec, load_plan, load_spec, prompts_path, target_of
+from harness.records import SaeHealth
 from harness.run import Progress, execute
+from harness.runs import check_finished, find_run
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
 from harness.sources import ModelFiles, model_bytes, model_files, reach, saes_or_mock, verify
 from harness.spec import Spec
-from harness.store import Store
+from harness.store import WAIT, Store
 from harness.target import MOCK, MOCKS, Target, load_truth, mocked
 from harness.verdicts import Verdict, to_columns, verdicts
 from harness.weights import load_sae
@@ -81,29 +82,54 @@ def run_eval(
     target: str = "auto",
     *,
     db: str | Path = DEFAULT_DB,
+    wait: float = WAIT,
+    resume: bool = True,
     how: How = How(),
     progress: Progress,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Run one spec on one target, from its files to its verdicts, all of it stored in `db`.
 
-    An unfinished run of the same content is taken up. Raises `InputError` or `CannotRun`.
+    An unfinished run of the same content is taken up, unless `resume` is false. Where another process
+    writes to `db`, waits so many seconds for it. Raises `InputError` or `CannotRun`.
     """
-    began = time.perf_counter()
+    Store.probe(db, wait=wait, say=say)
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
     name, why = _chosen(spec, spec_path, target, how)
-    plan = load_plan(spec_path, name, how.mock)
+    question = Question(
+        load_plan(spec_path, name, how.mock), spec_path, prompts_path(spec, spec_path)
+    )
+    opened = partial(Store.open, db, wait=wait, say=say)
+    return run_question(question, opened, why, resume=resume, how=how, progress=progress, say=say)
+
+
+def run_question(
+    question: Question,
+    opened: Callable[[], Store],
+    why: str,
+    *,
+    resume: bool = True,
+    how: How,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Run what is asked into the store that `opened` opens, once its model and SAEs are at hand.
+
+    `why` says why on this target. Raises `InputError` or `CannotRun`.
+    """
+    began = time.perf_counter()
+    plan = question.plan
     # A dtype that is asked for is the target's in this run.
     plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
     device, reason = choose_device(how.device, model_bytes(plan.target))
     more = "" if reason in why else f" ({reason})"
-    say(f"{plan.spec.name} on {name} ({why}), {device}{more}")
+    say(f"{plan.spec.name} on {plan.target.name} ({why}), {device}{more}")
     reach(plan.target)  # before gigabytes of SAEs are fetched for a model that is gated
     whose, files = saes_or_mock(plan.target, plan.layers, allowed=how.mock_if_missing, say=say)
     if whose.mock and not plan.target.mock:
         # What a spec may ask of random SAEs is checked as for any others.
-        load_plan(spec_path, name, MOCKS[0])
+        load_plan(question.spec_path, plan.target.name, MOCKS[0])
         plan = replace(plan, target=whose)
     dtype = plan.target.dtype
     if dtype == "float16":
@@ -115,8 +141,10 @@ def run_eval(
     model = _loaded(source, dtype=dtype, device=device, attention=how.attention)
     plan = _fitted(plan, model)
     rows = how.batch_size or rows_that_fit(model, _longest(plan))
-    with Store.open(db) as store:
-        begun = begin(store, plan, spec_path, model, source, files, rows, bool(how.batch_size))
+    with opened() as store:
+        question = replace(question, plan=plan)
+        facts = facts_of(question, model, source, files, rows)
+        begun = begin(store, question, facts, asked=bool(how.batch_size), resume=resume)
         run_id, exploratory = begun.run_id, begun.exploratory
         limit = Limit(begun.batch_size, say)
         saes = sae_provider(plan.target, files, str(model.device), say)
@@ -206,33 +234,28 @@ def conclude(store: Store, plan: Plan, run_id: str, exploratory: str | None) -> 
     return found
 
 
-def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
-    """Draw the verdicts of a stored run again, with the spec as it stands now."""
-    with Store.open(db, create=False) as store:
-        runs = store.read(Runs)
-        matches = [i for i, name in enumerate(runs.run_id) if str(name).startswith(run_id)]
-        if len(matches) != 1:
-            raise InputError(
-                Fault(
-                    f"run {run_id}",
-                    "there is no such run" if not matches else f"{len(matches)} runs begin so",
-                    '`harness sql "SELECT run_id FROM runs"` lists them',
-                )
-            )
-        (i,) = matches
-        name = str(runs.run_id[i])
-        if runs.status[i] != "finished":
-            raise InputError(
-                Fault(f"run {name}", "it is not finished", "run its spec again to go on with it")
-            )
-        target, sae = str(runs.target[i]), str(runs.sae[i])
-        plan = load_plan(str(runs.spec_path[i]), target)
-        if runs.origin[i] == "mock" and plan.target.sae != sae:
-            plan = load_plan(str(runs.spec_path[i]), target, sae.removeprefix(MOCK))
-        then = json.loads(runs.spec[i])
+def analyse_again(
+    run_id: str,
+    *,
+    db: str | Path = DEFAULT_DB,
+    wait: float = WAIT,
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Draw the verdicts of a stored run again, with the spec as it stands now.
+
+    `run_id` is an id, its beginning, a spec's name or `latest`. Raises `InputError` or `CannotRun`.
+    """
+    with Store.open(db, create=False, wait=wait, say=say) as store:
+        run = find_run(store, run_id)
+        check_finished(run)
+        name = run["run_id"]
+        plan = load_plan(run["spec_path"], run["target"])
+        if run["origin"] == "mock" and plan.target.sae != run["sae"]:
+            plan = load_plan(run["spec_path"], run["target"], run["sae"].removeprefix(MOCK))
+        then = json.loads(run["spec"])
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
-        if plan.prompts_hash != runs.prompts_hash[i]:
+        if plan.prompts_hash != run["prompts_hash"]:
             changed.append("prompts")
         if changed:
             raise InputError(
@@ -242,8 +265,8 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
                     "run the spec again",
                 )
             )
-        exploratory = runs.exploratory[i]
-        if plan.spec.hash != runs.spec_hash[i]:
+        exploratory = run["exploratory"]
+        if plan.spec.hash != run["spec_hash"]:
             exploratory = "the spec changed since the run"
         found = conclude(store, plan, name, exploratory)
         store.set_run(name, exploratory=exploratory)
@@ -257,7 +280,7 @@ def analyse_again(run_id: str, *, db: str | Path = DEFAULT_DB) -> Outcome:
             exploratory=exploratory,
             warnings=_warnings(store, name),
             db=store.path,
-            seconds=float(runs.wall_seconds[i]),
+            seconds=run["wall_seconds"],
         )
 
 

@@ -114,7 +114,7 @@ def test_reading_can_neither_write_nor_look_around(store, tmp_path):
 
 def test_files_that_cannot_be_opened_are_said_in_one_line(tmp_path):
     (tmp_path / "text.duckdb").write_text("not a database, but long enough to be read as one" * 99)
-    with pytest.raises(CannotRun, match="cannot be opened"):
+    with pytest.raises(CannotRun, match="it is no DuckDB file"):
         Store.open(tmp_path / "text.duckdb")
     with pytest.raises(CannotRun, match="there are no results yet"):
         Store.open_to_read(tmp_path / "none.duckdb")

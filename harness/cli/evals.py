@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import DB, how_of, how_options, reporting
+from harness.cli.options import DB, WAIT, how_of, how_options, reporting
 from harness.faults import Fault, HarnessError, InputError
 
 
@@ -123,10 +123,19 @@ def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | No
 @click.command()
 @click.argument("specs", nargs=-1, required=True)
 @click.option("--target", default="auto", show_default=True, help="Where to run; see `targets`.")
+@click.option(
+    "--resume/--afresh",
+    default=True,
+    show_default=True,
+    help="Go on with an unfinished run of the same content, or begin anew.",
+)
 @how_options
 @DB
+@WAIT
 @reporting
-def run(specs: tuple[str, ...], target: str, db: Path, **how: Any) -> None:
+def run(
+    specs: tuple[str, ...], target: str, resume: bool, db: Path, wait: float, **how: Any
+) -> None:
     """Run SPECS: observe, select, ablate, test, and print the verdicts.
 
     \b
@@ -147,7 +156,16 @@ def run(specs: tuple[str, ...], target: str, db: Path, **how: Any) -> None:
         for spec in specs:
             with progress_on(out) as progress:
                 outcomes.append(
-                    run_eval(spec, target, db=db, how=how_of(how), progress=progress, say=say)
+                    run_eval(
+                        spec,
+                        target,
+                        db=db,
+                        wait=wait,
+                        resume=resume,
+                        how=how_of(how),
+                        progress=progress,
+                        say=say,
+                    )
                 )
     finally:
         # Whatever stops a later spec, the earlier ones are done.
@@ -159,11 +177,12 @@ def run(specs: tuple[str, ...], target: str, db: Path, **how: Any) -> None:
 @click.command()
 @click.argument("run_id")
 @DB
+@WAIT
 @reporting
-def analyse(run_id: str, db: Path) -> None:
+def analyse(run_id: str, db: Path, wait: float) -> None:
     """Draw the verdicts of a stored run again, with its spec as it stands now.
 
-    A run whose spec changed since is exploratory.
+    RUN_ID is an id, its beginning, a spec's name, or latest. A run whose spec changed since is exploratory.
 
     \b
     harness analyse 20260215-120000
@@ -171,6 +190,6 @@ def analyse(run_id: str, db: Path) -> None:
     from harness.show import console, print_verdicts
     from harness.wire import analyse_again
 
-    outcome = analyse_again(run_id, db=db)
+    outcome = analyse_again(run_id, db=db, wait=wait, say=partial(click.echo, err=True))
     print_verdicts(console(), [outcome])
     sys.exit(0 if outcome.all_supported else 1)

@@ -18,7 +18,13 @@ DB = click.option(
     show_default=True,
     help="The results file.",
 )
-
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait where another process writes to the results file.",
+)
 
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_OPTIONS = (

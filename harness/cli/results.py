@@ -1,46 +1,131 @@
-"""Commands about the results file."""
+"""Commands that ask the results file."""
 
-import csv
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from harness.cli.options import DB, reporting
+from harness.faults import Fault, InputError
+
+FORMATS = ("table", "csv", "json", "markdown", "parquet")
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", default="")
+@click.option("--list", "listing", is_flag=True, help="List the saved queries.")
 @click.option(
-    "--format",
-    "shape",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
+    "--run", default=None, help="Of a saved query: a run's id, its beginning, a spec, or latest."
 )
+@click.option("--run-a", "--run_a", default=None, help="The first of two runs.")
+@click.option("--run-b", "--run_b", default=None, help="The second of two runs.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Another parameter.")
+@click.option("--format", "shape", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file, instead of the terminal.",
+)
+@click.option("--snapshot", is_flag=True, help="Read a copy: works while a run is writing.")
 @DB
 @reporting
-def sql(query: str, shape: str, db: Path) -> None:
-    """Query the results file, read-only.
+def sql(
+    query: str,
+    listing: bool,
+    settings: tuple[str, ...],
+    shape: str,
+    output: Path | None,
+    snapshot: bool,
+    db: Path,
+    **runs: str | None,
+) -> None:
+    """Ask the results file: QUERY is SQL, or the name of a saved query. It is only read.
 
     \b
+    harness sql --list
+    harness sql top_features --run latest --format markdown
+    harness sql pairs_of_feature --run voices --set layer=3 --set feature=17
     harness sql "FROM latest_verdicts"
-    harness sql "FROM top_features LIMIT 10" --format csv
     """
+    from harness.queries import RUNS, find_query, saved_queries, typed
+    from harness.runs import LATEST, find_run
     from harness.store import Store
 
-    with Store.open_to_read(db) as store:
-        names, rows = store.query(query)
-    if shape == "table":
-        from harness.show import console, rows_table
-
-        console().print(rows_table(names, rows))
-    elif shape == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-    else:
-        click.echo(
-            json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, default=str)
+    if listing:
+        _list(saved_queries().values())
+        return
+    if not query.strip():
+        raise InputError(
+            Fault("sql", "no query is given", "write one, or see `harness sql --list`")
         )
+    saved = find_query(query)
+    given = {name: value for name, value in runs.items() if value is not None}
+    given |= dict(_setting(text) for text in settings)
+    opened = Store.open_snapshot if snapshot else Store.open_to_read
+    with opened(db, say=_say) as store:
+        text = saved.sql if saved else query
+        wanted = store.parameters(text) if not saved else set()
+        # SQL of one's own may use $run as well.
+        values = (
+            saved.filled(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
+        )
+        if not saved and (extra := sorted(set(given) - wanted)):
+            raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
+        found = store.table(
+            text,
+            {
+                name: find_run(store, value)["run_id"] if name in RUNS else typed(value)
+                for name, value in values.items()
+            },
+        )
+    _print(found, shape, output)
+
+
+def _list(queries: Any) -> None:
+    for query in queries:
+        click.echo(f"{query.name}\n    {query.about}")
+        for one in query.parameters:
+            option = (
+                f"--{one.name.replace('_', '-')}"
+                if one.name.startswith("run")
+                else f"--set {one.name}="
+            )
+            default = "" if one.default is None else f" (default: {one.default})"
+            click.echo(f"    {option:<16}{one.meaning}{default}")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark:
+        raise InputError(Fault(f"--set {text}", "it has no value", "write --set name=value"))
+    return name.strip(), value
+
+
+def _print(found: Any, shape: str, output: Path | None) -> None:
+    """A query's rows in the format that is asked for."""
+    from harness import tables
+    from harness.show import console, rows_table
+
+    if shape == "parquet":
+        from harness import parquet
+
+        if output is None:
+            raise InputError(
+                Fault("--format parquet", "it is no text", "name a file with --output")
+            )
+        parquet.write(found, output)
+        return
+    names, rows = tables.plain(found)
+    if shape == "table" and output is None:
+        console().print(rows_table(names, rows))
+        return
+    text = tables.WRITERS.get(shape, tables.as_markdown)(names, rows)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        tables.write_text(output, text)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,164 @@
+-- Table macros: views that take arguments. `FROM pairs_of_feature('20261123-113102-770-voices-organism', 3, 17)`.
+
+-- A feature's value on both variants of every pair. A feature that is not active has the value 0; a
+-- layer that was not read has no rows.
+CREATE OR REPLACE MACRO pairs_of_feature(of_run, of_layer, of_feature) AS TABLE
+SELECT
+    p.run_id, p.family, p.pair_id, p.split,
+    coalesce(max(a.value) FILTER (p.label = 'correct'), 0) AS after_correct,
+    coalesce(max(a.value) FILTER (p.label = 'misconception'), 0) AS after_misconception,
+    after_correct - after_misconception AS difference,
+    any_value(r.origin) AS origin
+FROM prompts p
+JOIN runs r USING (run_id)
+LEFT JOIN (
+    FROM activations WHERE run_id = of_run AND layer = of_layer AND feature = of_feature
+) a USING (run_id, prompt_id)
+WHERE p.run_id = of_run AND list_contains(r.layers, of_layer)
+GROUP BY p.run_id, p.family, p.pair_id, p.split
+ORDER BY difference DESC, p.pair_id;
+
+-- One feature in every run that tested it, the newest first. Runs of other SAEs have another feature
+-- by that number: `sae_hash` tells them apart.
+CREATE OR REPLACE MACRO feature_history(of_layer, of_feature) AS TABLE
+SELECT
+    r.created_at, t.run_id, t.spec_name, t.target, r.sae, r.sae_hash[:12] AS sae_hash, r.dtype,
+    t.rank, t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, t.firing_rate,
+    t.exploratory, t.origin
+FROM top_features t JOIN runs r USING (run_id)
+WHERE t.layer = of_layer AND t.feature = of_feature
+ORDER BY r.created_at DESC;
+
+-- How often a test at each level calls a feature different, in either direction. Where there is
+-- nothing to find (the placebo), the share is at most the level, but for chance.
+CREATE OR REPLACE MACRO calibration(of_run) AS TABLE
+SELECT
+    t.run_id, r.spec_name, r.target, level::DOUBLE AS level, count(*) AS features,
+    count(*) FILTER (t.p_marginal <= level) AS below,
+    below / features AS share,
+    min(t.p_adjusted) AS smallest_adjusted,
+    any_value(t.origin) AS origin
+FROM feature_tests t
+JOIN runs r USING (run_id)
+CROSS JOIN (VALUES (0.001), (0.01), (0.05), (0.1), (0.2), (0.5), (1)) levels(level)
+WHERE t.run_id = of_run AND t.split = 'confirmation' AND t.p_marginal IS NOT NULL
+GROUP BY t.run_id, r.spec_name, r.target, levels.level
+ORDER BY level;
+
+-- What a verdict rests on, row by row, in long form: `quantity` says what `value` is, `beside` what it
+-- is held against (a test's adjusted p, the mean of the controls on the same prompt).
+CREATE OR REPLACE MACRO evidence(of_run, of_claim) AS TABLE
+WITH claim AS (FROM claims WHERE run_id = of_run AND claim = of_claim)
+SELECT
+    c.claim, c.verdict, 'behaviour' AS source, b.family, b.prompt_id, NULL::INTEGER AS layer,
+    NULL::INTEGER AS feature, NULL::VARCHAR AS intervention_id, c.about AS quantity,
+    CASE c.about
+        WHEN 'logit_difference' THEN b.logit_difference
+        WHEN 'log_p_correct' THEN b.log_p_correct
+        ELSE b.log_p_misconception
+    END AS value,
+    NULL::DOUBLE AS beside, b.origin
+FROM claim c JOIN behaviour b USING (run_id)
+WHERE c.kind = 'behaviour' AND b.split = 'confirmation'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'feature_tests' AS source, t.layer, t.feature,
+    'mean_difference' AS quantity, t.mean_difference AS value, t.p_adjusted AS beside, t.origin
+FROM claim c JOIN feature_tests t USING (run_id)
+WHERE c.kind = 'features' AND t.split = 'confirmation'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'impacts' AS source, p.family, m.prompt_id, i.intervention_id,
+    m.metric AS quantity, m.impact AS value, k.impact AS beside, m.origin
+FROM claim c
+JOIN runs r USING (run_id)
+JOIN (
+    SELECT DISTINCT run_id, ablation, intervention_id FROM interventions WHERE role = 'target'
+) i ON i.run_id = c.run_id AND i.ablation = c.about
+JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
+    AND m.metric = r.metric
+JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+LEFT JOIN (
+    SELECT i.ablation, m.prompt_id, m.metric, avg(m.impact) AS impact
+    FROM impacts m
+    JOIN (
+        SELECT DISTINCT ablation, intervention_id FROM interventions
+        WHERE run_id = of_run AND role = 'control'
+    ) i USING (intervention_id)
+    WHERE m.run_id = of_run
+    GROUP BY ALL
+) k ON k.ablation = i.ablation AND k.prompt_id = m.prompt_id AND k.metric = m.metric
+WHERE c.kind = 'ablation'
+ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
+
+-- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
+CREATE OR REPLACE MACRO row_digests(of_run) AS TABLE
+SELECT 'units' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id, finished_at, seconds) FROM units WHERE run_id = of_run) t
+UNION ALL
+SELECT 'prompts' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM prompts WHERE run_id = of_run) t
+UNION ALL
+SELECT 'prompt_tags' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM prompt_tags WHERE run_id = of_run) t
+UNION ALL
+SELECT 'generations' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM generations WHERE run_id = of_run) t
+UNION ALL
+SELECT 'topk_logits' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM topk_logits WHERE run_id = of_run) t
+UNION ALL
+SELECT 'answers' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM answers WHERE run_id = of_run) t
+UNION ALL
+SELECT 'activations' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM activations WHERE run_id = of_run) t
+UNION ALL
+SELECT 'sae_health' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM sae_health WHERE run_id = of_run) t
+UNION ALL
+SELECT 'feature_activity' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM feature_activity WHERE run_id = of_run) t
+UNION ALL
+SELECT 'attributions' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'interventions' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'impacts' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM impacts WHERE run_id = of_run) t
+UNION ALL
+SELECT 'impact_tokens' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM impact_tokens WHERE run_id = of_run) t
+UNION ALL
+SELECT 'feature_tests' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t
+UNION ALL
+SELECT 'ablation_tests' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM ablation_tests WHERE run_id = of_run) t
+UNION ALL
+SELECT 'verdicts' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) REPLACE (replace(query, of_run, '') AS query) FROM verdicts WHERE run_id = of_run) t;
+
+-- One line a table of a run: how many rows, and a hash of them all in any order.
+CREATE OR REPLACE MACRO fingerprints(of_run) AS TABLE
+SELECT source, count(*) AS row_count, sum(digest)::VARCHAR AS digest
+FROM row_digests(of_run) GROUP BY source ORDER BY source;
+
+-- Where two runs differ: rows of each table, and how many of them the other run does not have.
+CREATE OR REPLACE MACRO differences(run_a, run_b) AS TABLE
+SELECT
+    source, sum(a)::BIGINT AS rows_a, sum(b)::BIGINT AS rows_b,
+    sum(greatest(a - b, 0))::BIGINT AS only_a, sum(greatest(b - a, 0))::BIGINT AS only_b
+FROM (
+    SELECT source, digest, count(*) FILTER (side = 'a') AS a, count(*) FILTER (side = 'b') AS b
+    FROM (
+        SELECT source, digest, 'a' AS side FROM row_digests(run_a)
+        UNION ALL
+        SELECT source, digest, 'b' AS side FROM row_digests(run_b)
+    )
+    GROUP BY source, digest
+)
+GROUP BY source
+ORDER BY source;

@@ -1,0 +1,51 @@
+"""Which stored run is meant."""
+
+from typing import Any, Protocol, TypeVar
+
+from harness.faults import Fault, InputError, first_few
+from harness.records import Columns, Runs
+
+C = TypeVar("C", bound=Columns)
+LATEST = "latest"
+
+
+class Source(Protocol):
+    """Where runs are stored."""
+
+    def read(self, kind: type[C]) -> C:
+        """All rows of a table."""
+        ...
+
+
+def find_run(source: Source, name: str) -> dict[str, Any]:
+    """The line of `runs` that a name means: an id or its beginning, a spec, or `latest`.
+
+    Of a spec, and for `latest`, the last run that finished. Raises `InputError`.
+    """
+    runs = list(source.read(Runs).rows())
+    exact = [run for run in runs if run["run_id"] == name]
+    matches = exact or [run for run in runs if name and run["run_id"].startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = first_few(run["run_id"] for run in matches)
+        raise InputError(Fault(f"run {name}", f"{len(matches)} runs begin so", f"name one: {ids}"))
+    finished = [
+        run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
+    ]
+    if finished:
+        return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
+    if name == LATEST:
+        what = "none is finished" if runs else "there is none yet"
+        raise InputError(Fault("runs", what, "run `harness run voices` first"))
+    raise InputError(Fault(f"run {name}", "there is no such run", "`harness sql runs` lists them"))
+
+
+def check_finished(run: dict[str, Any]) -> None:
+    """Raises `InputError` where a run is not finished."""
+    if run["status"] != "finished":
+        raise InputError(
+            Fault(
+                f"run {run['run_id']}", "it is not finished", "run its spec again to go on with it"
+            )
+        )

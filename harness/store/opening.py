@@ -1,0 +1,150 @@
+"""Connections to a results file: one that writes, or any number that read."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from harness.faults import CannotRun, Fault
+from harness.store import schema
+from harness.store.refusals import first_line, holder_of, of_opening
+
+Say = Callable[[str], None]
+RETRY = 0.1  # seconds
+# A query can neither look around nor change what it may do.
+_READ_ONLY = (
+    "SET enable_external_access = false; SET autoinstall_known_extensions = false; "
+    "SET autoload_known_extensions = false; SET python_enable_replacements = false; "
+    "SET lock_configuration = true"
+)
+
+
+def must_exist(file: Path) -> None:
+    """Raises `CannotRun` where there is no such file."""
+    if not file.is_file():
+        raise CannotRun(
+            Fault(str(file), "there are no results yet", "run `harness run voices` first")
+        )
+
+
+def check_folder(file: Path) -> None:
+    """Raises `CannotRun` where a file cannot be created there."""
+    folder = next(folder for folder in file.absolute().parents if folder.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        what = f"it cannot be created: {folder} cannot be written to"
+        raise CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
+
+
+def to_write(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
+    """The one connection that writes; the file has today's tables and views afterwards.
+
+    Where another process writes, waits so many seconds for it. Raises `CannotRun`.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise of_opening(file, error) from None
+    connection = _connect(file, wait, say)
+    try:
+        version = schema.version_of(connection)
+        if version is not None:
+            schema.check_version(file, version)
+            if version < schema.VERSION:
+                connection = _backed_up(connection, file, version, wait, say)
+        connection.begin()
+        if version is None:
+            schema.create(connection)
+        elif version < schema.VERSION:
+            schema.migrate(connection, version)
+        schema.refresh_views(connection)
+        connection.commit()
+    except (duckdb.Error, OSError) as error:
+        connection.close()
+        raise of_opening(file, error) from None
+    except ValueError as error:
+        connection.close()
+        raise _stranger(file, str(error)) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def to_read(file: Path, say: Say) -> duckdb.DuckDBPyConnection:
+    """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
+
+    A file of an older version is brought up to date first, after a backup.
+    """
+    must_exist(file)
+    connection = _connect_to_read(file)
+    try:
+        version = schema.version_of(connection)
+    except ValueError as error:
+        connection.close()
+        raise _stranger(file, str(error)) from None
+    except duckdb.Error as error:
+        connection.close()
+        raise of_opening(file, error) from None
+    if version == schema.VERSION:
+        connection.execute(_READ_ONLY)
+        return connection
+    connection.close()
+    if version is None:
+        raise CannotRun(Fault(str(file), "it has no results yet", "run `harness run voices` first"))
+    schema.check_version(file, version)
+    to_write(file, 0, say).close()
+    connection = _connect_to_read(file)
+    connection.execute(_READ_ONLY)
+    return connection
+
+
+def _connect_to_read(file: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return _in_utc(duckdb.connect(str(file), read_only=True))
+    except duckdb.Error as error:
+        raise of_opening(file, error) from None
+
+
+def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
+    until = time.monotonic() + wait
+    told = False
+    while True:
+        try:
+            return _in_utc(duckdb.connect(str(file)))
+        except duckdb.Error as error:
+            holder = holder_of(first_line(error))
+            if holder is None or time.monotonic() >= until:
+                raise of_opening(file, error) from None
+            if not told:
+                say(f"{file}: {holder} is writing to it; waiting up to {wait:g} s")
+                told = True
+            time.sleep(RETRY)
+
+
+def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _backed_up(
+    connection: duckdb.DuckDBPyConnection, file: Path, version: int, wait: float, say: Say
+) -> duckdb.DuckDBPyConnection:
+    """The file copied, and opened again. A file is copied closed: closing a copy drops its lock."""
+    connection.execute("CHECKPOINT")
+    connection.close()
+    copy = schema.back_up(file, version)
+    say(f"{file}: brought from schema {version} to {schema.VERSION}; as it was: {copy}")
+    connection = _connect(file, wait, say)
+    if schema.version_of(connection) != version:
+        connection.close()
+        raise CannotRun(
+            Fault(str(file), "another process changed it", "run the same command again")
+        )
+    return connection
+
+
+def _stranger(file: Path, tables: str) -> CannotRun:
+    what = f"it is no results file: it has the tables {tables}"
+    return CannotRun(Fault(str(file), what, "name another file with --db"))

@@ -1,0 +1,98 @@
+"""What DuckDB and the file system say, in one sentence that says what to do."""
+
+import re
+from pathlib import Path
+
+import duckdb
+
+from harness.faults import CannotRun, Fault, HarnessError, InputError
+
+LOCKED = re.compile(r"lock is held in (.+?) \(PID (\d+)\)( by user \w+)?")
+# What a query cannot cause: the file itself, or the disk below it.
+_FILE = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+    duckdb.SerializationException,
+)
+
+_TABLES = "`harness sql --list` has queries, db/README.md the tables"
+
+
+def of_opening(file: Path, error: Exception) -> CannotRun:
+    """Why a results file cannot be opened."""
+    message = first_line(error)
+    if (holder := holder_of(message)) is not None:
+        return CannotRun(
+            Fault(
+                str(file),
+                f"{holder} is writing to it",
+                "wait until it is done, read a copy with `harness sql --snapshot`, or name another "
+                "file with --db",
+            )
+        )
+    if "not a valid DuckDB" in message:
+        return CannotRun(Fault(str(file), "it is no DuckDB file", "name another file with --db"))
+    if isinstance(error, PermissionError) or re.search("(?i)permission denied|read-only", message):
+        what = f"cannot be opened for writing: {_system(message)}"
+        return CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
+    if _full(message):
+        what = "there is no room left on the disk"
+        return CannotRun(Fault(str(file), what, "make room; what was committed is safe"))
+    return CannotRun(Fault(str(file), f"cannot be opened: {message}", "is it damaged or cut off?"))
+
+
+def of_writing(file: Path, error: Exception) -> CannotRun:
+    """Why rows cannot be written."""
+    message = first_line(error)
+    remedy = "what was committed before is safe, and the same command goes on from there"
+    if _full(message):
+        what = "the rows could not be written: there is no room left on the disk"
+        return CannotRun(Fault(str(file), what, f"make room; {remedy}"))
+    return CannotRun(Fault(str(file), f"the rows could not be written: {message}", remedy))
+
+
+def of_query(file: Path, error: Exception) -> HarnessError:
+    """Why a query has no answer: it is wrong, or the file is damaged."""
+    message = first_line(error)
+    if isinstance(error, _FILE):
+        what = f"it cannot be read: {message}"
+        return CannotRun(Fault(str(file), what, "is it damaged or cut off?"))
+    guess = re.search("Did you mean (.+)", str(error))
+    remedy = f"did you mean {guess[1].rstrip('?')}?" if guess else _TABLES
+    return InputError(Fault("query", message, remedy))
+
+
+def holder_of(message: str) -> str | None:
+    """Who has the file locked, in words; None where the message is about something else."""
+    if found := LOCKED.search(message):
+        name = found[1].rsplit("/", 1)[-1]
+        return f"process {found[2]}{found[3] or ''} ({_command(found[2]) or name})"
+    return "another process" if "lock" in message.lower() else None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its kind, where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _command(process: str) -> str | None:
+    """The command line of a process, where the system tells."""
+    try:
+        words = Path("/proc", process, "cmdline").read_text(encoding="utf-8").split("\0")
+    except (OSError, UnicodeDecodeError):
+        return None
+    words = [Path(word).name if word.startswith("/") else word for word in words if word]
+    line = " ".join(words)
+    return (line if len(line) <= 80 else line[:77] + "...") or None
+
+
+def _full(message: str) -> bool:
+    return bool(re.search("(?i)no space left|disk.*full|file too large|out of disk", message))
+
+
+def _system(message: str) -> str:
+    """What the operating system said, of all that DuckDB says around it."""
+    found = re.search("(?i)permission denied|read-only file system|read-only", message)
+    return found[0].lower() if found else message

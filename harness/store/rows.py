@@ -1,0 +1,197 @@
+"""Rows in and out of a results file, in whole transactions."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from harness.faults import Fault, InputError
+from harness.records import Columns, Units
+from harness.store import opening, refusals
+from harness.store.snapshot import snapshot
+from harness.tables import plain
+
+C = TypeVar("C", bound=Columns)
+WAIT = 10.0  # seconds that a second writer waits for the first
+# What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
+_QUERIES = ("SELECT", "EXPLAIN", "MULTI")
+
+
+class Store(AbstractContextManager["Store"]):
+    """An open results file; use as a context manager. Rows go in whole transactions."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, held: ExitStack | None = None
+    ) -> None:
+        self._db = connection
+        self._held = held or ExitStack()
+        self.path = path
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        create: bool = True,
+        wait: float = 0.0,
+        say: opening.Say = lambda _: None,
+    ) -> Self:
+        """Open for writing; created with its tables where it is not there, migrated where it is old.
+
+        Raises `CannotRun` where another process still writes to it after `wait` seconds, where it is
+        no results file or a newer one, and where the disk does not let it.
+        """
+        file = Path(path)
+        if not create:
+            opening.must_exist(file)
+        return cls(opening.to_write(file, wait, say), file)
+
+    @staticmethod
+    def probe(path: str | Path, *, wait: float = 0.0, say: opening.Say = lambda _: None) -> None:
+        """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
+        file = Path(path)
+        if file.exists():
+            opening.to_write(file, wait, say).close()
+        else:
+            opening.check_folder(file)
+
+    @classmethod
+    def open_to_read(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+        """Open a file that is there for queries that cannot write, read files or load extensions.
+
+        Any number of processes can, while none writes. Raises `CannotRun`.
+        """
+        file = Path(path)
+        return cls(opening.to_read(file, say), file)
+
+    @classmethod
+    def open_snapshot(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+        """Open a copy of the file as of its last commit, to read while another process writes.
+
+        Raises `CannotRun`.
+        """
+        with ExitStack() as held:
+            copy = held.enter_context(snapshot(Path(path)))
+            return cls(opening.to_read(copy, say), Path(path), held.pop_all())
+
+    def __exit__(self, *_: object) -> None:
+        with self._held:
+            self._db.close()
+
+    def commit(self, *columns: Columns) -> None:
+        """Write all of these in one transaction. Raises `CannotRun` where nothing could be written."""
+        with self._transaction():
+            for table in columns:
+                if len(table):
+                    self._insert(table)
+
+    def replace(self, run_id: str, *columns: Columns) -> None:
+        """Put these in the place of the run's rows in the same tables, in one transaction."""
+        with self._transaction():
+            for kind in {type(table) for table in columns}:
+                self._db.execute(f"DELETE FROM {kind.table} WHERE run_id = ?", [run_id])
+            for table in columns:
+                if len(table):
+                    self._insert(table)
+
+    def commit_tables(self, tables: Mapping[str, pa.Table]) -> None:
+        """Write Arrow tables, by the names of the store's, in one transaction. Raises `CannotRun`."""
+        with self._transaction():
+            for name, rows in tables.items():
+                self._insert_arrow(name, rows)
+
+    def set_run(self, run_id: str, **values: object) -> None:
+        """Change columns of a run's line. Raises `CannotRun`."""
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        with self._transaction():
+            self._db.execute(
+                f"UPDATE runs SET {assignments} WHERE run_id = ?", [*values.values(), run_id]
+            )
+
+    def finished(self, run_id: str) -> set[str]:
+        """The ids of the units whose rows are in."""
+        return set(map(str, self.read(Units, run_id).unit_id))
+
+    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+        """A table's columns as numpy arrays, in a fixed order; `equal` restricts other columns.
+
+        Raises `CannotRun` where the file cannot be read.
+        """
+        wanted = {"run_id": run_id, **equal} if run_id is not None else dict(equal)
+        where = " AND ".join(f"{name} = ${name}" for name in wanted) or "true"
+        names = kind.names()
+        sql = f"SELECT {', '.join(names)} FROM {kind.table} WHERE {where} ORDER BY ALL"
+        found = self.table(sql, wanted)
+        return kind(**{name: found.column(name).to_numpy() for name in names})
+
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names and rows of a query; see `table`."""
+        return plain(self.table(sql, parameters))
+
+    def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """What one query returns, as an Arrow table; `$name` stands for a parameter.
+
+        Raises `InputError` with DuckDB's own first line where the query is wrong or would change
+        anything, `CannotRun` where the file cannot be read.
+        """
+        try:
+            statements = self._db.extract_statements(sql)
+            kinds = [statement.type.name for statement in statements]
+            if len(kinds) != 1 or kinds[0] not in _QUERIES:
+                raise InputError(_no_query(kinds))
+            # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
+            return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
+        except (duckdb.Error, UnicodeError) as error:
+            raise refusals.of_query(self.path, error) from None
+
+    def parameters(self, sql: str) -> set[str]:
+        """The names of the parameters of a query. Raises `InputError`."""
+        try:
+            return {
+                name
+                for statement in self._db.extract_statements(sql)
+                for name in statement.named_parameters
+            }
+        except (duckdb.Error, UnicodeError) as error:
+            raise refusals.of_query(self.path, error) from None
+
+    def _insert(self, table: Columns) -> None:
+        # NaN marks an estimate that does not exist: null in the store, so that no average includes it.
+        columns = {name: pa.array(getattr(table, name), from_pandas=True) for name in table.names()}
+        self._insert_arrow(table.table, pa.table(columns))
+
+    def _insert_arrow(self, name: str, rows: pa.Table) -> None:
+        self._db.register("incoming", rows)
+        try:
+            self._db.execute(f"INSERT INTO {name} BY NAME FROM incoming")
+        finally:
+            with suppress(duckdb.Error):  # in an aborted transaction, where the cause is known
+                self._db.unregister("incoming")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.begin()
+            try:
+                yield
+                self._db.commit()
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has ended it already
+                    self._db.rollback()
+                raise
+        except duckdb.Error as error:
+            raise refusals.of_writing(self.path, error) from error
+
+
+def _no_query(kinds: list[str]) -> Fault:
+    if not kinds:
+        return Fault("query", "it is empty", "write a SELECT or a FROM")
+    if len(kinds) > 1:
+        return Fault("query", f"it is {len(kinds)} statements", "write one at a time")
+    what = f"{kinds[0].replace('_', ' ')} is refused: the results file is only read here"
+    return Fault("query", what, "write a SELECT or a FROM")

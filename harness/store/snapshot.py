@@ -1,0 +1,80 @@
+"""A consistent copy of a results file that another process is writing to.
+
+A checkpoint writes into blocks that the last one left free, and only then the header that points at
+them; what was committed since lies in the write-ahead log beside the file. So a copy taken while the
+header stood still, with its log, holds whole transactions.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from harness.faults import CannotRun, Fault
+from harness.store.opening import must_exist
+from harness.store.refusals import of_opening
+
+HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
+TRIES = 50
+PAUSE = 0.1  # seconds
+
+
+@contextmanager
+def snapshot(file: Path) -> Iterator[Path]:
+    """A copy of the file as of its last commit, for as long as the block lasts.
+
+    Raises `CannotRun` where it changes too fast to be copied, or there is no room for a copy.
+    """
+    must_exist(file)
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        copy = Path(folder) / file.name
+        reason: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                if _copied(file, copy):
+                    # It opens, and its log can be played: a copy of half a record cannot.
+                    duckdb.connect(str(copy)).close()
+                    break
+            except (duckdb.Error, FileNotFoundError) as error:
+                reason = error
+            except OSError as error:
+                raise of_opening(copy, error) from None
+            for part in Path(folder).iterdir():
+                with suppress(OSError):
+                    part.unlink()
+            time.sleep(PAUSE)
+        else:
+            if reason is not None and not isinstance(reason, FileNotFoundError):
+                raise of_opening(file, reason)
+            what = "it changes too fast to be copied"
+            raise CannotRun(Fault(str(file), what, "run the same command again"))
+        yield copy
+
+
+def _copied(file: Path, copy: Path) -> bool:
+    """Whether no checkpoint ended, and none began anew, while the file and its log were copied."""
+    before = _state(file)
+    shutil.copyfile(file, copy)
+    log = _log(file)
+    if log.exists():
+        shutil.copyfile(log, _log(copy))
+    return before == _state(file)
+
+
+def _state(file: Path) -> tuple[bytes, bytes]:
+    """What a checkpoint changes: the headers, and the beginning of the log."""
+    with file.open("rb") as data:
+        headers = data.read(HEADERS)
+    try:
+        with _log(file).open("rb") as data:
+            return headers, data.read(4096)
+    except FileNotFoundError:
+        return headers, b""
+
+
+def _log(file: Path) -> Path:
+    return file.with_name(file.name + ".wal")

@@ -1,0 +1,95 @@
+"""The rows of a query as text for other programs: CSV, JSON, Markdown."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from harness.faults import CannotRun, Fault
+
+Names = Sequence[str]
+Rows = Sequence[Sequence[Any]]
+
+
+def plain(table: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """An Arrow table's names and rows; whole decimals, which are sums of integers, as integers."""
+    columns = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
+    return table.column_names, list(zip(*columns, strict=True))
+
+
+def as_csv(names: Names, rows: Rows) -> str:
+    """With a header; what has no value is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_iso(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def as_json(names: Names, rows: Rows) -> str:
+    """A list of objects; what is not finite is null, which JSON has no other word for."""
+    objects = [
+        {name: _finite(value) for name, value in zip(names, row, strict=True)} for row in rows
+    ]
+    return json.dumps(objects, indent=2, default=str, allow_nan=False) + "\n"
+
+
+def as_markdown(names: Names, rows: Rows) -> str:
+    """A table for a page or an issue; numbers are to the right."""
+    numeric = [
+        any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in rows)
+        for i in range(len(names))
+    ]
+    lines = [names, ["---:" if right else "---" for right in numeric]]
+    lines += [[_cell(value) for value in row] for row in rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+WRITERS: Mapping[str, Callable[[Names, Rows], str]] = {
+    "csv": as_csv,
+    "json": as_json,
+    "markdown": as_markdown,
+}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises `CannotRun` where the disk does not let it."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CannotRun(
+            Fault(str(path), f"cannot be written: {reason}", "make room, or name another place")
+        ) from None
+
+
+def short(value: Any) -> str:
+    """A value for people: five digits."""
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(_iso(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+def _iso(value: Any) -> Any:
+    return value.isoformat(sep=" ") if isinstance(value, datetime) else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _iso(value)
+
+
+def _cell(value: Any) -> str:
+    return short(value).replace("|", "\\|").replace("\n", " ")
