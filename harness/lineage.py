@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import hub
+from harness import hub, prompt_rows
 from harness.model import LanguageModel
 from harness.observe import readout_name
 from harness.places import find
 from harness.plan import Plan
 from harness.provenance import provenance
 from harness.records import Runs
-from harness.run import prompt_rows
 from harness.sources import ModelFiles
 from harness.store import Store
 from harness.target import Target
@@ -117,7 +116,7 @@ def begin(
         "exploratory": exploratory,
         **facts,
     }
-    store.commit(Runs.of([row]), *prompt_rows(run_id, plan))
+    store.commit(Runs.of([row]), *prompt_rows.to_columns(plan.prompts, plan.sides, run_id))
     return Begun(run_id, exploratory, facts["batch_size"])
 
 

@@ -67,10 +67,11 @@ class Columns:
         return cls(**{name: [row.get(name) for row in listed] for name in cls.names()})
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One dictionary a row."""
+        """One dictionary a row, of Python's own types."""
         names = self.names()
         for values in zip(*(getattr(self, name) for name in names), strict=True):
-            yield dict(zip(names, values, strict=True))
+            plain = (v.tolist() if hasattr(v, "tolist") else v for v in values)
+            yield dict(zip(names, plain, strict=True))
 
     def __len__(self) -> int:
         return len(getattr(self, self.names()[0]))

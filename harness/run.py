@@ -25,8 +25,6 @@ from harness.records import (
     FeatureActivity,
     Interventions,
     Prompt,
-    Prompts,
-    PromptTags,
     Units,
 )
 from harness.select import Scores, attribution_scores, choose, contrast_scores, truth_scores
@@ -143,33 +141,6 @@ def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Score
     if ablation.select.by == "truth":
         return truth_scores(load_truth(plan.target) or ())
     return {}
-
-
-def prompt_rows(run_id: str, plan: Plan) -> list[Columns]:
-    """What the store knows of a run's prompts from the start."""
-    return [
-        Prompts.of(
-            {
-                "run_id": run_id,
-                "prompt_id": prompt.id,
-                "pair_id": prompt.pair_id,
-                "family": prompt.family,
-                "label": prompt.label,
-                "split": plan.sides[prompt.family],
-                "prompt": prompt.text,
-                "answer": prompt.answer,
-                "correct": prompt.correct,
-                "misconception": prompt.misconception,
-                "line": prompt.line,
-            }
-            for prompt in plan.prompts
-        ),
-        PromptTags.of(
-            {"run_id": run_id, "prompt_id": prompt.id, "tag": tag, "value": value}
-            for prompt in plan.prompts
-            for tag, value in sorted(prompt.tags.items())
-        ),
-    ]
 
 
 def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:

@@ -4,34 +4,35 @@ They conclude nothing: no family is set aside, nothing is compared with controls
 be had they go on with random directions, say so, and mark every line as a mock.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from harness.batch import where
+from harness.diff import diff_features
 from harness.edits import Edit, apply, gain_and_shift
+from harness.export import stored_features
 from harness.faults import Fault, InputError
+from harness.files import new_folder, read_features, write, write_new
+from harness.formats import AblationResult, DiffReport, FeatureLine
+from harness.lines import ablated, ablation_report, feature_lines, result_lines
 from harness.loading import load_model
 from harness.machine import choose_device, rows_that_fit
-from harness.observe import observe
-from harness.places import find
+from harness.observe import generate, observe
+from harness.places import DEFAULT_DB, find
 from harness.plan import Plan, make_plan
 from harness.read import load_prompts
-from harness.records import Activations, Prompt
+from harness.records import Activations, Generations, Prompt, TopkLogits
+from harness.runs import find_run
 from harness.sae.jumprelu import Sae
 from harness.sources import model_bytes, model_files, reach, saes_or_mock, verify
 from harness.spec import Spec, TargetChoice
+from harness.store import Store
 from harness.target import Target, load_targets, mocked, resolve
 from harness.wire import How, sae_provider
 from harness.work import Bench, Limit, Rows, each
-
-UNCHANGED = 1e-6  # nats: less is rounding
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ class Step:
     say: Callable[[str], None] = print
 
 
+def prompts(step: Step, *, new_tokens: int = 10) -> Path:
+    """Write what the model says to each prompt, greedily, to `results.jsonl`.
+
+    Returns the file. Raises `InputError` and `CannotRun`.
+    """
+    bench, plan = _prepare(step, "last_prompt_token", saes=False, new_tokens=new_tokens)
+    said, logits = generate(bench, plan, plan.prompts)
+    assert isinstance(said, Generations)
+    assert isinstance(logits, TopkLogits)
+    return write_new(step.output, "results.jsonl", result_lines(plan.prompts, said, logits))
+
+
 def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
     """Write each prompt's `top` strongest features at each layer to `features.jsonl`.
 
@@ -55,13 +68,49 @@ def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
     file. Raises `InputError` and `CannotRun`.
     """
     bench, plan = _prepare(step, at)
-    lines = []
-    for table in observe(bench, plan, plan.prompts)[1:]:
-        assert isinstance(table, Activations)
-        lines += list(_strongest(table, plan, top))
+    _, *tables = observe(bench, plan, plan.prompts)
+    lines = [
+        line
+        for layer, table in zip(plan.layers, tables, strict=True)
+        if isinstance(table, Activations)
+        for line in feature_lines(plan.prompts, [layer], table, bench.origin, top)
+    ]
     order = {prompt.id: i for i, prompt in enumerate(plan.prompts)}
-    lines.sort(key=lambda line: (order[line["id"]], line["layer"]))
-    return _write(step, "features.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    lines.sort(key=lambda line: (order[line.id], line.layer))
+    return write_new(step.output, "features.jsonl", lines)
+
+
+def diff(
+    a: str,
+    b: str | None,
+    *,
+    top: int = 20,
+    db: Path = DEFAULT_DB,
+    say: Callable[[str], None] = print,
+) -> DiffReport:
+    """Which features differ between two stored runs or folders; between the variants of one.
+
+    Raises `InputError` and `CannotRun`.
+    """
+    first = _features(a, db, say)
+    second = None if b is None or b == a else _features(b, db, say)
+    return diff_features(first, second, names=(a, b or a), top=top)
+
+
+def write_diff(report: DiffReport, path: Path | None, parent: Path) -> Path:
+    """To the named file, or into a new folder. Raises `CannotRun`."""
+    return write(path or new_folder(parent) / "diff_report.json", report)
+
+
+def _features(name: str, db: Path, say: Callable[[str], None]) -> list[FeatureLine]:
+    """The features of a folder's file, or all of a stored run's."""
+    if Path(name).is_dir():
+        lines, told = read_features(Path(name))
+        if not told:
+            say(f"warning: {name} does not say whether its SAEs were real; taken for random ones")
+        return lines
+    with Store.open_to_read(db, say=say) as store:
+        return stored_features(store, find_run(store, name))
 
 
 def ablate(step: Step, *, layer: int, feature: int) -> Path:
@@ -75,31 +124,22 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
-    results = _removed(bench, plan.prompts, sae, layer, feature)
-    deltas = np.array([result["delta"] for result in results])
-    report = {
-        "layer": layer,
-        "feature_id": feature,
-        "model": plan.target.model,
-        "sae": plan.target.sae,
-        "origin": bench.origin,
-        "seed": step.seed,
-        "results": results,
-        "summary": {
-            "mean_delta": float(deltas.mean()),
-            "decreased": int((deltas < -UNCHANGED).sum()),
-            "increased": int((deltas > UNCHANGED).sum()),
-            "unchanged": int((abs(deltas) <= UNCHANGED).sum()),
-        },
-    }
-    return _write(step, "ablation_report.json", json.dumps(report, indent=2) + "\n")
+    found = ablated([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
+    report = ablation_report(
+        [found],
+        model=plan.target.model,
+        sae=plan.target.sae,
+        seed=step.seed,
+        origin=bench.origin,
+    )
+    return write_new(step.output, "ablation_report.json", report)
 
 
-def _prepare(step: Step, at: str) -> tuple[Bench, Plan]:
-    """The model, its SAEs, and what to read where."""
+def _prepare(step: Step, at: str, *, saes: bool = True, new_tokens: int = 0) -> tuple[Bench, Plan]:
+    """The model, its SAEs if it needs any, and what to read where."""
     target = _target(step)
-    layers = step.layers or target.layers
-    if not layers:
+    layers = (step.layers or target.layers) if saes else ()
+    if saes and not layers:
         raise InputError(Fault(step.model, "no layer is named", "give --layers_to_hook 0,6,12"))
     path = find(step.prompts)
     if path is None:
@@ -110,7 +150,7 @@ def _prepare(step: Step, at: str) -> tuple[Bench, Plan]:
     step.say(f"{target.model} on {device} ({why})")
     # The model comes first: without it there is nothing to look at, mock or not.
     reach(target)
-    if how.mock:
+    if how.mock and saes:
         target = mocked(target, how.mock)
         step.say("warning: random SAEs, as asked: what follows is evidence of nothing")
     target, files = saes_or_mock(target, layers, allowed=True, say=step.say)
@@ -121,10 +161,10 @@ def _prepare(step: Step, at: str) -> tuple[Bench, Plan]:
     if beyond := [layer for layer in layers if not 0 <= layer < model.depth]:
         remedy = f"name layers from 0 to {model.depth - 1}"
         raise InputError(Fault(step.model, f"it has no layer {beyond[0]}", remedy))
-    saes = sae_provider(target, files, str(model.device), step.say, seed=step.seed)
+    provider = sae_provider(target, files, str(model.device), step.say, seed=step.seed)
     rows = how.batch_size or rows_that_fit(model, 64)
-    bench = Bench("step", target.origin, model, saes, Limit(rows, step.say))
-    return bench, make_plan(_spec(target, layers, at), target, prompts)
+    bench = Bench("step", target.origin, model, provider, Limit(rows, step.say))
+    return bench, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
 
 
 def _target(step: Step) -> Target:
@@ -141,44 +181,24 @@ def _target(step: Step) -> Target:
     return resolve(name or Path(step.model).name, choice)
 
 
-def _spec(target: Target, layers: Sequence[int], at: str) -> Spec:
+def _spec(target: Target, layers: Sequence[int], at: str, new_tokens: int) -> Spec:
     claim = {"name": "none", "behaviour": "logit_difference", "direction": "greater"}
     return Spec.model_validate(
         {
             "name": "step",
             "question": "What is seen?",
-            "targets": {target.name: {"layers": tuple(layers)}},
+            "targets": {target.name: {"layers": tuple(layers) or "none"}},
             "prompts": "-",
             "readout": {"at": at},
+            "new_tokens": new_tokens,
             "claims": (claim,),
         }
     )
 
 
-def _strongest(table: Activations, plan: Plan, top: int) -> Iterator[dict[str, Any]]:
-    """A line for each prompt: its strongest features at the table's layer."""
-    ids = np.asarray(table.prompt_id, dtype=str)
-    features, values = np.asarray(table.feature), np.asarray(table.value, dtype=float)
-    if not len(ids):
-        return
-    layer = int(np.asarray(table.layer)[0])
-    for prompt in plan.prompts:
-        own = np.flatnonzero(ids == prompt.id)
-        best = own[np.argsort(-values[own], kind="stable")[:top]]
-        yield {
-            "id": prompt.id,
-            "pair_id": prompt.pair_id,
-            "label": prompt.label,
-            "layer": layer,
-            "topk_feature_ids": features[best].tolist(),
-            "topk_feature_activations": values[best].tolist(),
-            "origin": plan.target.origin,
-        }
-
-
 def _removed(
     bench: Bench, prompts: Sequence[Prompt], sae: Sae, layer: int, feature: int
-) -> list[Mapping[str, Any]]:
+) -> list[AblationResult]:
     """Each prompt's log-probability of its right answer, with the feature and without it."""
     rows = Rows(bench.model, prompts)
     edit = Edit(sae.only(torch.tensor([feature])), *gain_and_shift("zero", None))
@@ -196,31 +216,19 @@ def _removed(
 
     for chosen, scores in each(bench.limit, rows.tokens, score):
         found |= dict(zip(chosen, scores, strict=True))
-    lines: list[Mapping[str, Any]] = []
+    results = []
     for prompt in prompts:
         before, after = found[rows.row(prompt)]
         right = rows.candidates(prompt)["correct"]
-        lines.append(
-            {
-                "id": prompt.id,
-                "pair_id": prompt.pair_id,
-                "label": prompt.label,
-                "answer": prompt.correct,
-                "baseline_logprob": before[right],
-                "ablated_logprob": after[right],
-                "delta": after[right] - before[right],
-            }
+        results.append(
+            AblationResult(
+                id=prompt.id,
+                pair_id=prompt.pair_id,
+                label=prompt.label,
+                answer=prompt.correct,
+                baseline_logprob=before[right],
+                ablated_logprob=after[right],
+                delta=after[right] - before[right],
+            )
         )
-    return lines
-
-
-def _write(step: Step, name: str, text: str) -> Path:
-    folder = step.output / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
-    try:
-        folder.mkdir(parents=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            Fault(str(folder), f"cannot be written: {error.strerror}", "name another --output_dir")
-        ) from None
-    return folder / name
+    return results

@@ -7,10 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-from harness.faults import CannotRun, Fault
 
 Names = Sequence[str]
 Rows = Sequence[Sequence[Any]]
@@ -55,17 +52,6 @@ WRITERS: Mapping[str, Callable[[Names, Rows], str]] = {
     "json": as_json,
     "markdown": as_markdown,
 }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Raises `CannotRun` where the disk does not let it."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CannotRun(
-            Fault(str(path), f"cannot be written: {reason}", "make room, or name another place")
-        ) from None
 
 
 def short(value: Any) -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from harness.analyse import analyse
 from harness.lineage import _changed
+from harness.prompt_rows import to_columns
 from harness.records import Runs, Units
-from harness.run import execute, prompt_rows
+from harness.run import execute
 from harness.spec import Ablation, AblationClaim, FeatureClaim, Split
 from harness.store import Store
 from harness.verdicts import verdicts
@@ -22,7 +23,7 @@ MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
 def concluded(tmp_path, plan, **spec):
     plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
     with Store.open(tmp_path / "a.duckdb") as store:
-        store.commit(*prompt_rows("r", plan))
+        store.commit(*to_columns(plan.prompts, plan.sides, "r"))
         execute(a_bench(), plan, store, QUIET)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)

@@ -99,7 +99,7 @@ def test_every_documented_query_runs(tmp_path, root):
     assert "[red]x[/foo]" in invoke(*call[:4]).output
     whole = invoke("sql", "SELECT sum(x) AS n FROM range(3) t(x)", *call[2:4], "--format", "json")
     assert json.loads(whole.output) == [{"n": 3}]
-    assert "it returns no rows" in invoke("sql", "", *call[2:4]).output
+    assert "no query is given" in invoke("sql", "", *call[2:4]).output
 
 
 def test_queries_of_a_missing_or_wrong_kind_are_said(tmp_path):

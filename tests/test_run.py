@@ -18,9 +18,10 @@ from harness.intervene import intervene as intervene_on
 from harness.observe import generate, observe
 from harness.pairs import contrasted
 from harness.plan import make_plan
+from harness.prompt_rows import to_columns
 from harness.prompts import complete
 from harness.records import TABLES, Activations, Answers, Attributions, Impacts, Interventions
-from harness.run import execute, prompt_rows
+from harness.run import execute
 from harness.sae.jumprelu import encode
 from harness.spec import Spec
 from harness.store import Store
@@ -108,7 +109,7 @@ def a_bench(batch_size=5, side="left", seed=0):
 def run_into(path, plan, bench, store_type=Store):
     with store_type.open(path) as store:
         if not len(store.read(TABLES[2], "r")):
-            store.commit(*prompt_rows("r", plan))
+            store.commit(*to_columns(plan.prompts, plan.sides, "r"))
         execute(bench, plan, store, QUIET)
         return tables(store)
 

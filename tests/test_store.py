@@ -122,7 +122,7 @@ def test_files_that_cannot_be_opened_are_said_in_one_line(tmp_path):
     with Store.open(newer):
         pass
     with duckdb.connect(str(newer)) as connection:
-        connection.execute("INSERT INTO schema_version VALUES (99)")
+        connection.execute("INSERT INTO schema_version VALUES (99, NULL)")
     with pytest.raises(CannotRun, match="written by a newer harness"):
         Store.open(newer)
 

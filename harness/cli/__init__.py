@@ -7,7 +7,8 @@ import click
 from harness.cli.evals import analyse, check, plan, run
 from harness.cli.here import doctor, schema, targets
 from harness.cli.results import sql
-from harness.cli.steps import ablate, extract
+from harness.cli.steps import ablate, diff, extract, prompts
+from harness.cli.stored import compare, export, import_, rerun, show
 
 
 class _Group(click.Group):
@@ -36,5 +37,11 @@ def main() -> None:
     """
 
 
-for _command in (check, plan, run, analyse, sql, targets, doctor, extract, ablate, schema):
+_COMMANDS = (
+    *(check, plan, run, analyse, rerun),
+    *(sql, show, compare, export, import_),
+    *(targets, doctor, schema),
+    *(prompts, extract, diff, ablate),
+)
+for _command in _COMMANDS:
     main.add_command(_command)

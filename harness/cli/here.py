@@ -8,6 +8,8 @@ import click
 
 from harness.cli.options import DTYPES, reporting
 
+FORMATS = ("results", "features", "diff_report", "ablation_report")
+
 
 @click.command()
 @reporting
@@ -90,8 +92,16 @@ def doctor(spec: str, target: str, device: str, dtype: str | None, mock: bool) -
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of a spec file."""
+@click.argument("name", type=click.Choice(["eval", *FORMATS]), default="eval")
+def schema(name: str) -> None:
+    """Print the JSON Schema of a spec file, or of a line of the files that single steps write.
+
+    \b
+    harness schema
+    harness schema features
+    """
+    from harness.formats import format_schema
     from harness.spec import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    found = json_schema() if name == "eval" else format_schema(name)
+    click.echo(json.dumps(found, indent=2))

@@ -18,6 +18,14 @@ DB = click.option(
     show_default=True,
     help="The results file.",
 )
+OUTPUT_DIR = click.option(
+    "--output_dir",
+    "--output-dir",
+    default="runs",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the new folder is made, named by the time.",
+)
 WAIT = click.option(
     "--wait",
     type=click.FloatRange(0),

@@ -67,9 +67,7 @@ def sql(
         text = saved.sql if saved else query
         wanted = store.parameters(text) if not saved else set()
         # SQL of one's own may use $run as well.
-        values = (
-            saved.filled(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
-        )
+        values = saved.filled(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
         if not saved and (extra := sorted(set(given) - wanted)):
             raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
         found = store.table(
@@ -104,7 +102,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _print(found: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
-    from harness import tables
+    from harness import files, tables
     from harness.show import console, rows_table
 
     if shape == "parquet":
@@ -124,7 +122,7 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        tables.write_text(output, text)
+        files.write_text(output, [text])
 
 
 def _say(line: str) -> None:

@@ -1,12 +1,20 @@
 """The proof of concept's single steps."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli.options import DEVICE_OPTIONS, MOCK_OPTIONS, how_of, reporting
+from harness.cli.options import (
+    DB,
+    DEVICE_OPTIONS,
+    MOCK_OPTIONS,
+    OUTPUT_DIR,
+    how_of,
+    reporting,
+)
 
 
 def _step(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,7 +27,7 @@ def _step(command: Callable[..., Any]) -> Callable[..., Any]:
         both("model_name", default="google/gemma-2-2b", show_default=True, help="Or a target."),
         both("sae_repo", help="A repository or folder of SAEs; the target's own when left out."),
         click.option("--prompts", default="data/prompts_physics.jsonl", show_default=True),
-        both("output_dir", default="runs", show_default=True, type=click.Path(path_type=Path)),
+        OUTPUT_DIR,
         click.option("--seed", default=42, show_default=True, help="Of random SAEs."),
         *DEVICE_OPTIONS,
         MOCK_OPTIONS[0],
@@ -55,6 +63,26 @@ def _numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
 @click.command()
 @_step
 @click.option(
+    "--max_new_tokens", "--max-new-tokens", type=click.IntRange(1), default=10, show_default=True
+)
+@reporting
+def prompts(max_new_tokens: int, **options: Any) -> None:
+    """Write what the model says to each prompt to OUTPUT_DIR/<time>/results.jsonl.
+
+    Greedily, with the 50 best logits of each step; no SAE is read.
+
+    \b
+    harness prompts --model_name google/gemma-2-2b --max_new_tokens 10
+    """
+    from harness import steps
+
+    # `--prompts` is the file of them.
+    click.echo(steps.prompts(_step_of(options), new_tokens=max_new_tokens))
+
+
+@click.command()
+@_step
+@click.option(
     "--layers_to_hook",
     "--layers-to-hook",
     default="",
@@ -82,6 +110,47 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     from harness import steps
 
     click.echo(steps.extract(_step_of(options, layers_to_hook), top=topk_features, at=at))
+
+
+@click.command()
+@click.option("--run_dir_a", "--run-dir-a", required=True, help="A run, or a folder of `extract`.")
+@click.option(
+    "--run_dir_b", "--run-dir-b", help="Another; the variants of A's pairs when left out."
+)
+@click.option(
+    "--topk_features", "--topk-features", type=click.IntRange(1), default=20, show_default=True
+)
+@click.option(
+    "--output_path",
+    "--output-path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="OUTPUT_DIR/<time>/diff_report.json when left out.",
+)
+@OUTPUT_DIR
+@DB
+@reporting
+def diff(
+    run_dir_a: str,
+    run_dir_b: str | None,
+    topk_features: int,
+    output_path: Path | None,
+    output_dir: Path,
+    db: Path,
+) -> None:
+    """Write which features differ most between two sides to diff_report.json. It tests nothing.
+
+    The sides are the variants of each pair, where one run is named or A and B have different
+    variants; else the same prompts in A and B.
+
+    \b
+    harness diff --run_dir_a voices
+    harness diff --run_dir_a runs/20260215_120000 --run_dir_b runs/20260215_120100 --topk_features 20
+    """
+    from harness import steps
+
+    echo = partial(click.echo, err=True)
+    report = steps.diff(run_dir_a, run_dir_b, top=topk_features, db=db, say=echo)
+    click.echo(steps.write_diff(report, output_path, output_dir))
 
 
 @click.command()

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from harness.faults import Fault, InputError
 from harness.records import Columns, Units
-from harness.store import opening, refusals
+from harness.store import opening, refusals, schema
 from harness.store.snapshot import snapshot
 from harness.tables import plain
 
@@ -97,11 +97,25 @@ class Store(AbstractContextManager["Store"]):
                 if len(table):
                     self._insert(table)
 
-    def commit_tables(self, tables: Mapping[str, pa.Table]) -> None:
-        """Write Arrow tables, by the names of the store's, in one transaction. Raises `CannotRun`."""
-        with self._transaction():
-            for name, rows in tables.items():
-                self._insert_arrow(name, rows)
+    def insert(self, tables: Mapping[str, pa.Table], version: int = schema.VERSION) -> None:
+        """Write Arrow tables, by the names of the store's, in one transaction.
+
+        Those of an older schema are brought up to date first. Raises `CannotRun`, and `InputError`
+        where they are no tables of that schema.
+        """
+        if version < schema.VERSION:
+            tables = schema.brought_up_to_date(tables, version)
+        try:
+            with self._transaction():
+                for name, rows in tables.items():
+                    self._insert_arrow(name, rows)
+        except (
+            duckdb.BinderException,
+            duckdb.ConstraintException,
+            duckdb.ConversionException,
+        ) as error:
+            what = f"these are no tables of a results file: {refusals.first_line(error)}"
+            raise InputError(Fault("import", what, "export the run again")) from None
 
     def set_run(self, run_id: str, **values: object) -> None:
         """Change columns of a run's line. Raises `CannotRun`."""
@@ -184,6 +198,8 @@ class Store(AbstractContextManager["Store"]):
                 with suppress(duckdb.Error):  # a commit that failed has ended it already
                     self._db.rollback()
                 raise
+        except (duckdb.BinderException, duckdb.ConversionException):
+            raise  # the rows are wrong, not the disk
         except duckdb.Error as error:
             raise refusals.of_writing(self.path, error) from error
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
-from harness.faults import CannotRun, Fault
+from harness.faults import CannotRun, Fault, InputError
 from harness.places import bundled
+from harness.store.refusals import first_line
 
 VERSION = 5
 
@@ -42,14 +45,31 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """Take the tables from a version to today's, in the caller's transaction.
-
-    Tables that are not there are left out: an export has only those that it has rows of.
-    """
+    """Take the tables from a version to today's, in the caller's transaction."""
     for number in range(version + 1, VERSION + 1):
         connection.execute(_sql("migrations", f"{number:04}.sql"))
     # Not in the migrations: which columns this table has is itself a matter of the version.
     connection.execute("INSERT INTO schema_version (version) VALUES (?)", [VERSION])
+
+
+def brought_up_to_date(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
+    """Arrow tables of an older schema as today's. Raises `InputError` where they are none."""
+    with duckdb.connect() as scratch:
+        scratch.execute("CREATE TABLE schema_version (version INTEGER, views VARCHAR)")
+        try:
+            for name, rows in tables.items():
+                scratch.register("incoming", rows)
+                scratch.execute(f"CREATE TABLE {name} AS FROM incoming")
+            migrate(scratch, version)
+        except duckdb.Error as error:
+            what = f"these are no tables of schema {version}: {first_line(error)}"
+            raise InputError(Fault("import", what, "export the run again")) from None
+        names = [name for (name,) in scratch.execute("SHOW TABLES").fetchall()]
+        return {
+            name: scratch.sql(f"FROM {name}").to_arrow_table()
+            for name in names
+            if name != "schema_version"
+        }
 
 
 def refresh_views(connection: duckdb.DuckDBPyConnection) -> None:

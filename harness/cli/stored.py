@@ -1,0 +1,230 @@
+"""Commands about stored runs: show, compare, repeat, export, import."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import DB, OUTPUT_DIR, WAIT, reporting
+from harness.faults import Fault, InputError
+
+say = partial(click.echo, err=True)
+JSON = click.option("--json", "as_json", is_flag=True, help="For a script to read.")
+SNAPSHOT = click.option(
+    "--snapshot", is_flag=True, help="Read a copy: works while a run is writing."
+)
+
+
+def _reading(snapshot: bool, db: Path) -> Any:
+    from harness.store import Store
+
+    return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@JSON
+@SNAPSHOT
+@DB
+@reporting
+def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
+    """Show a stored run: its verdicts, and everything that could change a number of it.
+
+    RUN is an id, its beginning, a spec's name, or latest.
+
+    \b
+    harness show voices
+    """
+    from harness.records import Verdicts
+    from harness.runs import find_run
+    from harness.show import console, rows_table, run_table
+
+    with _reading(snapshot, db) as store:
+        found = find_run(store, run)
+        verdicts = list(store.read(Verdicts, found["run_id"]).rows())
+    if as_json:
+        spec = json.loads(found["spec"])
+        told = {**found, "spec": spec, "verdicts": verdicts}
+        click.echo(json.dumps(_finite(told), indent=2, default=str))
+        return
+    out = console()
+    out.print(run_table(found))
+    names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
+    out.print(rows_table(names, [[row[name] for name in names] for row in verdicts]))
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b", default="latest")
+@JSON
+@SNAPSHOT
+@DB
+@reporting
+def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
+    """Compare run B with run A, prompt by prompt: behaviour, impacts, verdicts.
+
+    Both must have been asked the same prompts: another model, dtype or width of SAEs, say. A and B
+    are ids, their beginnings, specs' names, or latest.
+
+    \b
+    harness compare 20260215-120000 20260215-130000
+    """
+    from dataclasses import asdict
+
+    from harness.compare import compare as compared
+    from harness.runs import check_finished, find_run
+    from harness.show import console, print_comparison
+
+    with _reading(snapshot, db) as store:
+        first, second = find_run(store, a), find_run(store, b)
+        for one in (first, second):
+            check_finished(one)
+        if first["run_id"] == second["run_id"]:
+            raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
+        found = compared(store, first, second)
+    if as_json:
+        told = asdict(found) | {"a": first["run_id"], "b": second["run_id"]}
+        click.echo(json.dumps(_finite(told), indent=2, default=str))
+    else:
+        print_comparison(console(), found)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@DB
+@WAIT
+@reporting
+def rerun(run: str, device: str, db: Path, wait: float) -> None:
+    """Repeat a stored run and say whether the tables agree; exits with 1 where they do not.
+
+    It takes the spec and the prompts from the results file: theirs need not be there any more.
+
+    \b
+    harness rerun voices
+    """
+    from harness.repeat import rerun as repeated
+    from harness.show import console, print_agreement, progress_on
+
+    out = console()
+    with progress_on(out) as progress:
+        found = repeated(
+            run,
+            db=db,
+            wait=wait,
+            device=device,
+            progress=progress,
+            say=partial(out.print, soft_wrap=True, markup=False),
+        )
+    print_agreement(out, found)
+    sys.exit(0 if found.agrees else 1)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["poc", "parquet", "hub"]),
+    default="parquet",
+    show_default=True,
+    help="poc: four JSON files of prompts, features, differences, ablations. parquet: every table, to "
+    "be imported again. hub: the verdicts as a model's evaluation results.",
+)
+@OUTPUT_DIR
+@click.option(
+    "--topk_features",
+    "--topk-features",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Of poc: features a prompt and layer.",
+)
+@click.option("--dataset", default="", help="Of hub: the Hub's dataset that holds the prompts.")
+@SNAPSHOT
+@DB
+@reporting
+def export(
+    run: str,
+    shape: str,
+    output_dir: Path,
+    topk_features: int,
+    dataset: str,
+    snapshot: bool,
+    db: Path,
+) -> None:
+    """Write a stored run into a new folder OUTPUT_DIR/<time>, and print the folder.
+
+    RUN is an id, its beginning, a spec's name, or latest.
+
+    \b
+    harness export voices --format poc
+    harness export latest --format parquet --output_dir /tmp/exports
+    """
+    from harness.export import as_parquet, as_poc
+    from harness.files import new_folder
+    from harness.records import Verdicts
+    from harness.runs import check_finished, find_run
+
+    if shape == "hub" and dataset.count("/") != 1:
+        remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
+        raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
+    with _reading(snapshot, db) as store:
+        found = find_run(store, run)
+        check_finished(found)
+        folder = new_folder(output_dir)
+        if shape == "poc":
+            as_poc(store, found, folder, top=topk_features, say=say)
+        elif shape == "parquet":
+            as_parquet(store, found, folder)
+        else:
+            from harness.hub_results import write_results
+
+            write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
+    click.echo(folder)
+
+
+@click.command("import")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@DB
+@WAIT
+@reporting
+def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
+    """Put exported runs, or the runs of other results files, into the results file.
+
+    SOURCES are folders that `harness export --format parquet` wrote, or other results files: of the
+    machines of a cluster, say, each of which wrote its own.
+
+    \b
+    harness import runs/20260215_120000_000000
+    harness import node1.duckdb node2.duckdb --db db/results.duckdb
+    """
+    from harness.export import from_parquet, from_results
+    from harness.store import Store
+
+    for source in sources:
+        if not source.exists():
+            raise InputError(Fault(str(source), "there is no such file", "correct the path"))
+        if source.resolve() == db.resolve():
+            raise InputError(Fault(str(source), "it is the results file itself", "name another"))
+    with Store.open(db, wait=wait, say=say) as store:
+        for source in sources:
+            taken = (
+                [from_parquet(store, source)]
+                if source.is_dir()
+                else from_results(store, source, say)
+            )
+            for run_id in taken:
+                click.echo(run_id)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null in its place."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,238 @@
+"""Two runs of the same prompts, prompt by prompt: model against model, dtype against dtype."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.faults import Fault, InputError, first_few
+from harness.pairs import behaviours
+from harness.prompt_rows import from_columns
+from harness.records import (
+    Answers,
+    Columns,
+    Generations,
+    Impacts,
+    Interventions,
+    Prompt,
+    Prompts,
+    PromptTags,
+    Verdicts,
+)
+from harness.stats import effects, mean_interval, paired_max_t
+
+C = TypeVar("C", bound=Columns)
+Values = Mapping[str, float]  # by prompt
+BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One quantity in two runs; `difference` is b - a, with a 95 % CRV3-t interval by family.
+
+    `p` is the two-sided sign-flip p over families, `p_adjusted` its step-down max-T over the rows
+    with the same `about`. None where there are fewer than two families.
+    """
+
+    about: str
+    quantity: str
+    unit: str
+    n_prompts: int
+    n_units: int
+    a: float
+    b: float
+    difference: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    d_z: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side: their lines, what was compared, and the verdicts of both by claim.
+
+    `same_text` is the share of prompts to which both said the same; None where either was not asked.
+    """
+
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    rows: tuple[Compared, ...]
+    verdicts: Mapping[str, tuple[str | None, str | None]]
+    same_text: float | None
+
+
+class Source(Protocol):
+    """What is read of two runs."""
+
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
+        """Columns of the rows that agree with `equal`."""
+        ...
+
+
+def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
+    """Run `b` against run `a`. Raises `InputError` where they were not asked the same prompts."""
+    ids = (a["run_id"], b["run_id"])
+    prompts, others = (
+        from_columns(source.read(Prompts, run), source.read(PromptTags, run)) for run in ids
+    )
+    check_same_prompts(prompts, others, ids)
+    seen = [behaviours(source.read(Answers, run)) for run in ids]
+    rows = compare_behaviour(prompts, *seen)
+    families = {prompt.id: prompt.family for prompt in prompts}
+    impacts = [_impacts(source, run) for run in ids]
+    for ablation in impacts[0]:
+        if ablation in impacts[1]:
+            rows += compare_impacts(ablation, families, *(side[ablation] for side in impacts))
+    said = [
+        dict(zip(found.prompt_id, found.decoded_answer, strict=True))
+        for found in (source.read(Generations, run) for run in ids)
+    ]
+    both = [said[0][prompt] == said[1][prompt] for prompt in said[0] if prompt in said[1]]
+    told = [
+        {row["claim"]: row["verdict"] for row in source.read(Verdicts, run).rows()} for run in ids
+    ]
+    return Comparison(
+        a=a,
+        b=b,
+        rows=tuple(rows),
+        verdicts={
+            claim: (told[0].get(claim), told[1].get(claim))
+            for claim in dict.fromkeys([*told[0], *told[1]])
+        },
+        same_text=sum(both) / len(both) if both else None,
+    )
+
+
+def _impacts(source: Source, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
+    """What each ablation's target did, by ablation, metric and prompt."""
+    targets = {
+        row["intervention_id"]: row["ablation"]
+        for row in source.read(Interventions, run_id, role="target").rows()
+    }
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for intervention, ablation in targets.items():
+        rows = source.read(Impacts, run_id, intervention_id=intervention)
+        for row in rows.rows():
+            metric = found.setdefault(ablation, {}).setdefault(row["metric"], {})
+            metric[row["prompt_id"]] = row["impact"]
+    return found
+
+
+def check_same_prompts(a: Sequence[Prompt], b: Sequence[Prompt], names: tuple[str, str]) -> None:
+    """Raises `InputError` naming the prompts that the two runs do not share."""
+    first, second = ({prompt.id: _asked(prompt) for prompt in prompts} for prompts in (a, b))
+    faults = [
+        Fault(f"run {name}", f"only it has {len(own)} of the prompts: {first_few(own)}", _REMEDY)
+        for name, mine, others in zip(names, (first, second), (second, first), strict=True)
+        if (own := [prompt for prompt in mine if prompt not in others])
+    ]
+    if changed := [name for name in first if name in second and first[name] != second[name]]:
+        what = f"{len(changed)} prompts are not the same: {first_few(changed)}"
+        faults.append(Fault(f"runs {names[0]} and {names[1]}", what, _REMEDY))
+    if faults:
+        raise InputError(*faults)
+
+
+_REMEDY = "runs are compared on the same prompts: run one of them again"
+
+
+def _asked(prompt: Prompt) -> tuple[str, ...]:
+    return (prompt.text, prompt.correct, prompt.misconception, prompt.family, prompt.label)
+
+
+def compare_behaviour(
+    prompts: Sequence[Prompt], a: Mapping[str, Values], b: Mapping[str, Values]
+) -> list[Compared]:
+    """What the models prefer: of all prompts, and between the variants of each pair.
+
+    `a` and `b` hold each prompt's `logit_difference` and log-probabilities, nats. `right` is the share
+    of prompts whose right answer is the likelier one.
+    """
+    units = [prompt.family for prompt in prompts]
+    x, y = (
+        np.array([[side[prompt.id][name] for name in BEHAVIOUR] for prompt in prompts])
+        for side in (a, b)
+    )
+    x, y = (np.column_stack([side, side[:, 0] > 0]) for side in (x, y))
+    found = _compared("behaviour", (*BEHAVIOUR, "right"), ("nats",) * 3 + ("share",), x, y, units)
+    pairs = sorted({prompt.pair_id: prompt.family for prompt in prompts}.items())
+    by_pair = {(prompt.pair_id, prompt.label): prompt.id for prompt in prompts}
+    contrast = [
+        np.array(
+            [
+                [
+                    side[by_pair[pair, "correct"]][name]
+                    - side[by_pair[pair, "misconception"]][name]
+                    for name in BEHAVIOUR
+                ]
+                for pair, _ in pairs
+            ]
+        )
+        for side in (a, b)
+    ]
+    first, second = contrast
+    families = [family for _, family in pairs]
+    nats = ("nats",) * len(BEHAVIOUR)
+    return found + _compared("between variants", BEHAVIOUR, nats, first, second, families)
+
+
+def compare_impacts(
+    ablation: str,
+    families: Mapping[str, str],
+    a: Mapping[str, Values],
+    b: Mapping[str, Values],
+) -> list[Compared]:
+    """What two runs' ablations of one name do to the prompts that both measured, metric by metric.
+
+    `a` and `b` hold the impacts by metric and prompt, `families` the family of each prompt.
+    """
+    metrics = [metric for metric in a if metric in b]
+    if not metrics:
+        return []
+    shared = sorted(set.intersection(*(set(side[m]) for side in (a, b) for m in metrics)))
+    if not shared:
+        return []
+    x, y = (np.array([[side[m][prompt] for m in metrics] for prompt in shared]) for side in (a, b))
+    units = ["flips" if metric == "top1_flips" else "nats" for metric in metrics]
+    return _compared(f"ablation {ablation}", metrics, units, x, y, [families[p] for p in shared])
+
+
+def _compared(
+    about: str,
+    quantities: Sequence[str],
+    unit: Sequence[str],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    families: Sequence[str],
+) -> list[Compared]:
+    """One row a column of `a` and `b`, (prompts, quantities)."""
+    n_units = len(set(families))
+    means = (values.mean(axis=0).tolist() for values in (a, b, b - a))
+    plain = [
+        Compared(about, quantity, unit[i], len(a), n_units, *three)
+        for i, (quantity, three) in enumerate(
+            zip(quantities, zip(*means, strict=True), strict=True)
+        )
+    ]
+    if n_units < 2:
+        return plain
+    mean = mean_interval(b - a, families)
+    test = paired_max_t(b, a, families, statistic="mean")
+    size = effects(b, a, families)
+    return [
+        Compared(
+            **{
+                **vars(row),
+                "ci_low": float(mean.low[i]),
+                "ci_high": float(mean.high[i]),
+                "p": float(test.p_marginal[i]),
+                "p_adjusted": float(test.p_adjusted[i]),
+                "d_z": None if np.isnan(size.d_z[i]) else float(size.d_z[i]),
+            }
+        )
+        for i, row in enumerate(plain)
+    ]

@@ -1,0 +1,90 @@
+"""Files of `harness.formats`, written into folders of their own and read again."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.faults import CannotRun, Fault, InputError
+from harness.formats import FeatureLine
+from harness.records import Origin
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def new_folder(parent: Path) -> Path:
+    """A new folder below `parent`, named by the time (UTC). Raises `CannotRun`."""
+    folder = parent / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise _refused(folder, error) from None
+    return folder
+
+
+def write_new(parent: Path, name: str, content: BaseModel | Iterable[BaseModel]) -> Path:
+    """Write into a new folder below `parent`; returns the file. Raises `CannotRun`."""
+    return write(new_folder(parent) / name, content)
+
+
+def write(path: Path, content: BaseModel | Iterable[BaseModel]) -> Path:
+    """One object as indented JSON, or one a line. Raises `CannotRun`."""
+    if isinstance(content, BaseModel):
+        return write_text(path, [content.model_dump_json(indent=2) + "\n"])
+    return write_text(path, (line.model_dump_json() + "\n" for line in content))
+
+
+def write_text(path: Path, parts: Iterable[str]) -> Path:
+    """Some text, part by part. Raises `CannotRun`."""
+    try:
+        with path.open("w", encoding="utf-8") as out:
+            out.writelines(parts)
+    except OSError as error:
+        raise _refused(path, error) from None
+    return path
+
+
+def read_features(folder: Path) -> tuple[list[FeatureLine], bool]:
+    """A folder's `features.jsonl`, and whether every line says its origin.
+
+    A line that does not is taken for a mock's. Raises `InputError` with every fault.
+    """
+    path = folder / "features.jsonl"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        remedy = "name a run, or a folder that `harness extract` wrote"
+        raise InputError(Fault(str(path), f"cannot be read: {reason.lower()}", remedy)) from None
+    lines, faults, told = [], [], True
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            if '"origin"' in line:
+                lines.append(FeatureLine.model_validate_json(line))
+            else:
+                told = False
+                lines.append(_Unmarked.model_validate_json(line))
+        except ValidationError as error:
+            detail = error.errors()[0]
+            what = f"{'.'.join(map(str, detail['loc'])) or 'the line'}: {detail['msg'].lower()}"
+            faults.append(Fault(f"{path}:{number}", what, "see `harness schema features`"))
+    if faults or not lines:
+        raise InputError(*faults or [Fault(f"{path}:1", "it has no lines", "extract again")])
+    return lines, told
+
+
+class _Unmarked(FeatureLine):
+    """A line of a file that does not say whether its SAE was real."""
+
+    origin: Origin = "mock"
+
+
+def _refused(path: Path, error: OSError) -> CannotRun:
+    reason = (error.strerror or str(error)).lower()
+    return CannotRun(
+        Fault(str(path), f"cannot be written: {reason}", "make room, or name another place")
+    )

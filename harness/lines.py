@@ -1,0 +1,150 @@
+"""Observed rows as the lines of files for people and other programs."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from harness.formats import (
+    Ablated,
+    AblationReport,
+    AblationResult,
+    AblationSummary,
+    FeatureLine,
+    Logit,
+    ResultLine,
+)
+from harness.interventions import Intervention
+from harness.records import (
+    Activations,
+    Generations,
+    Impacts,
+    Origin,
+    Prompt,
+    TopkLogits,
+)
+
+UNCHANGED = 1e-6  # nats: less is rounding
+
+
+def result_lines(
+    prompts: Iterable[Prompt], said: Generations, logits: TopkLogits
+) -> Iterator[ResultLine]:
+    """What the model said to each prompt; a prompt that it was not asked has no line."""
+    steps: dict[str, dict[int, list[tuple[int, Logit]]]] = defaultdict(lambda: defaultdict(list))
+    for row in logits.rows():
+        one = Logit(**{name: row[name] for name in Logit.model_fields})
+        steps[row["prompt_id"]][row["step"]].append((row["rank"], one))
+    answers = {row["prompt_id"]: row for row in said.rows()}
+    for prompt in prompts:
+        if prompt.id not in answers:
+            continue
+        row, known = answers[prompt.id], steps[prompt.id]
+        yield ResultLine(
+            id=prompt.id,
+            pair_id=prompt.pair_id,
+            label=prompt.label,
+            prompt=prompt.text,
+            tokens=row["token_ids"],
+            logits_topk=tuple(
+                tuple(one for _, one in sorted(known[step], key=lambda ranked: ranked[0]))
+                for step in sorted(known)
+            ),
+            decoded_answer=row["decoded_answer"],
+            origin=row["origin"],
+        )
+
+
+def feature_lines(
+    prompts: Sequence[Prompt],
+    layers: Sequence[int],
+    rows: Activations,
+    origin: Origin,
+    top: int | None = None,
+) -> Iterator[FeatureLine]:
+    """Each prompt's `top` strongest features at each layer; all of them where `top` is None."""
+    place = {prompt.id: i for i, prompt in enumerate(prompts)}
+    owner = np.array([place[str(name)] for name in rows.prompt_id], dtype=int)
+    layer, feature = np.asarray(rows.layer, dtype=int), np.asarray(rows.feature, dtype=int)
+    value = np.asarray(rows.value, dtype=float)
+    order = np.lexsort((feature, -value, layer, owner))
+    key = owner[order] * (1 + max(layers, default=0)) + layer[order]
+    for i, prompt in enumerate(prompts):
+        for at in layers:
+            wanted = i * (1 + max(layers)) + at
+            start, stop = np.searchsorted(key, (wanted, wanted + 1))
+            best = order[start:stop][:top]
+            yield FeatureLine(
+                id=prompt.id,
+                pair_id=prompt.pair_id,
+                label=prompt.label,
+                layer=at,
+                topk_feature_ids=tuple(feature[best].tolist()),
+                topk_feature_activations=tuple(value[best].tolist()),
+                active=int(stop - start),
+                origin=origin,
+            )
+
+
+def ablated(
+    features: Sequence[tuple[int, int]], results: Sequence[AblationResult], **more: str | None
+) -> Ablated:
+    """One intervention, with its summary."""
+    deltas = np.array([result.delta for result in results])
+    layers = {layer for layer, _ in features}
+    return Ablated(
+        layer=layers.pop() if len(layers) == 1 else None,
+        feature_id=features[0][1] if len(features) == 1 else None,
+        features=tuple(features),
+        results=tuple(results),
+        summary=AblationSummary(
+            mean_delta=float(deltas.mean()),
+            decreased=int((deltas < -UNCHANGED).sum()),
+            increased=int((deltas > UNCHANGED).sum()),
+            unchanged=int((abs(deltas) <= UNCHANGED).sum()),
+        ),
+        **more,
+    )
+
+
+def ablated_of(
+    prompts: Iterable[Prompt], interventions: Iterable[Intervention], impacts: Impacts
+) -> Iterator[Ablated]:
+    """What a run's interventions did: each single feature, best first, then each set.
+
+    No-ops, doses and controls are left out: they are the measure, not the finding.
+    """
+    known = {prompt.id: prompt for prompt in prompts}
+    found: dict[str, list[AblationResult]] = defaultdict(list)
+    for row in impacts.rows():
+        prompt = known[row["prompt_id"]]
+        found[row["intervention_id"]].append(
+            AblationResult(
+                id=prompt.id,
+                pair_id=prompt.pair_id,
+                label=prompt.label,
+                answer=prompt.correct,
+                baseline_logprob=row["baseline"],
+                ablated_logprob=row["edited"],
+                delta=row["impact"],
+            )
+        )
+    shown = [one for one in interventions if one.role in ("single", "target") and found[one.id]]
+    for one in sorted(shown, key=lambda one: (len(one.features) > 1, one.ablation, one.number)):
+        results = sorted(found[one.id], key=lambda result: known[result.id].line)
+        yield ablated(one.features, results, ablation=one.ablation, role=one.role, kind=one.kind)
+
+
+def ablation_report(
+    found: Sequence[Ablated], *, model: str, sae: str, seed: int, origin: Origin
+) -> AblationReport:
+    """The first of the interventions, and after it the others."""
+    first, *others = found
+    return AblationReport(
+        **{name: getattr(first, name) for name in Ablated.model_fields},
+        model=model,
+        sae=sae,
+        seed=seed,
+        origin=origin,
+        others=tuple(others),
+    )

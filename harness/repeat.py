@@ -1,0 +1,110 @@
+"""Run a stored run again, from what the store holds of it, and hold the two against each other."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.agreement import TableAgreement, facts_of, tables_of
+from harness.export import stored_prompts
+from harness.faults import Fault, InputError
+from harness.lineage import Question
+from harness.places import DEFAULT_DB
+from harness.plan import make_plan
+from harness.read import target_of
+from harness.run import Progress
+from harness.runs import check_finished, find_run
+from harness.spec import Spec
+from harness.store import WAIT, Store
+from harness.target import MOCK, mocked
+from harness.wire import How, Outcome, run_question
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A run and its repetition: whether their tables agree, and what else is not the same."""
+
+    first: str
+    outcome: Outcome
+    tables: tuple[TableAgreement, ...]
+    facts: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every row is the same, to the last bit."""
+        return all(table.agrees for table in self.tables)
+
+
+def rerun(
+    name: str,
+    *,
+    db: str | Path = DEFAULT_DB,
+    wait: float = WAIT,
+    device: str = "auto",
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Repeated:
+    """Repeat the run that `name` means, with its stored spec and prompts, into the same store.
+
+    Neither the spec's file nor the prompts' need be there any more. Raises `InputError`, `CannotRun`.
+    """
+    with Store.open_to_read(db, say=say) as store:
+        run = find_run(store, name)
+        check_finished(run)
+        question = _question(store, run)
+    how = How(
+        device=device,
+        dtype=run["dtype"],
+        attention=run["attention"],
+        batch_size=run["batch_size"],
+    )
+    Store.probe(db, wait=wait, say=say)
+    outcome = run_question(
+        question,
+        partial(Store.open, db, wait=wait, say=say),
+        f"repeats {run['run_id']}",
+        how=how,
+        progress=progress,
+        say=say,
+    )
+    with Store.open_to_read(db, say=say) as store:
+        again = find_run(store, outcome.run_id)
+        return Repeated(
+            run["run_id"],
+            outcome,
+            tuple(tables_of(store, run["run_id"], outcome.run_id)),
+            facts_of(run, again),
+        )
+
+
+def _question(store: Store, run: Mapping[str, Any]) -> Question:
+    """What was asked then. Raises `InputError` where this harness would ask something else."""
+    where = f"run {run['run_id']}"
+    remedy = f"repeat it with harness {run['harness_version']} (commit {run['git_commit']})"
+    try:
+        spec = Spec.model_validate(_tuples(json.loads(run["spec"])))
+    except (ValidationError, ValueError):
+        what = "its spec is not one that this harness reads"
+        raise InputError(Fault(where, what, remedy)) from None
+    path = Path(run["spec_path"])
+    target = target_of(spec, run["target"], path)
+    if run["origin"] == "mock":
+        target = mocked(target, run["sae"].removeprefix(MOCK))
+    plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))
+    hashes = {"spec": (spec.hash, run["spec_hash"])}
+    hashes["prompts"] = (plan.prompts_hash, run["prompts_hash"])
+    if changed := [part for part, (now, then) in hashes.items() if now != then]:
+        what = f"this harness reads its {' and '.join(changed)} otherwise"
+        raise InputError(Fault(where, what, remedy))
+    return Question(plan, path, Path(run["prompts_path"]), repeated=run)
+
+
+def _tuples(value: Any) -> Any:
+    """A spec's lists are tuples, as its reader makes them."""
+    if isinstance(value, dict):
+        return {key: _tuples(each) for key, each in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
