@@ -34,11 +34,11 @@ STYLES = {
 LOG_EVERY = 10.0  # seconds between plain lines of one stage
 
 
-def console(file: TextIO | None = None) -> Console:
+def console(file: TextIO | None = None, width: int = 132) -> Console:
     """A console as wide as the terminal, and wide enough for a table elsewhere."""
     made = Console(file=file or sys.stdout, highlight=False)
     if not made.is_terminal:
-        made.width = 132
+        made.width = width
     return made
 
 
@@ -189,7 +189,7 @@ def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The rows of a query."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(Text(name))
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
         table.add_row(*(Text(short(value)) for value in row))
     return table

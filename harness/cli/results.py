@@ -116,7 +116,8 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
         return
     names, rows = tables.plain(found)
     if shape == "table" and output is None:
-        console().print(rows_table(names, rows))
+        # Elsewhere than on a terminal a row is a line, however long.
+        console(width=10_000).print(rows_table(names, rows))
         return
     text = tables.WRITERS.get(shape, tables.as_markdown)(names, rows)
     if output is None:

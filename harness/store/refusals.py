@@ -39,13 +39,19 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
     if _full(message):
         what = "there is no room left on the disk"
         return CannotRun(Fault(str(file), what, "make room; what was committed is safe"))
-    return CannotRun(Fault(str(file), f"cannot be opened: {message}", "is it damaged or cut off?"))
+    if _damaged(error):
+        return _damage(file)
+    return CannotRun(
+        Fault(str(file), f"cannot be opened: {message}", "name another file with --db")
+    )
 
 
 def of_writing(file: Path, error: Exception) -> CannotRun:
     """Why rows cannot be written."""
     message = first_line(error)
     remedy = "what was committed before is safe, and the same command goes on from there"
+    if _damaged(error):
+        return _damage(file)
     if _full(message):
         what = "the rows could not be written: there is no room left on the disk"
         return CannotRun(Fault(str(file), what, f"make room; {remedy}"))
@@ -55,9 +61,11 @@ def of_writing(file: Path, error: Exception) -> CannotRun:
 def of_query(file: Path, error: Exception) -> HarnessError:
     """Why a query has no answer: it is wrong, or the file is damaged."""
     message = first_line(error)
+    if _damaged(error):
+        return _damage(file)
     if isinstance(error, _FILE):
         what = f"it cannot be read: {message}"
-        return CannotRun(Fault(str(file), what, "is it damaged or cut off?"))
+        return CannotRun(Fault(str(file), what, "run the same command again"))
     guess = re.search("Did you mean (.+)", str(error))
     remedy = f"did you mean {guess[1].rstrip('?')}?" if guess else _TABLES
     return InputError(Fault("query", message, remedy))
@@ -86,6 +94,17 @@ def _command(process: str) -> str | None:
     words = [Path(word).name if word.startswith("/") else word for word in words if word]
     line = " ".join(words)
     return (line if len(line) <= 80 else line[:77] + "...") or None
+
+
+def _damaged(error: Exception) -> bool:
+    return bool(re.search("(?i)corrupt|enough bytes|checksum|unexpected end", str(error)))
+
+
+def _damage(file: Path) -> CannotRun:
+    what = "it is damaged or cut off"
+    return CannotRun(
+        Fault(str(file), what, "restore it from a copy, or name another file with --db")
+    )
 
 
 def _full(message: str) -> bool:
