@@ -93,6 +93,13 @@ def bench_pipeline(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_store(session: nox.Session) -> None:
+    """The results file beside SQLite and Parquet, and every saved query; `-- --quick` for less."""
+    install(session)
+    session.run("python", "-m", "benchmarks.store", *session.posargs)
+
+
+@nox.session
 def golden(session: nox.Session) -> None:
     """Published values of Gemma 2 2B and GemmaScope, where the weights are here."""
     install(session)

@@ -52,7 +52,8 @@ CREATE TABLE runs (
     wall_seconds DOUBLE,
     peak_memory BIGINT,
     peak_device_memory BIGINT,
-    neuronpedia VARCHAR[]
+    neuronpedia VARCHAR[],
+    threads INTEGER
 );
 
 CREATE TABLE units (

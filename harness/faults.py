@@ -30,6 +30,10 @@ class HarnessError(Exception):
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
 
+    def __reduce__(self) -> tuple[type["HarnessError"], tuple[Fault, ...]]:
+        """Pickled by its faults: a worker's error is raised again in the process that waits for it."""
+        return type(self), self.faults
+
 
 class InputError(HarnessError):
     """The spec, the prompts or the call is wrong."""

@@ -15,12 +15,12 @@ from harness.places import find
 from harness.plan import Plan
 from harness.provenance import provenance
 from harness.records import Runs
+from harness.run import Results
 from harness.sources import ModelFiles
-from harness.store import Store
 from harness.target import Target
 
 # What two runs may differ in and still be the same run.
-_IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpedia")
+_IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpedia", "threads")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Begun:
     run_id: str
     exploratory: str | None
     batch_size: int
+    threads: int
 
 
 def facts_of(
@@ -50,7 +51,9 @@ def facts_of(
     model: LanguageModel,
     source: ModelFiles,
     files: Mapping[int, Path],
+    *,
     batch_size: int,
+    threads: int,
 ) -> dict[str, Any]:
     """What `runs` records of a run before it begins: all that could change a number, and more."""
     plan = question.plan
@@ -82,16 +85,23 @@ def facts_of(
         "alpha": plan.spec.contrast.alpha,
         "seed": plan.spec.split.seed,
         "batch_size": batch_size,
+        "threads": threads,
     }
 
 
 def begin(
-    store: Store, question: Question, facts: Mapping[str, Any], *, asked: bool, resume: bool = True
+    store: Results,
+    question: Question,
+    facts: Mapping[str, Any],
+    *,
+    asked: bool,
+    resume: bool = True,
 ) -> Begun:
     """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
 
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
-    run that is taken up keeps its own. A run that repeats another is exploratory where that one was.
+    run that is taken up keeps its own, and its number of threads. A run that repeats another is
+    exploratory where that one was.
     """
     irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
     content = hashlib.sha256(
@@ -100,7 +110,7 @@ def begin(
     unfinished = store.read(Runs, content=content, status="unfinished")
     if resume and len(unfinished):
         row = next(unfinished.rows())
-        return Begun(row["run_id"], row["exploratory"], row["batch_size"])
+        return Begun(row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]))
     plan = question.plan
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
@@ -117,10 +127,10 @@ def begin(
         **facts,
     }
     store.commit(Runs.of([row]), *prompt_rows.to_columns(plan.prompts, plan.sides, run_id))
-    return Begun(run_id, exploratory, facts["batch_size"])
+    return Begun(run_id, exploratory, facts["batch_size"], facts["threads"])
 
 
-def _changed(store: Store, plan: Plan, sae_hash: str) -> str | None:
+def _changed(store: Results, plan: Plan, sae_hash: str) -> str | None:
     """Why a run cannot confirm: results for another version of the same question were seen before."""
     earlier = store.read(
         Runs, spec_name=plan.spec.name, target=plan.target.name, origin=plan.target.origin

@@ -130,6 +130,7 @@ class Runs(Columns):
     peak_memory: Column
     peak_device_memory: Column
     neuronpedia: Column
+    threads: Column
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,9 @@ def rerun(
         run = find_run(store, name)
         check_finished(run)
         question = _question(store, run)
+    threads = run["threads"]  # null, which is read as NaN, in runs of old
     how = How(
+        threads=int(threads) if threads is not None and threads == threads else 0,
         device=device,
         dtype=run["dtype"],
         attention=run["attention"],

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from harness.attribute import attribute
@@ -40,8 +41,22 @@ Work = Callable[[Sequence[Prompt]], list[Columns]]
 class Store(Sink, Protocol):
     """A sink that can be read back: selection reads what observation wrote."""
 
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
+    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
         """Columns of the rows that agree with `equal`."""
+        ...
+
+
+class Results(Store, Protocol):
+    """All that a run does to a store, from its first line to its verdicts."""
+
+    path: Path
+
+    def replace(self, run_id: str, *columns: Columns) -> None:
+        """Put these in the place of the run's rows in the same tables."""
+        ...
+
+    def set_run(self, run_id: str, **values: object) -> None:
+        """Change columns of the run's line."""
         ...
 
 

@@ -2,12 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from harness.analyse import analyse
 from harness.faults import Fault, InputError
@@ -19,7 +22,7 @@ from harness.places import DEFAULT_DB
 from harness.plan import Plan, layers_of
 from harness.read import find_spec, load_plan, load_spec, prompts_path, target_of
 from harness.records import SaeHealth
-from harness.run import Progress, execute
+from harness.run import Progress, Results, execute
 from harness.runs import check_finished, find_run
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
@@ -47,6 +50,7 @@ class How:
     dtype: str = ""
     attention: Attention = "eager"
     batch_size: int = 0
+    threads: int = 0
     mock: str = ""
     mock_if_missing: bool = False
 
@@ -94,19 +98,33 @@ def run_eval(
     writes to `db`, waits so many seconds for it. Raises `InputError` or `CannotRun`.
     """
     Store.probe(db, wait=wait, say=say)
+    opened = partial(Store.open, db, wait=wait, say=say)
+    return run_into(opened, path, target, resume=resume, how=how, progress=progress, say=say)
+
+
+def run_into(
+    opened: Callable[[], AbstractContextManager[Results]],
+    path: str | Path,
+    target: str = "auto",
+    *,
+    resume: bool = True,
+    how: How = How(),
+    progress: Progress,
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """As `run_eval`, into the store that `opened` opens once the model and SAEs are at hand."""
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
     name, why = _chosen(spec, spec_path, target, how)
     question = Question(
         load_plan(spec_path, name, how.mock), spec_path, prompts_path(spec, spec_path)
     )
-    opened = partial(Store.open, db, wait=wait, say=say)
     return run_question(question, opened, why, resume=resume, how=how, progress=progress, say=say)
 
 
 def run_question(
     question: Question,
-    opened: Callable[[], Store],
+    opened: Callable[[], AbstractContextManager[Results]],
     why: str,
     *,
     resume: bool = True,
@@ -114,9 +132,9 @@ def run_question(
     progress: Progress,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Run what is asked into the store that `opened` opens, once its model and SAEs are at hand.
+    """Run what is asked, `why` on this target, into the store that `opened` opens.
 
-    `why` says why on this target. Raises `InputError` or `CannotRun`.
+    Raises `InputError` or `CannotRun`.
     """
     began = time.perf_counter()
     plan = question.plan
@@ -143,12 +161,14 @@ def run_question(
     rows = how.batch_size or rows_that_fit(model, _longest(plan))
     with opened() as store:
         question = replace(question, plan=plan)
-        facts = facts_of(question, model, source, files, rows)
+        threads = how.threads or torch.get_num_threads()
+        facts = facts_of(question, model, source, files, batch_size=rows, threads=threads)
         begun = begin(store, question, facts, asked=bool(how.batch_size), resume=resume)
         run_id, exploratory = begun.run_id, begun.exploratory
         limit = Limit(begun.batch_size, say)
         saes = sae_provider(plan.target, files, str(model.device), say)
-        execute(Bench(run_id, plan.target.origin, model, saes, limit), plan, store, progress)
+        with _threads(begun.threads):
+            execute(Bench(run_id, plan.target.origin, model, saes, limit), plan, store, progress)
         progress("analyse", 0, 1)
         found = conclude(store, plan, run_id, exploratory)
         progress("analyse", 1, 1)
@@ -175,6 +195,17 @@ def run_question(
             db=store.path,
             seconds=seconds,
         )
+
+
+@contextmanager
+def _threads(wanted: int) -> Iterator[None]:
+    """So many threads: between how many a sum is divided shows in its last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _chosen(spec: Spec, spec_path: Path, wanted: str, how: How) -> tuple[str, str]:
@@ -221,7 +252,9 @@ def _loaded(source: ModelFiles, **how: Any) -> LanguageModel:
     return _last[key]
 
 
-def conclude(store: Store, plan: Plan, run_id: str, exploratory: str | None) -> tuple[Verdict, ...]:
+def conclude(
+    store: Results, plan: Plan, run_id: str, exploratory: str | None
+) -> tuple[Verdict, ...]:
     """Analyse a run whose units are all in, and store its tests and verdicts."""
     origin = plan.target.origin
     analysis = analyse(store, plan, run_id, origin)
@@ -284,7 +317,7 @@ def analyse_again(
         )
 
 
-def _warnings(store: Store, run_id: str) -> tuple[str, ...]:
+def _warnings(store: Results, run_id: str) -> tuple[str, ...]:
     """What the SAEs' health says against them."""
     health = store.read(SaeHealth, run_id)
     return tuple(

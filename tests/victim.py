@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.records import Activations, Units
-from harness.store import Store
+from harness.store import RemoteStore, Store
 from harness.wire import How, run_eval
 
 
@@ -76,6 +76,14 @@ def count(db):
     with Store.open_to_read(db) as store:
         time.sleep(0.5)
         assert store.query("SELECT count(*) FROM units")[1] == [(1,)]
+
+
+def deliver(address, name, units):
+    """A worker's part: units through the process that writes."""
+    with RemoteStore(address) as store:
+        for number in range(units):
+            store.commit(*unit_and_rows(f"{name}-{number}", 50))
+        assert {f"{name}-{number}" for number in range(units)} <= store.finished("r")
 
 
 if "WARM" in os.environ:

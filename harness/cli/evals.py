@@ -2,14 +2,18 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import DB, WAIT, how_of, how_options, reporting
 from harness.faults import Fault, HarnessError, InputError
+
+if TYPE_CHECKING:
+    from harness.wire import Outcome
 
 
 @click.command()
@@ -129,12 +133,25 @@ def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | No
     show_default=True,
     help="Go on with an unfinished run of the same content, or begin anew.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Evals at a time; with `--device cuda:0,cuda:1` each on a device of its own.",
+)
 @how_options
 @DB
 @WAIT
 @reporting
 def run(
-    specs: tuple[str, ...], target: str, resume: bool, db: Path, wait: float, **how: Any
+    specs: tuple[str, ...],
+    target: str,
+    resume: bool,
+    jobs: int,
+    db: Path,
+    wait: float,
+    **how: Any,
 ) -> None:
     """Run SPECS: observe, select, ablate, test, and print the verdicts.
 
@@ -142,7 +159,9 @@ def run(
     harness run voices
     harness run evals/*.yaml --target organism --db /tmp/results.duckdb
     harness run voices --target gemma-2-2b --device cuda --mock-if-missing
+    harness run evals/*.yaml --jobs 2 --device cuda:0,cuda:1
     """
+    from harness.jobs import run_evals
     from harness.read import load_spec
     from harness.show import console, print_verdicts, progress_on
     from harness.wire import run_eval
@@ -151,22 +170,19 @@ def run(
         load_spec(spec)
     out = console()
     say = partial(out.print, soft_wrap=True, markup=False)
-    outcomes = []
-    try:
+    options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
+
+    def in_turn() -> "Iterator[Outcome]":
         for spec in specs:
             with progress_on(out) as progress:
-                outcomes.append(
-                    run_eval(
-                        spec,
-                        target,
-                        db=db,
-                        wait=wait,
-                        resume=resume,
-                        how=how_of(how),
-                        progress=progress,
-                        say=say,
-                    )
-                )
+                yield run_eval(spec, target, progress=progress, say=say, **options)
+
+    outcomes = []
+    try:
+        for outcome in (
+            run_evals(specs, target, jobs, say=say, **options) if jobs > 1 else in_turn()
+        ):
+            outcomes.append(outcome)
     finally:
         # Whatever stops a later spec, the earlier ones are done.
         if outcomes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self, TypeVar
 
 import duckdb
@@ -28,6 +29,7 @@ class Store(AbstractContextManager["Store"]):
     ) -> None:
         self._db = connection
         self._held = held or ExitStack()
+        self._lock = RLock()  # threads serve the workers
         self.path = path
 
     @classmethod
@@ -153,15 +155,15 @@ class Store(AbstractContextManager["Store"]):
         Raises `InputError` with DuckDB's own first line where the query is wrong or would change
         anything, `CannotRun` where the file cannot be read.
         """
-        try:
-            statements = self._db.extract_statements(sql)
-            kinds = [statement.type.name for statement in statements]
-            if len(kinds) != 1 or kinds[0] not in _QUERIES:
-                raise InputError(_no_query(kinds))
-            # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
-            return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
-        except (duckdb.Error, UnicodeError) as error:
-            raise refusals.of_query(self.path, error) from None
+        with self._lock:
+            try:
+                kinds = [one.type.name for one in self._db.extract_statements(sql)]
+                if len(kinds) != 1 or kinds[0] not in _QUERIES:
+                    raise InputError(_no_query(kinds))
+                # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
+                return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
+            except (duckdb.Error, UnicodeError) as error:
+                raise refusals.of_query(self.path, error) from None
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""
@@ -190,14 +192,15 @@ class Store(AbstractContextManager["Store"]):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            self._db.begin()
-            try:
-                yield
-                self._db.commit()
-            except BaseException:
-                with suppress(duckdb.Error):  # a commit that failed has ended it already
-                    self._db.rollback()
-                raise
+            with self._lock:
+                self._db.begin()
+                try:
+                    yield
+                    self._db.commit()
+                except BaseException:
+                    with suppress(duckdb.Error):  # a commit that failed has ended it already
+                        self._db.rollback()
+                    raise
         except (duckdb.BinderException, duckdb.ConversionException):
             raise  # the rows are wrong, not the disk
         except duckdb.Error as error:

@@ -1,0 +1,129 @@
+"""Several evals at a time, each in a process of its own; one process writes what they find."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import torch
+
+from harness.faults import CannotRun, Fault, HarnessError
+from harness.show import PlainProgress
+from harness.store import Address, RemoteStore, Store, served
+from harness.wire import How, Outcome, run_into
+
+Say = Callable[[str], None]
+
+
+def run_evals(
+    specs: Sequence[str | Path],
+    target: str,
+    jobs: int,
+    *,
+    db: str | Path,
+    wait: float,
+    resume: bool,
+    how: How,
+    say: Say,
+) -> Iterator[Outcome]:
+    """Run every spec, `jobs` of them at a time; yields them as they end.
+
+    `how.device` may name several devices with commas between them: each worker takes one. Raises
+    `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals.
+    """
+    context = multiprocessing.get_context("spawn")
+    workers = min(jobs, len(specs))
+    devices = context.Queue()
+    named = how.device.split(",")
+    for worker in range(workers):
+        devices.put(named[worker % len(named)])
+    lines = context.Queue()
+    with (
+        Store.open(db, wait=wait, say=say) as store,
+        served(store) as address,
+        ProcessPoolExecutor(workers, context, _begin, (devices, lines, workers)) as pool,
+    ):
+        work = partial(_run, address=address, target=target, resume=resume, how=how)
+        waiting: dict[Future[Outcome | HarnessError], str | Path] = {
+            pool.submit(work, spec): spec for spec in specs
+        }
+        faults: list[HarnessError] = []
+        try:
+            for found in _ended(waiting, lines, say):
+                if isinstance(found, HarnessError):
+                    faults.append(found)
+                else:
+                    yield found
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+    if faults:
+        worst = max(faults, key=lambda error: error.status)
+        raise type(worst)(*(fault for error in faults for fault in error.faults))
+
+
+def _ended(
+    waiting: dict[Future[Outcome | HarnessError], str | Path], lines: Any, say: Say
+) -> Iterator[Outcome | HarnessError]:
+    """What the workers return, and in between what they say."""
+    while waiting:
+        for future in [future for future in waiting if future.done()]:
+            spec = waiting.pop(future)
+            _drain(lines, say)
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                what = "a worker was ended from outside, perhaps for want of memory"
+                remedy = "take fewer --jobs; the same command goes on from there"
+                yield CannotRun(Fault(str(spec), what, remedy))
+        _drain(lines, say, seconds=0.1)
+
+
+def _drain(lines: Any, say: Say, seconds: float = 0.0) -> None:
+    try:
+        while True:
+            say(lines.get(timeout=seconds) if seconds else lines.get_nowait())
+    except Empty:
+        return
+
+
+# What a worker was given when it began.
+_own: dict[str, Any] = {}
+
+
+def _begin(devices: Any, lines: Any, workers: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for all ends them
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    _own.update(device=devices.get(), lines=lines)
+
+
+def _run(
+    spec: str | Path, *, address: Address, target: str, resume: bool, how: How
+) -> Outcome | HarnessError:
+    """One eval in a worker. A fault is returned: the other evals go on."""
+    name = Path(spec).stem
+
+    def say(line: str) -> None:
+        _own["lines"].put(f"[{name}] {line}")
+
+    try:
+        return run_into(
+            partial(RemoteStore, address),
+            spec,
+            target,
+            resume=resume,
+            how=replace(how, device=_own["device"]),
+            progress=PlainProgress(say),
+            say=say,
+        )
+    except HarnessError as error:
+        return error

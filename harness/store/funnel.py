@@ -1,0 +1,137 @@
+"""One writer for many processes: theirs hand their rows to the one that has the file open.
+
+A worker's call is a message, and its answer the acknowledgement: a commit that was answered is in the
+file. A worker that dies takes its unanswered message with it, or leaves it whole: the ledger knows.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+from harness.faults import CannotRun, Fault, HarnessError
+from harness.records import Columns
+from harness.store.rows import Store
+
+C = TypeVar("C", bound=Columns)
+PAUSE = 0.2  # seconds between looks at whether to end
+_CALLS = ("commit", "replace", "set_run", "finished", "read")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is served, and the key to it: can be sent to a worker."""
+
+    place: Any
+    key: bytes
+    path: Path
+
+
+@contextmanager
+def served(store: Store) -> Iterator[Address]:
+    """Let processes that have the address write through this store, for as long as the block lasts.
+
+    What was sent before the block ends is answered.
+    """
+    key = secrets.token_bytes(32)
+    with Listener(authkey=key, backlog=64) as listener:
+        address = Address(listener.address, key, store.path)
+        ending = Event()
+        accepting = Thread(target=_accept, args=(listener, store, ending), daemon=True)
+        accepting.start()
+        try:
+            yield address
+        finally:
+            ending.set()
+            # The thread that waits for a connection is woken by a last one.
+            with suppress(OSError):
+                Client(address.place, authkey=key).close()
+            accepting.join()
+
+
+class RemoteStore(AbstractContextManager["RemoteStore"]):
+    """The store of another process, as a run writes to it; use as a context manager.
+
+    Faults of the store are raised here. Raises `CannotRun` where the writer is gone.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.path = address.path
+        try:
+            self._connection = Client(address.place, authkey=address.key)
+        except OSError:
+            raise _gone(self.path) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def commit(self, *columns: Columns) -> None:
+        """As `Store.commit`; returns when the rows are in the file."""
+        self._call("commit", *columns)
+
+    def replace(self, run_id: str, *columns: Columns) -> None:
+        """As `Store.replace`."""
+        self._call("replace", run_id, *columns)
+
+    def set_run(self, run_id: str, **values: object) -> None:
+        """As `Store.set_run`."""
+        self._call("set_run", run_id, **values)
+
+    def finished(self, run_id: str) -> set[str]:
+        """As `Store.finished`."""
+        return set(self._call("finished", run_id))
+
+    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+        """As `Store.read`."""
+        found: C = self._call("read", kind, run_id, **equal)
+        return found
+
+    def _call(self, name: str, *arguments: object, **options: object) -> Any:
+        try:
+            self._connection.send((name, arguments, options))
+            answer, error = self._connection.recv()
+        except (EOFError, OSError):
+            raise _gone(self.path) from None
+        if error is not None:
+            raise error
+        return answer
+
+
+def _accept(listener: Listener, store: Store, ending: Event) -> None:
+    """Answer every worker in a thread of its own, until it ends."""
+    answering: list[Thread] = []
+    while not ending.is_set():
+        try:
+            connection = listener.accept()
+        except (AuthenticationError, EOFError, OSError):  # a stranger, or a worker that died
+            continue
+        answering.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
+        answering[-1].start()
+    for thread in answering:
+        thread.join()
+
+
+def _answer(connection: Connection, store: Store, ending: Event) -> None:
+    with connection, suppress(EOFError, OSError):
+        while not (ending.is_set() and not connection.poll()):
+            if not connection.poll(PAUSE):
+                continue
+            name, arguments, options = connection.recv()
+            try:
+                if name not in _CALLS:
+                    raise ValueError(name)
+                answer = getattr(store, name)(*arguments, **options)
+            except (HarnessError, ValueError) as error:
+                connection.send((None, error))
+            else:
+                connection.send((answer, None))
+
+
+def _gone(path: Path) -> CannotRun:
+    what = "the process that writes to it has ended"
+    return CannotRun(Fault(str(path), what, "the same command goes on from there"))

@@ -1,0 +1,162 @@
+"""Many processes, one writer: everything arrives once, and whoever ends is told of."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.faults import CannotRun, InputError
+from harness.jobs import run_evals
+from harness.records import Activations, Units
+from harness.store import RemoteStore, Store, served
+from harness.wire import How, run_eval
+from tests.test_survival import SPEC
+from tests.victim import deliver, unit_and_rows
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def test_what_many_workers_deliver_arrives_once(tmp_path):
+    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
+        workers = [SPAWN.Process(target=deliver, args=(address, f"w{i}", 40)) for i in range(4)]
+        for worker in workers:
+            worker.start()
+        while len(store.finished("r")) < 20:  # the writer reads while they write
+            time.sleep(0.01)
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == 0
+        assert len(store.read(Units, "r")) == 160
+        assert len(store.read(Activations, "r")) == 160 * 50
+
+
+def test_a_worker_hears_what_the_store_refuses(tmp_path):
+    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
+        with RemoteStore(address) as remote:
+            remote.commit(*unit_and_rows("a", 3))
+            with pytest.raises(CannotRun, match="could not be written: Constraint") as caught:
+                remote.commit(*unit_and_rows("a", 3))
+            assert caught.value.faults[0].where.endswith("r.duckdb")
+            assert len(remote.read(Activations, "r")) == 3
+            remote.replace("r", unit_and_rows("b", 5)[0])
+        assert len(store.read(Activations, "r")) == 5
+        assert address.path == remote.path == store.path
+
+
+def test_only_a_store_that_is_served_is_found_and_only_with_its_key(tmp_path):
+    with Store.open(tmp_path / "r.duckdb") as store:
+        with served(store) as address:
+            wrong = type(address)(address.place, b"guess", address.path)
+            with pytest.raises(multiprocessing.AuthenticationError):
+                RemoteStore(wrong)
+            with RemoteStore(address) as remote:  # the stranger has done no harm
+                assert remote.finished("r") == set()
+        with pytest.raises(CannotRun, match="has ended; the same command goes on from there"):
+            RemoteStore(address)
+
+
+@pytest.fixture
+def specs(tmp_path, root):
+    """Two specs of one prompt file."""
+    lines = (root / "data" / "voices.jsonl").read_text().splitlines()
+    some = [line for line in lines if "-named-1" in line][:32]
+    (tmp_path / "few.jsonl").write_text("\n".join(some))
+    paths = [tmp_path / "few.yaml", tmp_path / "more.yaml"]
+    for path in paths:
+        path.write_text(SPEC.replace("name: few\n", f"name: {path.stem}\n"))
+    return paths
+
+
+def fingerprints(db):
+    with Store.open_to_read(db) as store:
+        runs = store.query("SELECT spec_name, run_id FROM runs WHERE status = 'finished'")[1]
+        return {name: store.query("FROM fingerprints($run)", {"run": run})[1] for name, run in runs}
+
+
+def evals(specs, db, **more):
+    how = How(device="cpu", batch_size=8)
+    options = {"db": db, "wait": 0, "resume": True, "how": how, "say": lambda _: None} | more
+    return list(run_evals(specs, "organism", 2, **options))
+
+
+def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, specs):
+    said = []
+    outcomes = evals(specs, tmp_path / "both.duckdb", say=said.append)
+    assert {outcome.spec for outcome in outcomes} == {"few", "more"}
+    assert {line.split("]")[0] for line in said} == {"[few", "[more"}
+    for spec in specs:
+        run_eval(
+            spec,
+            "organism",
+            db=tmp_path / "turn.duckdb",
+            how=How(device="cpu", batch_size=8),
+            progress=lambda stage, done, total: None,
+        )
+    found = fingerprints(tmp_path / "both.duckdb")
+    assert len(found) == 2
+    assert found == fingerprints(tmp_path / "turn.duckdb")
+
+
+def test_what_stops_one_eval_stops_no_other(tmp_path, specs):
+    specs[0].write_text(specs[0].read_text().replace("few.jsonl", "none.jsonl"))
+    seen = []
+    with pytest.raises(InputError, match="there is no prompt file none.jsonl"):
+        for outcome in run_evals(
+            specs,
+            "organism",
+            2,
+            db=tmp_path / "r.duckdb",
+            wait=0,
+            resume=True,
+            how=How(device="cpu"),
+            say=lambda _: None,
+        ):
+            seen.append(outcome.spec)  # what came before the end
+    assert seen == ["more"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to find the workers in")
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_a_worker_that_is_killed_and_a_run_that_is_stopped_go_on_later(tmp_path, specs, ending):
+    db = tmp_path / "r.duckdb"
+    call = [sys.executable, "-m", "harness", "run", *specs, "--jobs", "2", "--device", "cpu"]
+    call += ["--target", "organism", "--db", db, "--batch-size", "8"]
+    with subprocess.Popen(
+        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while "observe" not in process.stdout.readline():
+            assert process.poll() is None
+        if ending == signal.SIGINT:
+            os.killpg(process.pid, ending)  # as a terminal does
+        else:
+            os.kill(workers_of(process.pid)[-1], ending)
+        _, errors = process.communicate()
+    assert "Traceback" not in errors
+    if ending == signal.SIGINT:
+        assert process.returncode == 130
+        assert "stopped; the same command goes on from here" in errors
+    else:
+        assert process.returncode == 3
+        assert "a worker was ended from outside" in errors
+    evals(specs, db)
+    with Store.open_to_read(db) as store:
+        assert store.query("SELECT count(*), count(finished_at) FROM runs")[1] == [(2, 2)]
+
+
+def workers_of(process):
+    """The processes that it started to work, and not to watch over resources."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue  # it has ended
+        if parent == process and "spawn_main" in command:
+            found.append(int(folder.name))
+    return found
