@@ -17,6 +17,9 @@ def targets() -> None:
     """List what evals can run on, what of it is here, and what a run would fetch.
 
     Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
+
+    \b
+    harness targets
     """
     from harness import hub
     from harness.sources import gigabytes, is_local, needs
