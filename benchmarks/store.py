@@ -11,7 +11,7 @@ import json
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -53,7 +53,7 @@ BUSIEST = """
     FROM top_features WHERE run_id = $run ORDER BY firing_rate DESC, rank LIMIT 1
 """
 Tables = Sequence[Columns]
-Rows = tuple[type[Columns], int, dict[str, Any]]  # how many, and what is not drawn
+Rows = tuple[type[Columns], dict[str, Any]]  # a table, and what of it is not drawn
 
 
 @dataclass(frozen=True)
@@ -110,28 +110,28 @@ def main() -> int:
 def rows_in(folder: Path, rounds: int, few: int) -> list[bool]:
     """Rows a second and bytes a row of one run's activations, as the run commits them."""
     run = Run(0, families=100)
-    commits = list(observed(run, firings(run)))
-    ways: dict[str, tuple[Callable[[Path, list[Tables]], float], list[Tables]]] = {
-        "Store.commit": (by_commit, commits),
-        "DuckDB executemany": (by_executemany, [[first(commits, few)]]),  # all would take minutes
-        "SQLite executemany": (by_sqlite, commits),
-        "Parquet, zstd": (by_parquet, commits),
+    commits = observed(run, firings(run))
+    size = sum(map(len, itertools.chain(*commits)))
+    ways: dict[str, tuple[Any, int]] = {
+        "Store.commit": (by_commit, size),
+        "DuckDB executemany": (partial(by_executemany, few), few),  # all would take minutes
+        "SQLite executemany": (by_sqlite, size),
+        "Parquet, zstd": (by_parquet, size),
     }
-    sizes = {name: sum(map(len, itertools.chain(*given))) for name, (_, given) in ways.items()}
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _, (name, (way, given)) in itertools.product(range(rounds), ways.items()):
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _, (name, (way, n)) in itertools.product(range(rounds), ways.items()):
         (folder / name).unlink(missing_ok=True)
-        taken[name].append(way(folder / name, given))
-    rates = {name: sizes[name] / np.array(taken[name]) for name in ways}
-    faster = {name: float(np.median(rates["Store.commit"] / rates[name])) for name in ways}
-    stored = {name: (folder / name).stat().st_size / sizes[name] for name in ways}
-    for name, size in sizes.items():
-        print(f"{name}: {np.median(rates[name]):,.0f} rows/s of {size:,} activations", end="")
-        print(f", {stored[name]:.1f} bytes each" if size > few else "", end="")
-        print(f"; Store.commit is {faster[name]:.2f} times as fast")
+        rates[name].append(n / way(folder / name, commits))
+    ours = np.array(rates["Store.commit"])
+    faster = {name: float(np.median(ours / rates[name])) for name in ways}
+    stored = {name: (folder / name).stat().st_size / n for name, (_, n) in ways.items()}
+    for name, (_, n) in ways.items():
+        print(f"{name}: {np.median(rates[name]):,.0f} rows/s of {n:,} activations", end="")
+        print(f", {stored[name]:.1f} bytes each" if n == size else "", end="")
+        print(f"; Store.commit / this: {faster[name]:.2f}")
     smaller = stored["SQLite executemany"] / stored["Store.commit"]
     return [
-        figure("Store.commit", float(np.median(rates["Store.commit"])), "rows/s", 1e6),
+        figure("Store.commit", float(np.median(ours)), "rows/s", 1e6),
         figure("Store.commit / executemany", faster["DuckDB executemany"], "x", 100),
         figure("bytes an activation, SQLite / results file", smaller, "x", 4),
     ]
@@ -143,13 +143,14 @@ def by_commit(file: Path, commits: list[Tables]) -> float:
         return sum(seconds(partial(store.commit, *tables)) for tables in commits)
 
 
-def by_executemany(file: Path, commits: list[Tables]) -> float:
-    """Row by row into the same table, in one transaction."""
+def by_executemany(few: int, file: Path, commits: list[Tables]) -> float:
+    """The first rows, one by one into the same table, in one transaction."""
+    rows = list(itertools.islice(by_row(commits), few))
     with Store.open(file):
         pass
     with closing(duckdb.connect(str(file))) as connection:
         connection.begin()
-        write = partial(connection.executemany, INSERT, list(by_row(commits)))
+        write = partial(connection.executemany, INSERT, rows)
         return seconds(write) + seconds(connection.commit)
 
 
@@ -181,11 +182,6 @@ def by_row(commits: list[Tables]) -> Iterator[tuple[Any, ...]]:
     for table in itertools.chain(*commits):
         columns = [getattr(table, name) for name in table.names()]
         yield from zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True)
-
-
-def first(commits: list[Tables], size: int) -> Activations:
-    """The first rows."""
-    return Activations(*map(list, zip(*itertools.islice(by_row(commits), size), strict=True)))
 
 
 def ask(store: Store, runs: list[Run], rounds: int) -> bool:
@@ -256,7 +252,7 @@ def firings(run: Run) -> Firings:
     return Firings(prompt, layer, feature, run.random.lognormal(1, 1, len(places)).astype("f4"))
 
 
-def observed(run: Run, found: Firings) -> Iterator[Tables]:
+def observed(run: Run, found: Firings) -> list[Tables]:
     """A commit for each group of prompts, a table for each layer in it."""
     ends = np.flatnonzero(np.diff(found.layer, append=-1)) + 1
     tables = []
@@ -273,9 +269,7 @@ def observed(run: Run, found: Firings) -> Iterator[Tables]:
                 origin=["real"] * size,
             )
         )
-        if len(tables) == LAYERS:
-            yield tables
-            tables = []
+    return [tables[i : i + LAYERS] for i in range(0, len(tables), LAYERS)]
 
 
 def fill(file: Path, runs: list[Run]) -> None:
@@ -285,20 +279,20 @@ def fill(file: Path, runs: list[Run]) -> None:
             found = firings(run)
             for tables in observed(run, found):
                 store.commit(*tables)
-            for kind, size, given in itertools.chain(described(run), measured(run, found)):
-                store.commit(rows(store, kind, run, size, given))
+            for kind, given in itertools.chain(described(run), measured(run, found)):
+                store.commit(rows(store, kind, run, given))
 
 
-def rows(store: Store, kind: type[Columns], run: Run, size: int, given: dict[str, Any]) -> Columns:
+def rows(store: Store, kind: type[Columns], run: Run, given: dict[str, Any]) -> Columns:
     """Rows of a table: a single value holds in all of them, and what is not given is drawn."""
-    columns: dict[str, Any] = {}
-    for field in store.table(f"FROM {kind.table} LIMIT 0").schema:
-        value = given.get(field.name, {"run_id": run.id, "origin": "real"}.get(field.name, ...))
-        if value is ...:
-            value = drawn(field.type, run, size)
-        one = not isinstance(value, np.ndarray | list)
-        columns[field.name] = [value] * size if one else value
-    return kind(**columns)
+    size = max(len(column) for column in given.values() if isinstance(column, np.ndarray | list))
+    given = {"run_id": run.id, "origin": "real"} | given
+    columns = {
+        field.name: given[field.name] if field.name in given else drawn(field.type, run, size)
+        for field in store.table(f"FROM {kind.table} LIMIT 0").schema
+    }
+    many = {n: c if isinstance(c, np.ndarray | list) else [c] * size for n, c in columns.items()}
+    return kind(**many)
 
 
 def drawn(kind: pa.DataType, run: Run, size: int) -> Any:
@@ -315,34 +309,23 @@ def drawn(kind: pa.DataType, run: Run, size: int) -> Any:
 
 
 def described(run: Run) -> Iterator[Rows]:
-    """The run, its units and prompts, what the model says and how the SAEs fit; and the verdicts."""
-    began, prompts, n = STARTED + timedelta(hours=run.number), run.prompts, len(run.prompts)
-    claims = json.dumps({"claims": [*CLAIMS.values()]})
-    spec = {"created_at": began, "spec_name": run.spec, "spec": claims}
-    layers = {
-        "layers": [list(range(LAYERS))],
-        "metric": METRICS[2],
-        "exploratory": None,
-        "neuronpedia": [["gemma"] * LAYERS],
-    }
-    yield records.Runs, 1, spec | layers
-    stage, family = crossed(["observe", "generate", "survey", "ablate"], run.names)
-    unit = np.char.add(stage, family)
-    yield records.Units, len(unit), {"unit_id": unit, "stage": stage, "family": family}
+    """The run, its units and prompts, what the model says, how the SAEs fit, and the verdicts."""
+    prompts, n, claims = run.prompts, len(run.prompts), list(CLAIMS.values())
+    spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
+    spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
+    blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
+    yield records.Runs, spec | blocks | {"exploratory": None}
+    units = crossed(stage=["observe", "generate", "survey", "ablate"], family=run.names)
+    yield records.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
     of = {"prompt_id": prompts, "pair_id": np.arange(n) // 2, "line": np.arange(n)}
     of |= {"family": np.repeat(run.names, 4), "label": list(LABELS) * (n // 2)}
-    yield records.Prompts, n, of | {"split": np.repeat(SIDES, n // 2)}
-    prompt, tag = crossed(prompts, ["voice", "topic"])
-    yield records.PromptTags, len(tag), {"prompt_id": prompt, "tag": tag}
-    yield records.Generations, n, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
-    prompt, step, rank = crossed(prompts, range(STEPS), range(TOP))
-    yield records.TopkLogits, len(rank), {"prompt_id": prompt, "step": step, "rank": rank}
-    prompt, candidate, index = crossed(prompts, LABELS, range(2))
-    of = {"prompt_id": prompt, "candidate": candidate, "token_index": index}
-    yield records.Answers, len(index), of
-    yield records.SaeHealth, LAYERS, {"layer": np.arange(LAYERS)}
-    names = [one["name"] for one in CLAIMS.values()]
-    yield records.Verdicts, len(CLAIMS), {"claim": names, "kind": [*CLAIMS]}
+    yield records.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
+    yield records.PromptTags, crossed(prompt_id=prompts, tag=["voice", "topic"])
+    yield records.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
+    yield records.TopkLogits, crossed(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
+    yield records.Answers, crossed(prompt_id=prompts, candidate=LABELS, token_index=range(2))
+    yield records.SaeHealth, {"layer": np.arange(LAYERS)}
+    yield records.Verdicts, {"claim": [one["name"] for one in claims], "kind": list(CLAIMS)}
 
 
 def measured(run: Run, found: Firings) -> Iterator[Rows]:
@@ -350,45 +333,33 @@ def measured(run: Run, found: Firings) -> Iterator[Rows]:
     count = partial(np.bincount, minlength=LAYERS * WIDTH)
     place, half = found.layer * WIDTH + found.feature, len(run.prompts) // 2
     (alive,) = count(place).nonzero()
-    rate = count(place)[alive] / len(run.prompts)
-    yield records.FeatureActivity, len(alive), at(alive) | {"firing_rate": rate}
+    yield records.FeatureActivity, at(alive) | {"firing_rate": count(place)[alive] / (2 * half)}
+    sign = np.where(found.prompt % 2, -1, 1)
     for side, here in zip(SIDES, (found.prompt < half, found.prompt >= half), strict=True):
         (tested,) = (count(place[here]) >= FEWEST).nonzero()
-        p = (
-            run.random.random(len(tested))
-            if side == "confirmation"
-            else np.full(len(tested), np.nan)
-        )
-        tests = at(tested) | {"split": side, "p_marginal": p, "p_adjusted": np.minimum(1, p * 1e3)}
-        sign = np.where(found.prompt % 2, -1, 1)[here]
-        tests["mean_difference"] = count(place[here], found.value[here] * sign)[tested] * 2 / half
-        yield records.FeatureTests, len(tested), tests
-    family, feature = crossed(run.names, range(500))
-    yield records.Attributions, len(feature), ABLATION | {"family": family, "feature": feature}
+        mean = count(place[here], (found.value * sign)[here])[tested] * 2 / half
+        p = np.where(side == "confirmation", run.random.random(len(tested)), np.nan)
+        tests = {"mean_difference": mean, "p_marginal": p, "p_adjusted": np.minimum(1, p * 1000)}
+        yield records.FeatureTests, at(tested) | tests | {"split": side}
+    yield records.Attributions, ABLATION | crossed(family=run.names, feature=range(500))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
 
 def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     """The interventions of an ablation of these features, and what each of them does."""
-    numbered = [(role, str(i)) for role, size in ROLES.items() for i in range(size)]
-    ids = np.array([hashlib.sha256("".join(one).encode()).hexdigest()[:16] for one in numbered])
-    one, rank = crossed(range(len(ids)), range(EDITED))
-    role, number = np.array(numbered).T
-    there = (role[one] != "single") | (rank == number[one].astype(int))
+    named = [(role, number) for role, size in ROLES.items() for number in range(size)]
+    ids = np.array([hashlib.sha256(repr(one).encode()).hexdigest()[:16] for one in named])
+    role, number = np.array([role for role, _ in named]), np.array([number for _, number in named])
+    one, rank = crossed(one=np.arange(len(ids)), rank=np.arange(EDITED)).values()
+    there = (role[one] != "single") | (rank == number[one])
     one, rank = one[there], rank[there]
-    of = {"intervention_id": ids[one], "role": role[one], "number": number[one].astype(int)}
-    of |= {"rank": rank, "value": number[one].astype(float) / 2}
-    yield records.Interventions, len(one), ABLATION | of | at(top[rank])
-    one, metric = crossed(range(len(ids)), METRICS)
-    of = {"intervention_id": ids[one], "role": role[one], "metric": metric}
-    yield records.AblationTests, len(one), ABLATION | of
-    confirming = run.prompts[len(run.prompts) // 2 + 1 :: 2]
-    one, prompt, metric = crossed(ids, confirming, METRICS)
-    of = {"intervention_id": one, "prompt_id": prompt, "metric": metric}
-    yield records.Impacts, len(one), of
-    one, prompt, candidate, index = crossed(ids, confirming, LABELS, range(2))
-    of = {"intervention_id": one, "prompt_id": prompt, "candidate": candidate}
-    yield records.ImpactTokens, len(one), of | {"token_index": index}
+    of = {"intervention_id": ids[one], "role": role[one], "number": number[one], "rank": rank}
+    yield records.Interventions, ABLATION | of | at(top[rank]) | {"value": number[one] / 2}
+    tests = crossed(intervention_id=ids, metric=METRICS)
+    yield records.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
+    on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
+    yield records.Impacts, crossed(**on, metric=METRICS)
+    yield records.ImpactTokens, crossed(**on, candidate=LABELS, token_index=range(2))
 
 
 def at(place: NDArray[np.int64]) -> dict[str, Any]:
@@ -396,9 +367,10 @@ def at(place: NDArray[np.int64]) -> dict[str, Any]:
     return {"layer": place // WIDTH, "feature": place % WIDTH}
 
 
-def crossed(*values: Any) -> list[NDArray[Any]]:
-    """Every combination, as columns."""
-    return [part.ravel() for part in np.meshgrid(*map(np.asarray, values), indexing="ij")]
+def crossed(**columns: Any) -> dict[str, Any]:
+    """Every combination of these values."""
+    parts = np.meshgrid(*map(np.asarray, columns.values()), indexing="ij")
+    return {name: part.ravel() for name, part in zip(columns, parts, strict=True)}
 
 
 if __name__ == "__main__":
