@@ -21,12 +21,31 @@ ORDER BY difference DESC, p.pair_id;
 -- One feature in every run that tested it, the newest first. Runs of other SAEs have another feature
 -- by that number: `sae_hash` tells them apart.
 CREATE OR REPLACE MACRO feature_history(of_layer, of_feature) AS TABLE
+WITH mine AS (
+    FROM feature_tests
+    WHERE layer = of_layer AND feature = of_feature AND split = 'confirmation'
+),
+-- As in `top_features`, but of this feature alone: ranking all of all runs would take long.
+ranks AS (
+    SELECT
+        m.run_id,
+        1 + count(*) FILTER (
+            o.p_adjusted < m.p_adjusted
+            OR (o.p_adjusted IS NOT NULL AND m.p_adjusted IS NULL)
+            OR (o.p_adjusted IS NOT DISTINCT FROM m.p_adjusted AND abs(o.statistic) > abs(m.statistic))
+        ) AS rank
+    FROM mine m JOIN feature_tests o USING (run_id)
+    WHERE o.split = 'confirmation'
+    GROUP BY m.run_id
+)
 SELECT
-    r.created_at, t.run_id, t.spec_name, t.target, r.sae, r.sae_hash[:12] AS sae_hash, r.dtype,
-    t.rank, t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, t.firing_rate,
-    t.exploratory, t.origin
-FROM top_features t JOIN runs r USING (run_id)
-WHERE t.layer = of_layer AND t.feature = of_feature
+    r.created_at, t.run_id, r.spec_name, r.target, r.sae, r.sae_hash[:12] AS sae_hash, r.dtype,
+    k.rank, t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, a.firing_rate,
+    r.exploratory IS NOT NULL AS exploratory, t.origin
+FROM mine t
+JOIN ranks k USING (run_id)
+JOIN runs r USING (run_id)
+LEFT JOIN (FROM feature_activity WHERE layer = of_layer AND feature = of_feature) a USING (run_id)
 ORDER BY r.created_at DESC;
 
 -- How often a test at each level calls a feature different, in either direction. Where there is
@@ -149,14 +168,16 @@ FROM row_digests(of_run) GROUP BY source ORDER BY source;
 -- Where two runs differ: rows of each table, and how many of them the other run does not have.
 CREATE OR REPLACE MACRO differences(run_a, run_b) AS TABLE
 SELECT
-    source, sum(a)::BIGINT AS rows_a, sum(b)::BIGINT AS rows_b,
-    sum(greatest(a - b, 0))::BIGINT AS only_a, sum(greatest(b - a, 0))::BIGINT AS only_b
+    source, ((sum(n) + sum(balance)) // 2)::BIGINT AS rows_a,
+    ((sum(n) - sum(balance)) // 2)::BIGINT AS rows_b,
+    sum(greatest(balance, 0))::BIGINT AS only_a, sum(greatest(-balance, 0))::BIGINT AS only_b
 FROM (
-    SELECT source, digest, count(*) FILTER (side = 'a') AS a, count(*) FILTER (side = 'b') AS b
+    -- Rows with one digest: how many, and how many more of them are a's than b's.
+    SELECT source, digest, count(*) AS n, sum(side) AS balance
     FROM (
-        SELECT source, digest, 'a' AS side FROM row_digests(run_a)
+        SELECT source, digest, 1::TINYINT AS side FROM row_digests(run_a)
         UNION ALL
-        SELECT source, digest, 'b' AS side FROM row_digests(run_b)
+        SELECT source, digest, -1::TINYINT AS side FROM row_digests(run_b)
     )
     GROUP BY source, digest
 )

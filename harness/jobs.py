@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
+from harness.conclude import Outcome
 from harness.faults import CannotRun, Fault, HarnessError
 from harness.show import PlainProgress
 from harness.store import Address, RemoteStore, Store, served
-from harness.wire import How, Outcome, run_into
+from harness.wire import How, run_into
 
 Say = Callable[[str], None]
 
@@ -63,8 +64,8 @@ def run_evals(
                     yield found
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
     if faults:
         worst = max(faults, key=lambda error: error.status)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from harness.conclude import Outcome
     from harness.spec import Claim
     from harness.verdicts import Verdict
-    from harness.wire import Outcome
 
 OUTCOMES = pytest.StashKey[dict[Path, Any]]()
 

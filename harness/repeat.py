@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.agreement import TableAgreement, facts_of, tables_of
+from harness.conclude import Outcome
 from harness.export import stored_prompts
 from harness.faults import Fault, InputError
 from harness.lineage import Question
@@ -21,7 +22,7 @@ from harness.runs import check_finished, find_run
 from harness.spec import Spec
 from harness.store import WAIT, Store
 from harness.target import MOCK, mocked
-from harness.wire import How, Outcome, run_question
+from harness.wire import How, run_question
 
 
 @dataclass(frozen=True)

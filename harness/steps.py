@@ -23,6 +23,7 @@ from harness.machine import choose_device, rows_that_fit
 from harness.observe import generate, observe
 from harness.places import DEFAULT_DB, find
 from harness.plan import Plan, make_plan
+from harness.provide import sae_provider
 from harness.read import load_prompts
 from harness.records import Activations, Generations, Prompt, TopkLogits
 from harness.runs import find_run
@@ -31,7 +32,7 @@ from harness.sources import model_bytes, model_files, reach, saes_or_mock, verif
 from harness.spec import Spec, TargetChoice
 from harness.store import Store
 from harness.target import Target, load_targets, mocked, resolve
-from harness.wire import How, sae_provider
+from harness.wire import How
 from harness.work import Bench, Limit, Rows, each
 
 

@@ -452,9 +452,7 @@ def worded(folder):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_damaged_export_is_refused_in_a_sentence(
-    parquet, inhabited, tmp_path, damage, said
-):
+def test_a_damaged_export_is_refused_in_a_sentence(parquet, inhabited, tmp_path, damage, said):
     folder = Path(shutil.copytree(parquet, tmp_path / "x"))
     damage(folder)
     first, before = inhabited

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM
 
 from data.scenarios import load_forms, load_scenarios
 from fixtures.training.truth import auroc, last_residuals, probes
+from harness.conclude import analyse_again
 from harness.faults import CannotRun
 from harness.loading import load_model
 from harness.places import bundled
@@ -18,7 +19,7 @@ from harness.sources import ModelFiles, sae_file, verify
 from harness.store import Store
 from harness.target import load_targets
 from harness.weights import load_sae
-from harness.wire import analyse_again, run_eval
+from harness.wire import run_eval
 
 ORGANISM = bundled("fixtures", "organism")
 QUIET = lambda stage, done, total: None  # noqa: E731

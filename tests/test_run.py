@@ -20,6 +20,7 @@ from harness.pairs import contrasted
 from harness.plan import make_plan
 from harness.prompt_rows import to_columns
 from harness.prompts import complete
+from harness.provide import sae_provider
 from harness.records import TABLES, Activations, Answers, Attributions, Impacts, Interventions
 from harness.run import execute
 from harness.sae.jumprelu import encode
@@ -28,7 +29,6 @@ from harness.store import Store
 from harness.survey import survey
 from harness.target import load_targets
 from harness.testing import random_model, random_sae
-from harness.wire import sae_provider
 from harness.work import Bench, Limit
 
 QUIET = lambda stage, done, total: None  # noqa: E731
@@ -289,7 +289,7 @@ def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
         most.append(sum(weights() is not None for weights in read))
         return made
 
-    monkeypatch.setattr("harness.wire.load_sae", load)
+    monkeypatch.setattr("harness.provide.load_sae", load)
     for select in ({"by": "attribution", "top": 3}, {"by": "contrast", "top": 3}):
         plan = a_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
         plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))

@@ -13,7 +13,7 @@ from harness.cli.options import DB, WAIT, how_of, how_options, reporting
 from harness.faults import Fault, HarnessError, InputError
 
 if TYPE_CHECKING:
-    from harness.wire import Outcome
+    from harness.conclude import Outcome
 
 
 @click.command()
@@ -203,8 +203,8 @@ def analyse(run_id: str, db: Path, wait: float) -> None:
     \b
     harness analyse 20260215-120000
     """
+    from harness.conclude import analyse_again
     from harness.show import console, print_verdicts
-    from harness.wire import analyse_again
 
     outcome = analyse_again(run_id, db=db, wait=wait, say=partial(click.echo, err=True))
     print_verdicts(console(), [outcome])

@@ -16,13 +16,13 @@ FAMILIES = 8
 
 @pytest.fixture(scope="session")
 def gemma():
+    from harness.provide import loaded
     from harness.sources import model_files
     from harness.target import load_targets
-    from harness.wire import _loaded
 
     # The same object that evals run on in this process: it is loaded once.
     source = model_files(load_targets()["gemma-3-270m"])
-    return _loaded(source, dtype="float32", device="cpu", attention="eager")
+    return loaded(source, dtype="float32", device="cpu", attention="eager")
 
 
 @pytest.fixture(scope="session")

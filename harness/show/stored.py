@@ -1,0 +1,114 @@
+"""Stored runs: the rows of a query, a run's line, two runs side by side."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.show.verdicts import p_text
+from harness.tables import short
+
+if TYPE_CHECKING:
+    from harness.compare import Comparison
+    from harness.repeat import Repeated
+
+
+def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """The rows of a query."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(short(value)) for value in row))
+    return table
+
+
+def run_table(run: Mapping[str, Any]) -> Table:
+    """A stored run's line: every column but the spec's text."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    shown = {key: value for key, value in run.items() if key != "spec"}
+    for key, value in shown.items():
+        style = "bold red" if key == "origin" and value == "mock" else ""
+        table.add_row(key.replace("_", " "), Text(_worth(key, value), style=style))
+    return table
+
+
+def _worth(key: str, value: Any) -> str:
+    if value is None or value != value:
+        return "-"
+    if key in ("peak_memory", "peak_device_memory"):
+        return f"{value / 1e9:.2f} GB"
+    if isinstance(value, list):
+        return ", ".join("-" if each is None else str(each) for each in value) or "-"
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short(value)
+
+
+def print_comparison(out: Console, found: "Comparison") -> None:
+    """Two runs side by side: what differs between them, each quantity with its test, the verdicts."""
+    for side, run in (("A", found.a), ("B", found.b)):
+        mark = "  [red]MOCK[/]" if run["origin"] == "mock" else ""
+        mark += "  [yellow]exploratory[/]" if run["exploratory"] else ""
+        out.print(f"[bold]{side}[/] {run['run_id']}{mark}")
+    apart = [
+        (name, short(found.a[name]), short(found.b[name]))
+        for name in _TOLD
+        if found.a[name] != found.b[name]
+    ]
+    out.print(rows_table(("not the same", "A", "B"), apart) if apart else "made in the same way")
+    names = ("about", "quantity", "A", "B", "B - A", "95 % interval", "p", "adjusted", "families")
+    rows = [
+        (
+            row.about,
+            f"{row.quantity}, {row.unit}",
+            f"{row.a:+.4g}",
+            f"{row.b:+.4g}",
+            f"{row.difference:+.3g}",
+            "-" if row.ci_low is None else f"[{row.ci_low:+.3g}, {row.ci_high:+.3g}]",
+            "-" if row.p is None else p_text(row.p),
+            "-" if row.p_adjusted is None else p_text(row.p_adjusted),
+            row.n_units,
+        )
+        for row in found.rows
+    ]
+    out.print(rows_table(names, rows))
+    if found.same_text is not None:
+        out.print(f"They say the same, word for word, to {found.same_text:.0%} of the prompts.")
+    told = [(claim, a or "-", b or "-") for claim, (a, b) in found.verdicts.items()]
+    out.print(rows_table(("claim", "A", "B"), told))
+
+
+# What two runs are told apart by.
+_TOLD = (
+    "spec_name", "spec_hash", "target", "origin", "model", "model_revision", "model_hash", "sae",
+    "sae_revision", "sae_hash", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
+    "batch_size", "code_hash", "harness_version", "torch_version", "transformers_version",
+)  # fmt: skip
+
+
+def print_agreement(out: Console, found: "Repeated") -> None:
+    """Whether a repetition agrees with its run, table by table."""
+    rows = [
+        (
+            one.table,
+            one.rows_a,
+            "identical" if one.agrees else f"{max(one.only_a, one.only_b)} rows differ",
+            ", ".join(f"{name} {value:.2g}" for name, value in one.largest.items()),
+        )
+        for one in found.tables
+    ]
+    out.print(rows_table(("table", "rows", "again", "largest difference"), rows))
+    changed = [(name, short(a), short(b)) for name, (a, b) in found.facts.items()]
+    if changed:
+        out.print(rows_table(("not the same", "then", "now"), changed))
+    out.print(f"{found.first}, and again as {found.outcome.run_id}:", soft_wrap=True)
+    if found.agrees:
+        out.print("every table agrees, to the last bit.", style="green")
+    else:
+        differ = [one.table for one in found.tables if not one.agrees]
+        out.print(f"the tables do not agree: {', '.join(differ)}.", style="red")
