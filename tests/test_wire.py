@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from harness.cli import main
@@ -155,3 +156,50 @@ def test_another_number_of_features_than_published_is_warned_about(spec, tmp_pat
     assert any("1024 features where 65536 are expected" in line for line in said) is (
         features == 512
     )
+
+
+def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
+    """Between how many a sum is divided shows in its last bits."""
+    path, before = spec(more=ABLATION), torch.get_num_threads()
+    seen = set()
+
+    def stop(stage, done, total):
+        if stage.startswith("survey"):
+            raise KeyboardInterrupt
+
+    def watch(stage, done, total):
+        if stage != "analyse":
+            seen.add(torch.get_num_threads())
+
+    db = tmp_path / "r.duckdb"
+    with pytest.raises(KeyboardInterrupt):
+        run_eval(path, "organism", db=db, how=How(device="cpu", threads=3), progress=stop)
+    assert torch.get_num_threads() == before
+    run_eval(path, "organism", db=db, how=How(device="cpu"), progress=watch)
+    assert seen == {3}
+    assert torch.get_num_threads() == before
+    assert rows(db, "SELECT status, threads FROM runs") == [("finished", 3)]
+
+
+def test_a_results_file_that_cannot_be_written_is_said_before_the_model_is_loaded(
+    spec, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harness.wire.loaded", lambda *_, **__: pytest.fail("it was loaded"))
+    (tmp_path / "r.duckdb").write_text("no database" * 999)
+    with pytest.raises(CannotRun, match="it is no DuckDB file"):
+        run(spec(), tmp_path)
+
+
+def test_afresh_begins_a_run_anew(spec, tmp_path):
+    def stop(stage, done, total):
+        if stage.startswith("survey"):
+            raise KeyboardInterrupt
+
+    db, path = tmp_path / "r.duckdb", spec()
+    with pytest.raises(KeyboardInterrupt):
+        run_eval(path, "organism", db=db, how=How(device="cpu"), progress=stop)
+    run_eval(path, "organism", db=db, resume=False, how=How(device="cpu"), progress=QUIET)
+    assert rows(db, "SELECT status, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
+        ("finished", 1),
+        ("unfinished", 1),
+    ]
