@@ -131,7 +131,7 @@ def check_same_prompts(a: Sequence[Prompt], b: Sequence[Prompt], names: tuple[st
         if (own := [prompt for prompt in mine if prompt not in others])
     ]
     if changed := [name for name in first if name in second and first[name] != second[name]]:
-        what = f"{len(changed)} prompts are not the same: {first_few(changed)}"
+        what = f"prompts that are not the same: {first_few(changed)}"
         faults.append(Fault(f"runs {names[0]} and {names[1]}", what, _REMEDY))
     if faults:
         raise InputError(*faults)

@@ -1,5 +1,6 @@
 """Which features differ between two sides, pair by pair: a look, not a test."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -99,9 +100,9 @@ def _least(
 ) -> float:
     """|x - y|; of a value that was cut off, which is at most its list's least, the least it can be."""
     if x is None:
-        return max(0.0, (y or 0.0) - min(first.values(), default=0.0))
+        return max(0.0, (y or 0.0) - min(first.values(), default=math.inf))
     if y is None:
-        return max(0.0, x - min(second.values(), default=0.0))
+        return max(0.0, x - min(second.values(), default=math.inf))
     return abs(x - y)
 
 

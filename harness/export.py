@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import BaseModel, Field
 
 from harness import files, parquet, prompt_rows
 from harness.diff import diff_features
@@ -30,6 +31,7 @@ from harness.store import VERSION, Store
 Run = dict[str, Any]
 Say = Callable[[str], None]
 MANIFEST = "manifest.json"
+FIRST_EXPORTED = 5  # the first schema of which there are exports
 
 
 def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
@@ -108,7 +110,7 @@ def from_parquet(store: Store, folder: Path) -> str:
     whole export, is of a newer schema, or the store has the run already.
     """
     manifest = _manifest(folder)
-    run_id, version = str(manifest["run_id"]), int(manifest["schema"])
+    run_id, version = manifest.run_id, manifest.schema_
     if version > VERSION:
         what = f"it is of a newer harness (schema {version}, this one knows {VERSION})"
         raise InputError(Fault(str(folder), what, "upgrade the harness"))
@@ -156,17 +158,23 @@ def from_results(store: Store, path: Path, say: Say) -> list[str]:
     return taken
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+class _Manifest(BaseModel):
+    """What says which run a folder holds, and in which schema."""
+
+    schema_: int = Field(alias="schema", ge=FIRST_EXPORTED)
+    run_id: str
+
+
+def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     remedy = "name a folder that `harness export --format parquet` wrote"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not {"schema", "run_id"} <= set(manifest):
-            raise ValueError("it names no schema and run")
-    except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(Fault(str(path), f"cannot be read: {reason}", remedy)) from None
-    return dict(manifest)
+        return _Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        what = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    except ValueError:  # pydantic's too
+        what = "cannot be read: it names no schema and run of this harness"
+    raise InputError(Fault(str(path), what, remedy))
 
 
 def _check_runs(folder: Path, tables: dict[str, pa.Table], run_id: str) -> None:
@@ -176,3 +184,5 @@ def _check_runs(folder: Path, tables: dict[str, pa.Table], run_id: str) -> None:
         if ids - {run_id} or (name == "runs" and table.num_rows != 1):
             what = f"{name}.parquet holds other rows than those of run {run_id}"
             raise InputError(Fault(str(folder), what, "export the run again"))
+    if tables["runs"].column("status").to_pylist() != ["finished"]:
+        raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))

@@ -7,7 +7,7 @@ where it stands. Every line says its `origin`: `real`, `stand-in` or `mock`.
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.records import Label, Origin
 
@@ -54,6 +54,12 @@ class FeatureLine(_Line):
         description="How many features are active: those beyond the listed ones were cut off.",
     )
     origin: Origin
+
+    @model_validator(mode="after")
+    def _is_aligned(self) -> "FeatureLine":
+        if len(self.topk_feature_ids) != len(self.topk_feature_activations):
+            raise ValueError("as many features as activations are needed")
+        return self
 
 
 class Diff(_Line):

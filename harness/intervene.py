@@ -121,6 +121,7 @@ def _inexact(prompt: Prompt, metric: str, difference: float) -> CannotRun:
         Fault(
             f"prompt {prompt.id}",
             f"an edit that changes nothing changed {metric} by {difference:.3g}",
-            "use deterministic kernels, another device or another dtype",
+            "use deterministic kernels, another device, another dtype, or on a CPU a number of threads "
+            "that is a power of two (OMP_NUM_THREADS)",
         )
     )

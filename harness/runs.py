@@ -35,6 +35,9 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
     ]
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
+    if any(name == run["spec_name"] for run in runs):
+        what = "none of its runs is finished"
+        raise InputError(Fault(f"spec {name}", what, "run it again to go on with it"))
     if name == LATEST:
         what = "none is finished" if runs else "there is none yet"
         raise InputError(Fault("runs", what, "run `harness run voices` first"))

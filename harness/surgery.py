@@ -1,14 +1,16 @@
 """All interventions on one batch of prompts: which replays they need, and what comes of them.
 
 A row that an intervention does not touch at all is exactly its baseline, without a forward. A no-op
-is replayed beside its twin, the same job with nothing computed, and must equal it to the bit. In half
-precision every job has a twin, which is its baseline: there the arithmetic's noise between batches is
+must equal, to the bit, the same computation with nothing edited. In half precision every job has such
+a twin beside it in the batch, which is its baseline: there the arithmetic's noise between batches is
 far larger than small impacts. In float32 that noise is below 1e-5 nats, and the baseline is the kept
-forward; the no-op's own baseline, beside the others', shows how large it was.
+forward; a no-op's is the same batch once more, untouched, as even the place of a row in a batch can
+show in the last bit. Beside the others' baselines it shows how large the noise was.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,26 +142,40 @@ class Surgery:
         jobs = self._jobs()
         count = lengths(self._batch, reads).tolist()
         limit = LOGITS // (self._model.bytes_per_read * reads.column.shape[1])
-        for chunk in chunks(
-            jobs,
-            lambda row, first: count[row][first],
+        together = partial(
+            chunks,
+            length=lambda row, first: count[row][first],
             tokens=self._limit.rows * self._batch.columns,
             rows=max(2, min(4 * self._limit.rows, limit)),
-        ):
+        )
+
+        def record(job: Job, found: Tensor, edited: Tensor, old: Tensor, plain: Tensor) -> None:
+            """One job: its distributions and tokens, and those of its baseline."""
+            n, row = job.intervention, job.row
+            before[n, row], after[n, row] = plain, edited
+            width = min(len(old), len(found))
+            moved = shift(old[-width:], found[-width:])
+            kl[n, row, -width:], flipped[n, row, -width:] = moved.kl, moved.flipped
+
+        for chunk in together([job for job in jobs if job.twin or not self._is_noop(job)]):
             logprobs, tail = self._replayed(chunk)
             edited = token_logprobs(logprobs, reads, tail.row)
             twins = {(j.row, j.first): i for i, j in enumerate(chunk) if j.intervention is None}
-            at = [i for i, job in enumerate(chunk) if job.intervention is not None]
-            for i in at:
-                job = chunk[i]
-                n, row = job.intervention, job.row
-                twin = twins.get((row, job.first)) if job.twin else None
-                old = baseline.logprobs[row] if twin is None else logprobs[twin]
-                before[n, row] = base[row] if twin is None else edited[twin]
-                after[n, row] = edited[i]
-                width = min(len(old), logprobs.shape[1])
-                found = shift(old[-width:], logprobs[i, -width:])
-                kl[n, row, -width:], flipped[n, row, -width:] = found.kl, found.flipped
+            for i, job in enumerate(chunk):
+                if job.intervention is None:
+                    continue
+                if job.twin:
+                    twin = twins[job.row, job.first]
+                    record(job, logprobs[i], edited[i], logprobs[twin], edited[twin])
+                else:
+                    kept_row = baseline.logprobs[job.row]
+                    record(job, logprobs[i], edited[i], kept_row, base[job.row])
+        for chunk in together([job for job in jobs if self._is_noop(job) and not job.twin]):
+            logprobs, tail = self._replayed(chunk)
+            untouched, _ = self._replayed(chunk, edit=False)
+            edited, plain = (token_logprobs(x, reads, tail.row) for x in (logprobs, untouched))
+            for i, job in enumerate(chunk):
+                record(job, logprobs[i], edited[i], untouched[i], plain[i])
         active = torch.zeros(size[:2], dtype=torch.bool)
         for job in jobs:
             active[job.intervention, job.row] = True
@@ -189,16 +205,19 @@ class Surgery:
             first = torch.minimum(touched.any(0).long().argmax(1), latest)
             for row in touched.any(2).any(0).nonzero()[:, 0].tolist():
                 block = one.layers[int(lowest[row])]
-                twin = half or one.role == "no-op"
-                found.append(Job(block, row, int(first[row]), n, twin))
+                found.append(Job(block, row, int(first[row]), n, twin=half))
         return found
 
-    def _replayed(self, chunk: Sequence[Job]) -> tuple[Tensor, Tail]:
+    def _is_noop(self, job: Job) -> bool:
+        return job.intervention is not None and bool(self._identity[job.intervention])
+
+    def _replayed(self, chunk: Sequence[Job], *, edit: bool = True) -> tuple[Tensor, Tail]:
+        """The distributions of a chunk's jobs; all of them untouched without `edit`."""
         device, block = self._batch.ids.device, chunk[0].block
         row = torch.tensor([job.row for job in chunk], device=device)
         first = torch.tensor([job.first for job in chunk], device=device)
         which = torch.tensor([job.intervention or 0 for job in chunk], device=device)
-        still = torch.tensor([job.intervention is None for job in chunk], device=device)
+        still = torch.tensor([not edit or j.intervention is None for j in chunk], device=device)
         tail = tail_of(self._batch, self._kept.reads, row, first)
         positions = self._positions[which, row].gather(1, tail.column.clamp(min=0))
         positions &= (tail.column >= 0) & ~still[:, None]
@@ -206,10 +225,10 @@ class Surgery:
 
         def tap(layer: int) -> Callable[[Tensor], Tensor]:
             lent = self._lent.get(layer)
-            edit = self._banks[layer].edit(
+            edits = self._banks[layer].edit(
                 which, None if lent is None else tail.of(lent), identity=identity
             )
-            return lambda residual: apply(edit, residual, positions)
+            return lambda residual: apply(edits, residual, positions)
 
         start = tap(block)(tail.of(self._kept.residuals[block]))
         later = {layer: tap(layer) for layer in self._banks if layer > block}

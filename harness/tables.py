@@ -72,6 +72,10 @@ def _iso(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return _iso(value)

@@ -11,7 +11,6 @@ import pytest
 from harness.agreement import facts_of, tables_of
 from harness.compare import compare
 from harness.faults import InputError
-from harness.records import TABLES
 from harness.runs import find_run
 from harness.stats import effects, mean_interval, paired_max_t
 from harness.store import Store
@@ -147,11 +146,11 @@ def test_texts_and_verdicts_of_both_are_told(stored):
     "statement, said",
     [
         ("UPDATE prompts SET prompt = prompt || '!' WHERE run_id = '{b}' AND prompt_id = '{p}'",
-         ["1 prompts are not the same: {p}"]),
+         ["prompts that are not the same: {p}"]),
         ("UPDATE prompts SET correct = 'else' WHERE run_id = '{b}' AND pair_id = '{pair}'",
-         ["2 prompts are not the same: {pair}"]),
+         ["prompts that are not the same: {pair}"]),
         ("UPDATE prompts SET family = 'else' WHERE run_id = '{b}' AND pair_id = '{pair}'",
-         ["2 prompts are not the same: {pair}"]),
+         ["prompts that are not the same: {pair}"]),
         ("DELETE FROM prompts WHERE run_id = '{b}' AND prompt_id = '{p}'",
          ["run {a}: only it has 1 of the prompts: {p}"]),
         ("UPDATE prompts SET prompt_id = 'new' WHERE run_id = '{b}' AND prompt_id = '{p}'",
@@ -261,7 +260,7 @@ def test_a_store_that_says_otherwise_is_told_on_and_the_exploratory_mark_is_kept
     found = call("rerun", second, "--device", "cpu", "--db", copy)
     assert found.exit_code == 1, found.output
     assert "the tables do not agree: generations." in found.output
-    assert "1 rows differ" in found.output
+    assert "1 not the same" in found.output
     assert rows_of(copy, second) == before
     ((dtype, mark, status),) = query(
         copy, "SELECT dtype, exploratory, status FROM runs ORDER BY created_at DESC LIMIT 1"
@@ -297,7 +296,7 @@ def test_what_cannot_be_repeated_is_refused_and_nothing_is_begun(stored, tmp_pat
 def test_every_table_but_runs_is_told_apart(stored):
     """A table that `row_digests` forgot would agree whatever it holds."""
     db, a, b = stored
-    there = {kind.table for kind in TABLES if kind.table != "runs" and rows_of(db, a)[kind.table]}
+    there = {name for name, rows in rows_of(db, a).items() if rows} - {"runs"}
     found = agreement(db, a, b)
     assert set(found) == there
     assert not found["answers"].agrees

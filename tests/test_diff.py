@@ -272,7 +272,7 @@ def test_lists_of_unequal_lengths_are_wrong_lines_too(tmp_path):
     path = tmp_path / "a" / "features.jsonl"
     other = GOOD | {"label": "misconception", "topk_feature_ids": [1, 2, 3]}
     path.write_text(f"{json.dumps(GOOD)}\n{json.dumps(other)}\n")
-    with pytest.raises(InputError, match="features.jsonl:2: "):
+    with pytest.raises(InputError, match=r"features\.jsonl:2: "):
         diff_features(read_features(tmp_path / "a")[0], None, names=("r", "r"))
 
 

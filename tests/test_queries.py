@@ -360,7 +360,7 @@ def test_a_run_is_meant_by_id_beginning_spec_or_latest(many, name, run_id):
         ),
         ("none", "run none: there is no such run; `harness sql runs` lists them"),
         ("", "there is no such run"),
-        ("half", "run half: "),  # none of it is finished
+        ("half", "spec half: none of its runs is finished"),  # none of it is finished
     ],
 )
 def test_what_means_no_run_or_several_is_refused(many, name, said):
@@ -480,6 +480,14 @@ def test_nothing_that_is_asked_writes_or_looks_around(guarded, statement, more):
     assert {
         path: hashlib.sha256(path.read_bytes()).digest() for path in db.parent.iterdir()
     } == before
+
+
+@pytest.mark.parametrize("name", ["statements", "kinds", "sql"])
+def test_a_variable_of_the_program_is_no_table(stored, name):
+    assert (
+        f"Table with name {name} does not exist"
+        in call("sql", f"FROM {name}", "--db", stored[0]).stderr
+    )
 
 
 @pytest.mark.parametrize("statement", ["SHOW TABLES", "DESCRIBE runs", "SUMMARIZE runs", "EXPLAIN FROM runs", "PIVOT runs ON status USING count(*)", "FROM runs;"])  # fmt: skip

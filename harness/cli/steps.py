@@ -89,7 +89,9 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     callback=_numbers,
     help="Layers, as 0,6,12,18,24; the target's own when left out.",
 )
-@click.option("--topk_features", "--topk-features", default=20, show_default=True)
+@click.option(
+    "--topk_features", "--topk-features", type=click.IntRange(1), default=20, show_default=True
+)
 @click.option(
     "--at",
     type=click.Choice(["answer", "last_prompt_token", "prompt", "all"]),

@@ -97,7 +97,7 @@ def print_agreement(out: Console, found: "Repeated") -> None:
         (
             one.table,
             one.rows_a,
-            "identical" if one.agrees else f"{max(one.only_a, one.only_b)} rows differ",
+            "identical" if one.agrees else f"{max(one.only_a, one.only_b)} not the same",
             ", ".join(f"{name} {value:.2g}" for name, value in one.largest.items()),
         )
         for one in found.tables

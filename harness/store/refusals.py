@@ -66,8 +66,11 @@ def of_query(file: Path, error: Exception) -> HarnessError:
     if isinstance(error, _FILE):
         what = f"it cannot be read: {message}"
         return CannotRun(Fault(str(file), what, "run the same command again"))
-    guess = re.search("Did you mean (.+)", str(error))
-    remedy = f"did you mean {guess[1].rstrip('?')}?" if guess else _TABLES
+    if isinstance(error, duckdb.PermissionException):
+        what = "it would read other files or load extensions, and only the results file is read"
+        return InputError(Fault("query", what, _TABLES))
+    guess = re.search("Did you mean (.+)|Candidate bindings: (.+)", str(error))
+    remedy = f"did you mean {(guess[1] or guess[2]).rstrip('?')}?" if guess else _TABLES
     return InputError(Fault("query", message, remedy))
 
 

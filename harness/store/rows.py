@@ -1,5 +1,6 @@
 """Rows in and out of a results file, in whole transactions."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -10,7 +11,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 import pyarrow as pa
 
-from harness.faults import Fault, InputError
+from harness.faults import CannotRun, Fault, InputError
 from harness.records import Columns, Units
 from harness.store import opening, refusals, schema
 from harness.store.snapshot import snapshot
@@ -20,6 +21,7 @@ C = TypeVar("C", bound=Columns)
 WAIT = 10.0  # seconds that a second writer waits for the first
 # What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
 _QUERIES = ("SELECT", "EXPLAIN", "MULTI")
+_WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
 
 
 class Store(AbstractContextManager["Store"]):
@@ -104,17 +106,18 @@ class Store(AbstractContextManager["Store"]):
         """
         if version < schema.VERSION:
             tables = schema.brought_up_to_date(tables, version)
+        for name, rows in tables.items():
+            known = {column[0] for column in self.query(f"DESCRIBE {name}")[1]}
+            if wrong := known ^ set(rows.column_names):
+                raise _no_tables(f"{name} should have other columns: see '{min(wrong)}'")
         try:
             with self._transaction():
                 for name, rows in tables.items():
                     self._insert_arrow(name, rows)
-        except (
-            duckdb.BinderException,
-            duckdb.ConstraintException,
-            duckdb.ConversionException,
-        ) as error:
-            what = f"these are no tables of a results file: {refusals.first_line(error)}"
-            raise InputError(Fault("import", what, "export the run again")) from None
+        except CannotRun as error:
+            if isinstance(error.__cause__, _WRONG_ROWS):
+                raise _no_tables(refusals.first_line(error.__cause__)) from None
+            raise
 
     def set_run(self, run_id: str, **values: object) -> None:
         """Change columns of a run's line. Raises `CannotRun`."""
@@ -154,7 +157,7 @@ class Store(AbstractContextManager["Store"]):
         """
         with self._lock:
             try:
-                kinds = [one.type.name for one in self._db.extract_statements(sql)]
+                kinds = _kinds(self._db, sql)
                 if len(kinds) != 1 or kinds[0] not in _QUERIES:
                     raise InputError(_no_query(kinds))
                 # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
@@ -204,8 +207,6 @@ class Store(AbstractContextManager["Store"]):
                     with suppress(duckdb.Error):  # a commit that failed has ended it already
                         self._db.rollback()
                     raise
-        except (duckdb.BinderException, duckdb.ConversionException):
-            raise  # the rows are wrong, not the disk
         except duckdb.Error as error:
             raise refusals.of_writing(self.path, error) from error
 
@@ -217,6 +218,22 @@ def _column(values: Any) -> pa.Array:
         # One text for all rows, as a run's id, is most of what there is to convert.
         return pa.repeat(values[0], len(values))
     return pa.array(values, from_pandas=True)
+
+
+def _no_tables(why: str) -> InputError:
+    what = f"these are no tables of a results file: {why}"
+    return InputError(Fault("import", what, "export the run again"))
+
+
+def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """What each statement is; of what EXPLAIN explains, what that is, as ANALYZE runs it."""
+    explains = re.match(
+        r"(?is)(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?", sql
+    )
+    kinds = [one.type.name for one in connection.extract_statements(sql)]
+    if kinds[:1] == ["EXPLAIN"] and explains:
+        return [*_kinds(connection, sql[explains.end() :]), *kinds[1:]][: len(kinds)]
+    return kinds
 
 
 def _no_query(kinds: list[str]) -> Fault:

@@ -60,6 +60,7 @@ def brought_up_to_date(tables: Mapping[str, pa.Table], version: int) -> dict[str
             for name, rows in tables.items():
                 scratch.register("incoming", rows)
                 scratch.execute(f"CREATE TABLE {name} AS FROM incoming")
+                scratch.unregister("incoming")
             migrate(scratch, version)
         except duckdb.Error as error:
             what = f"these are no tables of schema {version}: {first_line(error)}"

@@ -30,6 +30,7 @@ def snapshot(file: Path) -> Iterator[Path]:
     Raises `CannotRun` where it changes too fast to be copied, or there is no room for a copy.
     """
     must_exist(file)
+    _check_magic(file)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         copy = Path(folder) / file.name
         reason: Exception | None = None
@@ -53,6 +54,16 @@ def snapshot(file: Path) -> Iterator[Path]:
             what = "it changes too fast to be copied"
             raise CannotRun(Fault(str(file), what, "run the same command again"))
         yield copy
+
+
+def _check_magic(file: Path) -> None:
+    """Raises `CannotRun` where no copy will ever be a database."""
+    try:
+        with file.open("rb") as data:
+            if data.read(12)[8:] != b"DUCK":
+                raise of_opening(file, ValueError("not a valid DuckDB database file"))
+    except OSError as error:
+        raise of_opening(file, error) from None
 
 
 def _copied(file: Path, copy: Path) -> bool:
