@@ -53,7 +53,8 @@ CREATE TABLE runs (
     peak_memory BIGINT,
     peak_device_memory BIGINT,
     neuronpedia VARCHAR[],
-    threads INTEGER
+    threads INTEGER,
+    analysed_spec VARCHAR
 );
 
 CREATE TABLE units (

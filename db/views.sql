@@ -42,7 +42,9 @@ CROSS JOIN LATERAL (
         (one ->> 'than')::DOUBLE AS than, (one ->> 'within')::DOUBLE AS within,
         (one ->> 'at_least')::INTEGER AS at_least, (one ->> 'at_most')::INTEGER AS at_most,
         (one ->> 'contrast')::BOOLEAN AS contrast
-    FROM (SELECT unnest(from_json(r.spec -> '$.claims', '["JSON"]')) AS one)
+    FROM (SELECT unnest(from_json(
+        json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
+    )) AS one)
 ) c
 JOIN verdicts v USING (run_id, claim);
 
@@ -108,10 +110,10 @@ JOIN (SELECT DISTINCT run_id, intervention_id, ablation, role FROM interventions
 JOIN prompts p USING (run_id, prompt_id)
 GROUP BY m.run_id, i.ablation, p.family, m.metric;
 
--- The verdicts of each spec's last finished run on each target.
+-- The verdicts of each spec's last finished run on each target, of each origin.
 CREATE OR REPLACE VIEW latest_verdicts AS
 SELECT r.spec_name, r.target, v.* EXCLUDE (run_id), r.run_id, r.finished_at
 FROM verdicts v JOIN runs r USING (run_id)
 WHERE r.status = 'finished'
-QUALIFY r.finished_at = max(r.finished_at) OVER (PARTITION BY r.spec_name, r.target)
-ORDER BY r.spec_name, r.target;
+QUALIFY r.finished_at = max(r.finished_at) OVER (PARTITION BY r.spec_name, r.target, r.origin)
+ORDER BY r.spec_name, r.target, r.origin;

@@ -1,5 +1,6 @@
 """Two runs of the same prompts, prompt by prompt: model against model, dtype against dtype."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -55,12 +56,14 @@ class Compared:
 class Comparison:
     """Two runs side by side: their lines, what was compared, and the verdicts of both by claim.
 
-    `same_text` is the share of prompts to which both said the same; None where either was not asked.
+    `left_out` says which ablations are not the same edit in both. `same_text` is the share of prompts
+    to which both said the same; None where either was not asked.
     """
 
     a: Mapping[str, Any]
     b: Mapping[str, Any]
     rows: tuple[Compared, ...]
+    left_out: tuple[str, ...]
     verdicts: Mapping[str, tuple[str | None, str | None]]
     same_text: float | None
 
@@ -84,8 +87,16 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
     rows = compare_behaviour(prompts, *seen)
     families = {prompt.id: prompt.family for prompt in prompts}
     impacts = [_impacts(source, run) for run in ids]
+    edits = [_edits(run) for run in (a, b)]
+    left_out = []
     for ablation in impacts[0]:
-        if ablation in impacts[1]:
+        if ablation not in impacts[1]:
+            continue
+        first, second = (side.get(ablation, {}) for side in edits)
+        if apart := [name for name in _EDIT if first.get(name) != second.get(name)]:
+            told = [f"{name} {first.get(name)} against {second.get(name)}" for name in apart]
+            left_out.append(f"ablation {ablation} is not the same edit: {', '.join(told)}")
+        else:
             rows += compare_impacts(ablation, families, *(side[ablation] for side in impacts))
     said = [
         dict(zip(found.prompt_id, found.decoded_answer, strict=True))
@@ -99,12 +110,22 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
         a=a,
         b=b,
         rows=tuple(rows),
+        left_out=tuple(left_out),
         verdicts={
             claim: (told[0].get(claim), told[1].get(claim))
             for claim in dict.fromkeys([*told[0], *told[1]])
         },
         same_text=sum(both) / len(both) if both else None,
     )
+
+
+# What makes two ablations the same edit; their features may be others, as in wider SAEs.
+_EDIT = ("kind", "value", "positions", "variant", "source")
+
+
+def _edits(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The ablations of a run's spec, by name."""
+    return {one["name"]: one for one in json.loads(run["spec"]).get("ablations", ())}
 
 
 def _impacts(source: Source, run_id: str) -> dict[str, dict[str, dict[str, float]]]:

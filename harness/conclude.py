@@ -48,9 +48,12 @@ class Outcome:
 
 
 def conclude(
-    store: Results, plan: Plan, run_id: str, exploratory: str | None
+    store: Results, plan: Plan, run_id: str, exploratory: str | None, **values: object
 ) -> tuple[Verdict, ...]:
-    """Analyse a run whose units are all in, and store its tests and verdicts."""
+    """Analyse a run whose units are all in, and store its tests and verdicts, all or nothing.
+
+    `values` are columns of the run's line that change with them.
+    """
     origin = plan.target.origin
     analysis = analyse(store, plan, run_id, origin)
     truth = load_truth(plan.target)
@@ -58,7 +61,7 @@ def conclude(
     found = tuple(verdicts(analysis, known, run_id))
     alpha = plan.spec.contrast.alpha
     rows = to_columns(found, run_id, alpha, exploratory is not None, origin)
-    store.replace(run_id, *analysis.rows, rows)
+    store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
     return found
 
 
@@ -93,11 +96,10 @@ def analyse_again(
                     "run the spec again",
                 )
             )
-        exploratory = run["exploratory"]
+        exploratory, analysed = run["exploratory"], None
         if plan.spec.hash != run["spec_hash"]:
-            exploratory = "the spec changed since the run"
-        found = conclude(store, plan, name, exploratory)
-        store.set_run(name, exploratory=exploratory)
+            exploratory, analysed = "the spec changed since the run", plan.spec.canonical()
+        found = conclude(store, plan, name, exploratory, analysed_spec=analysed)
         return Outcome(
             run_id=name,
             spec=plan.spec.name,

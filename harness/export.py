@@ -1,12 +1,15 @@
 """A stored run as files for other programs, and back from them."""
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
+import pyarrow.compute as pc
+from pydantic import BaseModel, Field, model_validator
 
 from harness import files, parquet, prompt_rows
 from harness.diff import diff_features
@@ -30,8 +33,17 @@ from harness.store import VERSION, Store
 
 Run = dict[str, Any]
 Say = Callable[[str], None]
-MANIFEST = "manifest.json"
+FORMAT, MANIFEST = "misconception-harness run", "manifest.json"
 FIRST_EXPORTED = 5  # the first schema of which there are exports
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A run as it was exported: its tables, by name, and their schema."""
+
+    run_id: str
+    schema: int
+    tables: Mapping[str, pa.Table]
 
 
 def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
@@ -96,73 +108,84 @@ def as_parquet(store: Store, run: Run, folder: Path) -> None:
 
     Raises `CannotRun`.
     """
+    sums = {}
     for kind in TABLES:
-        sql = f"FROM {kind.table} WHERE run_id = $run"
-        parquet.write(store.table(sql, {"run": run["run_id"]}), folder / f"{kind.table}.parquet")
-    manifest = {"format": "misconception-harness run", "schema": VERSION, "run_id": run["run_id"]}
+        path = folder / f"{kind.table}.parquet"
+        rows = store.table(f"FROM {kind.table} WHERE run_id = $run", {"run": run["run_id"]})
+        parquet.write(rows, path)
+        sums[kind.table] = _digest(path)
+    manifest = {"format": FORMAT, "schema": VERSION, "run_id": run["run_id"], "sha256": sums}
     files.write_text(folder / MANIFEST, [json.dumps(manifest, indent=2) + "\n"])
 
 
-def from_parquet(store: Store, folder: Path) -> str:
+def read_export(folder: Path) -> Exported:
+    """A folder that `as_parquet` wrote. Raises `InputError` where it is not whole, or of a newer schema."""
+    manifest = _manifest(folder)
+    if manifest.schema_ > VERSION:
+        what = f"it is of a newer harness (schema {manifest.schema_}, this one knows {VERSION})"
+        raise InputError(Fault(str(folder), what, "upgrade the harness"))
+    tables = {}
+    for name, digest in manifest.sha256.items():
+        path = folder / f"{name}.parquet"
+        if not path.is_file():
+            raise InputError(Fault(str(path), "it is missing", "export the run again"))
+        tables[name] = parquet.read(path)
+        if _digest(path) != digest:
+            what = "it is not the file that was exported"
+            raise InputError(Fault(str(path), what, "export the run again"))
+    _check_run(folder, tables, manifest.run_id)
+    return Exported(manifest.run_id, manifest.schema_, tables)
+
+
+def from_parquet(store: Store, export: Exported) -> str:
     """Put an exported run into the store, in one transaction; returns its id.
 
-    An export of an older schema is brought up to date on the way. Raises `InputError` where it is no
-    whole export, is of a newer schema, or the store has the run already.
+    An export of an older schema is brought up to date on the way. Raises `InputError` where the store
+    has the run already, or where these are no tables of a results file.
     """
-    manifest = _manifest(folder)
-    run_id, version = manifest.run_id, manifest.schema_
-    if version > VERSION:
-        what = f"it is of a newer harness (schema {version}, this one knows {VERSION})"
-        raise InputError(Fault(str(folder), what, "upgrade the harness"))
-    tables = {
-        path.stem: parquet.read(path)
-        for path in sorted(folder.glob("*.parquet"))
-        if path.stem in {kind.table for kind in TABLES}
-    }
-    if version == VERSION and (missing := {kind.table for kind in TABLES} - set(tables)):
-        what = f"{sorted(missing)[0]}.parquet is missing"
-        raise InputError(Fault(str(folder), what, "export the run again"))
-    _check_runs(folder, tables, run_id)
-    if len(store.read(Runs, run_id)):
-        raise InputError(
-            Fault(f"run {run_id}", f"{store.path} has it already", "there is nothing to import")
-        )
-    store.insert(tables, version)
-    return run_id
+    if len(store.read(Runs, export.run_id)):
+        what = f"{store.path} has it already"
+        raise InputError(Fault(f"run {export.run_id}", what, "there is nothing to import"))
+    store.insert(export.tables, export.schema)
+    return export.run_id
 
 
-def from_results(store: Store, path: Path, say: Say) -> list[str]:
+def from_results(store: Store, other: Store, say: Say) -> list[str]:
     """Put the finished runs of another results file into the store; returns their ids.
 
-    What the store has already stays as it is. The other file is read from a copy and not changed.
-    Raises `InputError` and `CannotRun`.
+    What the store has already stays as it is. Raises `InputError` and `CannotRun`.
     """
     known = set(store.read(Runs).run_id)
     taken = []
-    with Store.open_snapshot(path, say=say) as other:
-        for run in other.read(Runs).rows():
-            run_id = run["run_id"]
-            if run_id in known or run["status"] != "finished":
-                why = "is here already" if run_id in known else "is not finished"
-                say(f"{run_id} {why}: left out")
-                continue
-            store.insert(
-                {
-                    kind.table: other.table(
-                        f"FROM {kind.table} WHERE run_id = $run", {"run": run_id}
-                    )
-                    for kind in TABLES
-                }
-            )
-            taken.append(run_id)
+    for run in other.read(Runs).rows():
+        run_id = run["run_id"]
+        if run_id in known or run["status"] != "finished":
+            why = "is here already" if run_id in known else "is not finished"
+            say(f"{run_id} {why}: left out")
+            continue
+        sql = "FROM {} WHERE run_id = $run"
+        store.insert(
+            {kind.table: other.table(sql.format(kind.table), {"run": run_id}) for kind in TABLES}
+        )
+        taken.append(run_id)
     return taken
 
 
 class _Manifest(BaseModel):
-    """What says which run a folder holds, and in which schema."""
+    """What says which run a folder holds, in which schema, and the sum of each table's file."""
 
     schema_: int = Field(alias="schema", ge=FIRST_EXPORTED)
     run_id: str
+    sha256: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "_Manifest":
+        known = {kind.table for kind in TABLES}
+        if self.schema_ == VERSION and set(self.sha256) != known:
+            raise ValueError("it does not name every table")
+        if "runs" not in self.sha256 or any(not name.isidentifier() for name in self.sha256):
+            raise ValueError("it names no tables")
+        return self
 
 
 def _manifest(folder: Path) -> _Manifest:
@@ -177,12 +200,21 @@ def _manifest(folder: Path) -> _Manifest:
     raise InputError(Fault(str(path), what, remedy))
 
 
-def _check_runs(folder: Path, tables: dict[str, pa.Table], run_id: str) -> None:
-    """All rows are of the one run, and its line is there."""
+def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> None:
+    """All rows are of the one run, which is finished, and its line is there."""
     for name, table in tables.items():
-        ids = set(table.column("run_id").to_pylist()) if "run_id" in table.column_names else {None}
+        ids = (
+            set(pc.unique(table["run_id"]).to_pylist())
+            if "run_id" in table.column_names
+            else {None}
+        )
         if ids - {run_id} or (name == "runs" and table.num_rows != 1):
             what = f"{name}.parquet holds other rows than those of run {run_id}"
             raise InputError(Fault(str(folder), what, "export the run again"))
-    if tables["runs"].column("status").to_pylist() != ["finished"]:
+    if tables["runs"]["status"].to_pylist() != ["finished"]:
         raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -1,6 +1,9 @@
 """Files of `harness.formats`, written into folders of their own and read again."""
 
-from collections.abc import Iterable
+import errno
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +25,17 @@ def new_folder(parent: Path) -> Path:
     except OSError as error:
         raise _refused(folder, error) from None
     return folder
+
+
+@contextmanager
+def filled_folder(parent: Path) -> Iterator[Path]:
+    """A new folder below `parent`, taken away again where what should fill it fails."""
+    folder = new_folder(parent)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def write_new(parent: Path, name: str, content: BaseModel | Iterable[BaseModel]) -> Path:
@@ -46,12 +60,12 @@ def write_text(path: Path, parts: Iterable[str]) -> Path:
     return path
 
 
-def read_features(folder: Path) -> tuple[list[FeatureLine], bool]:
-    """A folder's `features.jsonl`, and whether every line says its origin.
+def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
+    """A folder's `features.jsonl`, or that file; and whether every line says its origin.
 
     A line that does not is taken for a mock's. Raises `InputError` with every fault.
     """
-    path = folder / "features.jsonl"
+    path = place / "features.jsonl" if place.is_dir() else place
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -85,6 +99,5 @@ class _Unmarked(FeatureLine):
 
 def _refused(path: Path, error: OSError) -> CannotRun:
     reason = (error.strerror or str(error)).lower()
-    return CannotRun(
-        Fault(str(path), f"cannot be written: {reason}", "make room, or name another place")
-    )
+    remedy = "make room" if error.errno == errno.ENOSPC else "name another place"
+    return CannotRun(Fault(str(path), f"cannot be written: {reason}", remedy))

@@ -16,6 +16,7 @@ import torch
 
 from harness.conclude import Outcome
 from harness.faults import CannotRun, Fault, HarnessError
+from harness.read import find_spec
 from harness.show import PlainProgress
 from harness.store import Address, RemoteStore, Store, served
 from harness.wire import How, run_into
@@ -39,6 +40,8 @@ def run_evals(
     `how.device` may name several devices with commas between them: each worker takes one. Raises
     `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals.
     """
+    # A run cannot be taken up by two at once.
+    specs = list({find_spec(spec).resolve(): spec for spec in specs}.values())
     context = multiprocessing.get_context("spawn")
     workers = min(jobs, len(specs))
     devices = context.Queue()

@@ -49,6 +49,12 @@ class SavedQuery:
             for one in self.parameters
             if one.default is None and one.name not in given
         ]
+        faults += [
+            Fault(f"--set {name}={value}", "it is no whole number", f"it is {known[name].meaning}")
+            for name, value in given.items()
+            if name in known and re.search(rf"\${name}::(INTEGER|BIGINT)\b", self.sql)
+            if not re.fullmatch(r"\d{1,9}", value)
+        ]
         if faults:
             raise InputError(*faults)
         return {one.name: given.get(one.name, one.default or "") for one in self.parameters}
@@ -73,12 +79,11 @@ def find_query(text: str) -> SavedQuery | None:
 
 
 def typed(text: str) -> str | int | float:
-    """A parameter's value as SQL compares it: a number where it reads as one."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    """A parameter of one's own SQL as it compares it: a number where it is written as one."""
+    if re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"-?\d+\.\d+([eE][+-]?\d+)?", text):
+        return float(text)
     return text
 
 

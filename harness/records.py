@@ -131,6 +131,7 @@ class Runs(Columns):
     peak_device_memory: Column
     neuronpedia: Column
     threads: Column
+    analysed_spec: Column
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ class Results(Store, Protocol):
 
     path: Path
 
-    def replace(self, run_id: str, *columns: Columns) -> None:
-        """Put these in the place of the run's rows in the same tables."""
+    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
+        """Put these in the place of the run's rows in the same tables, and change its line."""
         ...
 
     def set_run(self, run_id: str, **values: object) -> None:

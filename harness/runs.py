@@ -20,7 +20,8 @@ class Source(Protocol):
 def find_run(source: Source, name: str) -> dict[str, Any]:
     """The line of `runs` that a name means: an id or its beginning, a spec, or `latest`.
 
-    Of a spec, and for `latest`, the last run that finished. Raises `InputError`.
+    `latest` is the last run that finished; of a spec, the last one that is no mock, if there is any.
+    Raises `InputError`.
     """
     runs = list(source.read(Runs).rows())
     exact = [run for run in runs if run["run_id"] == name]
@@ -33,6 +34,8 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
     finished = [
         run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
     ]
+    if name != LATEST:
+        finished = [run for run in finished if run["origin"] != "mock"] or finished
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
     if any(name == run["spec_name"] for run in runs):

@@ -105,11 +105,15 @@ def write_diff(report: DiffReport, path: Path | None, parent: Path) -> Path:
 
 def _features(name: str, db: Path, say: Callable[[str], None]) -> list[FeatureLine]:
     """The features of a folder's file, or all of a stored run's."""
-    if Path(name).is_dir():
+    if Path(name).exists():
         lines, told = read_features(Path(name))
         if not told:
             say(f"warning: {name} does not say whether its SAEs were real; taken for random ones")
         return lines
+    if not db.exists():
+        what = f"there is no such file or folder, and no results file {db} to have such a run"
+        remedy = "name what `harness extract` wrote, or give --db"
+        raise InputError(Fault(name, what, remedy))
     with Store.open_to_read(db, say=say) as store:
         return stored_features(store, find_run(store, name))
 

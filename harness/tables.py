@@ -9,13 +9,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from harness.faults import Fault, InputError
+
 Names = Sequence[str]
 Rows = Sequence[Sequence[Any]]
 
 
 def plain(table: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """An Arrow table's names and rows; whole decimals, which are sums of integers, as integers."""
-    columns = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
+    """An Arrow table's names and rows; whole decimals, which are sums of integers, as integers.
+
+    Raises `InputError` for a value that Python has no type for.
+    """
+    try:
+        columns = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
+    except (OverflowError, ValueError) as error:  # a date that Python does not know
+        what = f"it returns a value that cannot be shown: {error}"
+        raise InputError(Fault("query", what, "cast it to VARCHAR")) from None
     return table.column_names, list(zip(*columns, strict=True))
 
 
@@ -29,7 +38,11 @@ def as_csv(names: Names, rows: Rows) -> str:
 
 
 def as_json(names: Names, rows: Rows) -> str:
-    """A list of objects; what is not finite is null, which JSON has no other word for."""
+    """A list of objects; what is not finite is null, which JSON has no other word for.
+
+    A name that is there twice gets a number.
+    """
+    names = [name if name not in names[:i] else f"{name}_{i}" for i, name in enumerate(names)]
     objects = [
         {name: _finite(value) for name, value in zip(names, row, strict=True)} for row in rows
     ]

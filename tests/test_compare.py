@@ -123,6 +123,26 @@ def test_impacts_of_the_same_ablation_are_compared_prompt_by_prompt(stored, abla
     assert told["kl"] == "nats"
 
 
+def test_other_edits_of_one_name_are_not_compared(stored, tmp_path):
+    db, a, b = stored
+    spec = 'replace(spec, \'"kind":"zero"\', \'"kind":"scale"\')'
+    copy = changed(db, tmp_path, f"UPDATE runs SET spec = {spec} WHERE run_id = '{b}'")
+    found = compared(copy, a, b)
+    assert "ablation top" not in {row.about for row in found.rows}
+    assert "ablation top" in {row.about for row in compared(db, a, b).rows}
+    assert "ablation top is not the same edit: kind zero against scale" in found.left_out
+    said = call("compare", a, b, "--db", copy).output
+    assert "ablation top is not the same edit: kind zero against scale; not compared" in said
+
+
+def test_a_mock_s_verdict_is_told_as_one(stored, tmp_path):
+    db, a, b = stored
+    copy = changed(db, tmp_path, f"UPDATE runs SET origin = 'mock' WHERE run_id = '{b}'")
+    assert "mock: " in call("compare", a, b, "--db", copy).output
+    assert "mock: " in call("show", b, "--db", copy).output
+    assert "mock: " not in call("show", a, "--db", copy).output
+
+
 def test_texts_and_verdicts_of_both_are_told(stored):
     db, a, b = stored
     found = compared(db, a, b)

@@ -1,5 +1,6 @@
 """A stored run as files for other programs, and back: every line, every row, every refusal."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -18,7 +19,7 @@ from huggingface_hub import parse_eval_result_entries
 from jsonschema import Draft202012Validator
 
 from harness.cli import main
-from harness.export import from_parquet
+from harness.export import from_parquet, read_export
 from harness.faults import InputError
 from harness.formats import FORMATS
 from harness.hub_results import write_results
@@ -345,8 +346,17 @@ def test_a_run_comes_back_as_it_was(parquet, stored, tmp_path):
 
 
 def rewritten(folder, name, change):
+    """As if it had been exported so: with the sum of the file in the manifest."""
     path = folder / f"{name}.parquet"
     pq.write_table(change(pq.read_table(path)), path)
+    summed(folder, name)
+
+
+def summed(folder, name):
+    listed = json.loads((folder / "manifest.json").read_text())
+    data = (folder / f"{name}.parquet").read_bytes()
+    listed["sha256"][name] = hashlib.sha256(data).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(listed))
 
 
 def replaced(table, column, values):
@@ -368,7 +378,7 @@ def inhabited(parquet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inhabited")
     other = renamed(Path(shutil.copytree(parquet, folder / "other")), "other")
     with Store.open(folder / "db.duckdb") as store:
-        assert from_parquet(store, other) == "other"
+        assert from_parquet(store, read_export(other)) == "other"
     return folder / "db.duckdb", rows_of(folder / "db.duckdb")
 
 
@@ -397,6 +407,18 @@ def doubled(name):
     return lambda folder: rewritten(folder, name, lambda t: pa.concat_tables([t, t.slice(0, 1)]))
 
 
+def unsummed(name, change):
+    def write(folder):
+        path = folder / f"{name}.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return write
+
+
+def unfinished(folder):
+    rewritten(folder, "runs", lambda t: replaced(t, "status", ["unfinished"]))
+
+
 def emptied(column):
     return lambda folder: rewritten(folder, "impacts", lambda t: replaced(t, column, [None] * len(t)))  # fmt: skip
 
@@ -407,6 +429,7 @@ def foreign(more=None):
         if more:
             columns["run_id"] = pq.read_table(folder / "runs.parquet")["run_id"]
         pq.write_table(pa.table(columns), folder / "prompts.parquet")
+        summed(folder, "prompts")
 
     return write
 
@@ -426,9 +449,15 @@ def worded(folder):
 @pytest.mark.parametrize(
     "damage, said",
     [
-        (lambda folder: (folder / "impacts.parquet").unlink(), "impacts.parquet is missing"),
+        (lambda folder: (folder / "impacts.parquet").unlink(), "impacts.parquet: it is missing"),
         (cut, "impacts.parquet: cannot be read as Parquet"),
         (lambda folder: (folder / "runs.parquet").write_text("x"), "cannot be read as Parquet"),
+        (
+            unsummed("answers", lambda t: pa.concat_tables([t, t])),
+            "answers.parquet: it is not the file",
+        ),
+        (unsummed("impacts", lambda t: t.slice(0, 10)), "impacts.parquet: it is not the file"),
+        (unfinished, "is not finished"),
         (foreign(), "prompts.parquet holds other rows"),
         (foreign("the run's id"), "no tables of a results file"),
         (worded, "no tables of a results file"),
@@ -444,7 +473,10 @@ def worded(folder):
         (manifest(schema=None), "manifest.json: cannot be read"),
         (manifest(schema=1), "manifest.json: cannot be read"),
         (manifest(schema=-3), "manifest.json: cannot be read"),
-        (written("[]"), "manifest.json: cannot be read: it names no schema and run"),
+        (
+            written("[]"),
+            "manifest.json: cannot be read: it names no schema and run of this harness",
+        ),
         (written('["schema", "run_id"]'), "manifest.json: cannot be read"),
         (written("5"), "manifest.json: cannot be read"),
         (written("{"), "manifest.json: cannot be read"),
@@ -502,7 +534,7 @@ def test_an_export_of_an_older_schema_is_brought_up_to_date(parquet, stored, tmp
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
     monkeypatch.setattr("harness.export.VERSION", VERSION + 1)
     with Store.open(tmp_path / "new.duckdb") as store:
-        assert from_parquet(store, parquet) == stored[1]
+        assert from_parquet(store, read_export(parquet)) == stored[1]
         _, impacts = store.query("FROM impacts ORDER BY ALL")
         assert store.query("SELECT run_id, note FROM notes")[1] == [(stored[1], "Does it run?")]
     at = next(kind for kind in TABLES if kind.table == "impacts").names().index("impact")
@@ -521,7 +553,7 @@ def test_an_older_schema_whose_tables_are_wrong_is_refused(parquet, tmp_path, mo
     )  # fmt: skip
     with Store.open(tmp_path / "new.duckdb") as store:
         with pytest.raises(InputError, match=f"no tables of schema {VERSION}: .*nowhere"):
-            from_parquet(store, parquet)
+            from_parquet(store, read_export(parquet))
         assert store.query("SELECT count(*) FROM runs")[1] == [(0,)]
 
 
@@ -595,3 +627,27 @@ def test_the_hubs_format_needs_a_dataset(stored, tmp_path, dataset):
     assert found.exit_code == 2
     assert "give --dataset ORGANISATION/NAME" in found.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_refused_leaves_no_trace(parquet, tmp_path):
+    """Neither an empty results file nor a half-filled folder."""
+    (tmp_path / "notes.yaml").write_text("name: x")
+    (tmp_path / "text.duckdb").write_text("no database" * 999)
+    damaged = Path(shutil.copytree(parquet, tmp_path / "x"))
+    cut(damaged)
+    db = tmp_path / "new.duckdb"
+    for source in (tmp_path / "notes.yaml", tmp_path / "text.duckdb", damaged, tmp_path / "none"):
+        found = call("import", parquet, source, "--db", db)
+        assert found.exit_code == 2, found.output
+        assert found.stderr.startswith(f"error: {source}")
+        assert "--db" not in found.stderr
+        assert not db.exists()
+
+
+def test_a_refused_export_leaves_no_folder(stored, tmp_path):
+    db = Path(shutil.copy(stored[0], tmp_path / "r.duckdb"))
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("UPDATE runs SET origin = 'mock'")
+    options = ["--format", "hub", "--dataset", "a/b", "--output_dir", tmp_path / "runs"]
+    assert call("export", stored[1], *options, "--db", db).exit_code == 2
+    assert not list((tmp_path / "runs").iterdir())

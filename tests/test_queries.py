@@ -182,10 +182,15 @@ def test_families_that_disagree_are_found_where_there_are_some(stored):
         (["FROM runz"], "did you mean \"runs\"?"),
         (["SELECT targt FROM runs"], "\"targt\" not found"),
         (["SELEC 1"], "syntax error"),
+        (["SELECT TIMESTAMP '290000-01-01'"], "a value that cannot be shown"),
+        (["SELECT 'infinity'::DATE"], "a value that cannot be shown"),
+        (["evidence", "--run", "few", "--set", "claim=movd"], "has no claim 'movd'; did you mean 'moved'?"),
+        (["top_features", "--set", "limit=-1"], "--set limit=-1: it is no whole number"),
+        (["FROM read_csv('x.csv')"], "it would read other files or load extensions"),
         ([""], "no query is given"),
         (["top_features", "--run", "nowhere"], "run nowhere: there is no such run"),
         (["runs", "--format", "parquet"], "--format parquet: it is no text; name a file with --output"),
-        (["pairs_of_feature", "--run", "few", "--set", "layer=x", "--set", "feature=0"], "query: "),
+        (["pairs_of_feature", "--run", "few", "--set", "layer=x", "--set", "feature=0"], "--set layer=x: it is no whole number"),
     ],
 )  # fmt: skip
 def test_wrong_questions_are_answered_in_a_sentence(stored, arguments, said):
@@ -202,6 +207,58 @@ def test_a_name_is_a_query_and_anything_else_is_sql():
     assert find_query("FROM verdicts") is None
     with pytest.raises(InputError, match="no such saved query"):
         find_query("verdict5s")
+
+
+def test_a_query_without_rows_says_so_beside_its_empty_table(stored):
+    call_ = ["pairs_of_feature", "--run", "few", "--set", "layer=99", "--set", "feature=1"]
+    found = call("sql", *call_, "--format", "csv", "--db", stored[0])
+    assert found.exit_code == 0
+    assert found.stderr == "no rows: pairs_of_feature of run few, layer 99, feature 1\n"
+    assert found.stdout.startswith("family,pair_id,")
+
+
+def test_the_results_file_is_no_place_for_a_query_s_rows(stored, tmp_path):
+    db = Path(shutil.copy(stored[0], tmp_path / "r.duckdb"))
+    before = db.read_bytes()
+    found = call("sql", "runs", "--format", "csv", "--output", db, "--db", db)
+    assert found.exit_code == 2
+    assert "it is the results file" in found.stderr
+    assert db.read_bytes() == before
+
+
+def test_names_that_look_like_numbers_stay_names(stored, tmp_path):
+    db = Path(shutil.copy(stored[0], tmp_path / "r.duckdb"))
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("UPDATE interventions SET ablation = '10'")
+    call_ = ("sql", "impact_by_family", "--run", "few", "--set", "ablation=10", "--format", "json")
+    rows = json.loads(call(*call_, "--db", db).stdout)
+    assert {row["ablation"] for row in rows} == {"10"}
+
+
+def test_a_mock_hides_no_verdict_and_is_no_specs_run(stored, tmp_path):
+    """Its run is the newest, and of the same spec and target."""
+    db, run_id, _ = stored
+    db = Path(shutil.copy(db, tmp_path / "r.duckdb"))
+    with duckdb.connect(str(db)) as connection:
+        for name in ("runs", "verdicts"):
+            later = ", finished_at + INTERVAL 9 HOUR AS finished_at" if name == "runs" else ""
+            connection.execute(
+                f"INSERT INTO {name} SELECT * REPLACE ('m' AS run_id, 'mock' AS origin{later}) "
+                f"FROM {name} WHERE run_id = $r",
+                {"r": run_id},
+            )
+    found = asked(db, "SELECT DISTINCT run_id FROM latest_verdicts WHERE spec_name = 'few'")
+    assert {row["run_id"] for row in found} == {run_id, "m"}
+    assert meant(db, "few") == run_id
+    assert meant(db, "latest") == "m"
+
+
+def test_older_command_lines_can_read_a_new_file(tmp_path):
+    with Store.open(tmp_path / "r.duckdb"):
+        pass
+    header = (tmp_path / "r.duckdb").read_bytes()[:20]
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") <= 67  # DuckDB 1.4's storage
 
 
 def test_ones_own_sql_takes_parameters_too(stored):
@@ -400,6 +457,15 @@ WITH d AS (DELETE FROM runs RETURNING *) FROM d
 EXPLAIN ANALYZE DELETE FROM runs
 EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1
 EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/out.csv'
+EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv, USE_TMP_FILE false)
+EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/r.duckdb.wal' (FORMAT csv, HEADER false)
+EXPLAIN (ANALYZE) COPY (SELECT 1) TO 'FOLDER/r.duckdb.wal' (FORMAT csv)
+EXPLAIN (ANALYZE, FORMAT json) COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv)
+explain/**/analyze COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv, USE_TMP_FILE false)
+/* x */ EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv, USE_TMP_FILE false)
+EXPLAIN EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv, USE_TMP_FILE false)
+COPY (SELECT 1) TO 'FOLDER/r.duckdb' (FORMAT csv, USE_TMP_FILE false)
+COPY (SELECT 1) TO 'FOLDER/r.duckdb.wal' (FORMAT csv)
 COPY runs TO 'FOLDER/out.csv'
 COPY (SELECT 1) TO 'FOLDER/out.parquet'
 COPY runs FROM 'FOLDER/secret.csv'

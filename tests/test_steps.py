@@ -131,3 +131,46 @@ def test_wrong_calls_are_said_in_a_line(tmp_path, arguments, said):
     assert found.exit_code == 2
     assert said in found.output
     assert "Traceback" not in found.output
+
+
+def test_prompts_writes_what_the_model_says_greedily(tmp_path, prompts):
+    path, _ = step(tmp_path, "prompts", "--max-new-tokens", 3)
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    assert [line["id"] for line in lines] == [prompt.id for prompt in prompts]
+    model = load_model(model_files(ORGANISM))
+    row = model.tokens(prompts[4].text)
+    ids = list(row.prompt)
+    for token, best in zip(lines[4]["tokens"], lines[4]["logits_topk"], strict=True):
+        logits = model.network(torch.tensor([ids])).logits[0, -1]
+        assert token == best[0]["token_id"] == int(logits.argmax())
+        assert [one["token_id"] for one in best] == logits.topk(50).indices.tolist()
+        assert best[1]["logit"] == pytest.approx(float(logits.topk(2).values[1]), abs=1e-3)
+        ids.append(token)
+    assert lines[4]["decoded_answer"] == model.text_of(ids[len(row.prompt) :])
+
+
+def test_diff_takes_what_extract_wrote_folder_or_file(tmp_path):
+    path, _ = step(tmp_path, "extract", "--layers_to_hook", 3, "--topk_features", 2000)
+    reports = []
+    for place in (Path(path), Path(path).parent):
+        out = tmp_path / "report.json"
+        call = [
+            "diff",
+            "--run_dir_a",
+            str(place),
+            "--topk_features",
+            "3",
+            "--output_path",
+            str(out),
+        ]
+        found = CliRunner().invoke(main, call)
+        assert found.exit_code == 0, found.output
+        reports.append(json.loads(out.read_text()))
+    assert reports[0]["all_diffs"] == reports[1]["all_diffs"]
+    assert len(reports[0]["all_diffs"]) == 11
+    for diff in reports[0]["all_diffs"]:
+        sizes = [
+            abs(a - b) for a, b in zip(diff["activations_a"], diff["activations_b"], strict=True)
+        ]
+        assert sizes == pytest.approx(diff["diff_magnitudes"])
+        assert sizes == sorted(sizes, reverse=True)

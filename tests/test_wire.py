@@ -7,6 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.conclude import analyse_again
 from harness.faults import CannotRun
 from harness.hub import digest_of
 from harness.places import bundled
@@ -203,3 +204,23 @@ def test_afresh_begins_a_run_anew(spec, tmp_path):
         ("finished", 1),
         ("unfinished", 1),
     ]
+
+
+def test_verdicts_drawn_again_say_what_they_are_drawn_of(spec, tmp_path):
+    """The claims that were changed since, in the view of claims and in the evidence, and no others."""
+    path = spec(more=ABLATION)
+    first = run(path, tmp_path)
+    changed = path.read_text().replace("direction: greater", "direction: less")
+    path.write_text(changed + "  - {name: added, ablation: top, direction: toward-correct}\n")
+    analyse_again("few", db=first.db)
+    claims = rows(first.db, "SELECT claim, about, direction, verdict, exploratory FROM claims")
+    assert ("moved", "logit_difference", "less", "refuted", True) in claims
+    assert {claim for claim, *_ in claims} == {"moved", "added"}
+    evidence = f"SELECT count(*) FROM evidence('{first.run_id}', 'added')"
+    assert rows(first.db, evidence)[0][0] > 0
+    before = "SELECT spec_hash, analysed_spec IS NULL, exploratory FROM runs"
+    ((spec_hash, same, why),) = rows(first.db, before)
+    assert (same, why) == (False, "the spec changed since the run")
+    path.write_text(spec(more=ABLATION).read_text())
+    analyse_again("few", db=first.db)
+    assert rows(first.db, before)[0][:2] == (spec_hash, True)

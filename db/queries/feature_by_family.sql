@@ -6,6 +6,6 @@ SELECT
     family, split, count(*) AS n_pairs, avg(difference) AS mean_difference,
     count(*) FILTER (difference > 0) AS pairs_above, count(*) FILTER (difference < 0) AS pairs_below,
     any_value(origin) AS origin
-FROM pairs_of_feature($run, $layer, $feature)
+FROM pairs_of_feature($run, $layer::INTEGER, $feature::INTEGER)
 GROUP BY family, split
 ORDER BY abs(mean_difference) DESC, family

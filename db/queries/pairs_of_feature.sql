@@ -2,4 +2,4 @@
 -- $run = latest: the run
 -- $layer: the block whose output the SAE reads
 -- $feature: its index
-SELECT * EXCLUDE (run_id) FROM pairs_of_feature($run, $layer, $feature)
+SELECT * EXCLUDE (run_id) FROM pairs_of_feature($run, $layer::INTEGER, $feature::INTEGER)

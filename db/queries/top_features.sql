@@ -8,4 +8,4 @@ SELECT
 FROM top_features
 WHERE run_id = $run
 ORDER BY rank, layer, feature
-LIMIT $limit
+LIMIT $limit::BIGINT

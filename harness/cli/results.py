@@ -59,9 +59,13 @@ def sql(
         raise InputError(
             Fault("sql", "no query is given", "write one, or see `harness sql --list`")
         )
+    if output is not None and output.resolve() == db.resolve():
+        raise InputError(Fault(f"--output {output}", "it is the results file", "name another"))
     saved = find_query(query)
     given = {name: value for name, value in runs.items() if value is not None}
     given |= dict(_setting(text) for text in settings)
+    # A saved query says of what type its parameters are.
+    convert = str if saved else typed
     opened = Store.open_snapshot if snapshot else Store.open_to_read
     with opened(db, say=_say) as store:
         text = saved.sql if saved else query
@@ -73,11 +77,28 @@ def sql(
         found = store.table(
             text,
             {
-                name: find_run(store, value)["run_id"] if name in RUNS else typed(value)
+                name: find_run(store, value)["run_id"] if name in RUNS else convert(value)
                 for name, value in values.items()
             },
         )
+        if saved and not found.num_rows:
+            _check_claim(store, values)
+            _say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
     _print(found, shape, output)
+
+
+def _check_claim(store: Any, values: dict[str, str]) -> None:
+    """Raises `InputError` where a run has no claim of that name."""
+    from harness.faults import nearest
+    from harness.records import Verdicts
+    from harness.runs import find_run
+
+    if "claim" in values:
+        run_id = find_run(store, values["run"])["run_id"]
+        known = set(store.read(Verdicts, run_id).claim)
+        if values["claim"] not in known:
+            what = f"run {run_id} has no claim '{values['claim']}'"
+            raise InputError(Fault("--set claim", what, nearest(values["claim"], known)))
 
 
 def _list(queries: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from harness.cli.options import DB, OUTPUT_DIR, WAIT, reporting
-from harness.faults import Fault, InputError
+from harness.faults import CannotRun, Fault, InputError
 
 say = partial(click.echo, err=True)
 JSON = click.option("--json", "as_json", is_flag=True, help="For a script to read.")
@@ -40,7 +41,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     """
     from harness.records import Verdicts
     from harness.runs import find_run
-    from harness.show import console, rows_table, run_table
+    from harness.show import console, rows_table, run_table, told_verdict
 
     with _reading(snapshot, db) as store:
         found = find_run(store, run)
@@ -53,6 +54,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     out = console()
     out.print(run_table(found))
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
+    for row in verdicts:
+        row["verdict"] = told_verdict(row["verdict"], found["origin"])
     out.print(rows_table(names, [[row[name] for name in names] for row in verdicts]))
 
 
@@ -165,7 +168,7 @@ def export(
     harness export latest --format parquet --output_dir /tmp/exports
     """
     from harness.export import as_parquet, as_poc
-    from harness.files import new_folder
+    from harness.files import filled_folder
     from harness.records import Verdicts
     from harness.runs import check_finished, find_run
 
@@ -175,15 +178,15 @@ def export(
     with _reading(snapshot, db) as store:
         found = find_run(store, run)
         check_finished(found)
-        folder = new_folder(output_dir)
-        if shape == "poc":
-            as_poc(store, found, folder, top=topk_features, say=say)
-        elif shape == "parquet":
-            as_parquet(store, found, folder)
-        else:
-            from harness.hub_results import write_results
+        with filled_folder(output_dir) as folder:
+            if shape == "poc":
+                as_poc(store, found, folder, top=topk_features, say=say)
+            elif shape == "parquet":
+                as_parquet(store, found, folder)
+            else:
+                from harness.hub_results import write_results
 
-            write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
+                write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
     click.echo(folder)
 
 
@@ -202,23 +205,38 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     harness import runs/20260215_120000_000000
     harness import node1.duckdb node2.duckdb --db db/results.duckdb
     """
-    from harness.export import from_parquet, from_results
+    from harness.export import from_parquet, from_results, read_export
     from harness.store import Store
 
-    for source in sources:
-        if not source.exists():
-            raise InputError(Fault(str(source), "there is no such file", "correct the path"))
-        if source.resolve() == db.resolve():
-            raise InputError(Fault(str(source), "it is the results file itself", "name another"))
-    with Store.open(db, wait=wait, say=say) as store:
+    with ExitStack() as held:
+        # All are looked at before the results file is, so that what is refused leaves no trace.
+        found: list[Any] = []
         for source in sources:
-            taken = (
-                [from_parquet(store, source)]
-                if source.is_dir()
-                else from_results(store, source, say)
-            )
-            for run_id in taken:
-                click.echo(run_id)
+            if source.is_dir():
+                found.append(read_export(source))
+            else:
+                found.append(held.enter_context(_other(source, db)))
+        with Store.open(db, wait=wait, say=say) as store:
+            for one in found:
+                several = isinstance(one, Store)
+                taken = from_results(store, one, say) if several else [from_parquet(store, one)]
+                for run_id in taken:
+                    click.echo(run_id)
+
+
+def _other(source: Path, db: Path) -> Any:
+    """Another results file, to be read from a copy. Raises `InputError` where it is none."""
+    from harness.store import Store
+
+    remedy = "name a folder that `harness export` wrote, or a results file"
+    if not source.exists():
+        raise InputError(Fault(str(source), "there is no such file or folder", remedy))
+    if source.resolve() == db.resolve():
+        raise InputError(Fault(str(source), "it is the results file itself", remedy))
+    try:
+        return Store.open_snapshot(source, say=say)
+    except CannotRun as error:
+        raise InputError(*(Fault(f.where, f.what, remedy) for f in error.faults)) from None
 
 
 def _finite(value: Any) -> Any:

@@ -32,7 +32,7 @@ def run_table(run: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    shown = {key: value for key, value in run.items() if key != "spec"}
+    shown = {key: value for key, value in run.items() if key not in ("spec", "analysed_spec")}
     for key, value in shown.items():
         style = "bold red" if key == "origin" and value == "mock" else ""
         table.add_row(key.replace("_", " "), Text(_worth(key, value), style=style))
@@ -47,6 +47,13 @@ def _worth(key: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join("-" if each is None else str(each) for each in value) or "-"
     return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short(value)
+
+
+def told_verdict(verdict: str | None, origin: str) -> str:
+    """A verdict as it may be told: a mock's is none."""
+    if verdict is None:
+        return "-"
+    return f"mock: {verdict}" if origin == "mock" else verdict
 
 
 def print_comparison(out: Console, found: "Comparison") -> None:
@@ -79,7 +86,12 @@ def print_comparison(out: Console, found: "Comparison") -> None:
     out.print(rows_table(names, rows))
     if found.same_text is not None:
         out.print(f"They say the same, word for word, to {found.same_text:.0%} of the prompts.")
-    told = [(claim, a or "-", b or "-") for claim, (a, b) in found.verdicts.items()]
+    for line in found.left_out:
+        out.print(f"{line}; not compared", style="yellow", soft_wrap=True)
+    told = [
+        (claim, told_verdict(a, found.a["origin"]), told_verdict(b, found.b["origin"]))
+        for claim, (a, b) in found.verdicts.items()
+    ]
     out.print(rows_table(("claim", "A", "B"), told))
 
 

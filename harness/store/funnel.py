@@ -74,9 +74,9 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         """As `Store.commit`; returns when the rows are in the file."""
         self._call("commit", *columns)
 
-    def replace(self, run_id: str, *columns: Columns) -> None:
+    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
         """As `Store.replace`."""
-        self._call("replace", run_id, *columns)
+        self._call("replace", run_id, *columns, **values)
 
     def set_run(self, run_id: str, **values: object) -> None:
         """As `Store.set_run`."""

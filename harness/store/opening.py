@@ -13,6 +13,8 @@ from harness.store.refusals import first_line, holder_of, of_opening
 
 Say = Callable[[str], None]
 RETRY = 0.1  # seconds
+# A new file can be read by every DuckDB that this package works with, and by as old command lines.
+_READABLE = {"storage_compatibility_version": "v1.4.0"}
 # A query can neither look around nor change what it may do.
 _READ_ONLY = (
     "SET enable_external_access = false; SET autoinstall_known_extensions = false; "
@@ -37,10 +39,11 @@ def check_folder(file: Path) -> None:
         raise CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
 
 
-def to_write(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
+def to_write(file: Path, wait: float, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
     """The one connection that writes; the file has today's tables and views afterwards.
 
-    Where another process writes, waits so many seconds for it. Raises `CannotRun`.
+    Where another process writes, waits so many seconds for it. An older file is kept as a backup,
+    unless told otherwise. Raises `CannotRun`.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def to_write(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
         version = schema.version_of(connection)
         if version is not None:
             schema.check_version(file, version)
-            if version < schema.VERSION:
+            if version < schema.VERSION and keep:
                 connection = _backed_up(connection, file, version, wait, say)
         connection.begin()
         if version is None:
@@ -72,10 +75,10 @@ def to_write(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def to_read(file: Path, say: Say) -> duckdb.DuckDBPyConnection:
+def to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
     """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
 
-    A file of an older version is brought up to date first, after a backup.
+    A file of an older version is brought up to date first, after a backup unless told otherwise.
     """
     must_exist(file)
     connection = _connect_to_read(file)
@@ -94,7 +97,7 @@ def to_read(file: Path, say: Say) -> duckdb.DuckDBPyConnection:
     if version is None:
         raise CannotRun(Fault(str(file), "it has no results yet", "run `harness run voices` first"))
     schema.check_version(file, version)
-    to_write(file, 0, say).close()
+    to_write(file, 0, say, keep=keep).close()
     connection = _connect_to_read(file)
     connection.execute(_READ_ONLY)
     return connection
@@ -112,7 +115,7 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
     told = False
     while True:
         try:
-            return _in_utc(duckdb.connect(str(file)))
+            return _in_utc(duckdb.connect(str(file), config=dict(_READABLE)))
         except duckdb.Error as error:
             holder = holder_of(first_line(error))
             if holder is None or time.monotonic() >= until:

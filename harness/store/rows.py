@@ -20,7 +20,7 @@ from harness.tables import plain
 C = TypeVar("C", bound=Columns)
 WAIT = 10.0  # seconds that a second writer waits for the first
 # What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
-_QUERIES = ("SELECT", "EXPLAIN", "MULTI")
+_QUERIES = ("SELECT", "MULTI")
 _WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
 
 
@@ -80,7 +80,7 @@ class Store(AbstractContextManager["Store"]):
         """
         with ExitStack() as held:
             copy = held.enter_context(snapshot(Path(path)))
-            return cls(opening.to_read(copy, say), Path(path), held.pop_all())
+            return cls(opening.to_read(copy, say, keep=False), Path(path), held.pop_all())
 
     def __exit__(self, *_: object) -> None:
         with self._held:
@@ -91,12 +91,17 @@ class Store(AbstractContextManager["Store"]):
         with self._transaction():
             self._insert(columns)
 
-    def replace(self, run_id: str, *columns: Columns) -> None:
-        """Put these in the place of the run's rows in the same tables, in one transaction."""
+    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
+        """Put these in the place of the run's rows in the same tables, in one transaction.
+
+        `values` are columns of the run's line that change with them. Raises `CannotRun`.
+        """
         with self._transaction():
             for kind in {type(table) for table in columns}:
                 self._db.execute(f"DELETE FROM {kind.table} WHERE run_id = ?", [run_id])
             self._insert(columns)
+            if values:
+                self._update(run_id, values)
 
     def insert(self, tables: Mapping[str, pa.Table], version: int = schema.VERSION) -> None:
         """Write Arrow tables, by the names of the store's, in one transaction.
@@ -121,11 +126,8 @@ class Store(AbstractContextManager["Store"]):
 
     def set_run(self, run_id: str, **values: object) -> None:
         """Change columns of a run's line. Raises `CannotRun`."""
-        assignments = ", ".join(f"{name} = ?" for name in values)
         with self._transaction():
-            self._db.execute(
-                f"UPDATE runs SET {assignments} WHERE run_id = ?", [*values.values(), run_id]
-            )
+            self._update(run_id, values)
 
     def finished(self, run_id: str) -> set[str]:
         """The ids of the units whose rows are in."""
@@ -176,6 +178,12 @@ class Store(AbstractContextManager["Store"]):
         except (duckdb.Error, UnicodeError) as error:
             raise refusals.of_query(self.path, error) from None
 
+    def _update(self, run_id: str, values: Mapping[str, object]) -> None:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(
+            f"UPDATE runs SET {assignments} WHERE run_id = ?", [*values.values(), run_id]
+        )
+
     def _insert(self, columns: Sequence[Columns]) -> None:
         """One statement a table of the store, whatever the number of parts: each costs milliseconds."""
         parts: dict[str, list[pa.Table]] = defaultdict(list)
@@ -225,14 +233,15 @@ def _no_tables(why: str) -> InputError:
     return InputError(Fault("import", what, "export the run again"))
 
 
+_EXPLAIN = re.compile(r"(?is)\s*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?")
+
+
 def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
-    """What each statement is; of what EXPLAIN explains, what that is, as ANALYZE runs it."""
-    explains = re.match(
-        r"(?is)(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?", sql
-    )
+    """What each statement is; of what EXPLAIN explains, what that is: with ANALYZE it is run."""
     kinds = [one.type.name for one in connection.extract_statements(sql)]
-    if kinds[:1] == ["EXPLAIN"] and explains:
-        return [*_kinds(connection, sql[explains.end() :]), *kinds[1:]][: len(kinds)]
+    explains = _EXPLAIN.match(sql)
+    if kinds == ["EXPLAIN"] and explains:
+        return _kinds(connection, sql[explains.end() :])
     return kinds
 
 
