@@ -314,7 +314,7 @@ def described(run: Run) -> Iterator[Rows]:
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
-    yield records.Runs, spec | blocks | {"exploratory": None}
+    yield records.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
     units = crossed(stage=["observe", "generate", "survey", "ablate"], family=run.names)
     yield records.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
     of = {"prompt_id": prompts, "pair_id": np.arange(n) // 2, "line": np.arange(n)}

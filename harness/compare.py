@@ -103,7 +103,7 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
         for found in (source.read(Generations, run) for run in ids)
     ]
     both = [said[0][prompt] == said[1][prompt] for prompt in said[0] if prompt in said[1]]
-    told = [
+    drawn = [
         {row["claim"]: row["verdict"] for row in source.read(Verdicts, run).rows()} for run in ids
     ]
     return Comparison(
@@ -112,8 +112,8 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
         rows=tuple(rows),
         left_out=tuple(left_out),
         verdicts={
-            claim: (told[0].get(claim), told[1].get(claim))
-            for claim in dict.fromkeys([*told[0], *told[1]])
+            claim: (drawn[0].get(claim), drawn[1].get(claim))
+            for claim in dict.fromkeys([*drawn[0], *drawn[1]])
         },
         same_text=sum(both) / len(both) if both else None,
     )
