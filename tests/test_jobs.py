@@ -86,8 +86,9 @@ def evals(specs, db, **more):
 
 def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, specs):
     said = []
-    outcomes = evals(specs, tmp_path / "both.duckdb", say=said.append)
-    assert {outcome.spec for outcome in outcomes} == {"few", "more"}
+    # Named twice, a spec is run once: two cannot take up the same run.
+    outcomes = evals([*specs, specs[0]], tmp_path / "both.duckdb", say=said.append)
+    assert sorted(outcome.spec for outcome in outcomes) == ["few", "more"]
     assert {line.split("]")[0] for line in said} == {"[few", "[more"}
     for spec in specs:
         run_eval(
