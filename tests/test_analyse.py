@@ -71,7 +71,7 @@ def test_an_unfinished_run_counts_as_soon_as_rows_of_it_could_be_seen(tmp_path, 
         "run_id": "early", "status": "unfinished", "spec_name": "demo", "target": "organism",
         "origin": plan.target.origin, "spec_hash": plan.spec.hash, "prompts_hash": plan.prompts_hash,
         "sae_hash": "s", "created_at": NOW, "finished_at": None, "layers": [1],
-        "sae_files": ["f"], "sae_hashes": ["s"],
+        "neuronpedia": [None], "sae_files": ["f"], "sae_hashes": ["s"],
         "git_dirty": False, "exploratory": None,
     }  # fmt: skip
     later = dataclasses.replace(plan, spec=plan.spec.model_copy(update={"split": Split(seed=1)}))

@@ -248,7 +248,7 @@ def test_a_full_disk_stops_a_run_in_a_sentence_and_the_same_command_goes_on(tmp_
     )
     out = tmp_path / "out.duckdb"
     said = in_a_small_disk(
-        disk, "400k", script, PYTHON=sys.executable, SPEC=spec, DISK=disk, OUT=out
+        disk, "280k", script, PYTHON=sys.executable, SPEC=spec, DISK=disk, OUT=out
     )
     _, _, rest = said.partition("status ")
     assert rest.startswith("3"), said

@@ -51,7 +51,7 @@ def served(store: Store) -> Iterator[Address]:
             # The thread that waits for a connection is woken by a last one.
             with suppress(OSError):
                 Client(address.place, authkey=key).close()
-            accepting.join()
+            accepting.join(timeout=60)  # for a worker that hangs nobody waits for ever
 
 
 class RemoteStore(AbstractContextManager["RemoteStore"]):
