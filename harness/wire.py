@@ -61,9 +61,17 @@ def run_eval(
     An unfinished run of the same content is taken up, unless `resume` is false. Where another process
     writes to `db`, waits so many seconds for it. Raises `InputError` or `CannotRun`.
     """
-    Store.probe(db, wait=wait, say=say)
     opened = partial(Store.open, db, wait=wait, say=say)
-    return run_into(opened, path, target, resume=resume, how=how, progress=progress, say=say)
+    return run_into(
+        opened,
+        path,
+        target,
+        probe=partial(Store.probe, db, wait=wait, say=say),
+        resume=resume,
+        how=how,
+        progress=progress,
+        say=say,
+    )
 
 
 def run_into(
@@ -71,18 +79,23 @@ def run_into(
     path: str | Path,
     target: str = "auto",
     *,
+    probe: Callable[[], None] = lambda: None,
     resume: bool = True,
     how: How = How(),
     progress: Progress,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """As `run_eval`, into the store that `opened` opens once the model and SAEs are at hand."""
+    """As `run_eval`, into the store that `opened` opens once the model and SAEs are at hand.
+
+    `probe` raises now what `opened` would then; what is wrong with the spec is said before.
+    """
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
     name, why = _chosen(spec, spec_path, target, how)
     question = Question(
         load_plan(spec_path, name, how.mock), spec_path, prompts_path(spec, spec_path)
     )
+    probe()
     return run_question(question, opened, why, resume=resume, how=how, progress=progress, say=say)
 
 

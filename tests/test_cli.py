@@ -118,8 +118,9 @@ def test_queries_of_a_missing_or_wrong_kind_are_said(tmp_path):
         (("analyse", "x", "--db", "/nowhere/at/all.duckdb"), 3, "there are no results yet"),
     ],
 )
-def test_wrong_calls(arguments, status, said):
-    found = invoke(*arguments)
+def test_wrong_calls(arguments, status, said, tmp_path):
+    own = () if "--db" in arguments or arguments[0] != "run" else ("--db", tmp_path / "r.duckdb")
+    found = invoke(*arguments, *own)
     assert found.exit_code == status, found.output
     assert said in found.output
     assert "Traceback" not in found.output

@@ -112,7 +112,7 @@ def test_a_run_killed_at_any_moment_and_started_again_is_the_run_that_was_not(
     assert len(expected[1]) >= 14
     moments = random.Random(6)
     seen = []
-    for number in range(KILLS):
+    for number in range(4 * KILLS):
         db = tmp_path / f"{number}.duckdb"
         while not is_finished(db):
             process = processes.Process(target=victim.run, args=(spec, db))
