@@ -7,8 +7,9 @@ import duckdb
 import numpy as np
 import pytest
 
+from harness.agreement import tables_of
 from harness.faults import CannotRun, InputError
-from harness.records import TABLES, Activations, FeatureTests, Impacts, Units
+from harness.records import TABLES, Activations, FeatureTests, Impacts, Runs, Units
 from harness.store import Store
 
 
@@ -146,3 +147,48 @@ def test_the_data_dictionary_names_every_table_view_macro_and_column(store, root
         _, columns = store.query(f"DESCRIBE FROM {call}")
         assert documented.get(name) == [column[0] for column in columns], name
     assert set(documented) == {kind.table for kind in TABLES} | set(made)
+
+
+def feature_test(feature, p_adjusted, statistic, run_id="r"):
+    row = dict.fromkeys(FeatureTests.names(), 0.5)
+    return row | {
+        "run_id": run_id, "split": "confirmation", "layer": 1, "feature": feature, "n_pairs": 3,
+        "n_units": 4, "flag": "", "origin": "mock", "p_adjusted": p_adjusted, "statistic": statistic,
+        "fdr_by_layer": None,
+    }  # fmt: skip
+
+
+def test_a_feature_has_one_rank_in_its_run_and_in_its_history(store):
+    """By adjusted p, ties by strength, and what was not tested last."""
+    run = dict.fromkeys(Runs.names(), "1") | {
+        "run_id": "r", "created_at": datetime.now(UTC), "finished_at": None, "layers": [1],
+        "sae_files": [], "sae_hashes": [], "neuronpedia": [None], "git_dirty": False,
+        "exploratory": None,
+    }  # fmt: skip
+    tests = [
+        (7, 0.01, -3.0),
+        (8, 0.01, 2.0),
+        (9, 0.01, 2.0),
+        (5, 0.2, 9.0),
+        (6, None, 5.0),
+        (4, None, 4.0),
+    ]
+    rows = FeatureTests.of([feature_test(*one) for one in tests])
+    store.commit(Runs.of([run]), rows)
+    ranks = dict(store.query("SELECT feature, rank FROM top_features")[1])
+    assert ranks == {7: 1, 8: 2, 9: 2, 5: 4, 6: 5, 4: 6}
+    for feature, rank in ranks.items():
+        _, found = store.query("SELECT rank FROM feature_history(1, $f)", {"f": feature})
+        assert found == [(rank,)], feature
+
+
+def test_rows_that_only_the_other_run_has_are_no_agreement(store):
+    store.commit(activations(4, "a"), activations(4, "b"))
+    (same,) = tables_of(store, "a", "b")
+    assert same.agrees
+    more = activations(5, "b")
+    store.commit(type(more)(**{name: list(getattr(more, name))[4:] for name in more.names()}))
+    for first, second, only in (("a", "b", (0, 1)), ("b", "a", (1, 0))):
+        (one,) = tables_of(store, first, second)
+        assert not one.agrees
+        assert (one.only_a, one.only_b) == only
