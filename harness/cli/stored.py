@@ -45,7 +45,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 
     with _reading(snapshot, db) as store:
         found = find_run(store, run)
-        verdicts = list(store.read(Verdicts, found["run_id"]).rows())
+        verdicts = [_finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
     if as_json:
         spec = json.loads(found["spec"])
         told = {**found, "spec": spec, "verdicts": verdicts}
@@ -240,7 +240,7 @@ def _other(source: Path, db: Path) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: null in its place."""
+    """Null in the place of NaN, which is how the store's nulls are read."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
