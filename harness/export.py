@@ -51,11 +51,11 @@ def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
     return prompt_rows.from_columns(store.read(Prompts, run_id), store.read(PromptTags, run_id))
 
 
-def stored_features(store: Store, run: Run, top: int | None = None) -> list[FeatureLine]:
-    """The strongest features of each prompt and layer; all of them where `top` is None."""
+def stored_features(store: Store, run: Run) -> list[FeatureLine]:
+    """All features of each prompt and layer, the strongest first."""
     prompts = stored_prompts(store, run["run_id"])
     rows = store.read(Activations, run["run_id"])
-    return list(feature_lines(prompts, run["layers"], rows, run["origin"], top))
+    return list(feature_lines(prompts, run["layers"], rows, run["origin"]))
 
 
 def as_poc(store: Store, run: Run, folder: Path, *, top: int, say: Say) -> None:
@@ -109,11 +109,10 @@ def as_parquet(store: Store, run: Run, folder: Path) -> None:
     Raises `CannotRun`.
     """
     sums = {}
-    for kind in TABLES:
-        path = folder / f"{kind.table}.parquet"
-        rows = store.table(f"FROM {kind.table} WHERE run_id = $run", {"run": run["run_id"]})
+    for name, rows in store.tables(run["run_id"]):
+        path = folder / f"{name}.parquet"
         parquet.write(rows, path)
-        sums[kind.table] = _digest(path)
+        sums[name] = _digest(path)
     manifest = {"format": FORMAT, "schema": VERSION, "run_id": run["run_id"], "sha256": sums}
     files.write_text(folder / MANIFEST, [json.dumps(manifest, indent=2) + "\n"])
 
@@ -163,10 +162,7 @@ def from_results(store: Store, other: Store, say: Say) -> list[str]:
             why = "is here already" if run_id in known else "is not finished"
             say(f"{run_id} {why}: left out")
             continue
-        sql = "FROM {} WHERE run_id = $run"
-        store.insert(
-            {kind.table: other.table(sql.format(kind.table), {"run": run_id}) for kind in TABLES}
-        )
+        store.insert(dict(other.tables(run_id)))
         taken.append(run_id)
     return taken
 

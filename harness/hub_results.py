@@ -13,6 +13,7 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from harness import files
 from harness.faults import Fault, InputError
 from harness.records import Verdicts
+from harness.tables import finite
 
 FOLDER = ".eval_results"
 
@@ -34,8 +35,8 @@ def write_results(run: Mapping[str, Any], verdicts: Verdicts, folder: Path, data
             date=f"{run['finished_at']:%Y-%m-%dT%H:%M:%SZ}",
             notes=_notes(run, row),
         )
-        for row in verdicts.rows()
-        if row["estimate"] == row["estimate"] and row["estimate"] is not None
+        for row in map(finite, verdicts.rows())
+        if row["estimate"] is not None
     ]
     if not entries:
         what = "none of its claims has an estimate"
@@ -48,11 +49,9 @@ def write_results(run: Mapping[str, Any], verdicts: Verdicts, folder: Path, data
 
 def _notes(run: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """The unit, the verdict and what it rests on, in a line."""
-    interval = (
-        "" if row["ci_low"] is None or row["ci_low"] != row["ci_low"]
-        else f", interval [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-    )  # fmt: skip
-    p = "" if row["p"] is None or row["p"] != row["p"] else f", p {row['p']:.2g}"
+    low, high = row["ci_low"], row["ci_high"]
+    interval = "" if low is None else f", interval [{low:.3f}, {high:.3f}]"
+    p = "" if row["p"] is None else f", p {row['p']:.2g}"
     marks = [run["dtype"], f"run {run['run_id']}"]
     if row["exploratory"]:
         marks.insert(0, "exploratory")

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.agreement import TableAgreement, facts_of, tables_of
 from harness.conclude import Outcome
 from harness.export import stored_prompts
 from harness.faults import Fault, InputError
@@ -21,6 +20,7 @@ from harness.run import Progress
 from harness.runs import check_finished, find_run
 from harness.spec import Spec
 from harness.store import WAIT, Store
+from harness.store.agreement import TableAgreement, facts_of, tables_of
 from harness.target import MOCK, mocked
 from harness.wire import How, run_question
 

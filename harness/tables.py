@@ -44,7 +44,7 @@ def as_json(names: Names, rows: Rows) -> str:
     """
     names = [name if name not in names[:i] else f"{name}_{i}" for i, name in enumerate(names)]
     objects = [
-        {name: _finite(value) for name, value in zip(names, row, strict=True)} for row in rows
+        {name: finite(value) for name, value in zip(names, row, strict=True)} for row in rows
     ]
     return json.dumps(objects, indent=2, default=str, allow_nan=False) + "\n"
 
@@ -67,6 +67,17 @@ WRITERS: Mapping[str, Callable[[Names, Rows], str]] = {
 }
 
 
+def finite(value: Any) -> Any:
+    """A value as JSON has it: null where it is not finite, as nulls of the store are read; times as text."""
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _iso(value)
+
+
 def short(value: Any) -> str:
     """A value for people: five digits."""
     if value is None:
@@ -82,16 +93,6 @@ def _plain(value: Any) -> Any:
 
 def _iso(value: Any) -> Any:
     return value.isoformat(sep=" ") if isinstance(value, datetime) else value
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return _iso(value)
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import main
+from harness import formats
+from harness.cli import here, main
 from harness.store import Store
 
 
@@ -124,3 +125,10 @@ def test_wrong_calls(arguments, status, said, tmp_path):
     assert found.exit_code == status, found.output
     assert said in found.output
     assert "Traceback" not in found.output
+
+
+def test_every_format_of_a_file_has_its_schema():
+    """The command line names them without importing what defines them."""
+    assert set(here.FORMATS) == set(formats.FORMATS)
+    for name in here.FORMATS:
+        assert json.loads(invoke("schema", name).output)["properties"]

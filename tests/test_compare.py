@@ -9,12 +9,12 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.agreement import facts_of, tables_of
 from harness.compare import compare
 from harness.faults import InputError
 from harness.runs import find_run
 from harness.stats import effects, mean_interval, paired_max_t
 from harness.store import Store
+from harness.store.agreement import facts_of, tables_of
 from tests.test_export import a_run, a_spec, call, query, rows_of
 
 

@@ -7,10 +7,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.agreement import tables_of
 from harness.faults import CannotRun, InputError
 from harness.records import TABLES, Activations, FeatureTests, Impacts, Runs, Units
 from harness.store import Store
+from harness.store.agreement import tables_of
 
 
 @pytest.fixture

@@ -42,14 +42,15 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.records import Verdicts
     from harness.runs import find_run
     from harness.show import console, rows_table, run_table, told_verdict
+    from harness.tables import finite
 
     with _reading(snapshot, db) as store:
         found = find_run(store, run)
-        verdicts = [_finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
+        verdicts = [finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
     if as_json:
         spec = json.loads(found["spec"])
         told = {**found, "spec": spec, "verdicts": verdicts}
-        click.echo(json.dumps(_finite(told), indent=2, default=str))
+        click.echo(json.dumps(finite(told), indent=2, default=str))
         return
     out = console()
     out.print(run_table(found))
@@ -80,6 +81,7 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.compare import compare as compared
     from harness.runs import check_finished, find_run
     from harness.show import console, print_comparison
+    from harness.tables import finite
 
     with _reading(snapshot, db) as store:
         first, second = find_run(store, a), find_run(store, b)
@@ -90,7 +92,7 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
         found = compared(store, first, second)
     if as_json:
         told = asdict(found) | {"a": first["run_id"], "b": second["run_id"]}
-        click.echo(json.dumps(_finite(told), indent=2, default=str))
+        click.echo(json.dumps(finite(told), indent=2, default=str))
     else:
         print_comparison(console(), found)
 
@@ -237,12 +239,3 @@ def _other(source: Path, db: Path) -> Any:
         return Store.open_snapshot(source, say=say)
     except CannotRun as error:
         raise InputError(*(Fault(f.where, f.what, remedy) for f in error.faults)) from None
-
-
-def _finite(value: Any) -> Any:
-    """Null in the place of NaN, which is how the store's nulls are read."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and value != value else value

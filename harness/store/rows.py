@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from harness.faults import CannotRun, Fault, InputError
-from harness.records import Columns, Units
+from harness.records import TABLES, Columns, Units
 from harness.store import opening, refusals, schema
 from harness.store.snapshot import snapshot
 from harness.tables import plain
@@ -144,6 +144,11 @@ class Store(AbstractContextManager["Store"]):
         sql = f"SELECT {', '.join(names)} FROM {kind.table} WHERE {where} ORDER BY ALL"
         found = self.table(sql, wanted)
         return kind(**{name: found.column(name).to_numpy() for name in names})
+
+    def tables(self, run_id: str) -> Iterator[tuple[str, pa.Table]]:
+        """Every table's name and its rows of a run, one table at a time. Raises `CannotRun`."""
+        for kind in TABLES:
+            yield kind.table, self.table(f"FROM {kind.table} WHERE run_id = $run", {"run": run_id})
 
     def query(
         self, sql: str, parameters: Mapping[str, object] | None = None

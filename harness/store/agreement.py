@@ -1,11 +1,11 @@
 """Do two runs agree, row by row? And if not, where, and by how much?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.records import Runs
-from harness.store import Store
+from harness.store.rows import Store
 
 # What two runs of the same thing differ in without a word.
 _OWN = ("run_id", "created_at", "finished_at", "wall_seconds", "status", "content")
@@ -38,14 +38,9 @@ def tables_of(store: Store, a: str, b: str) -> list[TableAgreement]:
     _, rows = store.query("FROM differences($a, $b)", {"a": a, "b": b})
     found = [TableAgreement(*row) for row in rows]
     return [
-        one
-        if one.agrees
-        else TableAgreement(
-            one.table, one.rows_a, one.rows_b, one.only_a, one.only_b,
-            _largest(store, one.table, a, b),
-        )
+        one if one.agrees else replace(one, largest=_largest(store, one.table, a, b))
         for one in found
-    ]  # fmt: skip
+    ]
 
 
 def facts_of(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
