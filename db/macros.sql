@@ -133,6 +133,12 @@ UNION ALL
 SELECT 'activations' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM activations WHERE run_id = of_run) t
 UNION ALL
+SELECT 'prompt_tokens' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM prompt_tokens WHERE run_id = of_run) t
+UNION ALL
+SELECT 'token_activations' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM token_activations WHERE run_id = of_run) t
+UNION ALL
 SELECT 'sae_health' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM sae_health WHERE run_id = of_run) t
 UNION ALL

@@ -130,6 +130,26 @@ CREATE TABLE activations (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE prompt_tokens (
+    run_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    part VARCHAR NOT NULL,
+    token_id INTEGER NOT NULL,
+    token VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE token_activations (
+    run_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    value FLOAT NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE sae_health (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -292,4 +312,14 @@ CREATE TABLE verdicts (
     query VARCHAR NOT NULL,
     exploratory BOOLEAN NOT NULL,
     origin VARCHAR NOT NULL
+);
+
+-- Of no run: what Neuronpedia answered, so that it is asked once.
+CREATE TABLE feature_labels (
+    source VARCHAR NOT NULL,
+    feature INTEGER NOT NULL,
+    label VARCHAR,
+    explainer VARCHAR,
+    fetched_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (source, feature)
 );

@@ -57,10 +57,12 @@ SELECT
     t.rate_correct, t.rate_misconception, a.firing_rate, t.flag,
     'https://www.neuronpedia.org/' || r.neuronpedia[list_position(r.layers, t.layer)]
         || '/' || t.feature AS page,
-    r.exploratory IS NOT NULL AS exploratory, t.origin
+    r.exploratory IS NOT NULL AS exploratory, t.origin, l.label
 FROM feature_tests t
 JOIN runs r USING (run_id)
 LEFT JOIN feature_activity a USING (run_id, layer, feature)
+LEFT JOIN feature_labels l
+    ON l.source = r.neuronpedia[list_position(r.layers, t.layer)] AND l.feature = t.feature
 WHERE t.split = 'confirmation'
 ORDER BY t.run_id, rank, t.layer, t.feature;
 

@@ -235,6 +235,34 @@ class Activations(Columns):
 
 
 @dataclass(frozen=True)
+class PromptTokens(Columns):
+    """Rows of `prompt_tokens`."""
+
+    table: ClassVar[str] = "prompt_tokens"
+    run_id: Column
+    prompt_id: Column
+    position: Column
+    part: Column
+    token_id: Column
+    token: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class TokenActivations(Columns):
+    """Rows of `token_activations`."""
+
+    table: ClassVar[str] = "token_activations"
+    run_id: Column
+    prompt_id: Column
+    layer: Column
+    feature: Column
+    position: Column
+    value: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class SaeHealth(Columns):
     """Rows of `sae_health`."""
 
@@ -434,6 +462,19 @@ class Verdicts(Columns):
     origin: Column
 
 
+@dataclass(frozen=True)
+class FeatureLabels(Columns):
+    """Rows of `feature_labels`, which belong to no run."""
+
+    table: ClassVar[str] = "feature_labels"
+    source: Column
+    feature: Column
+    label: Column
+    explainer: Column
+    fetched_at: Column
+
+
+# The tables of a run: each has `run_id`. `feature_labels` is kept beside them for all runs.
 TABLES: tuple[type[Columns], ...] = (
     Runs,
     Units,
@@ -443,6 +484,8 @@ TABLES: tuple[type[Columns], ...] = (
     TopkLogits,
     Answers,
     Activations,
+    PromptTokens,
+    TokenActivations,
     SaeHealth,
     FeatureActivity,
     Attributions,

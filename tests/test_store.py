@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from harness.faults import CannotRun, InputError
-from harness.records import TABLES, Activations, FeatureTests, Impacts, Runs, Units
+from harness.records import (
+    TABLES,
+    Activations,
+    FeatureLabels,
+    FeatureTests,
+    Impacts,
+    Runs,
+    Units,
+)
 from harness.store import Store
 from harness.store.agreement import tables_of
 
@@ -47,7 +55,7 @@ def unit(name):
     )
 
 
-@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.table)
+@pytest.mark.parametrize("kind", [*TABLES, FeatureLabels], ids=lambda kind: kind.table)
 def test_records_name_the_tables_columns(store, kind):
     _, columns = store.query(f"DESCRIBE {kind.table}")
     assert tuple(column[0] for column in columns) == kind.names()
@@ -134,7 +142,7 @@ def test_the_data_dictionary_names_every_table_view_macro_and_column(store, root
     documented = {
         name: re.findall(r"^\| `(\w+)` \|", body, re.M) for name, body in sections.items()
     }
-    for kind in TABLES:
+    for kind in (*TABLES, FeatureLabels):
         assert documented.get(kind.table) == list(kind.names()), kind.table
     made = {
         name: name
@@ -146,7 +154,7 @@ def test_the_data_dictionary_names_every_table_view_macro_and_column(store, root
     for name, call in made.items():
         _, columns = store.query(f"DESCRIBE FROM {call}")
         assert documented.get(name) == [column[0] for column in columns], name
-    assert set(documented) == {kind.table for kind in TABLES} | set(made)
+    assert set(documented) == {kind.table for kind in (*TABLES, FeatureLabels)} | set(made)
 
 
 def feature_test(feature, p_adjusted, statistic, run_id="r"):

@@ -12,7 +12,7 @@ from harness.faults import CannotRun, Fault, InputError
 from harness.places import bundled
 from harness.store.refusals import first_line
 
-VERSION = 5
+VERSION = 6
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
