@@ -1,0 +1,215 @@
+"""The public functions of Python, under their names in `harness`: as the commands, but they return."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.faults import CannotRun, Fault, InputError, nearest
+from harness.places import DEFAULT_DB, find
+from harness.plan import Plan, faults_of, make_plan
+from harness.queries import RUNS, find_query
+from harness.read import load_plan, load_prompts
+from harness.read import load_spec as load_spec
+from harness.runs import LATEST, check_finished
+from harness.runs import find_run as found_run
+from harness.spec import Spec
+from harness.target import resolve
+
+# What loads torch, numpy or duckdb is imported where it is used: reading a spec needs none of them.
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+    from harness.compare import Comparison
+    from harness.conclude import Outcome
+    from harness.store import Store
+    from harness.verdicts import Verdict
+
+Say = Callable[[str], None]
+WAIT = 10.0  # seconds that a second writer waits for the first
+
+
+def _quiet(_: str) -> None:
+    return None
+
+
+def plan(spec: Spec | str | Path, target: str = "") -> Plan:
+    """What a run would do: layers, sides of the families, units of work. Loads no weights.
+
+    `spec` is a path, the name of a spec that comes with the package, or a `Spec`, whose prompt file is
+    then looked for in the working directory. The first of the spec's targets is taken where none is
+    named. Raises `InputError` with all faults.
+    """
+    if not isinstance(spec, Spec):
+        return load_plan(spec, target or next(iter(load_spec(spec).targets)))
+    chosen = target or next(iter(spec.targets))
+    if chosen not in spec.targets:
+        what = f"'{chosen}' is not among its targets"
+        raise InputError(Fault(f"spec {spec.name}", what, nearest(chosen, spec.targets)))
+    prompts = find(spec.prompts)
+    if prompts is None:
+        remedy = "put it below the working directory"
+        raise InputError(Fault(f"spec {spec.name}", f"there is no {spec.prompts}", remedy))
+    made = make_plan(
+        spec,
+        resolve(chosen, spec.targets[chosen]),
+        load_prompts(prompts, balanced=spec.balance == "family"),
+    )
+    if faults := faults_of(made, lambda *at: f"spec {spec.name}, {'.'.join(map(str, at))}"):
+        raise InputError(*faults)
+    return made
+
+
+def run(
+    spec: str | Path,
+    *,
+    target: str = "auto",
+    db: str | Path = DEFAULT_DB,
+    device: str = "auto",
+    dtype: str = "",
+    batch_size: int = 0,
+    mock: bool = False,
+    resume: bool = True,
+    wait: float = WAIT,
+    say: Say = _quiet,
+) -> "Outcome":
+    """Run a spec, from its file to its verdicts, all of it stored in the results file `db`.
+
+    `target` is one of the spec's; `auto` is the best that is present. `mock` takes random SAEs: a trial
+    that supports no claim. An unfinished run of the same content is taken up, unless `resume` is
+    false. `say` is given the notes and the progress that the command prints, a line each. Raises
+    `InputError` where the spec or the call is wrong, `CannotRun` where it cannot be done here.
+    """
+    from harness.show import PlainProgress
+    from harness.target import MOCKS
+    from harness.wire import How, run_eval
+
+    how = How(device=device, dtype=dtype, batch_size=batch_size, mock=MOCKS[0] if mock else "")
+    return run_eval(
+        spec,
+        target,
+        db=db,
+        wait=wait,
+        resume=resume,
+        how=how,
+        progress=PlainProgress(say),
+        say=say,
+    )
+
+
+class ResultsFile(AbstractContextManager["ResultsFile"]):
+    """A results file that is read; use as a context manager. `open_store` opens one."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self.path = store.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write to the file."""
+        self._store.__exit__()
+
+    def sql(self, query: str, **parameters: object) -> "pyarrow.Table":
+        """The rows of one query that reads, or of a saved query by its name, as an Arrow table.
+
+        `$name` in the query stands for the parameter `name`. `run`, `run_a` and `run_b` are runs: ids,
+        beginnings of ids, specs' names or `latest`, which `run` is by default. Raises `InputError`
+        where the query is wrong, writes, or lacks a parameter.
+        """
+        saved = find_query(query)
+        text = query if saved is None else saved.sql
+        if saved is not None:
+            given = {name: str(value) for name, value in parameters.items()}
+            values: Mapping[str, object] = saved.filled(given)
+        else:
+            wanted = self._store.parameters(text)
+            if extra := sorted(set(parameters) - wanted):
+                raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
+            values = dict.fromkeys(wanted & {"run"}, LATEST) | parameters
+        return self._store.table(
+            text,
+            {
+                name: self.find_run(str(value))["run_id"] if name in RUNS else value
+                for name, value in values.items()
+            },
+        )
+
+    def frame(self, query: str, **parameters: object) -> "pandas.DataFrame":
+        """As `sql`, as a data frame. Raises `CannotRun` where pandas is not installed."""
+        found = self.sql(query, **parameters)
+        try:
+            return found.to_pandas()
+        except ModuleNotFoundError:
+            remedy = "pip install 'misconception-harness[notebook]', or use `sql`"
+            raise CannotRun(Fault("pandas", "it is not installed", remedy)) from None
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The line of each run, every column of `runs`; the newest first."""
+        from harness.records import Runs
+
+        rows = [_line(row) for row in self._store.read(Runs).rows()]
+        return sorted(rows, key=lambda row: str(row["created_at"]), reverse=True)
+
+    def find_run(self, name: str = LATEST) -> dict[str, Any]:
+        """The line of the run that an id, its beginning, a spec's name or `latest` means.
+
+        Raises `InputError`.
+        """
+        return _line(found_run(self._store, name))
+
+    def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
+        """What became of each claim of a run. Raises `InputError`."""
+        from harness.records import Verdicts
+        from harness.verdicts import Verdict
+
+        rows = self._store.read(Verdicts, self.find_run(run)["run_id"]).rows()
+        names = Verdict.__dataclass_fields__
+        return tuple(
+            Verdict(**{name: value for name, value in _line(row).items() if name in names})
+            for row in rows
+        )
+
+    def compare(self, a: str, b: str = LATEST) -> "Comparison":
+        """Run `b` against run `a`, paired by prompt: behaviour, impacts, verdicts.
+
+        Raises `InputError` where they are one run, not finished, or of other prompts.
+        """
+        from harness.compare import compare as compared
+
+        first, second = found_run(self._store, a), found_run(self._store, b)
+        for one in (first, second):
+            check_finished(one)
+        if first["run_id"] == second["run_id"]:
+            raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
+        return compared(self._store, first, second)
+
+
+def open_store(
+    db: str | Path = DEFAULT_DB, *, snapshot: bool = False, say: Say = _quiet
+) -> ResultsFile:
+    """Open a results file to read it; nobody can write to it until it is closed.
+
+    `snapshot` reads a copy as of the last commit, which works while a run is writing. Raises
+    `CannotRun`.
+    """
+    from harness.store import Store
+
+    return ResultsFile((Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say))
+
+
+def compare(a: str, b: str = LATEST, *, db: str | Path = DEFAULT_DB) -> "Comparison":
+    """Run `b` against run `a` of one results file; see `ResultsFile.compare`."""
+    with open_store(db) as results:
+        return results.compare(a, b)
+
+
+def _line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the store; what has no value is None."""
+    missing = {
+        name for name, value in row.items() if isinstance(value, float) and math.isnan(value)
+    }
+    return {name: None if name in missing else value for name, value in row.items()}
