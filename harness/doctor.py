@@ -169,6 +169,9 @@ def forward_tokens(plan: Plan) -> dict[str, float]:
         "generate": sum(prompts.values()) + len(prompts) * plan.spec.new_tokens,
         "survey": sum(prompts[p.id] for p in discovering) if plan.layers else 0.0,
         "ablate": ablated,
+        "trace": sum(prompts[p.id] + answers[p.id] for p in plan.of("confirmation"))
+        if plan.layers
+        else 0.0,
     }
 
 

@@ -20,7 +20,7 @@ from harness.target import Target
 FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
 Side = Literal["discovery", "confirmation"]
 Where = Callable[..., str]  # a path in a spec, step by step, as file:line:column
-Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate"]
+Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate", "trace"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Plan:
         """The units of a stage, in an order that does not depend on the file's."""
         if stage in ("survey", "attribute"):
             chosen = self.of("discovery") or self.prompts
-        elif stage in ("predict", "ablate"):
+        elif stage in ("predict", "ablate", "trace"):
             chosen = self.of("confirmation")
         else:
             chosen = self.prompts

@@ -1,4 +1,4 @@
-"""A plan's units through a model into a sink: observe, select, freeze, replay.
+"""A plan's units through a model into a sink: observe, select, freeze, replay, trace.
 
 Units that the sink has already are not computed again, so an unfinished run is taken up where it
 stopped.
@@ -15,7 +15,7 @@ from harness.attribute import attribute
 from harness.donors import donors
 from harness.faults import CannotRun, Fault
 from harness.intervene import banks_of, intervene
-from harness.interventions import Intervention, from_columns, to_columns
+from harness.interventions import Feature, Intervention, from_columns, to_columns
 from harness.observe import generate, observe
 from harness.pairs import contrasted
 from harness.plan import Plan, Stage, Unit
@@ -28,14 +28,23 @@ from harness.records import (
     Prompt,
     Units,
 )
-from harness.select import Scores, attribution_scores, choose, contrast_scores, truth_scores
+from harness.select import (
+    Scores,
+    attribution_scores,
+    choose,
+    contrast_scores,
+    strongest,
+    truth_scores,
+)
 from harness.spec import Ablation
 from harness.survey import survey
 from harness.target import load_truth
+from harness.trace import followed, trace
 from harness.work import Bench, Rows, Sink, groups
 
 C = TypeVar("C", bound=Columns)
 Work = Callable[[Sequence[Prompt]], list[Columns]]
+STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
 class Store(Sink, Protocol):
@@ -97,21 +106,26 @@ def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
         stage("generate", partial(generate, bench, plan))
     if plan.layers:
         stage("survey", partial(survey, bench, plan))
+    edited: set[Feature] = set()
     for ablation in plan.ablations:
         predicts = ablation.select.by == "attribution"
         if predicts:
             stage("attribute", partial(attribute, bench, plan, ablation), ablation.name)
         _refuse_powerless(bench, plan, ablation)
         frozen = _frozen(bench, plan, ablation, store)
+        edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
         if predicts:
             # What the same prediction says of the confirming families, to be held against the truth.
-            edited = {feature for one in frozen for feature in one.features}
-            work = partial(attribute, bench, plan, ablation, features=edited)
+            every = {feature for one in frozen for feature in one.features}
+            work = partial(attribute, bench, plan, ablation, features=every)
             stage("predict", work, ablation.name)
         # The SAEs are read once for all groups of prompts, and only if one is left to do.
         banks = cache(partial(banks_of, bench, frozen))
         lenders = donors(plan, ablation)
         stage("ablate", partial(intervene, bench, frozen, banks, lenders), ablation.name)
+    if plan.layers:
+        parts = cache(lambda: followed(bench, edited | _strongest(bench, plan, store)))
+        stage("trace", partial(trace, bench, parts))
 
 
 def _refuse_powerless(bench: Bench, plan: Plan, ablation: Ablation) -> None:
@@ -156,6 +170,12 @@ def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Score
     if ablation.select.by == "truth":
         return truth_scores(load_truth(plan.target) or ())
     return {}
+
+
+def _strongest(bench: Bench, plan: Plan, store: Store) -> set[Feature]:
+    """The features of the confirming families' contrast that a reader will ask about."""
+    activations = store.read(Activations, bench.run_id)
+    return set(strongest(plan, contrasted(plan, "confirmation", activations), STRONGEST))
 
 
 def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:

@@ -32,6 +32,20 @@ def contrast_scores(plan: Plan, discovery: Contrasted) -> Scores:
     return dict(zip(discovery.features, (statistic + tie).tolist(), strict=True))
 
 
+def strongest(plan: Plan, data: Contrasted, most: int) -> tuple[Feature, ...]:
+    """The features whose variants differ most, in either direction, by the contrast's statistic.
+
+    In the order of their tests: `feature_tests.statistic` has these numbers. Of one family there
+    is no test, and of none nothing.
+    """
+    if len(set(data.units)) < 2 or not data.features:
+        return ()
+    contrast = plan.spec.contrast
+    x, y = data.of(contrast.of), data.of(contrast.against)
+    size = np.abs(paired_statistic(x, y, data.units, statistic=contrast.statistic))
+    return tuple(data.features[i] for i in np.argsort(-size, kind="stable")[:most])
+
+
 def attribution_scores(rows: Attributions, families: Collection[str]) -> Scores:
     """Each feature's predicted effect in nats a family of these, positive toward correct.
 

@@ -96,7 +96,8 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         | {
             f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
             for ablation in made.ablations
-        },
+        }
+        | ({"trace": len(made.units("trace"))} if made.layers else {}),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     }
     if as_json:
