@@ -112,10 +112,11 @@ JOIN (SELECT DISTINCT run_id, intervention_id, ablation, role FROM interventions
 JOIN prompts p USING (run_id, prompt_id)
 GROUP BY m.run_id, i.ablation, p.family, m.metric;
 
--- The verdicts of each spec's last finished run on each target, of each origin.
+-- The verdicts of each spec's last finished run on each target, of each origin. A trial on some of the
+-- families is no such run.
 CREATE OR REPLACE VIEW latest_verdicts AS
 SELECT r.spec_name, r.target, v.* EXCLUDE (run_id), r.run_id, r.finished_at
 FROM verdicts v JOIN runs r USING (run_id)
-WHERE r.status = 'finished'
+WHERE r.status = 'finished' AND NOT starts_with(coalesce(r.exploratory, ''), 'limited to ')
 QUALIFY r.finished_at = max(r.finished_at) OVER (PARTITION BY r.spec_name, r.target, r.origin)
 ORDER BY r.spec_name, r.target, r.origin;

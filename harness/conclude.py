@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.analyse import analyse
 from harness.faults import Fault, InputError
 from harness.places import DEFAULT_DB
-from harness.plan import Plan
+from harness.plan import Plan, trial_of
 from harness.read import load_plan
 from harness.records import SaeHealth
 from harness.run import Results
@@ -35,6 +35,7 @@ class Outcome:
     warnings: tuple[str, ...]
     db: Path
     seconds: float
+    limited: bool = False
 
     @property
     def all_supported(self) -> bool:
@@ -43,8 +44,13 @@ class Outcome:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether it ran with SAEs that were trained: a mock supports nothing, whatever it shows."""
-        return self.target.origin != "mock"
+        """Whether it ran on every family, with SAEs that were trained: else it supports nothing."""
+        return not self.trial
+
+    @property
+    def trial(self) -> str:
+        """What makes it a trial, in a word: `mock`, `limited`, or nothing does."""
+        return "mock" if self.target.origin == "mock" else "limited" if self.limited else ""
 
 
 def conclude(
@@ -87,6 +93,8 @@ def analyse_again(
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
         if plan.prompts_hash != run["prompts_hash"]:
+            plan = trial_of(plan, run["prompts_hash"]) or plan
+        if plan.prompts_hash != run["prompts_hash"]:
             changed.append("prompts")
         if changed:
             raise InputError(
@@ -99,6 +107,7 @@ def analyse_again(
         exploratory, analysed = run["exploratory"], None
         if plan.spec.hash != run["spec_hash"]:
             exploratory, analysed = "the spec changed since the run", plan.spec.canonical()
+        exploratory = plan.limited or exploratory
         found = conclude(store, plan, name, exploratory, analysed_spec=analysed)
         return Outcome(
             run_id=name,
@@ -111,6 +120,7 @@ def analyse_again(
             warnings=warnings_of(store, name),
             db=store.path,
             seconds=run["wall_seconds"],
+            limited=bool(plan.limit),
         )
 
 

@@ -12,7 +12,7 @@ from harness import hub, prompt_rows
 from harness.model import LanguageModel
 from harness.observe import readout_name
 from harness.places import find
-from harness.plan import Plan
+from harness.plan import Plan, trial_of
 from harness.provenance import provenance
 from harness.records import Runs
 from harness.run import Results
@@ -117,7 +117,7 @@ def begin(
     if question.repeated is not None:
         exploratory = question.repeated["exploratory"]
     else:
-        exploratory = _changed(store, plan, str(facts["sae_hash"]))
+        exploratory = plan.limited or _changed(store, plan, str(facts["sae_hash"]))
     row = {
         "run_id": run_id,
         "content": content,
@@ -145,6 +145,8 @@ def _changed(store: Results, plan: Plan, sae_hash: str) -> str | None:
             "SAEs": earlier.sae_hash[i],
         }
         changed = [what for what in now if now[what] != then[what]]
+        if "prompts" in changed and trial_of(plan, str(then["prompts"])):
+            changed.remove("prompts")  # a trial on some of them changes nothing
         if changed:
             return f"the {' and '.join(changed)} changed since run {earlier.run_id[i]}"
     return None

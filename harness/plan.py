@@ -7,16 +7,17 @@ unfinished run can be taken up where it stopped.
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, groupby
 from typing import Literal
 
 from harness.contradictions import Contradiction
 from harness.faults import Fault, InputError, first_few
-from harness.records import Prompt
+from harness.records import LIMITED, Prompt
 from harness.spec import Ablation, AblationClaim, FeatureClaim, Spec
 from harness.target import Target
 
+FEWEST = 2  # families that have a spread
 FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
 Side = Literal["discovery", "confirmation"]
 Where = Callable[..., str]  # a path in a spec, step by step, as file:line:column
@@ -41,13 +42,17 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is decided before a weight is loaded."""
+    """Everything that is decided before a weight is loaded.
+
+    `limit` is how many families of each side a trial was limited to; 0 where none is left out.
+    """
 
     spec: Spec
     target: Target
     layers: tuple[int, ...]
     prompts: tuple[Prompt, ...]
     sides: Mapping[str, Side]
+    limit: int = 0
 
     @property
     def ablations(self) -> tuple[Ablation, ...]:
@@ -61,6 +66,11 @@ class Plan:
     def of(self, side: Side) -> tuple[Prompt, ...]:
         """The prompts of one side, in file order."""
         return tuple(prompt for prompt in self.prompts if self.sides[prompt.family] == side)
+
+    @property
+    def limited(self) -> str | None:
+        """Why a run of it is no evidence, where families are left out."""
+        return f"{LIMITED}{self.limit} families of each side" if self.limit else None
 
     @property
     def prompts_hash(self) -> str:
@@ -94,6 +104,28 @@ def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
     """Decide everything that a spec leaves to the target and the prompts."""
     families = tuple(sorted({prompt.family for prompt in prompts}))
     return Plan(spec, target, layers_of(spec, target), tuple(prompts), split(families, spec))
+
+
+def limited(plan: Plan, limit: int) -> Plan:
+    """The plan on the first `limit` families of each side, by name: each stays on its side.
+
+    Unchanged where no side has more. Raises `InputError` where so few can show nothing.
+    """
+    if limit < FEWEST:
+        what = f"{limit} famil{'y has' if limit == 1 else 'ies have'} no spread to estimate"
+        raise InputError(Fault("limit", what, f"take {FEWEST} or more"))
+    kept = {*plan.families("discovery")[:limit], *plan.families("confirmation")[:limit]}
+    if len(kept) == len(plan.sides):
+        return plan
+    prompts = tuple(prompt for prompt in plan.prompts if prompt.family in kept)
+    sides = {family: side for family, side in plan.sides.items() if family in kept}
+    return replace(plan, prompts=prompts, sides=sides, limit=limit)
+
+
+def trial_of(plan: Plan, prompts_hash: str) -> Plan | None:
+    """The limited plan that has these prompts; None where they are no first families of this one's."""
+    trials = (limited(plan, limit) for limit in range(FEWEST, len(plan.sides)))
+    return next((trial for trial in trials if trial.prompts_hash == prompts_hash), None)
 
 
 def layers_of(spec: Spec, target: Target) -> tuple[int, ...]:
@@ -244,13 +276,12 @@ def unreachable(plan: Plan, where: Where) -> list[Fault]:
         if equivalent and units >= 2:
             continue
         if (floor := smallest_p(units)) > alpha:
-            needed = families_needed(alpha)
             found.append(
                 Fault(
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
                     f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
-                    _asked_for(needed, plan.spec.split.discovery),
+                    asked_for(alpha, plan.spec.split.discovery),
                 )
             )
         if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
@@ -268,7 +299,9 @@ def unreachable(plan: Plan, where: Where) -> list[Fault]:
     return found
 
 
-def _asked_for(needed: int | None, discovery: float) -> str:
+def asked_for(alpha: float, discovery: float) -> str:
+    """How many families a claim needs to reach alpha, where this share of them discovers."""
+    needed = families_needed(alpha)
     if needed is None:
         return "no number of families can; raise alpha"
     more = f", {needed_in_all(needed, discovery)} in all" if discovery else ""

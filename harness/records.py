@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 Label = Literal["correct", "misconception"]
 Origin = Literal["real", "stand-in", "mock"]
+LIMITED = "limited to "  # how `runs.exploratory` of a trial on some of the families begins
 LABELS: tuple[Label, Label] = ("correct", "misconception")
 
 

@@ -1,8 +1,9 @@
 """Run a stored run again, from what the store holds of it, and hold the two against each other."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from harness.lineage import Question
 from harness.places import DEFAULT_DB
 from harness.plan import make_plan
 from harness.read import target_of
+from harness.records import LIMITED, Prompts
 from harness.run import Progress
 from harness.runs import check_finished, find_run
 from harness.spec import Spec
@@ -98,6 +100,11 @@ def _question(store: Store, run: Mapping[str, Any]) -> Question:
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
     plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))
+    if (run["exploratory"] or "").startswith(LIMITED):
+        # Of a trial not all families are there, and each keeps the side that it was on.
+        rows = store.read(Prompts, run["run_id"])
+        sides = dict(sorted(zip(rows.family, rows.split, strict=True)))
+        plan = replace(plan, sides=sides, limit=max(Counter(sides.values()).values()))
     hashes = {"spec": (spec.hash, run["spec_hash"])}
     hashes["prompts"] = (plan.prompts_hash, run["prompts_hash"])
     if changed := [part for part, (now, then) in hashes.items() if now != then]:

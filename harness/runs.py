@@ -1,9 +1,10 @@
 """Which stored run is meant."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from harness.faults import Fault, InputError, first_few
-from harness.records import Columns, Runs
+from harness.records import LIMITED, Columns, Runs
 
 C = TypeVar("C", bound=Columns)
 LATEST = "latest"
@@ -20,7 +21,7 @@ class Source(Protocol):
 def find_run(source: Source, name: str) -> dict[str, Any]:
     """The line of `runs` that a name means: an id or its beginning, a spec, or `latest`.
 
-    `latest` is the last run that finished; of a spec, the last one that is no mock, if there is any.
+    `latest` is the last run that finished; of a spec, the last one that is no trial, if there is any.
     Raises `InputError`.
     """
     runs = list(source.read(Runs).rows())
@@ -35,7 +36,7 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
         run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
     ]
     if name != LATEST:
-        finished = [run for run in finished if run["origin"] != "mock"] or finished
+        finished = [run for run in finished if not is_trial(run)] or finished
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
     if any(name == run["spec_name"] for run in runs):
@@ -45,6 +46,11 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
         what = "none is finished" if runs else "there is none yet"
         raise InputError(Fault("runs", what, "run `harness run voices` first"))
     raise InputError(Fault(f"run {name}", "there is no such run", "`harness sql runs` lists them"))
+
+
+def is_trial(run: Mapping[str, Any]) -> bool:
+    """Whether a run is evidence of nothing: its SAEs were random, or families were left out."""
+    return run["origin"] == "mock" or str(run["exploratory"] or "").startswith(LIMITED)
 
 
 def check_finished(run: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from harness.loading import Attention
 from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
 from harness.model import LanguageModel
 from harness.places import DEFAULT_DB
-from harness.plan import Plan, layers_of
+from harness.plan import Plan, layers_of, limited
 from harness.provide import loaded, sae_provider
 from harness.read import find_spec, load_plan, load_spec, prompts_path, target_of
 from harness.run import Progress, Results, execute
@@ -33,7 +33,8 @@ class How:
     """What a caller decides about a run, beside its spec and target.
 
     `mock` names a kind of random SAEs to take in place of the target's own; `mock_if_missing` takes
-    them where the target's own cannot be had.
+    them where the target's own cannot be had. `limit` makes it a trial on so many families of each
+    side, which is evidence of nothing; 0 takes all.
     """
 
     device: str = "auto"
@@ -43,6 +44,7 @@ class How:
     threads: int = 0
     mock: str = ""
     mock_if_missing: bool = False
+    limit: int = 0
 
 
 def run_eval(
@@ -92,9 +94,12 @@ def run_into(
     spec_path = find_spec(path)
     spec = load_spec(spec_path)
     name, why = _chosen(spec, spec_path, target, how)
-    question = Question(
-        load_plan(spec_path, name, how.mock), spec_path, prompts_path(spec, spec_path)
-    )
+    plan = load_plan(spec_path, name, how.mock)
+    if how.limit:
+        plan = limited(plan, how.limit)
+        kept = plan.limited or "so few families that all of them run: this is no trial"
+        say(f"{spec.name}: {kept}")
+    question = Question(plan, spec_path, prompts_path(spec, spec_path))
     probe()
     return run_question(question, opened, why, resume=resume, how=how, progress=progress, say=say)
 
@@ -171,6 +176,7 @@ def run_question(
             warnings=warnings_of(store, run_id),
             db=store.path,
             seconds=seconds,
+            limited=bool(plan.limit),
         )
 
 

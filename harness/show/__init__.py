@@ -7,7 +7,10 @@ from harness.show.stored import print_agreement as print_agreement
 from harness.show.stored import print_comparison as print_comparison
 from harness.show.stored import rows_table as rows_table
 from harness.show.stored import run_table as run_table
+from harness.show.stored import told_value as told_value
 from harness.show.stored import told_verdict as told_verdict
+from harness.show.summary import append_summary as append_summary
 from harness.show.verdicts import numbers as numbers
+from harness.show.verdicts import p_text as p_text
 from harness.show.verdicts import print_verdicts as print_verdicts
 from harness.show.verdicts import sql_command as sql_command

@@ -20,6 +20,7 @@ STYLES = {
     "inconclusive": "yellow",
     "untestable": "magenta",
 }
+MARKS = {"MOCK": "red", "LIMITED": "red", "exploratory": "yellow"}
 
 
 def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
@@ -27,13 +28,13 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
-        mark = "  [yellow]exploratory[/]" if outcome.exploratory else ""
-        mark += "  [red]MOCK[/]" if outcome.target.origin == "mock" else ""
-        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{mark}")
+        told = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in marks(outcome))
+        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{told}")
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
         table.add_column("claim", width=max(widest, 5), no_wrap=True)
-        table.add_column("verdict", width=12 if outcome.is_evidence else 18, no_wrap=True)
+        trial = f"{outcome.trial}: " if outcome.trial else ""
+        table.add_column("verdict", width=12 + len(trial), no_wrap=True)
         table.add_column("estimate", justify="right", width=13, no_wrap=True)
         table.add_column("interval", justify="right", width=18, no_wrap=True)
         table.add_column("p", justify="right", width=7, no_wrap=True)
@@ -41,9 +42,7 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         for verdict in outcome.verdicts:
             table.add_row(
                 verdict.claim,
-                f"[{STYLES[verdict.verdict]}]{verdict.verdict}[/]"
-                if outcome.is_evidence
-                else f"[dim]mock: {verdict.verdict}[/]",
+                f"[{'dim' if trial else STYLES[verdict.verdict]}]{trial}{verdict.verdict}[/]",
                 *numbers(verdict),
                 verdict.because,
             )
@@ -53,6 +52,16 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     out.print()
     for line in closing(outcomes):
         out.print(line, soft_wrap=True, markup=False)
+
+
+def marks(outcome: "Outcome") -> list[str]:
+    """What must be read before a verdict is believed."""
+    found = {
+        "MOCK": outcome.target.origin == "mock",
+        "LIMITED": outcome.limited,
+        "exploratory": bool(outcome.exploratory) and not outcome.limited,
+    }
+    return [mark for mark, holds in found.items() if holds]
 
 
 def numbers(verdict: "Verdict") -> tuple[str, str, str]:
@@ -85,16 +94,23 @@ def closing(outcomes: "Sequence[Outcome]") -> list[str]:
             "works and say nothing about Gemma."
         )
     for outcome in outcomes:
-        if outcome.exploratory:
+        if outcome.limited:
+            lines.append(
+                f"{outcome.spec} was {outcome.exploratory}: these verdicts are a trial and no evidence of "
+                "anything."
+            )
+        elif outcome.exploratory:
             lines.append(f"{outcome.spec} is exploratory: {outcome.exploratory}.")
     last = outcomes[-1]
     lines.append(f"Everything is in {nearby(last.db)}. For example:")
-    for query in (
-        "FROM latest_verdicts",
-        f"FROM top_features WHERE run_id = '{last.run_id}' LIMIT 10",
-    ):
-        lines.append("  " + sql_command(last.db, query))
-    return lines
+    return lines + ["  " + sql_command(last.db, query) for query in queries(last)]
+
+
+def queries(outcome: "Outcome") -> tuple[str, str]:
+    """What to ask next; a trial is not among the latest verdicts."""
+    its = f"WHERE run_id = '{outcome.run_id}'"
+    every = f"FROM verdicts {its}" if outcome.limited else "FROM latest_verdicts"
+    return every, f"FROM top_features {its} LIMIT 10"
 
 
 def sql_command(db: Path, query: str) -> str:

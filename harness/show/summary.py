@@ -1,0 +1,89 @@
+"""Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.show.verdicts import closing, marks, numbers
+
+if TYPE_CHECKING:
+    from harness.conclude import Outcome
+    from harness.verdicts import Verdict
+
+VARIABLE = "GITHUB_STEP_SUMMARY"
+NAMES = ("claim", "verdict", "estimate", "interval", "p", "rests on", "rows")
+
+
+def append_summary(
+    outcomes: "Sequence[Outcome]",
+    say: Callable[[str], None],
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Append the verdicts to the file that the environment names, if it names one.
+
+    Never raises for the file's sake: `say` hears a warning where it cannot be written.
+    """
+    name = environment.get(VARIABLE)
+    if not name or not outcomes:
+        return
+    try:
+        with Path(name).open("a", encoding="utf-8") as file:
+            file.write(summary(outcomes))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        say(f"warning: {name}: the summary cannot be written: {reason.lower()}")
+
+
+def summary(outcomes: "Sequence[Outcome]") -> str:
+    """Each eval's question and verdicts as a table, then what they are evidence of."""
+    return "\n".join([*(line for one in outcomes for line in _eval(one)), *_closing(outcomes)])
+
+
+def _eval(outcome: "Outcome") -> list[str]:
+    marked = [f"**{mark}**" for mark in marks(outcome)]
+    if outcome.target.origin == "stand-in":
+        marked.append("stand-in")
+    title = " · ".join([f"{_text(outcome.spec)} on {_text(outcome.target.name)}", *marked])
+    return [
+        f"### {title}",
+        "",
+        _text(outcome.question),
+        "",
+        _row(NAMES),
+        _row(["---", "---", "---:", "---:", "---:", "---", "---"]),
+        *(_row(_cells(outcome, verdict)) for verdict in outcome.verdicts),
+        "",
+        *(f"- warning: {_text(warning)}" for warning in outcome.warnings),
+        *([""] if outcome.warnings else []),
+    ]
+
+
+def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
+    told = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
+    texts = [verdict.claim, told, *numbers(verdict), verdict.because]
+    return [*map(_text, texts), _code(verdict.query)]
+
+
+def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
+    """As in a terminal; the commands that end it stand as code."""
+    lines = closing(outcomes)
+    said = [_text(line) for line in lines if not line.startswith("  ")]
+    commands = [line for line in lines if line.startswith("  ")]
+    return ["\n\n".join(said), "", "```", *(line.strip() for line in commands), "```", "", ""]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(text: str) -> str:
+    """Text that Markdown leaves as it is, on one line of a table."""
+    for sign in "\\`*_{}[]<>#|~":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _code(text: str) -> str:
+    """Code in a cell: a pipe ends a cell even there."""
+    return f"`{text.replace('|', chr(92) + '|')}`"
