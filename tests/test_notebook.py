@@ -1,0 +1,91 @@
+"""The notebook draws the figures of a finished run, from that run's rows."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.store import Store
+from tests.test_export import a_run, a_spec
+
+FIGURES = ("behaviour", "volcano", "against_controls", "dose_response")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, root):
+    """A run with an ablation and doses, and after it one that only behaves."""
+    folder = tmp_path_factory.mktemp("notebook")
+    db = folder / "r.duckdb"
+    run_id = a_run(a_spec(folder, root), db)
+    claim = "claims:\n  - {name: right, behaviour: logit_difference, direction: greater}\n"
+    a_run(a_spec(folder, root, more="split: {discovery: 0}\n", claims=claim, name="bare"), db)
+    return db, run_id
+
+
+def drawn(root, monkeypatch, db, run):
+    """What the notebook's cells define, run in this process."""
+    monkeypatch.setenv("HARNESS_DB", str(db))
+    monkeypatch.setenv("HARNESS_RUN", run)
+    spec = importlib.util.spec_from_file_location("notebook", root / "docs" / "notebook.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    _, definitions = module.app.run()
+    return definitions
+
+
+def rows_of(figure):
+    return [row for rows in figure.to_dict()["datasets"].values() for row in rows]
+
+
+def test_each_figure_has_the_rows_of_its_run(root, monkeypatch, stored):
+    db, run_id = stored
+    found = drawn(root, monkeypatch, db, run_id)
+    rows = {name: rows_of(found[name]) for name in FIGURES}
+    with Store.open_to_read(db) as store:
+
+        def count(text):
+            ((number,),) = store.query(f"SELECT count(*) {text}", {"run": run_id})[1]
+            return number
+
+        assert len(rows["behaviour"]) == 2 * count("FROM family_contrasts WHERE run_id = $run")
+        assert len(rows["volcano"]) == count("FROM top_features WHERE run_id = $run")
+        doses = "FROM dose_response JOIN runs USING (run_id) WHERE run_id = $run"
+        assert len(rows["dose_response"]) == count(
+            doses + " AND dose_response.metric = runs.metric"
+        )
+    assert {row["role"] for row in rows["against_controls"]} == {"target", "control"}
+    values = {row["strength"] for row in rows["volcano"]}
+    assert len(values) > 1
+    assert all(row["nats"] == row["nats"] for row in rows["behaviour"])
+
+
+def test_a_run_without_ablations_says_so(root, monkeypatch, stored):
+    found = drawn(root, monkeypatch, stored[0], "bare")
+    assert found["run"]["spec_name"] == "bare"
+    assert rows_of(found["behaviour"])
+    assert not rows_of(found["against_controls"])
+
+
+def test_it_becomes_a_page(root, stored, tmp_path):
+    page = tmp_path / "page.html"
+    made = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "marimo",
+            "export",
+            "html",
+            root / "docs" / "notebook.py",
+            "-o",
+            page,
+        ],
+        env=os.environ | {"HARNESS_DB": str(stored[0]), "HARNESS_RUN": stored[1]},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "Behaviour by family" in text
+    assert "Traceback" not in made.stderr
