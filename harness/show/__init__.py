@@ -3,6 +3,7 @@
 from harness.show.console import PlainProgress as PlainProgress
 from harness.show.console import console as console
 from harness.show.console import progress_on as progress_on
+from harness.show.failure import failure as failure
 from harness.show.stored import print_agreement as print_agreement
 from harness.show.stored import print_comparison as print_comparison
 from harness.show.stored import rows_table as rows_table
@@ -13,4 +14,3 @@ from harness.show.summary import append_summary as append_summary
 from harness.show.verdicts import numbers as numbers
 from harness.show.verdicts import p_text as p_text
 from harness.show.verdicts import print_verdicts as print_verdicts
-from harness.show.verdicts import sql_command as sql_command

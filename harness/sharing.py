@@ -1,0 +1,122 @@
+"""The outcomes of one test session: a spec is run once, whichever claim of it is asked for first.
+
+Where pytest-xdist spreads claims over workers, they share a folder: the process that hands out the
+tests opens the results file and says there where it is served, and each outcome lies there as soon as
+it is known. So a spec runs once in any distribution of its claims, and one process writes.
+"""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from harness.faults import HarnessError
+
+if TYPE_CHECKING:
+    from harness.conclude import Outcome
+    from harness.store import RemoteStore
+
+Say = Callable[[str], None]
+SERVED, ENDED = "served", ".outcome"
+
+
+class Outcomes:
+    """What was run in this process, or by any worker that has the same `folder`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._own: dict[Path, Outcome | Exception] = {}
+
+    def of(self, spec: Path, run: Callable[[], "Outcome"]) -> "Outcome":
+        """The outcome of a spec; `run` is called where nobody ran it. Raises what stopped it."""
+        if spec not in self._own:
+            self._own[spec] = self._shared(spec, run) if self.folder else _tried(run)
+        found = self._own[spec]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def all(self) -> list["Outcome"]:
+        """Those of the specs that were run to their verdicts, in the order in which they ended."""
+        found = list(self._own.values())
+        if self.folder:
+            ended = self.folder.glob(f"*{ENDED}")
+            found += [
+                _read(file) for file in sorted(ended, key=lambda file: file.stat().st_mtime_ns)
+            ]
+        return [one for one in found if not isinstance(one, Exception)]
+
+    def _shared(self, spec: Path, run: Callable[[], "Outcome"]) -> "Outcome | Exception":
+        from filelock import FileLock
+
+        assert self.folder is not None
+        name = hashlib.sha256(str(spec).encode()).hexdigest()[:16]
+        file = self.folder / f"{name}{ENDED}"
+        # Whoever comes second waits for the first; the lock of one that dies is free.
+        with FileLock(self.folder / f"{name}.lock"):
+            if file.exists():
+                found: Outcome | Exception = _read(file)
+                return found
+            found = _tried(run)
+            if isinstance(found, HarnessError) or not isinstance(found, Exception):
+                _write(file, found)
+            return found
+
+
+class Desk:
+    """The side that hands out tests: it has the folder, and the results file once a spec is there."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self.folder = Path(self._held.enter_context(TemporaryDirectory(prefix="harness-")))
+        self._serves = False
+
+    def serve(self, db: Path, *, wait: float, say: Say) -> None:
+        """Open the results file for the workers; what stands against it, each of them will say."""
+        if self._serves:
+            return
+        self._serves = True
+        from harness.store import Store, served
+
+        try:
+            store = self._held.enter_context(Store.open(db, wait=wait, say=say))
+            _write(self.folder / SERVED, self._held.enter_context(served(store)))
+        except HarnessError as error:
+            _write(self.folder / SERVED, error)
+
+    def close(self) -> None:
+        """Close the file, and remove the folder."""
+        self._held.close()
+
+
+def served_store(folder: Path) -> "RemoteStore":
+    """The results file that is served to this worker. Raises `CannotRun`."""
+    from harness.store import RemoteStore
+
+    found = _read(folder / SERVED)
+    if isinstance(found, HarnessError):
+        raise found
+    return RemoteStore(found)
+
+
+def _tried(run: Callable[[], "Outcome"]) -> "Outcome | Exception":
+    try:
+        return run()
+    except Exception as error:
+        # The other claims of the spec fail with the same words, without running again.
+        return error
+
+
+def _write(file: Path, value: object) -> None:
+    """Whole or not at all: another process looks."""
+    part = file.with_suffix(f".{os.getpid()}")
+    part.write_bytes(pickle.dumps(value))
+    part.replace(file)
+
+
+def _read(file: Path) -> Any:
+    return pickle.loads(file.read_bytes())  # noqa: S301 - this session's own folder

@@ -1,0 +1,51 @@
+"""A claim that is not supported, in the few lines that a test report has for it."""
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.plan import asked_for
+from harness.show.verdicts import numbers, sql_command
+from harness.spec import AblationClaim, Claim, FeatureClaim, Spec
+from harness.wording import in_words
+
+if TYPE_CHECKING:
+    from harness.conclude import Outcome
+    from harness.verdicts import Verdict
+
+
+def failure(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:
+    """What was claimed, what was seen, what it rests on, and the query that shows the rows."""
+    lines = {
+        "claimed": in_words(claim),
+        "observed": _seen(spec, claim, verdict),
+        "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict)]),
+        "exploratory": outcome.exploratory,
+        "rows": sql_command(outcome.db, verdict.query),
+    }
+    told = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
+    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *told])
+
+
+def _seen(spec: Spec, claim: Claim, verdict: "Verdict") -> str:
+    estimate, interval, p = numbers(verdict)
+    if verdict.unit == "features" and verdict.estimate is not None:
+        estimate += f" feature{'' if verdict.estimate == 1 else 's'}"
+    parts = [estimate if verdict.estimate is not None else ""]
+    if verdict.ci_low is not None:
+        equivalence = not isinstance(claim, FeatureClaim) and claim.within is not None
+        level = 1 - spec.contrast.alpha * (2 if equivalence else 1)
+        parts.append(f"{level:.0%} interval {interval}")
+    parts.append(f"p {p}" if verdict.p is not None else "")
+    return ", ".join(part for part in parts if part) or "nothing that can be estimated"
+
+
+def _needed(spec: Spec, claim: Claim, verdict: "Verdict") -> list[str]:
+    """What it would take to test what could not be tested."""
+    alpha = spec.contrast.alpha
+    if verdict.verdict != "untestable":
+        return []
+    if verdict.floor > alpha:
+        return [asked_for(alpha, spec.split.discovery)]
+    if isinstance(claim, AblationClaim) and "controls" in verdict.because:
+        return [f"it needs {math.ceil(1 / alpha - 1e-9) - 1} controls"]
+    return []
