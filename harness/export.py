@@ -20,6 +20,7 @@ from harness.lines import ablated_of, ablation_report, feature_lines, result_lin
 from harness.records import (
     TABLES,
     Activations,
+    FeatureLabels,
     Generations,
     Impacts,
     Interventions,
@@ -150,7 +151,7 @@ def from_parquet(store: Store, export: Exported) -> str:
 
 
 def from_results(store: Store, other: Store, say: Say) -> list[str]:
-    """Put the finished runs of another results file into the store; returns their ids.
+    """Put the finished runs of another results file into the store, and its labels; returns their ids.
 
     What the store has already stays as it is. Raises `InputError` and `CannotRun`.
     """
@@ -164,6 +165,7 @@ def from_results(store: Store, other: Store, say: Say) -> list[str]:
             continue
         store.insert(dict(other.tables(run_id)))
         taken.append(run_id)
+    store.keep(other.read(FeatureLabels), anew=False)
     return taken
 
 

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from harness.faults import CannotRun, Fault, InputError
-from harness.records import TABLES, Columns, Units
+from harness.records import TABLES, Columns, FeatureLabels, Units
 from harness.store import opening, refusals, schema
 from harness.store.snapshot import snapshot
 from harness.tables import plain
@@ -103,6 +103,14 @@ class Store(AbstractContextManager["Store"]):
             if values:
                 self._update(run_id, values)
 
+    def keep(self, labels: FeatureLabels, *, anew: bool = True) -> None:
+        """Write labels, which are of no run: in the place of those that are there, where `anew`.
+
+        Raises `CannotRun`.
+        """
+        with self._transaction():
+            self._insert([labels], "INSERT OR REPLACE" if anew else "INSERT OR IGNORE")
+
     def insert(self, tables: Mapping[str, pa.Table], version: int = schema.VERSION) -> None:
         """Write Arrow tables, by the names of the store's, in one transaction.
 
@@ -189,7 +197,7 @@ class Store(AbstractContextManager["Store"]):
             f"UPDATE runs SET {assignments} WHERE run_id = ?", [*values.values(), run_id]
         )
 
-    def _insert(self, columns: Sequence[Columns]) -> None:
+    def _insert(self, columns: Sequence[Columns], how: str = "INSERT") -> None:
         """One statement a table of the store, whatever the number of parts: each costs milliseconds."""
         parts: dict[str, list[pa.Table]] = defaultdict(list)
         for table in columns:
@@ -198,12 +206,12 @@ class Store(AbstractContextManager["Store"]):
                     pa.table({name: _column(getattr(table, name)) for name in table.names()})
                 )
         for name, tables in parts.items():
-            self._insert_arrow(name, pa.concat_tables(tables, promote_options="permissive"))
+            self._insert_arrow(name, pa.concat_tables(tables, promote_options="permissive"), how)
 
-    def _insert_arrow(self, name: str, rows: pa.Table) -> None:
+    def _insert_arrow(self, name: str, rows: pa.Table, how: str = "INSERT") -> None:
         self._db.register("incoming", rows)
         try:
-            self._db.execute(f"INSERT INTO {name} BY NAME FROM incoming")
+            self._db.execute(f"{how} INTO {name} BY NAME FROM incoming")
         finally:
             with suppress(duckdb.Error):  # in an aborted transaction, where the cause is known
                 self._db.unregister("incoming")

@@ -1,0 +1,51 @@
+"""The one command that asks Neuronpedia."""
+
+from dataclasses import astuple
+from functools import partial
+from pathlib import Path
+
+import click
+
+from harness.cli import complete
+from harness.cli.options import DB, WAIT, reporting
+
+say = partial(click.echo, err=True)
+
+
+@click.command(short_help="Fetch what Neuronpedia says that a run's features mean.")
+@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many features are asked for, at most: two a second.",
+)
+@click.option("--again", is_flag=True, help="Ask for those too that are known.")
+@DB
+@WAIT
+@reporting
+def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
+    """Fetch what Neuronpedia says that a run's features mean: of those edited and the 20 strongest.
+
+    RUN is an id, its beginning, a spec's name, or latest. An explanation is somebody else's, mostly a
+    model's: nothing is tested with it. It is kept in the results file, and asked for once.
+    NEURONPEDIA_API_KEY is sent where it is set.
+
+    \b
+    harness label voices
+    harness sql top_features --run voices
+    """
+    from harness.labels import label_features
+    from harness.neuronpedia import Neuronpedia
+    from harness.runs import check_finished, find_run
+    from harness.show import console, rows_table
+    from harness.store import Store
+
+    with Store.open(db, create=False, wait=wait, say=say) as store:
+        found = find_run(store, run)
+        check_finished(found)
+        with Neuronpedia() as asked:
+            labels = label_features(store, found, asked, limit=limit, again=again, say=say)
+    names = ("layer", "feature", "label", "explainer")
+    console(width=10_000).print(rows_table(names, [astuple(one) for one in labels]))

@@ -1,0 +1,104 @@
+"""What others say that a run's features mean: each is asked for once, and kept in the store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from harness.faults import CannotRun, Fault, InputError
+from harness.interventions import Feature
+from harness.neuronpedia import Explanation
+from harness.queries import saved_queries
+from harness.records import FeatureLabels, Interventions
+from harness.store import Store
+
+Run = dict[str, Any]
+Say = Callable[[str], None]
+
+
+class Explainer(Protocol):
+    """Who is asked."""
+
+    def explanation(self, source: str, feature: int) -> Explanation | None:
+        """What a feature of an SAE is said to mean; None where nothing is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A feature and its label; None where nobody has one."""
+
+    layer: int
+    feature: int
+    label: str | None
+    explainer: str | None
+
+
+def shown_features(store: Store, run: Run) -> tuple[Feature, ...]:
+    """The features that a report of a run shows: those that it edits, then its strongest."""
+    edited = sorted(
+        store.read(Interventions, run["run_id"], role="target").rows(),
+        key=lambda row: (row["ablation"], row["rank"]),
+    )
+    query = saved_queries()["top_features"]
+    names, rows = store.query(query.sql, query.filled({"run": run["run_id"]}))
+    top = [dict(zip(names, row, strict=True)) for row in rows]
+    return tuple(dict.fromkeys((row["layer"], row["feature"]) for row in (*edited, *top)))
+
+
+def label_features(
+    store: Store, run: Run, asked: Explainer, *, limit: int, again: bool, say: Say
+) -> list[Labelled]:
+    """The labels of the features that a report shows; at most `limit` of them are asked for.
+
+    Those that are known are not asked for, unless `again`. Each is kept as it comes. Raises
+    `InputError` where Neuronpedia cannot know the run's features, and `CannotRun` where it has no
+    answer.
+    """
+    features = shown_features(store, run)
+    sources = _sources(run, features)
+    if missing := sum(layer not in sources for layer, _ in features):
+        say(f"{missing} features are of SAEs that Neuronpedia has no pages of")
+    features = tuple(one for one in features if one[0] in sources)
+    known = _known(store)
+    wanted = [(n, f) for n, f in features if again or (sources[n], f) not in known]
+    for done, (layer, feature) in enumerate(wanted[:limit]):
+        source = sources[layer]
+        try:
+            found = asked.explanation(source, feature)
+        except CannotRun as error:
+            raise CannotRun(*(_so_far(fault, done) for fault in error.faults)) from None
+        told = {"label": found and found.label, "explainer": found and found.explainer}
+        now = datetime.now(UTC)
+        one = {"source": source, "feature": feature, **told, "fetched_at": now}
+        store.keep(FeatureLabels.of([one]))
+    if (left := len(wanted) - limit) > 0:
+        say(f"{left} more were not asked for: run it again, or raise --limit")
+    known = _known(store)
+    return [
+        Labelled(layer, feature, row["label"], row["explainer"])
+        for layer, feature in features
+        if (row := known.get((sources[layer], feature)))
+    ]
+
+
+def _sources(run: Run, features: tuple[Feature, ...]) -> Mapping[int, str]:
+    """What Neuronpedia calls each layer's SAE, of those that it has."""
+    here = f"run {run['run_id']}"
+    if not features:
+        raise InputError(Fault(here, "it shows no feature", "label a run that reads layers"))
+    named = zip(run["layers"], run["neuronpedia"] or (), strict=False)
+    sources = {layer: source for layer, source in named if source}
+    if not sources.keys() & {layer for layer, _ in features}:
+        what = f"Neuronpedia has no pages of its SAEs ({run['sae']})"
+        raise InputError(Fault(here, what, "label a run on a target such as gemma-2-2b"))
+    return sources
+
+
+def _known(store: Store) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(row["source"], row["feature"]): row for row in store.read(FeatureLabels).rows()}
+
+
+def _so_far(fault: Fault, done: int) -> Fault:
+    kept = f"; the {done} that came before are kept" if done else ""
+    return replace(fault, remedy=fault.remedy + kept)
