@@ -1,5 +1,18 @@
-"""`python -m harness`."""
+"""`python -m harness`, and the command `harness`."""
 
-from harness.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; an interrupt is a line also while it is still being imported."""
+    try:
+        from harness.cli import main as commands
+
+        commands(prog_name="harness")
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

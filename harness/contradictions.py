@@ -1,15 +1,22 @@
 """What is wrong between the parts of a well-formed spec, before any prompt or target is looked at."""
 
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
 from harness.spec import (
     VALUED,
     Ablation,
     AblationClaim,
     Claim,
     FeatureClaim,
+    Name,
     Spec,
 )
 
-Contradiction = tuple[tuple[str | int, ...], str, str]  # (path, what is wrong, what to do)
+Path_ = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
+Contradiction = tuple[Path_, str, str]  # (path, what is wrong, what to do)
 
 
 def contradictions(spec: Spec) -> list[Contradiction]:
@@ -45,7 +52,56 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     return found
 
 
-def _below(place: tuple[str | int, ...], found: list[Contradiction]) -> list[Contradiction]:
+def sound_part(data: dict[str, Any], faulty: Collection[Path_]) -> tuple[Spec | None, set[Path_]]:
+    """A spec that has something harmless in place of each part that is faulty, and those parts.
+
+    What its contradictions say of other parts holds of the spec as it is written. None where too
+    little of it is left.
+    """
+    parts = {path[:2] if path[0] in _MANY else path[:1] for path in faulty if path}
+    made = dict(data)
+    for key in ("name", "question", "prompts"):
+        if (key,) in parts or key not in made:
+            made[key] = "x"
+    for part in parts:
+        key = str(part[0])
+        if len(part) == 1:
+            if key in _MANY:
+                return None, parts
+            if key not in ("name", "question", "prompts"):
+                made.pop(key, None)
+            continue
+        if key == "targets":
+            made["targets"] = {**made["targets"], part[1]: {}}
+        else:
+            items = list(made[key])
+            items[int(part[1])] = _harmless(key, int(part[1]), items[int(part[1])])
+            made[key] = tuple(items)
+    try:
+        return Spec.model_validate(made), parts
+    except ValidationError:
+        return None, parts
+
+
+_MANY = ("targets", "ablations", "claims")
+_ANY: dict[str, dict[str, Any]] = {
+    "ablations": {"select": {"by": "attribution"}},
+    "claims": {"behaviour": "logit_difference", "direction": "greater"},
+}
+
+
+def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
+    """An ablation or claim of the same name and targets, as far as these can be read."""
+    made: dict[str, Any] = {"name": f"{part}.{number}.", **_ANY[part]}
+    for key, kind in (("name", Name), ("only", tuple[str, ...])):
+        try:
+            made[key] = TypeAdapter(kind).validate_python(item[key], strict=True)
+        except (ValidationError, KeyError, TypeError):
+            continue
+    return made
+
+
+def _below(place: Path_, found: list[Contradiction]) -> list[Contradiction]:
     return [((*place, *path), what, remedy) for path, what, remedy in found]
 
 
@@ -75,6 +131,10 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
                 "name the one target they belong to: `only: [...]`",
             )
         )
+    idle = [name for name in _idle(ablation) if name in select.model_fields_set]
+    found += [
+        (("select", name), f"{name} is not used by {_way(ablation)}", "drop it") for name in idle
+    ]
     if any(feature < 0 for some in select.features.values() for feature in some):
         found.append((("select", "features"), "a feature is below 0", "count features from 0"))
     if not isinstance(ablation.positions, str) and 0 in ablation.positions:
@@ -87,6 +147,20 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         if target not in spec.targets
     ]
     return found
+
+
+def _idle(ablation: Ablation) -> tuple[str, ...]:
+    """The parts of a selection that its way of selecting does not look at."""
+    if ablation.select.by == "attribution":
+        return () if ablation.select.method == "integrated-gradients" else ("steps",)
+    unused = ("method", "steps")
+    return ("top", "toward", *unused) if ablation.select.by == "list" else unused
+
+
+def _way(ablation: Ablation) -> str:
+    select = ablation.select
+    by_gradient = select.by == "attribution"
+    return f"method: {select.method}" if by_gradient else f"by: {select.by}"
 
 
 def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:

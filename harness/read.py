@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from harness.contradictions import contradictions
+from harness.contradictions import contradictions, sound_part
 from harness.faults import Fault, InputError, nearest
 from harness.places import bundled, find
 from harness.plan import Plan, faults_of, make_plan
@@ -71,24 +71,35 @@ def load_spec(path: str | Path) -> Spec:
         return Fault(f"{found}:{line}:{column}", what, remedy)
 
     repeated = [fault(at, f"key '{at[-1]}' is given twice", "keep one") for at in twice]
+    faulty: set[Path_] = set()
+    wrong = repeated
+    spec: Spec | None
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
-        faults = [
-            fault(*_explained(data, detail))
-            for detail in error.errors()
+        for detail in error.errors():
             # A list whose items are all faulty is not short besides.
-            if not (detail["type"] == "too_short" and detail["input"])
+            if not (detail["type"] == "too_short" and detail["input"]):
+                explained = _explained(data, detail)
+                wrong.append(fault(*explained))
+                faulty.add(explained[0])
+        spec, faulty = sound_part(data, faulty)
+    if spec is not None:
+        wrong += [
+            fault(*contradiction)
+            for contradiction in contradictions(spec)
+            if not any(contradiction[0][: len(part)] == part for part in faulty)
         ]
-        raise InputError(*sorted({*faults, *repeated}, key=_place)) from None
-    wrong = repeated + [fault(*contradiction) for contradiction in contradictions(spec)]
-    for name, choice in spec.targets.items():
-        try:
-            resolve(name, choice, *_around(found))
-        except InputError as error:
-            wrong += [fault(("targets", name, f.where), f.what, f.remedy) for f in error.faults]
-    if wrong:
-        raise InputError(*sorted(wrong, key=_place))
+        for name, choice in spec.targets.items():
+            try:
+                resolve(name, choice, *_around(found))
+            except InputError as error:
+                if ("targets", name) not in faulty:
+                    wrong += [
+                        fault(("targets", name, f.where), f.what, f.remedy) for f in error.faults
+                    ]
+    if wrong or spec is None:
+        raise InputError(*sorted(dict.fromkeys(wrong), key=_place))
     return spec
 
 
@@ -148,6 +159,20 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
     if faults or wrong:
         raise InputError(*sorted({*faults, *wrong}, key=_place))
     return prompts
+
+
+def prompt_faults(spec_path: Path) -> list[Fault]:
+    """What is wrong with the prompts of a spec that is itself wrong, as far as it names them."""
+    try:
+        data, _, _ = _parse(_text(spec_path))
+        found = find(data["prompts"], *_around(spec_path))
+        if found is not None and not found.is_dir():
+            load_prompts(found, balanced=data.get("balance", "family") == "family")
+    except InputError as error:
+        return list(error.faults)
+    except (yaml.YAMLError, RecursionError, KeyError, TypeError, AttributeError):
+        return []
+    return []
 
 
 def load_plan(path: str | Path, target: str, mock: str = "") -> Plan:
@@ -277,7 +302,9 @@ def _explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
         return at, f"'{detail['loc'][-1]}' is missing", "add it"
     if kind == "literal_error":
         valid = re.findall(r"'([^']*)'", context["expected"])
-        return at, f"{last} is '{detail['input']}'", nearest(str(detail["input"]), valid)
+        given = detail["input"]
+        shown = f"'{given}'" if isinstance(given, str) else _shown(given)
+        return at, f"{last} is {shown}", nearest(str(given), valid)
     if kind in ("claim_kind", "union_tag_not_found"):
         keys = detail["input"] if isinstance(detail["input"], dict) else ()
         unknown = next((key for key in keys if key not in ("name", "only")), "")

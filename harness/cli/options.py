@@ -1,14 +1,17 @@
 """What the commands share: their options, and how faults become lines and an exit status."""
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.faults import HarnessError
+from harness.cli import complete
+from harness.cli.calls import INTERRUPTED, OneOf
+from harness.faults import Fault, HarnessError
 from harness.places import DEFAULT_DB
 
 DB = click.option(
@@ -34,6 +37,16 @@ WAIT = click.option(
     help="Seconds to wait where another process writes to the results file.",
 )
 
+JSON = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON and nothing else; notes and progress go to standard error.",
+)
+SNAPSHOT = click.option(
+    "--snapshot", is_flag=True, help="Read a copy: works while a run is writing."
+)
+
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_OPTIONS = (
     click.option(
@@ -44,13 +57,13 @@ DEVICE_OPTIONS = (
     ),
     click.option(
         "--dtype",
-        type=click.Choice(DTYPES),
+        type=OneOf(DTYPES),
         help="What the model computes in; the target's own when left out.",
     ),
     click.option(
         "--attn",
         "attention",
-        type=click.Choice(["eager", "sdpa"]),
+        type=OneOf(["eager", "sdpa"]),
         default="eager",
         show_default=True,
         help="How attention is computed; sdpa is refused where a model caps its scores.",
@@ -83,6 +96,18 @@ def how_of(options: dict[str, Any]) -> Any:
     return How(**given | {"mock": MOCKS[0] if options["mock"] else ""})
 
 
+def target_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--target`, completed with the targets of the spec."""
+    return click.option("--target", shell_complete=complete.targets, **settings)
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on standard output; what is not finite is null."""
+    from harness.tables import finite
+
+    click.echo(json.dumps(finite(value), indent=2, default=str, ensure_ascii=False))
+
+
 def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Print faults as lines on standard error and exit with their status."""
 
@@ -91,11 +116,19 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except HarnessError as error:
-            for fault in error.faults:
-                click.echo(f"error: {fault}", err=True)
+            print_faults(error.faults)
             sys.exit(error.status)
         except KeyboardInterrupt:
-            click.echo("stopped; the same command goes on from here", err=True)
-            sys.exit(130)
+            goes_on = command.__name__ in ("run", "rerun")
+            click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)
+            sys.exit(INTERRUPTED)
 
     return wrapped
+
+
+def print_faults(faults: Iterable[Fault]) -> None:
+    """Each fault in a line, and below it the line that it is about."""
+    from harness.show.excerpt import excerpt
+
+    for fault in faults:
+        click.echo("\n".join([f"error: {fault}", *excerpt(fault)]), err=True)

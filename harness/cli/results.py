@@ -6,28 +6,52 @@ from typing import Any
 
 import click
 
-from harness.cli.options import DB, reporting
+from harness.cli import complete
+from harness.cli.calls import OneOf
+from harness.cli.options import DB, SNAPSHOT, reporting
 from harness.faults import Fault, InputError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 
 
-@click.command()
-@click.argument("query", default="")
+@click.command(short_help="Ask the results file, in SQL or by a saved query's name.")
+@click.argument("query", default="", shell_complete=complete.queries)
 @click.option("--list", "listing", is_flag=True, help="List the saved queries.")
 @click.option(
-    "--run", default=None, help="Of a saved query: a run's id, its beginning, a spec, or latest."
+    "--run",
+    default=None,
+    shell_complete=complete.runs,
+    help="Of a saved query: a run's id, its beginning, a spec, or latest.",
 )
-@click.option("--run-a", "--run_a", default=None, help="The first of two runs.")
-@click.option("--run-b", "--run_b", default=None, help="The second of two runs.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Another parameter.")
-@click.option("--format", "shape", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--run-a",
+    "--run_a",
+    default=None,
+    shell_complete=complete.runs,
+    help="The first of two runs.",
+)
+@click.option(
+    "--run-b",
+    "--run_b",
+    default=None,
+    shell_complete=complete.runs,
+    help="The second of two runs.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=complete.settings,
+    help="Another parameter.",
+)
+@click.option("--format", "shape", type=OneOf(FORMATS), default="table", show_default=True)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file, instead of the terminal.",
 )
-@click.option("--snapshot", is_flag=True, help="Read a copy: works while a run is writing.")
+@SNAPSHOT
 @DB
 @reporting
 def sql(

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from harness.cli import complete
+from harness.cli.calls import OneOf
 from harness.cli.options import (
     DB,
     DEVICE_OPTIONS,
@@ -57,10 +59,11 @@ def _numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise click.BadParameter("write numbers with commas between them: 0,6,12") from None
+        what = f"'{text}' is no list of numbers"
+        raise click.BadParameter(f"{what}; write them with commas between: 0,6,12") from None
 
 
-@click.command()
+@click.command(short_help="Write what the model says to each prompt.")
 @_step
 @click.option(
     "--max_new_tokens", "--max-new-tokens", type=click.IntRange(1), default=10, show_default=True
@@ -80,7 +83,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     click.echo(steps.prompts(_step_of(options), new_tokens=max_new_tokens))
 
 
-@click.command()
+@click.command(short_help="Write each prompt's strongest features.")
 @_step
 @click.option(
     "--layers_to_hook",
@@ -94,7 +97,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
 )
 @click.option(
     "--at",
-    type=click.Choice(["answer", "last_prompt_token", "prompt", "all"]),
+    type=OneOf(["answer", "last_prompt_token", "prompt", "all"]),
     default="answer",
     show_default=True,
     help="Where features are read; several positions are averaged.",
@@ -114,10 +117,19 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     click.echo(steps.extract(_step_of(options, layers_to_hook), top=topk_features, at=at))
 
 
-@click.command()
-@click.option("--run_dir_a", "--run-dir-a", required=True, help="A run, or a folder of `extract`.")
+@click.command(short_help="Write which features differ most between two sides.")
 @click.option(
-    "--run_dir_b", "--run-dir-b", help="Another; the variants of A's pairs when left out."
+    "--run_dir_a",
+    "--run-dir-a",
+    required=True,
+    shell_complete=complete.runs,
+    help="A run, or a folder of `extract`.",
+)
+@click.option(
+    "--run_dir_b",
+    "--run-dir-b",
+    shell_complete=complete.runs,
+    help="Another; the variants of A's pairs when left out.",
 )
 @click.option(
     "--topk_features", "--topk-features", type=click.IntRange(1), default=20, show_default=True
@@ -155,7 +167,7 @@ def diff(
     click.echo(steps.write_diff(report, output_path, output_dir))
 
 
-@click.command()
+@click.command(short_help="Write what removing one feature does to the answers.")
 @_step
 @click.option("--layer", type=int, required=True)
 @click.option("--feature_id", "--feature-id", type=int, required=True)

@@ -9,14 +9,20 @@ from typing import Any
 
 import click
 
-from harness.cli.options import DB, OUTPUT_DIR, WAIT, reporting
+from harness.cli import complete
+from harness.cli.calls import OneOf
+from harness.cli.options import (
+    DB,
+    JSON,
+    OUTPUT_DIR,
+    SNAPSHOT,
+    WAIT,
+    print_json,
+    reporting,
+)
 from harness.faults import CannotRun, Fault, InputError
 
 say = partial(click.echo, err=True)
-JSON = click.option("--json", "as_json", is_flag=True, help="For a script to read.")
-SNAPSHOT = click.option(
-    "--snapshot", is_flag=True, help="Read a copy: works while a run is writing."
-)
 
 
 def _reading(snapshot: bool, db: Path) -> Any:
@@ -25,8 +31,8 @@ def _reading(snapshot: bool, db: Path) -> Any:
     return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say)
 
 
-@click.command()
-@click.argument("run", default="latest")
+@click.command(short_help="Show a stored run: its verdicts, and what could change a number.")
+@click.argument("run", default="latest", shell_complete=complete.runs)
 @JSON
 @SNAPSHOT
 @DB
@@ -49,8 +55,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         verdicts = [finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
     if as_json:
         spec = json.loads(found["spec"])
-        told = {**found, "spec": spec, "verdicts": verdicts}
-        click.echo(json.dumps(finite(told), indent=2, default=str))
+        print_json({**found, "spec": spec, "verdicts": verdicts})
         return
     out = console()
     out.print(run_table(found))
@@ -60,9 +65,9 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     out.print(rows_table(names, [[row[name] for name in names] for row in verdicts]))
 
 
-@click.command()
-@click.argument("a")
-@click.argument("b", default="latest")
+@click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")
+@click.argument("a", shell_complete=complete.runs)
+@click.argument("b", default="latest", shell_complete=complete.runs)
 @JSON
 @SNAPSHOT
 @DB
@@ -81,7 +86,6 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.compare import compare as compared
     from harness.runs import check_finished, find_run
     from harness.show import console, print_comparison
-    from harness.tables import finite
 
     with _reading(snapshot, db) as store:
         first, second = find_run(store, a), find_run(store, b)
@@ -91,19 +95,19 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
             raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
         found = compared(store, first, second)
     if as_json:
-        told = asdict(found) | {"a": first["run_id"], "b": second["run_id"]}
-        click.echo(json.dumps(finite(told), indent=2, default=str))
+        print_json(asdict(found) | {"a": first["run_id"], "b": second["run_id"]})
     else:
         print_comparison(console(), found)
 
 
-@click.command()
-@click.argument("run")
+@click.command(short_help="Repeat a stored run and say whether the tables agree.")
+@click.argument("run", shell_complete=complete.runs)
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@JSON
 @DB
 @WAIT
 @reporting
-def rerun(run: str, device: str, db: Path, wait: float) -> None:
+def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
     """Repeat a stored run and say whether the tables agree; exits with 1 where they do not.
 
     It takes the spec and the prompts from the results file: theirs need not be there any more.
@@ -113,8 +117,9 @@ def rerun(run: str, device: str, db: Path, wait: float) -> None:
     """
     from harness.repeat import rerun as repeated
     from harness.show import console, print_agreement, progress_on
+    from harness.show.data import repeated_data
 
-    out = console()
+    out = console(sys.stderr if as_json else sys.stdout)
     with progress_on(out) as progress:
         found = repeated(
             run,
@@ -124,16 +129,19 @@ def rerun(run: str, device: str, db: Path, wait: float) -> None:
             progress=progress,
             say=partial(out.print, soft_wrap=True, markup=False),
         )
-    print_agreement(out, found)
+    if as_json:
+        print_json(repeated_data(found))
+    else:
+        print_agreement(out, found)
     sys.exit(0 if found.agrees else 1)
 
 
-@click.command()
-@click.argument("run", default="latest")
+@click.command(short_help="Write a stored run into a new folder.")
+@click.argument("run", default="latest", shell_complete=complete.runs)
 @click.option(
     "--format",
     "shape",
-    type=click.Choice(["poc", "parquet", "hub"]),
+    type=OneOf(["poc", "parquet", "hub"]),
     default="parquet",
     show_default=True,
     help="poc: four JSON files of prompts, features, differences, ablations. parquet: every table, to "
@@ -192,7 +200,7 @@ def export(
     click.echo(folder)
 
 
-@click.command("import")
+@click.command("import", short_help="Put exported runs, or other results files, into this one.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @DB
 @WAIT

@@ -1,0 +1,153 @@
+"""The group of commands: help by subject, and wrong calls in the same words as wrong specs."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import click
+
+from harness.faults import Fault, nearest
+
+INTERRUPTED, PIPE_CLOSED = 130, 141  # what a shell reports of SIGINT and SIGPIPE
+
+
+class OneOf(click.Choice[str]):
+    """One of some words; a wrong one is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word. Raises `click.BadParameter`."""
+        if value not in self.choices:
+            self.fail(f"there is no '{value}'; {nearest(str(value), self.choices)}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Commands(click.Group):
+    """Commands in sections, in the order in which they are added."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands under a title of the help."""
+        for command in commands:
+            self.add_command(command)
+            self.sections.setdefault(title, []).append(command.name or "")
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each section with its commands; no summary is cut."""
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{n:<8}", summary(self.commands[n])) for n in names])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that is named. Raises `click.UsageError` with the nearest name."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            remedy = nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"there is no command '{args[0]}'; {remedy}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; quietly no further where nobody reads its output any more."""
+        try:
+            with _while_read():
+                return super().invoke(ctx)
+        except click.UsageError as error:
+            if error.ctx is None and (command := self.commands.get(ctx.invoked_subcommand or "")):
+                error.ctx = click.Context(command, ctx, ctx.invoked_subcommand)
+            raise
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit with its status; a wrong call is two lines, not a page."""
+        call = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return call()
+        try:
+            status: Any = call()
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.UsageError as error:
+            click.echo(f"error: {fault_of(error)}", err=True)
+            click.echo(f"see {_named(error.ctx)} --help", err=True)
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("stopped", err=True)
+            sys.exit(INTERRUPTED)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def summary(command: click.Command) -> str:
+    """A command in one sentence: its short help, or the first sentence of its help."""
+    text = command.short_help or " ".join((command.help or "").split("\n\n")[0].split())
+    return text.rstrip(".")
+
+
+def fault_of(error: click.UsageError) -> Fault:
+    """A wrong call as where, what and what to do."""
+    where, text = _named(error.ctx), error.message.rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        what = f"there is no option '{error.option_name}'"
+        remedy = nearest(error.option_name.lstrip("-"), _options(error.ctx))
+        return Fault(
+            where, what, remedy.replace("'", "'--", 1) if remedy[-1] == "?" else "leave it out"
+        )
+    if isinstance(error, click.MissingParameter):
+        return Fault(where, f"{_shown(error.param)} is missing", "add it")
+    if isinstance(error, click.BadOptionUsage):
+        return Fault(f"{where} {error.option_name}", "it has no value", "write one after it")
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        where = f"{where} {_shown(error.param)}"
+        remedy = _allowed(error.param.type)
+        if remedy:
+            return Fault(where, text.split(" is not ")[0] + " is not allowed", remedy)
+    what, _, remedy = text.partition("; ")
+    if not remedy and what.startswith("Got unexpected extra argument"):
+        remedy = "leave it out, or quote what belongs together"
+    return Fault(where, what[:1].lower() + what[1:], remedy or "write another")
+
+
+@contextmanager
+def _while_read() -> Iterator[None]:
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer has nowhere to go, and Python would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)
+
+
+def _named(ctx: click.Context | None) -> str:
+    return f"harness {ctx.info_name}" if ctx is not None and ctx.parent else "harness"
+
+
+def _options(ctx: click.Context | None) -> list[str]:
+    parameters = ctx.command.get_params(ctx) if ctx else []
+    names = [name for one in parameters for name in one.opts + one.secondary_opts]
+    return [name.removeprefix("--") for name in names if name.startswith("--")]
+
+
+def _allowed(kind: Any) -> str:
+    """Which numbers an option takes; empty where it takes no numbers."""
+    what = {"integer": "a whole number", "float": "a number"}.get(kind.name.split(" ")[0], "")
+    lowest = getattr(kind, "min", None)
+    return what and f"write {what}" + ("" if lowest is None else f" of at least {lowest}")
+
+
+def _shown(parameter: click.Parameter | None) -> str:
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return "an argument" if parameter is None else parameter.human_readable_name.upper()

@@ -1,0 +1,80 @@
+"""What the shell completes: specs, targets, stored runs, saved queries. Nothing here can fail loudly."""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from harness.places import DEFAULT_DB, bundled
+
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _beginning(
+    found: Callable[[click.Context], Iterable[tuple[str, str]]],
+) -> Completion:
+    """Those (word, what it is) that begin as what is typed; none where they cannot be found."""
+
+    @wraps(found)
+    def complete(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        try:
+            words = list(found(ctx))
+        except Exception:  # a shell that waits for words has no use for a reason
+            return []
+        return [CompletionItem(word, help=what) for word, what in words if word.startswith(typed)]
+
+    return complete
+
+
+def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The names of the evals that are there, or a path."""
+    names = sorted({path.stem for path in bundled("evals").glob("*.yaml")})
+    found = [CompletionItem(name, help="an eval") for name in names if name.startswith(typed)]
+    return found or [CompletionItem(typed, type="file")]
+
+
+@_beginning
+def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The targets of the specs that are named before, or all that are known."""
+    from harness.target import load_targets
+
+    known = {name: target.summary for name, target in load_targets().items()}
+    named = ctx.params.get("specs") or ctx.params.get("spec") or ()
+    if named and ctx.command.name != "new":
+        from harness.read import load_spec
+
+        of_spec = load_spec(named if isinstance(named, str) else named[0]).targets
+        known = {name: known.get(name, "of the spec's own") for name in of_spec}
+    return known.items()
+
+
+@_beginning
+def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """`latest`, the specs that were run and the ids of their runs, newest first."""
+    from harness.store.glance import stored_runs
+
+    stored = stored_runs(Path(ctx.params.get("db") or DEFAULT_DB))
+    specs = {spec: f"the last run of {spec}" for _, spec, _ in stored}
+    ids = {run: f"{spec} on {target}" for run, spec, target in stored}
+    return {"latest": "the last run that finished", **specs, **ids}.items() if stored else ()
+
+
+@_beginning
+def queries(_: click.Context) -> Iterable[tuple[str, str]]:
+    """The saved queries."""
+    from harness.queries import saved_queries
+
+    return [(query.name, query.about) for query in saved_queries().values()]
+
+
+@_beginning
+def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The parameters of the saved query that is named before, each with its `=`."""
+    from harness.queries import RUNS, find_query
+
+    saved = find_query(ctx.params.get("query") or "")
+    parameters: tuple[Any, ...] = saved.parameters if saved else ()
+    return [(f"{one.name}=", one.meaning) for one in parameters if one.name not in RUNS]

@@ -1,0 +1,44 @@
+"""The command that writes a run's report."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from harness.cli import complete
+from harness.cli.options import DB, SNAPSHOT, reporting
+
+say = partial(click.echo, err=True)
+
+
+@click.command(short_help="Write a run's report: one HTML file that loads nothing.")
+@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file; reports/RUN_ID.html when left out.",
+)
+@SNAPSHOT
+@DB
+@reporting
+def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
+    """Write a run's report, one HTML file that loads nothing from a network, and print its path.
+
+    RUN is an id, its beginning, a spec's name, or latest. The question and the verdicts come first,
+    then behaviour, features, ablations, the SAEs' health, power, and how to repeat the run. A report
+    of two runs: `harness compare A B --report FILE`.
+
+    \b
+    harness report voices
+    harness report 20260215-120000 --output /tmp/report.html
+    """
+    from harness.files import write_text
+    from harness.report import run_page
+    from harness.runs import find_run
+    from harness.store import Store
+
+    with (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say) as store:
+        found = find_run(store, run)
+        page = run_page(store, found, db)
+    file = output or Path("reports") / f"{found['run_id']}.html"
+    click.echo(write_text(file, [page]))

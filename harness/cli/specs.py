@@ -1,0 +1,191 @@
+"""Commands about specs, before any weight is loaded: write one, check it, plan its run."""
+
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import click
+
+from harness.cli import complete
+from harness.cli.options import JSON, print_faults, print_json, reporting, target_option
+from harness.faults import Fault, HarnessError, InputError
+
+
+@click.command(short_help="Write a spec for a question, a target and a prompt file.")
+@click.argument("question")
+@target_option(
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="What to run on; see `harness targets`. Give it again for another.",
+)
+@click.option(
+    "--prompts",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of prompt pairs, one JSON object a line; data/README.md says which fields.",
+)
+@click.option("--name", default="", help="What the eval is called; else made of the question.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The new file; evals/NAME.yaml when left out. A file that is there is left alone.",
+)
+@reporting
+def new(
+    question: str, target: tuple[str, ...], prompts: Path, name: str, output: Path | None
+) -> None:
+    """Write a spec for QUESTION, a target and a prompt file, with a comment for each part.
+
+    How features are read, selected and split, and what is claimed, follows from the prompts: do the
+    variants of a pair differ before the answer, and how many families are there? The file passes
+    `harness check` as it is written, and is yours to change before the first run.
+
+    \b
+    harness new "Does a careful voice change the answer?" --target organism --prompts data/voices.jsonl
+    """
+    from harness.scaffold import write_spec
+
+    path = write_spec(question, target, prompts, name, output)
+    click.echo(f"{path}: written. Read it, change it, and then:")
+    for command in ("check", "plan", "run"):
+        on = f" --target {target[0]}" if command == "run" else ""
+        click.echo(f"  harness {command} {quote(str(path))}{on}")
+
+
+@click.command(short_help="Say everything that is wrong with specs, before any run.")
+@click.argument("specs", nargs=-1, required=True, shell_complete=complete.specs)
+@JSON
+@reporting
+def check(specs: tuple[str, ...], as_json: bool) -> None:
+    """Say everything that is wrong with SPECS and their prompts, before any weight is loaded.
+
+    A spec is named by its path, or by the name of an eval that comes with the package.
+
+    \b
+    harness check evals/*.yaml
+    harness check voices --json
+    """
+    told: list[dict[str, Any]] = []
+    faults: list[Fault] = []
+    for name in specs:
+        facts, found = _checked(name)
+        told.append(facts)
+        faults += found
+        if not found and not as_json:
+            click.echo(
+                f"{facts['spec']}: right; {facts['discovery'] + facts['confirmation']} families "
+                f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
+                f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
+            )
+    if as_json:
+        print_json({"right": not faults, "specs": told})
+        print_faults(dict.fromkeys(faults))
+        raise SystemExit(2 if faults else 0)
+    if faults:
+        raise InputError(*dict.fromkeys(faults))
+
+
+def _checked(name: str) -> tuple[dict[str, Any], list[Fault]]:
+    from dataclasses import asdict
+
+    from harness.plan import faults_of, make_plan, unreachable
+    from harness.read import (
+        find_spec,
+        load_prompts,
+        load_spec,
+        locator,
+        prompt_faults,
+        prompts_path,
+        target_of,
+    )
+
+    facts: dict[str, Any] = {"spec": name}
+    faults: list[Fault] = []
+    try:
+        path = find_spec(name)
+        facts["spec"] = str(path)
+        try:
+            spec = load_spec(path)
+        except InputError as error:
+            raise InputError(*error.faults, *prompt_faults(path)) from None
+        where = locator(path)
+        prompts = load_prompts(prompts_path(spec, path), balanced=spec.balance == "family")
+        for target in spec.targets:
+            plan = make_plan(spec, target_of(spec, target, path), prompts)
+            faults += [*faults_of(plan, where), *unreachable(plan, where)]
+        facts |= {
+            "hash": spec.hash,
+            "discovery": len(plan.families("discovery")),
+            "confirmation": len(plan.families("confirmation")),
+            "pairs": len(prompts) // 2,
+            "claims": len(spec.claims),
+            "targets": list(spec.targets),
+        }
+    except HarnessError as error:
+        faults += error.faults
+    faults = list(dict.fromkeys(faults))
+    return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+@click.command(short_help="Show what a run would do, and what it could show.")
+@click.argument("spec", shell_complete=complete.specs)
+@target_option(default="", help="One of the spec's targets; its first when left out.")
+@JSON
+@reporting
+def plan(spec: str, target: str, as_json: bool) -> None:
+    """Show what a run of SPEC would do: families, layers, work, and what it could show.
+
+    \b
+    harness plan voices --target organism
+    """
+    from harness.plan import families_needed, smallest_p
+    from harness.read import load_plan, load_spec
+
+    made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
+    confirming = made.families("confirmation")
+    alpha = made.spec.contrast.alpha
+    tests = (made.target.features or 0) * len(made.layers)
+    facts: dict[str, Any] = {
+        "spec": made.spec.name,
+        "question": made.spec.question,
+        "hash": made.spec.hash,
+        "target": made.target.name,
+        "layers": list(made.layers),
+        "prompts": len(made.prompts),
+        "discovery": list(made.families("discovery")),
+        "confirmation": list(confirming),
+        "alpha": alpha,
+        "smallest p": smallest_p(len(confirming)),
+        "families needed": families_needed(alpha),
+        "features tested": tests,
+        "detectable d_z": _detectable(len(confirming), alpha, tests),
+        "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
+        | {
+            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
+            for ablation in made.ablations
+        }
+        | ({"trace": len(made.units("trace"))} if made.layers else {}),
+        "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
+    }
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            shown = ", ".join(f"{name} {count}" for name, count in value.items())
+        click.echo(f"{key:>16}  {shown}")
+
+
+def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
+    """The effects that are found four times in five; the flips' floor is a bound of its own."""
+    from harness.detectable import smallest_effect
+    from harness.plan import smallest_p
+
+    if smallest_p(families) > alpha:
+        return {"of one test": None, "of every feature": None}
+    return {
+        "of one test": round(smallest_effect(families, alpha), 3),
+        "of every feature": round(smallest_effect(families, alpha / tests), 3) if tests else None,
+    }

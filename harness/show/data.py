@@ -1,0 +1,39 @@
+"""What is shown, as plain data for a script."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.conclude import Outcome
+    from harness.repeat import Repeated
+
+
+def outcome_data(outcome: "Outcome") -> dict[str, Any]:
+    """A run with its verdicts; what has no value is None."""
+    return {
+        "run_id": outcome.run_id,
+        "spec": outcome.spec,
+        "question": outcome.question,
+        "target": outcome.target.name,
+        "origin": outcome.target.origin,
+        "evidence": outcome.is_evidence,
+        "exploratory": outcome.exploratory,
+        "all_supported": outcome.all_supported,
+        "families": outcome.families,
+        "seconds": outcome.seconds,
+        "db": str(outcome.db),
+        "warnings": list(outcome.warnings),
+        "verdicts": [asdict(verdict) for verdict in outcome.verdicts],
+    }
+
+
+def repeated_data(found: "Repeated") -> dict[str, Any]:
+    """A run and its repetition: whether they agree, table by table, and what else is not the same."""
+    return {
+        "first": found.first,
+        "again": found.outcome.run_id,
+        "agrees": found.agrees,
+        "tables": [asdict(one) | {"agrees": one.agrees} for one in found.tables],
+        "not_the_same": {name: {"then": a, "now": b} for name, (a, b) in found.facts.items()},
+        "verdicts": [asdict(verdict) for verdict in found.outcome.verdicts],
+    }

@@ -1,0 +1,51 @@
+"""The line that a fault is about, with a mark below the place."""
+
+import re
+from pathlib import Path
+
+from harness.faults import Fault
+
+WIDTH = 100
+_PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
+_WORD = re.compile(r"[\w.$-]+")
+
+
+def excerpt(fault: Fault) -> list[str]:
+    """The line as it is written and a line with the mark; empty where the fault is of no line.
+
+    A long line is cut around the place. Without a column, the field that the fault names is marked.
+    """
+    place = _PLACE.fullmatch(fault.where)
+    if place is None:
+        return []
+    try:
+        lines = Path(place["path"]).read_text(encoding="utf-8", errors="replace").split("\n")
+        written = lines[int(place["line"]) - 1]
+    except (OSError, ValueError, IndexError):
+        return []
+    shown = "".join(letter if letter.isprintable() else " " for letter in written)
+    begin, end = _marked(shown, int(place["column"] or 0), fault.what)
+    room = WIDTH - len(place["line"]) - 6
+    if len(shown) > room:
+        first = max(0, min(begin - room // 3, len(shown) - room))
+        cut = shown[first : first + room]
+        before, after = "…" * (first > 0), "…" * (first + room < len(shown))
+        shown = before + cut[len(before) : len(cut) - len(after)] + after
+        begin, end = begin - first, min(end - first, room)
+    margin = " " * len(place["line"])
+    found = [f"  {place['line']} | {shown.rstrip()}"]
+    if begin < end:
+        found.append(f"  {margin} | {' ' * begin}{'^' * (end - begin)}")
+    return found
+
+
+def _marked(line: str, column: int, what: str) -> tuple[int, int]:
+    """From where to where the mark goes; the same twice where nothing is to be marked."""
+    if column:
+        begin = min(column - 1, len(line))
+        word = _WORD.match(line, begin)
+        return begin, word.end() if word else begin + 1
+    for name in re.findall(r"'([^']*)'", what):
+        if field := re.search(rf'"{re.escape(name)}"', line):
+            return field.span()
+    return 0, 0

@@ -1,0 +1,22 @@
+"""A short look into a results file: for the shell, which completes words while somebody types."""
+
+from pathlib import Path
+
+import duckdb
+
+
+def stored_runs(file: Path) -> list[tuple[str, str, str]]:
+    """The id, spec and target of each run, newest first.
+
+    There are none where the file is not there, is being written, or is no results file: nothing waits
+    and nothing is migrated.
+    """
+    if not file.is_file():
+        return []
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            return connection.execute(
+                "SELECT run_id, spec_name, target FROM runs ORDER BY run_id DESC"
+            ).fetchall()
+    except duckdb.Error:
+        return []
