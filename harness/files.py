@@ -53,6 +53,7 @@ def write(path: Path, content: BaseModel | Iterable[BaseModel]) -> Path:
 def write_text(path: Path, parts: Iterable[str]) -> Path:
     """Some text, part by part. Raises `CannotRun`."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as out:
             out.writelines(parts)
     except OSError as error:

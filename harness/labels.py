@@ -3,17 +3,32 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from harness.faults import CannotRun, Fault, InputError
 from harness.interventions import Feature
 from harness.neuronpedia import Explanation
 from harness.queries import saved_queries
-from harness.records import FeatureLabels, Interventions
+from harness.records import Columns, FeatureLabels, Interventions
 from harness.store import Store
 
-Run = dict[str, Any]
+C = TypeVar("C", bound=Columns)
+Run = Mapping[str, Any]
 Say = Callable[[str], None]
+
+
+class Source(Protocol):
+    """What says which features a report shows."""
+
+    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
+        """Columns of the rows that agree with `equal`."""
+        ...
+
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names and rows of a query."""
+        ...
 
 
 class Explainer(Protocol):
@@ -34,7 +49,7 @@ class Labelled:
     explainer: str | None
 
 
-def shown_features(store: Store, run: Run) -> tuple[Feature, ...]:
+def shown_features(store: Source, run: Run) -> tuple[Feature, ...]:
     """The features that a report of a run shows: those that it edits, then its strongest."""
     edited = sorted(
         store.read(Interventions, run["run_id"], role="target").rows(),

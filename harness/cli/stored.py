@@ -68,11 +68,16 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")
 @click.argument("a", shell_complete=complete.runs)
 @click.argument("b", default="latest", shell_complete=complete.runs)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as a page as well: one HTML file that loads nothing.",
+)
 @JSON
 @SNAPSHOT
 @DB
 @reporting
-def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
+def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, db: Path) -> None:
     """Compare run B with run A, prompt by prompt: behaviour, impacts, verdicts.
 
     Both must have been asked the same prompts: another model, dtype or width of SAEs, say. A and B
@@ -80,6 +85,7 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
 
     \b
     harness compare 20260215-120000 20260215-130000
+    harness compare 20260215-120000 20260215-130000 --report compared.html
     """
     from dataclasses import asdict
 
@@ -94,6 +100,11 @@ def compare(a: str, b: str, as_json: bool, snapshot: bool, db: Path) -> None:
         if first["run_id"] == second["run_id"]:
             raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
         found = compared(store, first, second)
+    if report is not None:
+        from harness.files import write_text
+        from harness.report import comparison_page
+
+        say(str(write_text(report, [comparison_page(found, db)])))
     if as_json:
         print_json(asdict(found) | {"a": first["run_id"], "b": second["run_id"]})
     else:

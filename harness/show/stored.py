@@ -35,11 +35,12 @@ def run_table(run: Mapping[str, Any]) -> Table:
     shown = {key: value for key, value in run.items() if key not in ("spec", "analysed_spec")}
     for key, value in shown.items():
         style = "bold red" if key == "origin" and value == "mock" else ""
-        table.add_row(key.replace("_", " "), Text(_worth(key, value), style=style))
+        table.add_row(key.replace("_", " "), Text(told_value(key, value), style=style))
     return table
 
 
-def _worth(key: str, value: Any) -> str:
+def told_value(key: str, value: Any) -> str:
+    """A column of a run's line for people."""
     if value is None or value != value:
         return "-"
     if key in ("peak_memory", "peak_device_memory"):
@@ -64,7 +65,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         out.print(f"[bold]{side}[/] {run['run_id']}{mark}")
     apart = [
         (name, short(found.a[name]), short(found.b[name]))
-        for name in _TOLD
+        for name in TOLD_APART
         if found.a[name] != found.b[name]
     ]
     out.print(rows_table(("not the same", "A", "B"), apart) if apart else "made in the same way")
@@ -96,7 +97,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
 
 
 # What two runs are told apart by.
-_TOLD = (
+TOLD_APART = (
     "spec_name", "spec_hash", "target", "origin", "model", "model_revision", "model_hash", "sae",
     "sae_revision", "sae_hash", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
     "batch_size", "code_hash", "harness_version", "torch_version", "transformers_version",

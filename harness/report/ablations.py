@@ -1,0 +1,235 @@
+"""What edits do to the answers: beside matched controls, by family, by dose, one by one."""
+
+from dataclasses import dataclass
+
+from harness.report import charts
+from harness.report.charts import HIT, INK, QUIET, Chart
+from harness.report.source import Row, Run, Source, asked
+from harness.spec import Ablation, Spec
+
+IMPACT = "mean impact, nats"
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """One ablation: its target's test and the pictures of it. None where the spec asked for none."""
+
+    name: str
+    kind: str
+    positions: str
+    variant: str
+    target: Row
+    singles: list[Row]
+    controls: Chart | None
+    families: Chart | None
+    doses: Chart | None
+    parts: Chart | None
+
+
+def ablations_of(source: Source, run: Run, spec: Spec) -> list[Ablated]:
+    """Those made on the run's target, in the order of the spec."""
+    rows = asked(source, "ablations", run=run["run_id"])
+    families = asked(source, "impact_by_family", run=run["run_id"])
+    doses = asked(source, "dose_response", run=run["run_id"])
+    found = []
+    for ablation in spec.ablations_on(run["target"]):
+        mine, theirs, scaled = (
+            [row for row in some if row["ablation"] == ablation.name]
+            for some in (rows, families, doses)
+        )
+        if target := next((row for row in mine if row["role"] == "target"), None):
+            found.append(_ablated(ablation, target, mine, theirs, scaled))
+    return found
+
+
+def _ablated(
+    ablation: Ablation, target: Row, rows: list[Row], families: list[Row], doses: list[Row]
+) -> Ablated:
+    where = ablation.positions
+    singles = [row for row in rows if row["role"] == "single"]
+    return Ablated(
+        name=ablation.name,
+        kind=ablation.kind + ("" if ablation.value is None else f" {ablation.value:g}"),
+        positions=where if isinstance(where, str) else ", ".join(map(str, where)),
+        variant=ablation.variant,
+        target=target,
+        singles=singles,
+        controls=_controls(target, [row for row in rows if row["role"] == "control"]),
+        families=_families(ablation.name, families),
+        doses=_doses(ablation.name, doses),
+        parts=_parts(target, singles),
+    )
+
+
+def _interval(row: Row) -> dict[str, object]:
+    return {
+        "impact": row["mean_impact"],
+        "low": row["ci_low"],
+        "high": row["ci_high"],
+        "features": row.get("features"),
+    }
+
+
+def _controls(target: Row, controls: list[Row]) -> Chart | None:
+    """The matched random sets as dots, the target as a line with its interval."""
+    if not controls:
+        return None
+    dots = {
+        "data": {"values": [_interval(row) for row in controls]},
+        "transform": [
+            {"bin": {"maxbins": 60}, "field": "impact", "as": "at"},
+            {"window": [{"op": "row_number", "as": "nth"}], "groupby": ["at"]},
+        ],
+        "mark": {"type": "point", "filled": True, "size": 45, "color": QUIET, "opacity": 1},
+        "encoding": {
+            "x": charts.x("impact", IMPACT),
+            "y": charts.x(
+                "nth", None, axis=None, scale={"domain": [0, max(8, len(controls) // 2)]}
+            ),
+            "tooltip": charts.tips(("features", "matched random set"), ("impact", "nats", "+.3f")),
+        },
+    }
+    mine = {"data": {"values": [_interval(target)]}}
+    tip = charts.tips(("features", "target"), ("impact", "nats", "+.3f"))
+    layers = [charts.line_at(0, colour=INK, strokeDash=[3, 3])]
+    if target["ci_low"] is not None:
+        layers.append(
+            mine
+            | {
+                "mark": {"type": "rect", "color": "var(--band)"},
+                "encoding": {"x": charts.x("low", IMPACT), "x2": {"field": "high"}},
+            }
+        )
+    layers += [
+        dots,
+        mine
+        | {
+            "mark": {"type": "rule", "color": HIT, "strokeWidth": 3},
+            "encoding": {"x": charts.x("impact", IMPACT), "tooltip": tip},
+        },
+    ]
+    stronger = sum(abs(row["mean_impact"]) >= abs(target["mean_impact"]) for row in controls)
+    says = (
+        f"The target moves the answers by {target['mean_impact']:+.3f} nats; {stronger} of "
+        f"{len(controls)} matched random sets move them at least as far"
+    )
+    return charts.chart(says, [], layers, width=330, height=110)
+
+
+def _families(name: str, rows: list[Row]) -> Chart | None:
+    """Target and the mean of the controls in each family."""
+    rows = [row for row in rows if row["target"] is not None]
+    if not rows:
+        return None
+    order = [row["family"] for row in sorted(rows, key=lambda row: -row["target"])]
+    kinds = {"target": HIT, "controls, mean": QUIET}
+    values = [
+        {"family": row["family"], "who": who, "impact": round(value, 4)}
+        for row in rows
+        for who, value in zip(kinds, (row["target"], row["controls"]), strict=True)
+        if value is not None
+    ]
+    y = charts.by_name("family", order)
+    layers = [
+        charts.line_at(0, colour=INK, strokeDash=[3, 3]),
+        {
+            "mark": {"type": "rule", "color": QUIET},
+            "encoding": {
+                "y": y,
+                "x": {"aggregate": "min", **charts.x("impact", IMPACT)},
+                "x2": {"aggregate": "max", "field": "impact"},
+            },
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
+            "encoding": {
+                "y": y,
+                "x": charts.x("impact", IMPACT),
+                "color": charts.colour("who", kinds),
+                "tooltip": charts.tips(
+                    ("family", "family"), ("who", "edit"), ("impact", "nats", "+.3f")
+                ),
+            },
+        },
+    ]
+    says = f"Impact of {name} on each of {len(order)} families, beside its controls' mean"
+    return charts.chart(says, values, layers, width=300, height={"step": 15})
+
+
+def _doses(name: str, rows: list[Row]) -> Chart | None:
+    """Impact against the factor by which the features are scaled; 1 leaves them."""
+    if not rows:
+        return None
+    values = [{"dose": row["dose"]} | _interval(row) for row in rows]
+    across = charts.x(
+        "dose",
+        "features scaled by",
+        axis={"values": [row["dose"] for row in rows], "labelExpr": charts.LABEL_AS_IS},
+    )
+    up = charts.x("impact", IMPACT)
+    layers = [charts.line_at(0, "y", INK, strokeDash=[3, 3])]
+    if all(row["ci_low"] is not None for row in rows):
+        layers.append(
+            {
+                "mark": {"type": "area", "color": "var(--band)"},
+                "encoding": {"x": across, "y": charts.x("low", IMPACT), "y2": {"field": "high"}},
+            }
+        )
+    layers.append(
+        {
+            "mark": {
+                "type": "line",
+                "color": HIT,
+                "point": {"filled": True, "color": HIT, "size": 50},
+            },
+            "encoding": {
+                "x": across,
+                "y": up,
+                "tooltip": charts.tips(("dose", "factor", "~g"), ("impact", "nats", "+.3f")),
+            },
+        }
+    )
+    told = ", ".join(f"{row['dose']:g}: {row['mean_impact']:+.2f}" for row in rows)
+    return charts.chart(
+        f"Impact of {name} by factor, nats: {told}", values, layers, width=300, height=150
+    )
+
+
+def _parts(target: Row, singles: list[Row]) -> Chart | None:
+    """Each feature alone, their sum, and all of them together."""
+    if len(singles) < 2:
+        return None
+    total = sum(row["mean_impact"] for row in singles)
+    rows = [
+        {"name": row["features"], "kind": "alone"} | _interval(row)
+        for row in sorted(singles, key=lambda row: -abs(row["mean_impact"]))
+    ]
+    rows.append({"name": "sum of these", "kind": "sum", "impact": total, "low": None, "high": None})
+    rows.append({"name": "all together", "kind": "together"} | _interval(target))
+    y = charts.by_name("name", [str(row["name"]) for row in rows])
+    layers = [
+        charts.line_at(0, colour=INK),
+        {
+            "mark": {"type": "bar", "height": 9},
+            "encoding": {
+                "y": y,
+                "x": charts.x("impact", IMPACT),
+                "color": charts.colour(
+                    "kind",
+                    {"alone": QUIET, "sum": "var(--quiet-strong)", "together": HIT},
+                    legend=False,
+                ),
+                "tooltip": charts.tips(("name", "layer:feature"), ("impact", "nats", "+.3f")),
+            },
+        },
+        {
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "mark": {"type": "rule", "color": INK},
+            "encoding": {"y": y, "x": charts.x("low", IMPACT), "x2": {"field": "high"}},
+        },
+    ]
+    says = (
+        f"Each of {len(singles)} features alone; together {target['mean_impact']:+.3f} nats, "
+        f"the sum of all {total:+.3f}"
+    )
+    return charts.chart(says, rows, layers, width=300, height={"step": 16})

@@ -1,0 +1,91 @@
+"""Charts as Vega-Lite specifications: data and what is drawn of it, nothing drawn yet.
+
+Colours are the page's own CSS variables, so that one picture serves a light and a dark page.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Spec = dict[str, Any]
+Values = Sequence[Mapping[str, Any]]
+
+CORRECT, MISCONCEPTION = "var(--correct)", "var(--misconception)"
+HIT, QUIET, INK, LINE = "var(--hit)", "var(--quiet)", "currentColor", "var(--line)"
+THEME: Spec = {
+    "background": "transparent",
+    "padding": 4,
+    "font": "system-ui, sans-serif",
+    "aria": False,  # the figure's own label and the table beside it say it better
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "titleFontWeight": "normal",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "gridColor": "var(--grid)",
+        "labelLimit": 150,
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "titleFontWeight": "normal",
+        "orient": "top",
+        "labelFontSize": 11,
+        "symbolOpacity": 1,
+    },
+    "text": {"color": INK, "fontSize": 11},
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Vega-Lite specification, and what it shows in words for those who do not see it."""
+
+    spec: Spec
+    says: str
+
+
+def chart(says: str, values: Values, layers: Iterable[Spec], **more: Any) -> Chart:
+    """Layers over the same values. `more` are properties of the whole: width, height, resolve."""
+    return Chart({"data": {"values": list(values)}, "layer": list(layers), **more}, says)
+
+
+def x(field: str, title: str | None = None, **more: Any) -> Spec:
+    """A channel for a number; `scale` and `axis` in `more`."""
+    return {"field": field, "type": "quantitative", "title": title, **more}
+
+
+LABEL_AS_IS = "'' + datum.value"  # an axis label as the number is written, rounded to nothing
+
+
+def by_name(field: str, order: Sequence[str], **more: Any) -> Spec:
+    """A channel for names, in this order."""
+    return {"field": field, "type": "nominal", "sort": list(order), "title": None, **more}
+
+
+def colour(field: str, of: Mapping[str, str], legend: bool = True) -> Spec:
+    """A channel for a few kinds, each with its colour."""
+    scale = {"domain": list(of), "range": list(of.values())}
+    shown: Spec | None = {"title": None} if legend else None
+    return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
+
+
+def line_at(value: float, channel: str = "x", colour: str = LINE, **mark: Any) -> Spec:
+    """A rule at a value."""
+    drawn = {"type": "rule", "color": colour, "tooltip": None, **mark}
+    return {"data": {"values": [{}]}, "mark": drawn, "encoding": {channel: {"datum": value}}}
+
+
+def tips(*fields: tuple[str, str] | tuple[str, str, str]) -> list[Spec]:
+    """What is said of the mark under the pointer: (field, title) or (field, title, format)."""
+    found = []
+    for name, title, *shape in fields:
+        tip: Spec = {"field": name, "title": title}
+        if shape:
+            tip |= {"type": "quantitative", "format": shape[0]}
+        found.append(tip)
+    return found

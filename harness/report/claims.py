@@ -1,0 +1,106 @@
+"""The verdicts of a run, claim by claim."""
+
+from dataclasses import dataclass
+
+from harness.records import Verdicts
+from harness.report import charts
+from harness.report.charts import HIT, INK, Chart
+from harness.report.source import Row, Run, Source, rows_of
+from harness.show import p_text
+from harness.spec import BehaviourClaim, Claim, FeatureClaim, Spec
+from harness.wording import in_words
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim, what became of it, and the estimate beside what it was held against."""
+
+    name: str
+    words: str
+    verdict: str
+    estimate: str
+    interval: str
+    p: str
+    alpha: float
+    floor: str
+    because: str
+    query: str
+    chart: Chart | None
+
+
+def claims_of(source: Source, run: Run, spec: Spec) -> list[Claimed]:
+    """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
+    found = {row["claim"]: row for row in rows_of(source, Verdicts, run["run_id"])}
+    return [
+        _claimed(claim, found[claim.name])
+        for claim in spec.claims_on(run["target"])
+        if claim.name in found
+    ]
+
+
+def _claimed(claim: Claim, row: Row) -> Claimed:
+    count = row["unit"] == "features"
+    estimate = row["estimate"]
+    return Claimed(
+        name=claim.name,
+        words=in_words(claim),
+        verdict=row["verdict"],
+        estimate="-"
+        if estimate is None
+        else f"{estimate:.0f}"
+        if count
+        else f"{estimate:+.3f} nats",
+        interval="-" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}",
+        p="-" if row["p"] is None else p_text(row["p"]),
+        alpha=row["alpha"],
+        floor=p_text(row["floor"]),
+        because=row["because"],
+        query=row["query"],
+        chart=None if isinstance(claim, FeatureClaim) else _strip(claim, row),
+    )
+
+
+def _strip(claim: Claim, row: Row) -> Chart | None:
+    """The interval beside the value, or the margin, that it was held against."""
+    if row["estimate"] is None or row["ci_low"] is None:
+        return None
+    assert not isinstance(claim, FeatureClaim)
+    than = claim.than if isinstance(claim, BehaviourClaim) else 0.0
+    ends = [than, row["ci_low"], row["ci_high"]]
+    layers = []
+    if claim.within is not None:
+        margin = {"from": than - claim.within, "to": than + claim.within}
+        ends += margin.values()
+        layers.append(
+            {
+                "data": {"values": [margin]},
+                "mark": {"type": "rect", "color": "var(--band)"},
+                "encoding": {"x": charts.x("from"), "x2": {"field": "to"}},
+            }
+        )
+    room = (max(ends) - min(ends)) * 0.08 or 1.0
+    estimate = charts.x(
+        "estimate",
+        scale={"domain": [min(ends) - room, max(ends) + room], "nice": False},
+        axis={"tickCount": 5, "grid": False},
+    )
+    layers += [
+        charts.line_at(than, colour=INK, strokeDash=[3, 3]),
+        {
+            "mark": {"type": "rule", "strokeWidth": 3, "color": HIT},
+            "encoding": {"x": charts.x("ci_low"), "x2": {"field": "ci_high"}},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 70, "color": HIT, "opacity": 1},
+            "encoding": {"x": estimate},
+        },
+    ]
+    held = f"the margin of {claim.within:g} nats" if claim.within else f"{than:g} nats"
+    return charts.chart(
+        f"{claim.name}: estimate {row['estimate']:+.3f}, interval {row['ci_low']:+.3f} to "
+        f"{row['ci_high']:+.3f} nats, beside {held}",
+        [{key: row[key] for key in ("estimate", "ci_low", "ci_high")}],
+        layers,
+        width=210,
+        height=16,
+    )

@@ -1,0 +1,108 @@
+"""Charts drawn: a static SVG for every reader, and what the page's script needs to bring it to life."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from typing import Any
+
+import vl_convert
+from markupsafe import Markup
+
+from harness.report.charts import THEME, Chart
+
+_NUMBER = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
+_LONG = re.compile(r'(?<= )(transform|d|x2|y2|width|height|viewBox)="([^"]*)"')
+# Attributes that only say what is the default, or that no reader of a picture needs.
+_IDLE = re.compile(
+    r' (?:class|aria-hidden|role|aria-roledescription|xmlns|xmlns:xlink|version)="[^"]*"'
+    r'| (?:pointer-events="none"|opacity="1"|display="none")'
+    r'| font-(?:family|size)="(?:system-ui, sans-serif|11px)"| fill="currentColor"(?= opacity)'
+)
+_NOTHING = re.compile(r'<path(?: d="(?:M0,0h0v0h0Z)?")?/>')
+_MARK = re.compile(
+    r'<(path|line) transform="translate\(([-\d.]+),([-\d.]+)\)((?: rotate\([-\d.]+\))?)"([^>]*)/>'
+)
+ALIKE = 4  # marks of one look that are worth a definition
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart as it is put into a page: both parts are safe there."""
+
+    svg: Markup
+    spec: Markup
+    says: str
+
+
+@dataclass
+class Pencil:
+    """Draws the charts of one page, whose marks' names must differ."""
+
+    _names: Iterator[int] = field(default_factory=count)
+
+    def draw(self, chart: Chart) -> Drawn:
+        """Text in the data is escaped in the SVG, and cannot end the script it lies in."""
+        svg = vl_convert.vegalite_to_svg({"config": THEME, **chart.spec}, show_warnings=False)
+        spec = in_script(_packed(chart.spec))
+        return Drawn(Markup(self._shared(smaller(svg))), spec, chart.says)  # noqa: S704
+
+    def _shared(self, svg: str) -> str:
+        """Marks that look alike are drawn once and then referred to."""
+        looks = Counter((m[1], m[4], m[5]) for m in _MARK.finditer(svg))
+        names = {look: f"m{next(self._names)}" for look, n in looks.items() if n >= ALIKE}
+
+        def referred(mark: re.Match[str]) -> str:
+            name = names.get((mark[1], mark[4], mark[5]))
+            return f'<use href="#{name}" x="{mark[2]}" y="{mark[3]}"/>' if name else mark[0]
+
+        drawn = "".join(
+            f'<{kind} id="{name}" transform="{turn.strip()}"{look}/>'
+            for (kind, turn, look), name in names.items()
+        )
+        head, _, rest = _MARK.sub(referred, svg).partition(">")
+        return f"{head}><defs>{drawn}</defs>{rest}" if drawn else svg
+
+
+def smaller(svg: str) -> str:
+    """The same picture in fewer bytes: a tenth of a pixel, and no attribute that says nothing."""
+
+    def rounded(found: re.Match[str]) -> str:
+        text = _NUMBER.sub(lambda n: f"{float(n[0]):.1f}".removesuffix(".0"), found[2])
+        return f'{found[1]}="{text}"'
+
+    return _NOTHING.sub("", _IDLE.sub("", _LONG.sub(rounded, svg)))
+
+
+def in_script(value: object) -> Markup:
+    """A value as JSON that may stand in a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)  # noqa: S704
+
+
+@cache
+def library(snippet: str) -> Markup:
+    """The charting library with a script that uses it, for one script element."""
+    text = vl_convert.javascript_bundle(snippet)
+    # Neither may end the element, nor open a comment in it.
+    return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704
+
+
+def _packed(part: Any) -> Any:
+    """The specification with each name of a table's columns written once; the script unpacks it."""
+    if isinstance(part, list):
+        return [_packed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: _table(each) if key == "data" else _packed(each) for key, each in part.items()}
+
+
+def _table(data: dict[str, Any]) -> dict[str, Any]:
+    rows = data["values"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {"names": names, "rows": [[row.get(name) for name in names] for row in rows]}

@@ -1,0 +1,163 @@
+"""The features that differ most and those that were edited: numbers, every pair, tokens in context."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from harness.labels import shown_features
+from harness.records import FeatureTests, Interventions
+from harness.report import charts
+from harness.report.charts import CORRECT, INK, MISCONCEPTION, Chart
+from harness.report.source import Row, Run, Source, asked, rows_of
+
+EVERY = 999_999_999
+SPOTS = 100  # values that differ by less than this part of the largest are one mark
+COLOURS = {"correct": CORRECT, "misconception": MISCONCEPTION}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token's text, and the feature's value on it; `share` is of the feature's peak here."""
+
+    text: str
+    value: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """The tokens around a feature's peak in one prompt."""
+
+    prompt_id: str
+    family: str
+    label: str
+    peak: float
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature as it is shown; `rank` is None where it is silent on the confirming families."""
+
+    layer: int
+    feature: int
+    rank: int | None
+    row: Row
+    edited_by: tuple[str, ...]
+    chart: Chart | None
+    contexts: tuple[Context, ...]
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page."""
+        return f"feature-{self.layer}-{self.feature}"
+
+
+def features_of(source: Source, run: Run) -> list[Feature]:
+    """The strongest of the confirming families and those that the ablations edit, by rank."""
+    tested = {
+        (row["layer"], row["feature"]): row
+        for row in asked(source, "top_features", run=run["run_id"], limit=EVERY)
+    }
+    edited = _edited(source, run)
+    last = len(tested) + 1
+    shown = sorted(
+        shown_features(source, run), key=lambda key: tested.get(key, {}).get("rank", last)
+    )
+    return [
+        Feature(
+            layer=layer,
+            feature=feature,
+            rank=tested[layer, feature]["rank"] if (layer, feature) in tested else None,
+            row=_tested(source, run, layer, feature) | tested.get((layer, feature), {}),
+            edited_by=tuple(edited.get((layer, feature), ())),
+            chart=_every_pair(source, run, layer, feature),
+            contexts=_contexts(source, run, layer, feature),
+        )
+        for layer, feature in shown
+    ]
+
+
+def _edited(source: Source, run: Run) -> dict[tuple[int, int], list[str]]:
+    """The ablations that edit each feature, in the order of their ranks."""
+    found: dict[tuple[int, int], list[str]] = {}
+    rows = rows_of(source, Interventions, run["run_id"], role="target")
+    for row in sorted(rows, key=lambda row: (row["ablation"], row["rank"])):
+        found.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
+    return found
+
+
+def _tested(source: Source, run: Run, layer: int, feature: int) -> Row:
+    """Its test; nothing but its name where it is silent on the confirming families."""
+    rows = rows_of(
+        source, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
+    )
+    silent = dict.fromkeys((*FeatureTests.names(), "page", "label"))
+    return silent | {"layer": layer, "feature": feature} | (rows[0] if rows else {})
+
+
+def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | None:
+    """Its values on both variants of every pair, family by family; None where it is always silent."""
+    pairs = asked(source, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
+    spots: dict[tuple[str, str, float], dict[str, Any]] = {}
+    means: dict[str, list[float]] = {}
+    largest = max((max(p["after_correct"], p["after_misconception"]) for p in pairs), default=0.0)
+    if not largest:
+        return None
+    for pair in pairs:
+        aside = "" if pair["split"] == "confirmation" else " (discovery)"
+        family = pair["family"] + aside
+        means.setdefault(family, []).append(pair["difference"])
+        for variant in COLOURS:
+            value = pair[f"after_{variant}"]
+            # Values that cannot be told apart in the picture are one mark that says how many it is.
+            spot = (family, variant, round(value / largest * SPOTS))
+            mark = {
+                "family": family,
+                "variant": variant,
+                "value": float(f"{value:.3g}"),
+                "pairs": 0,
+            }
+            spots.setdefault(spot, mark)["pairs"] += 1
+    order = sorted(means, key=lambda f: ("(discovery)" in f, -sum(means[f]) / len(means[f]), f))
+    tip = charts.tips(
+        ("family", "family"), ("variant", "variant"), ("value", "value", ".3g"), ("pairs", "pairs")
+    )
+    marks = {
+        "mark": {"type": "point", "shape": "stroke", "angle": 90, "size": 90, "strokeWidth": 2},
+        "encoding": {
+            "y": charts.by_name("family", order),
+            "x": charts.x("value", "the feature's value at the readout"),
+            "color": charts.colour("variant", COLOURS),
+            "opacity": {"value": 0.8},
+            "tooltip": tip,
+        },
+    }
+    return charts.chart(
+        f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs",
+        list(spots.values()),
+        [charts.line_at(0, colour=INK), marks],
+        width=290,
+        height={"step": 13},
+    )
+
+
+def _contexts(source: Source, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
+    rows = asked(source, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
+    return tuple(
+        Context(prompt_id, *_of_prompt(list(tokens)))
+        for prompt_id, tokens in groupby(rows, key=lambda row: row["prompt_id"])
+    )
+
+
+def _of_prompt(rows: list[Row]) -> tuple[str, str, float, tuple[Token, ...]]:
+    first = rows[0]
+    return first["family"], first["label"], first["peak"], tuple(_tokens(rows, first["peak"]))
+
+
+def _tokens(rows: Iterable[Row], peak: float) -> Iterable[Token]:
+    for row in rows:
+        # Tokenizers write a space as a lower one eighth block, or as a G with a dot above.
+        text = row["token"].replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
+        yield Token(text, row["value"], max(0.0, min(1.0, row["value"] / peak)) if peak else 0.0)

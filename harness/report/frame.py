@@ -1,0 +1,74 @@
+"""What every page has around its content: style, script, stamps, and how numbers are written."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.places import DEFAULT_DB
+from harness.report.charts import THEME
+from harness.report.drawing import in_script, library
+from harness.report.stamps import Stamp
+from harness.show import p_text
+
+
+def frame(
+    title: str, stamps: Sequence[Stamp], parts: Sequence[tuple[str, str]], db: Path
+) -> Mapping[str, Any]:
+    """What the layout asks for; `parts` are the page's sections, by anchor and name."""
+    return {
+        "title": title,
+        "version": version("misconception-harness"),
+        "stamps": stamps,
+        "parts_of_page": parts,
+        "db": db,
+        "style": Markup(_text("report.css")),  # noqa: S704
+        "script": library(_text("report.js")),
+        "theme": in_script(THEME),
+    }
+
+
+@cache
+def environment() -> Environment:
+    """Templates that escape whatever is put into them."""
+    made = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": number,
+        "p": lambda p: "" if p is None else p_text(p),
+        "percent": lambda share: "" if share is None else f"{share:.0%}",
+        "interval": _interval,
+    }
+    return made
+
+
+def _text(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def number(value: float | None, digits: int = 3, sign: bool = True) -> str:
+    """With so many digits after the point; nothing for what is not there."""
+    if value is None:
+        return ""
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row.get("ci_low") is None:
+        return ""
+    return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
+
+
+def db_option(db: Path) -> str:
+    """What a command needs to find the results file, where it is not the default one."""
+    return "" if db.resolve() == DEFAULT_DB.resolve() else f" --db {shlex.quote(str(db))}"

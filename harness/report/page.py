@@ -1,0 +1,151 @@
+"""Pages put together: facts in, one HTML text out that needs nothing else."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from harness.records import PromptTokens, Runs, SaeHealth
+from harness.report.ablations import Ablated, ablations_of
+from harness.report.behaviour import behaviour_of
+from harness.report.charts import Chart
+from harness.report.claims import claims_of
+from harness.report.design import design_of
+from harness.report.drawing import Pencil
+from harness.report.features import Feature, features_of
+from harness.report.frame import db_option, environment, frame, number
+from harness.report.source import Run, Source, asked, rows_of
+from harness.report.stamps import stamps_of, told
+from harness.report.volcano import layers_of
+from harness.show import p_text, told_value
+from harness.spec import Spec
+
+PARTS = (
+    ("verdicts", "Verdicts"),
+    ("behaviour", "Behaviour"),
+    ("layers", "Layers"),
+    ("features", "Features"),
+    ("ablations", "Ablations"),
+    ("health", "SAE health"),
+    ("power", "Power"),
+    ("provenance", "Provenance"),
+)
+SILENT = ("spec", "analysed_spec", "question")  # shown elsewhere on the page
+
+
+def run_page(source: Source, run: Run, db: Path) -> str:
+    """One run's report. Whatever the run has not, its part says so."""
+    spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
+    placebo = _placebo(source, run)
+    pencil = Pencil()
+    layers = layers_of(source, run, placebo)
+    features = [pictured(one, pencil, chart="drawn") for one in features_of(source, run)]
+    health = rows_of(source, SaeHealth, run["run_id"])
+    return (
+        environment()
+        .get_template("run.html")
+        .render(
+            **frame(f"{run['spec_name']} on {run['target']}", stamps_of(run), PARTS, db),
+            run=run,
+            summary=_summary(run),
+            told=lambda verdict: told(verdict, run),
+            sql=_Sql(db),
+            claims=[pictured(one, pencil, chart="drawn") for one in claims_of(source, run, spec)],
+            warnings=[
+                f"the SAE of layer {r['layer']}: {r['warning']}" for r in health if r["warning"]
+            ],
+            behaviour=(found := behaviour_of(source, run))
+            and pictured(found, pencil, chart="drawn"),
+            contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
+            placebo=placebo,
+            calibration=asked(source, "placebo_calibration", run=placebo["run_id"])
+            if placebo
+            else [],
+            layers=[
+                pictured(one, pencil, chart="drawn", placebo="placebo_drawn") for one in layers
+            ],
+            features=features,
+            headline=_headline,
+            labelled=any(one["row"].get("label") for one in features),
+            traced=len(source.read(PromptTokens, run["run_id"])) > 0,
+            ablations=[_ablation(one, pencil) for one in ablations_of(source, run, spec)],
+            health=health,
+            design=design_of(source, run, sum(one.tested for one in layers)),
+            provenance=[
+                (key.replace("_", " "), told_value(key, value))
+                for key, value in run.items()
+                if key not in SILENT
+            ],
+            rerun=f"harness rerun {run['run_id']}{db_option(db)}",
+            again=f"harness run {shlex.quote(run['spec_path'])} --target {run['target']}{db_option(db)}",
+            spec_text=json.dumps(json.loads(run["analysed_spec"] or run["spec"]), indent=2),
+        )
+    )
+
+
+def pictured(found: Any, pencil: Pencil, **charts: str) -> dict[str, Any]:
+    """A record's fields, with each of its charts drawn under another name."""
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    values |= {
+        name: pencil.draw(chart) if isinstance(chart := values[of], Chart) else None
+        for of, name in charts.items()
+    }
+    return values | ({"anchor": found.anchor} if isinstance(found, Feature) else {})
+
+
+def _ablation(one: Ablated, pencil: Pencil) -> dict[str, Any]:
+    names = ("controls", "families", "doses", "parts")
+    said = f"{one.controls.says}." if one.controls else "It has no controls."
+    return pictured(one, pencil, **{name: f"{name}_drawn" for name in names}) | {
+        "controls_said": said
+    }
+
+
+def _placebo(source: Source, run: Run) -> Run | None:
+    """The last finished run of the eval `placebo` on the same target, of the same origin."""
+    if run["spec_name"] == "placebo":
+        return None
+    runs = source.read(Runs).rows()
+    found = [
+        other
+        for other in runs
+        if other["spec_name"] == "placebo"
+        and other["status"] == "finished"
+        and all(other[name] == run[name] for name in ("target", "origin", "model", "sae"))
+    ]
+    return max(found, key=lambda other: (other["finished_at"], other["run_id"]), default=None)
+
+
+def _summary(run: Run) -> str:
+    layers = ", ".join(map(str, run["layers"])) or "none"
+    return (
+        f"Run {run['run_id']}, {run['created_at']:%d %B %Y}: {run['model']} in {run['dtype']} on "
+        f"{run['device']}, layers {layers}, features read at {run['readout']}."
+    )
+
+
+class _Sql:
+    """The command that shows a query's rows."""
+
+    def __init__(self, db: Path) -> None:
+        self._db = db_option(db)
+
+    def __call__(self, query: str, saved: bool = False) -> str:
+        return f"harness sql {query if saved else shlex.quote(query)}{self._db}"
+
+
+def _headline(one: Mapping[str, Any]) -> str:
+    """A feature in one line."""
+    row = one["row"]
+    parts = [f"rank {one['rank']}"] if one["rank"] is not None else []
+    if row.get("mean_difference") is None:
+        parts.append("silent on the confirming families")
+    else:
+        parts.append(f"difference {number(row['mean_difference'])}")
+        if row.get("p_adjusted") is not None:
+            parts.append(f"adjusted p {p_text(row['p_adjusted'])}")
+    if one["edited_by"]:
+        parts.append(f"edited by {', '.join(one['edited_by'])}")
+    return "; ".join(parts)

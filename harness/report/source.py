@@ -1,0 +1,39 @@
+"""What a report reads: the saved queries, and tables of one run."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from harness.queries import saved_queries
+from harness.records import Columns
+from harness.tables import finite
+
+C = TypeVar("C", bound=Columns)
+Run = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+class Source(Protocol):
+    """A results file that is open for reading."""
+
+    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+        """Columns of the rows that agree with `equal`."""
+        ...
+
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names and rows of a query."""
+        ...
+
+
+def asked(source: Source, name: str, **parameters: object) -> list[Row]:
+    """The rows of a saved query; what is not finite is None."""
+    query = saved_queries()[name]
+    given = {key: str(value) for key, value in parameters.items()}
+    names, rows = source.query(query.sql, query.filled(given))
+    return [dict(zip(names, map(finite, row), strict=True)) for row in rows]
+
+
+def rows_of(source: Source, kind: type[Columns], run_id: str, **equal: object) -> list[Row]:
+    """A table's rows of one run; what is not finite is None."""
+    return [finite(row) for row in source.read(kind, run_id, **equal).rows()]
