@@ -1,11 +1,22 @@
 """Claims as pytest items."""
 
 import json
+import threading
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+# `pytester` forgets every module that is first imported while it runs, `wire` and its torch too.
+from harness import wire
+from harness.conclude import Outcome
+from harness.faults import CannotRun, Fault
 from harness.read import load_prompts
+from harness.sharing import Desk, Outcomes, served_store
 from harness.store import Store
+from harness.target import load_targets, mocked
+from harness.verdicts import Verdict
 
 HEADER = "# yaml-language-server: $schema=../harness/eval.schema.json\n"
 SPEC = """\
@@ -46,18 +57,17 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
             "*PASSED*",
             "*evals/small.yaml::moved-back FAILED*",
             "refuted: moved-back, on organism",
-            "  claimed   behaviour: logit_difference, contrast: True, direction: less",
-            "  observed  +*nats [[]+*, +*], p 0.031, 6 families",
-            "  rows      harness sql \"FROM behaviour WHERE run_id = '*'*\"",
+            "  claimed      the difference between the variants in * is less than 0 nats",
+            "  observed     +* nats, 95% interval [[]+*, +*], p 0.031",
+            "  rests on     6 families",
+            "  rows         harness sql \"FROM behaviour WHERE run_id = '*'*\"",
             "*= verdicts =*",
             "*moved-back*refuted*",
         ]
     )
     assert "Traceback" not in found.stdout.str()
-    again = pytester.runpytest_subprocess("evals/small.yaml::moved")
-    again.assert_outcomes(passed=1)
     with Store.open_to_read(pytester.path / "db" / "results.duckdb") as store:
-        assert store.query("SELECT status, count(*) FROM runs GROUP BY ALL")[1] == [("finished", 2)]
+        assert store.query("SELECT status, count(*) FROM runs GROUP BY ALL")[1] == [("finished", 1)]
 
 
 def test_collecting_loads_no_weights(pytester, evals):
@@ -117,3 +127,308 @@ def test_a_claim_on_random_saes_is_skipped_and_never_passes(pytester, evals):
     found = pytester.runpytest_subprocess("-rs", "evals/small.yaml::moved")
     found.assert_outcomes(skipped=1)
     found.stdout.fnmatch_lines(["*supported with random SAEs, which is no evidence*"])
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Whoever runs an eval is told this at once; what was asked for is noted."""
+    asked = []
+    made = Outcome(
+        run_id="20260101-000000-000-small-organism",
+        spec="small",
+        question="Does it?",
+        target=load_targets()["organism"],
+        families=6,
+        verdicts=(
+            Verdict("moved", "behaviour", "nats", "supported", "6 families",
+                    "FROM behaviour", 1.25, 1.0, 1.5, 0.03125, 6, 12, 0.03125),
+            Verdict("moved-back", "behaviour", "nats", "refuted", "6 families",
+                    "FROM behaviour", 1.25, 1.0, 1.5, 0.03125, 6, 12, 0.03125),
+            Verdict("not-here", "features", "features", "untestable",
+                    "3 families can give no p below 0.25", "FROM top_features", floor=0.25),
+        ),
+        exploratory=None,
+        warnings=(),
+        db=Path("db/results.duckdb"),
+        seconds=1.0,
+    )  # fmt: skip
+
+    class Pretended:
+        outcome = made
+        error: Exception | None = None
+
+        def __call__(self, path, target, **options):
+            asked.append((path.name, target, options))
+            options["say"]("pretended")
+            if self.error is not None:
+                raise self.error
+            return self.outcome
+
+    pretended = Pretended()
+    pretended.asked = asked
+    monkeypatch.setattr(wire, "run_eval", pretended)
+    return pretended
+
+
+def test_a_failure_says_what_was_claimed_what_was_seen_and_where_the_rows_are(
+    pytester, evals, pretend
+):
+    found = pytester.runpytest_inprocess("evals")
+    found.assert_outcomes(passed=1, failed=2)
+    lines = found.stdout.lines
+    first = lines.index("refuted: moved-back, on organism")
+    assert lines[first + 1 : first + 5] == [
+        "  claimed      the difference between the variants in log p(right answer) - "
+        "log p(misconception) is less than 0 nats",
+        "  observed     +1.250 nats, 95% interval [+1.000, +1.500], p 0.031",
+        "  rests on     6 families",
+        '  rows         harness sql "FROM behaviour"',
+    ]
+    assert len(pretend.asked) == 1
+
+
+def test_what_cannot_be_tested_says_how_many_families_it_needs(pytester, evals, pretend):
+    found = pytester.runpytest_inprocess("evals/small.yaml::not-here")
+    lines = found.stdout.lines
+    first = lines.index("untestable: not-here, on organism")
+    assert lines[first + 1 : first + 4] == [
+        "  claimed      at least 1 feature differs between the variants",
+        "  observed     nothing that can be estimated",
+        "  rests on     3 families can give no p below 0.25; it needs 6 families on the confirming side",
+    ]
+
+
+def test_an_exploratory_failure_says_why(pytester, evals, pretend):
+    pretend.outcome = replace(pretend.outcome, exploratory="the spec changed since run X")
+    found = pytester.runpytest_inprocess("evals/small.yaml::moved-back")
+    found.stdout.fnmatch_lines(["  exploratory  the spec changed since run X"])
+
+
+def test_what_stops_a_run_fails_every_claim_of_it_with_one_line(pytester, evals, pretend):
+    pretend.error = CannotRun(Fault("disk", "it is full", "make room"))
+    found = pytester.runpytest_inprocess("evals")
+    found.assert_outcomes(failed=3)
+    assert found.stdout.str().count("\ndisk: it is full; make room\n") == 3
+    assert "pytest_plugin.py" not in found.stdout.str()
+    assert len(pretend.asked) == 1
+
+
+def test_what_nobody_expects_has_its_traceback(pytester, evals, pretend):
+    pretend.error = ZeroDivisionError("unforeseen")
+    found = pytester.runpytest_inprocess("evals/small.yaml::moved")
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(["*raise self.error", "*ZeroDivisionError: unforeseen"])
+
+
+def test_options_reach_the_run(pytester, evals, pretend):
+    pytester.runpytest_inprocess(
+        "evals", "--harness-target=organism", "--harness-db=elsewhere/r.duckdb",
+        "--harness-limit=3", "--harness-mock", "--harness-device=cpu", "--harness-wait=2.5",
+    )  # fmt: skip
+    ((name, target, options),) = pretend.asked
+    assert (name, target) == ("small.yaml", "organism")
+    assert options["db"] == pytester.path / "elsewhere" / "r.duckdb"
+    assert options["wait"] == 2.5
+    how = options["how"]
+    assert (how.limit, how.mock, how.device) == (3, "orthogonal", "cpu")
+
+
+def test_without_options_the_run_is_the_whole_one(pytester, evals, pretend):
+    pytester.runpytest_inprocess("evals")
+    ((_, target, options),) = pretend.asked
+    how = options["how"]
+    assert (target, how.limit, how.mock, how.device) == ("auto", 0, "", "auto")
+    assert options["db"] == pytester.path / "db" / "results.duckdb"
+
+
+def test_the_help_names_every_option(pytester):
+    text = pytester.runpytest_inprocess("--help").stdout.str()
+    for name in ("target", "db", "limit", "mock", "device", "wait"):
+        assert f"--harness-{name}" in text
+    assert "harness_evals" in text
+
+
+def test_a_limit_that_shows_nothing_is_refused(pytester, evals):
+    found = pytester.runpytest_inprocess("evals", "--harness-limit=1")
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(["*--harness-limit: 1 is too few; take 2 families or more"])
+
+
+@pytest.mark.parametrize(
+    "changed, reason",
+    [
+        ({"target": mocked(load_targets()["organism"])}, " with random SAEs, which is no evidence"),
+        (
+            {"limited": True, "exploratory": "limited to 2 families of each side"},
+            ", limited to 2 families of each side, which is no evidence",
+        ),
+    ],
+)
+def test_a_trial_never_passes_and_never_fails(pytester, evals, pretend, changed, reason):
+    pretend.outcome = replace(pretend.outcome, **changed)
+    found = pytester.runpytest_inprocess("evals", "-rs")
+    found.assert_outcomes(skipped=3)
+    found.stdout.fnmatch_lines([f"*supported{reason}"])
+
+
+def test_a_junit_file_has_each_claims_numbers(pytester, evals, pretend):
+    pytester.runpytest_inprocess("evals", "--junitxml=junit.xml")
+    cases = {
+        case.get("name"): {one.get("name"): one.get("value") for one in case.iter("property")}
+        for case in ET.parse(pytester.path / "junit.xml").iter("testcase")
+    }
+    assert cases["moved"] == {
+        "verdict": "supported",
+        "origin": "stand-in",
+        "run_id": "20260101-000000-000-small-organism",
+        "target": "organism",
+        "question": "Does it?",
+        "estimate": "1.25",
+        "ci_low": "1.0",
+        "ci_high": "1.5",
+        "unit": "nats",
+        "p": "0.03125",
+    }
+    assert cases["not-here"]["verdict"] == "untestable"
+    assert "estimate" not in cases["not-here"]  # missing is not zero
+
+
+@pytest.mark.parametrize(
+    "arguments, passed, failed",
+    [
+        (["-k", "back"], 0, 1),
+        (["evals", "-k", "moved and not back"], 1, 0),
+        (["-x", "evals/small.yaml::moved-back", "evals/small.yaml::not-here"], 0, 1),
+        (["--deselect", "evals/small.yaml::moved-back"], 1, 1),
+        (["evals/small.yaml::moved", "evals/small.yaml::not-here"], 1, 1),
+    ],
+)
+def test_claims_are_chosen_as_tests_are(pytester, evals, pretend, arguments, passed, failed):
+    pytester.makeini("[pytest]\nharness_evals = evals\ntestpaths = evals")
+    found = pytester.runpytest_inprocess(*arguments).parseoutcomes()
+    assert (found.get("passed", 0), found.get("failed", 0)) == (passed, failed)
+
+
+def test_what_failed_last_runs_again(pytester, evals, pretend):
+    pytester.runpytest_inprocess("evals").assert_outcomes(passed=1, failed=2)
+    pytester.runpytest_inprocess("evals", "--lf").assert_outcomes(failed=2)
+    pretend.outcome = replace(
+        pretend.outcome,
+        verdicts=tuple(replace(one, verdict="supported") for one in pretend.outcome.verdicts),
+    )
+    pytester.runpytest_inprocess("evals", "--lf").assert_outcomes(passed=2)
+
+
+def test_without_a_terminal_it_runs_all_the_same(pytester, evals, pretend):
+    found = pytester.runpytest_inprocess("evals", "-p", "no:terminal")
+    assert found.ret == pytest.ExitCode.TESTS_FAILED
+    assert len(pretend.asked) == 1
+
+
+def test_the_verdicts_are_appended_to_the_step_summary(pytester, evals, pretend, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    pytester.runpytest_inprocess("evals")
+    assert "| moved-back | refuted |" in (pytester.path / "summary.md").read_text()
+
+
+def test_a_summary_that_cannot_be_written_fails_nothing(pytester, evals, pretend, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path))
+    found = pytester.runpytest_inprocess("evals/small.yaml::moved")
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(["warning: *: the summary cannot be written: is a directory"])
+
+
+def test_an_empty_folder_needs_three_lines(pytester, evals):
+    """A project of one's own: a prompt file, a spec, and where the specs are."""
+    own = SPEC.replace("moved-back", "unmoved").replace("direction: less", "within: 100")
+    (evals / "small.yaml").write_text(own)
+    pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nharness_evals = ["evals"]\ntestpaths = ["evals"]\n'
+    )
+    found = pytester.runpytest_subprocess("-k", "moved")
+    found.assert_outcomes(passed=2, deselected=1)
+    assert (pytester.path / "db" / "results.duckdb").is_file()
+
+
+def test_workers_run_a_spec_once_and_write_through_one_file(pytester, evals):
+    """Spread over two workers in any way, beside tests of another kind."""
+    (evals / "other.yaml").write_text(HEADER + SPEC.replace("name: small", "name: other"))
+    pytester.makepyfile("def test_it(): pass")
+    found = pytester.runpytest_subprocess("-n2", "--dist=load", ".", "evals")
+    found.assert_outcomes(passed=5, failed=2)
+    text = found.stdout.str()
+    assert text.count("= verdicts =") == 1
+    for name in ("small", "other"):
+        told = [line for line in found.errlines if line.startswith(f"[{name}]")]
+        assert len([line for line in told if "analyse: 1 of 1" in line]) == 1
+    assert "refuted: moved-back, on organism" in text
+    with Store.open_to_read(pytester.path / "db" / "results.duckdb") as store:
+        runs = store.query("SELECT spec_name, status FROM runs ORDER BY ALL")[1]
+    assert runs == [("other", "finished"), ("small", "finished")]
+
+
+def test_whole_specs_go_to_a_worker_where_nothing_else_is_asked_for(pytester, evals):
+    from xdist.scheduler import LoadFileScheduling
+
+    from harness.pytest_plugin import pytest_xdist_make_scheduler as make
+
+    pytester.makeini("[pytest]\nharness_evals = evals")
+
+    def scheduler(*arguments):
+        return make(pytester.parseconfig("--tx=2*popen", *arguments), None)
+
+    assert isinstance(scheduler("--dist=load", "evals"), LoadFileScheduling)
+    assert isinstance(scheduler("--dist=load", "evals/small.yaml::moved"), LoadFileScheduling)
+    assert scheduler("--dist=load", ".") is None
+    assert scheduler("--dist=worksteal", "evals") is None
+
+
+def test_whoever_comes_second_waits_for_the_first(tmp_path):
+    """As two workers would: each has its own memory, and they share a folder."""
+    ran, found = [], []
+
+    def run():
+        ran.append(1)
+        return "the outcome"
+
+    def ask():
+        found.append(Outcomes(tmp_path).of(Path("a.yaml"), run))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["the outcome"] * 4
+    assert len(ran) == 1
+    assert Outcomes(tmp_path).all() == ["the outcome"]
+
+
+def test_what_stops_a_run_is_shared_and_what_nobody_expects_is_not(tmp_path):
+    def stop():
+        raise CannotRun(Fault("disk", "it is full", "make room"))
+
+    def crash():
+        raise ZeroDivisionError
+
+    with pytest.raises(CannotRun):
+        Outcomes(tmp_path).of(Path("a.yaml"), stop)
+    with pytest.raises(CannotRun, match="disk: it is full; make room"):
+        Outcomes(tmp_path).of(Path("a.yaml"), pytest.fail)
+    with pytest.raises(ZeroDivisionError):
+        Outcomes(tmp_path).of(Path("b.yaml"), crash)
+    assert Outcomes(tmp_path).of(Path("b.yaml"), lambda: "later") == "later"
+    assert Outcomes(tmp_path).all() == ["later"]
+
+
+def test_a_file_that_cannot_be_opened_is_told_to_every_worker(tmp_path):
+    (tmp_path / "r.duckdb").write_text("no database")
+    desk = Desk()
+    try:
+        desk.serve(tmp_path / "r.duckdb", wait=0, say=pytest.fail)
+        for _ in range(2):
+            with pytest.raises(CannotRun, match=r"r\.duckdb"):
+                served_store(desk.folder)
+    finally:
+        desk.close()
+    assert not desk.folder.exists()
