@@ -1,10 +1,11 @@
 """What is wrong between the parts of a well-formed spec, before any prompt or target is looked at."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.faults import nearest
 from harness.spec import (
     VALUED,
     Ablation,
@@ -131,9 +132,11 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
                 "name the one target they belong to: `only: [...]`",
             )
         )
-    idle = [name for name in _idle(ablation) if name in select.model_fields_set]
+    unused, beside = _unused(ablation)
     found += [
-        (("select", name), f"{name} is not used by {_way(ablation)}", "drop it") for name in idle
+        (("select", name), f"{name} is not used with `{beside}`", "drop it")
+        for name in unused
+        if name in select.model_fields_set
     ]
     if any(feature < 0 for some in select.features.values() for feature in some):
         found.append((("select", "features"), "a feature is below 0", "count features from 0"))
@@ -141,26 +144,27 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         found.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
         )
-    found += [
-        (("only",), f"'{target}' is not among the targets", "list it under targets")
-        for target in ablation.only
-        if target not in spec.targets
-    ]
+    return found + _elsewhere(spec, ablation.only)
+
+
+def _elsewhere(spec: Spec, only: Sequence[str]) -> list[Contradiction]:
+    """Targets of an ablation or a claim that the spec does not have."""
+    found: list[Contradiction] = []
+    for target in only:
+        if target not in spec.targets:
+            advice = nearest(target, spec.targets)
+            remedy = advice if advice.endswith("?") else "list it under targets"
+            found.append((("only",), f"'{target}' is not among the targets", remedy))
     return found
 
 
-def _idle(ablation: Ablation) -> tuple[str, ...]:
-    """The parts of a selection that its way of selecting does not look at."""
-    if ablation.select.by == "attribution":
-        return () if ablation.select.method == "integrated-gradients" else ("steps",)
-    unused = ("method", "steps")
-    return ("top", "toward", *unused) if ablation.select.by == "list" else unused
-
-
-def _way(ablation: Ablation) -> str:
+def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
+    """The parts of a selection that its way of selecting does not look at, and which way that is."""
     select = ablation.select
-    by_gradient = select.by == "attribution"
-    return f"method: {select.method}" if by_gradient else f"by: {select.by}"
+    if select.by == "attribution":
+        return ("steps",) if select.method == "gradient" else (), f"method: {select.method}"
+    chosen = ("top", "toward") if select.by == "list" else ()
+    return (*chosen, "method", "steps"), f"by: {select.by}"
 
 
 def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
@@ -196,10 +200,9 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
             ((), "the claim has no direction, or one and a margin", "give direction or within")
         )
     if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
-        names = ", ".join(a.name for a in spec.ablations) or "none is defined"
-        found.append(
-            (("ablation",), f"there is no ablation '{claim.ablation}'", f"use one of: {names}")
-        )
+        names = [ablation.name for ablation in spec.ablations]
+        remedy = nearest(claim.ablation, names) if names else "write it under `ablations`"
+        found.append((("ablation",), f"there is no ablation '{claim.ablation}'", remedy))
     if isinstance(claim, AblationClaim):
         for target in claim.only or spec.targets:
             made = {one.name for one in spec.ablations_on(target)}
@@ -211,9 +214,4 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
                         "give the claim the ablation's `only`",
                     )
                 )
-    for target in claim.only:
-        if target not in spec.targets:
-            found.append(
-                (("only",), f"'{target}' is not among the targets", "list it under targets")
-            )
-    return found
+    return found + _elsewhere(spec, claim.only)

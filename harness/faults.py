@@ -51,7 +51,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"use one of {', '.join(names)}" if names else "nothing is allowed here"
+    return f"use one of {first_few(names, 16)}" if names else "nothing is allowed here"
 
 
 def first_few(names: Iterable[str], most: int = 5) -> str:

@@ -233,6 +233,16 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
             "the impact is zero by construction: both variants of a pair have the same prompt",
             "use `source: random`",
         )
+    if not isinstance(ablation.positions, str):
+        # No tokenizer makes more tokens of a text than it has bytes, beside a mark before it.
+        longest = max((len(prompt.text.encode()) for prompt in plan.prompts), default=0)
+        if absent := [place for place in ablation.positions if abs(place) > longest + 1]:
+            yield (
+                ("positions",),
+                f"no prompt has a token {first_few(map(str, absent))}: the longest has "
+                f"{longest} bytes",
+                "count from 1 at the beginning, or from -1 at the end",
+            )
     select = ablation.select
     if select.by == "contrast" and len(plan.families("discovery")) < 2:
         yield (

@@ -303,8 +303,11 @@ def _explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
     if kind == "literal_error":
         valid = re.findall(r"'([^']*)'", context["expected"])
         given = detail["input"]
-        shown = f"'{given}'" if isinstance(given, str) else _shown(given)
-        return at, f"{last} is {shown}", nearest(str(given), valid)
+        if isinstance(given, str):
+            return at, f"{last} is '{given}'", nearest(given, valid)
+        alone = isinstance(given, tuple) and len(given) == 1 and given[0] in valid
+        remedy = "write it without brackets" if alone else f"use one of {', '.join(valid)}"
+        return at, f"{last} is {_shown(given)}", remedy
     if kind in ("claim_kind", "union_tag_not_found"):
         keys = detail["input"] if isinstance(detail["input"], dict) else ()
         unknown = next((key for key in keys if key not in ("name", "only")), "")

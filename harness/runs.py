@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from harness.faults import Fault, InputError, first_few
+from harness.faults import Fault, InputError, first_few, nearest
 from harness.records import LIMITED, Columns, Runs
 
 C = TypeVar("C", bound=Columns)
@@ -45,7 +45,10 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
     if name == LATEST:
         what = "none is finished" if runs else "there is none yet"
         raise InputError(Fault("runs", what, "run `harness run voices` first"))
-    raise InputError(Fault(f"run {name}", "there is no such run", "`harness sql runs` lists them"))
+    names = {run["spec_name"] for run in runs} | {run["run_id"] for run in runs}
+    advice = nearest(name, names)
+    remedy = advice if advice.endswith("?") else "`harness sql runs` lists them"
+    raise InputError(Fault(f"run {name}", "there is no such run", remedy))
 
 
 def is_trial(run: Mapping[str, Any]) -> bool:

@@ -79,7 +79,9 @@ class TargetChoice(_Part):
         "`layers/{layer}/params.npz`. A * stands for the only match in a local folder.",
     )
     dtype: Dtype | None = Field(
-        default=None, description="What the model computes in; of a target of your own float32."
+        default=None,
+        description="What the model computes in: `float32`, `bfloat16`, or `float16`, which overflows "
+        "in this family of models. Of a target of your own float32.",
     )
     stand_in: bool = Field(
         default=False,
@@ -96,14 +98,17 @@ class Readout(_Part):
         "variant's own answer. `prompt`: on every prompt token but BOS. `all`: on both.",
     )
     reduce: Literal["mean", "max", "sum"] = Field(
-        default="mean", description="How the values at several positions become one."
+        default="mean",
+        description="How the values at several positions become one: `mean`, `max` or `sum`.",
     )
 
 
 class Split(_Part):
     """Which families select features and which confirm claims. No family does both."""
 
-    by: Literal["family"] = Field(default="family", description="The unit that is never divided.")
+    by: Literal["family"] = Field(
+        default="family", description="The unit that is never divided: the `family`."
+    )
     discovery: Share = Field(
         default=0.5,
         description="Share of families used for selection; the rest confirm. 0 where nothing is selected.",
@@ -116,13 +121,23 @@ class Split(_Part):
 class Contrast(_Part):
     """The paired test of every feature between the two variants."""
 
-    of: Label = Field(default="correct", description="The variant that counts as positive.")
-    against: Label = Field(default="misconception", description="The variant it is compared with.")
+    of: Label = Field(
+        default="correct",
+        description="The variant that counts as positive, `correct` or `misconception`.",
+    )
+    against: Label = Field(
+        default="misconception",
+        description="The variant it is compared with, `misconception` or `correct`.",
+    )
     statistic: Literal["pratt+mcnemar", "signed-rank", "mcnemar", "mean"] = Field(
-        default="pratt+mcnemar", description="What is summed within a family and flipped."
+        default="pratt+mcnemar",
+        description="What is summed within a family and flipped. `signed-rank`: ranks of the "
+        "differences, by Pratt. `mcnemar`: in which variant the feature fires. `pratt+mcnemar`: the "
+        "larger of the two, corrected. `mean`: the differences themselves.",
     )
     correction: Literal["max-t"] = Field(
-        default="max-t", description="Family-wise over every feature of every layer."
+        default="max-t",
+        description="`max-t`: family-wise over every feature of every layer, step-down.",
     )
     alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
 
@@ -138,7 +153,8 @@ class Select(_Part):
     )
     toward: Literal["correct", "misconception"] = Field(
         default="correct",
-        description="Keep features whose removal is expected to move the answer this way.",
+        description="Keep features whose removal is expected to move the answer this way: toward the "
+        "`correct` one, or toward the `misconception`.",
     )
     method: Literal["gradient", "integrated-gradients"] = Field(
         default="gradient",
@@ -154,8 +170,8 @@ class Select(_Part):
 class Ablation(_Part):
     """An edit of the residual stream, with matched random controls."""
 
-    name: Name
-    select: Select
+    name: Name = Field(description="What claims and the store call it.")
+    select: Select = Field(description="Which features are edited.")
     kind: Kind = Field(
         default="zero",
         description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean on the "
@@ -168,8 +184,8 @@ class Ablation(_Part):
     )
     source: Literal["pair", "random"] | None = Field(
         default=None,
-        description="Of resample: the pair's other variant, or a random discovery prompt. Tokens are "
-        "aligned from the end of the prompt.",
+        description="Of resample, where the value comes from. `pair`: the pair's other variant. "
+        "`random`: a discovery prompt. Tokens are aligned from the end of the prompt.",
     )
     doses: tuple[float, ...] = Field(
         default=(),
@@ -178,11 +194,14 @@ class Ablation(_Part):
     )
     positions: Positions = Field(
         default="all",
-        description="Where the edit is made, never at BOS. Numbers count the prompt's tokens: 1 is "
-        "the first after BOS, -1 the last.",
+        description="Where the edit is made, never at BOS: at `all` tokens, those of the `prompt` or "
+        "the `answer`, at `last_prompt_token`, or at numbered tokens of the prompt: 1 is the first "
+        "after BOS, -1 the last.",
     )
     variant: Label = Field(
-        default="misconception", description="The variant on whose prompts the impact is measured."
+        default="misconception",
+        description="The variant on whose prompts the impact is measured, `correct` or "
+        "`misconception`.",
     )
     controls: int = Field(
         default=20,
@@ -197,7 +216,7 @@ class Ablation(_Part):
 
 
 class _Claim(_Part):
-    name: Name
+    name: Name = Field(description="What the claim is called on every surface.")
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the claim is made; everywhere when empty."
     )
@@ -206,14 +225,23 @@ class _Claim(_Part):
 class BehaviourClaim(_Claim):
     """About what the model answers, without looking inside."""
 
-    behaviour: Metric = Field(description="In nats, of a prompt's two candidate answers.")
+    behaviour: Metric = Field(
+        description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
+        "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
+        "`log_p_misconception`: one of the two."
+    )
     contrast: bool = Field(
         default=False, description="Compare the variants of each pair instead of their common mean."
     )
-    direction: Literal["greater", "less"] | None = None
-    than: float = Field(default=0.0, description="In nats.")
+    direction: Literal["greater", "less"] | None = Field(
+        default=None,
+        description="Claim that the mean is `greater` or `less` than `than`. Either this or `within`.",
+    )
+    than: float = Field(default=0.0, description="What the mean is compared with, in nats.")
     within: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Claim equivalence to `than` within this margin, in nats."
+        default=None,
+        description="Claim equivalence to `than` within this margin, in nats. Either this or "
+        "`direction`.",
     )
 
 
@@ -221,22 +249,36 @@ class FeatureClaim(_Claim):
     """About the paired tests of the features."""
 
     features: Literal["significant", "truth"] = Field(
-        description="Count the significant features, or those of the target's known truth among them."
+        description="What is counted on the confirming families. `significant`: the features whose "
+        "corrected test rejects. `truth`: those of the target's known features among them."
     )
-    at_least: Annotated[int, Field(ge=1)] | None = None
-    at_most: Annotated[int, Field(ge=0)] | None = None
+    at_least: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Claim that there are so many or more. Either this or `at_most`."
+    )
+    at_most: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Claim that there are so many or fewer. Either this or `at_least`.",
+    )
 
 
 class AblationClaim(_Claim):
     """About what happens to the answers when features are removed."""
 
     ablation: str = Field(description="The name of an ablation of this file.")
-    direction: Literal["toward-correct", "toward-misconception"] | None = None
+    direction: Literal["toward-correct", "toward-misconception"] | None = Field(
+        default=None,
+        description="Claim that the edit moves the answers `toward-correct` or "
+        "`toward-misconception`. Either this or `within`.",
+    )
     beyond: Literal["zero", "controls"] = Field(
-        default="controls", description="What the impact must exceed."
+        default="controls",
+        description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
+        "of the matched random features.",
     )
     within: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Claim that the impact is no larger than this, in nats."
+        default=None,
+        description="Claim that the impact is no larger than this, in nats. Either this or "
+        "`direction`.",
     )
 
 
@@ -279,15 +321,26 @@ class Spec(_Part):
     )
     balance: Literal["family", "none"] = Field(
         default="family",
-        description="`family`: each answer must be right as often as it is wrong within every family.",
+        description="`family`: each answer must be right as often as it is wrong within every family. "
+        "`none`: that is not asked for.",
     )
-    readout: Readout = Readout()
-    split: Split = Split()
-    contrast: Contrast = Contrast()
-    ablations: tuple[Ablation, ...] = ()
+    readout: Readout = Field(
+        default=Readout(),
+        description="Where features are read, and how positions become one value.",
+    )
+    split: Split = Field(
+        default=Split(), description="Which families select features and which confirm claims."
+    )
+    contrast: Contrast = Field(
+        default=Contrast(), description="The paired test of every feature between the variants."
+    )
+    ablations: tuple[Ablation, ...] = Field(
+        default=(), description="Edits of the model whose impacts claims are about."
+    )
     metric: Literal["logit_difference"] = Field(
         default="logit_difference",
-        description="log p(correct) - log p(misconception), in nats: what impacts are measured in.",
+        description="What impacts are measured in. `logit_difference`: log p(correct) - log "
+        "p(misconception), in nats.",
     )
     new_tokens: int = Field(
         default=10, ge=0, le=512, description="How many tokens are generated for each prompt."
