@@ -542,6 +542,19 @@ def test_an_export_of_an_older_schema_is_brought_up_to_date(parquet, stored, tmp
     assert [row[-1] for row in impacts] == [2 * row[at] for row in known]
 
 
+def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
+    folder = Path(shutil.copytree(parquet, tmp_path / "old"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("prompt_tokens", "token_activations"):
+        assert rows_of(*stored)[name]
+        (folder / f"{name}.parquet").unlink()
+        del manifest["sha256"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema": 5}))
+    assert call("import", folder, "--db", tmp_path / "new.duckdb").exit_code == 0
+    left = {"prompt_tokens": [], "token_activations": []}
+    assert rows_of(tmp_path / "new.duckdb") == rows_of(*stored) | left
+
+
 def test_an_older_schema_whose_tables_are_wrong_is_refused(parquet, tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
     monkeypatch.setattr("harness.export.VERSION", VERSION + 1)

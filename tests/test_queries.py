@@ -121,7 +121,11 @@ def test_the_list_shows_every_query_with_its_parameters():
 
 def values_of(tables, run_id):
     """Every value that the parameters of the saved queries may have on a run."""
-    tested = of(tables["feature_tests"], run_id=run_id, split="confirmation")[:2]
+    traced = {
+        (row["layer"], row["feature"]) for row in of(tables["token_activations"], run_id=run_id)
+    }
+    tested = of(tables["feature_tests"], run_id=run_id, split="confirmation")
+    tested = [row for row in tested if (row["layer"], row["feature"]) in traced][:2]
     return {
         "run": [run_id, run_id[:12], "few", "latest"],
         "run_a": [run_id],
@@ -131,6 +135,8 @@ def values_of(tables, run_id):
         "feature": [row["feature"] for row in tested],
         "ablation": ["%", "top", "o%"],
         "limit": [1, 3],
+        "prompts": [1, 3],
+        "around": [0, 24],
     }
 
 
