@@ -10,6 +10,10 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "eval"]
 
 PINNED = ("-c", "constraints.txt")
+# A worker takes one core and half a gigabyte.
+WORKERS = min(8, os.cpu_count() or 1)
+# A file stays with its worker, which makes the runs that its tests share; tests/conftest.py orders them.
+SPREAD = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def install(session: nox.Session, extras: str = "") -> None:
@@ -19,9 +23,9 @@ def install(session: nox.Session, extras: str = "") -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests: no GPU, no weights but the embedded ones, no network."""
+    """The tests: no GPU, no weights but the embedded ones, no network; `-- FILE` for some of them."""
     install(session, "[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or SPREAD))
 
 
 @nox.session
