@@ -148,7 +148,7 @@ def _setting(text: str) -> tuple[str, str]:
 def _print(found: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
     from harness import files, tables
-    from harness.show import console, rows_table
+    from harness.show import console, print_rows
 
     if shape == "parquet":
         from harness import parquet
@@ -162,7 +162,7 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
     names, rows = tables.plain(found)
     if shape == "table" and output is None:
         # Elsewhere than on a terminal a row is a line, however long.
-        console(width=10_000).print(rows_table(names, rows))
+        print_rows(console(width=10_000), names, rows)
         return
     text = tables.WRITERS.get(shape, tables.as_markdown)(names, rows)
     if output is None:

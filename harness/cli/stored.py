@@ -47,7 +47,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     """
     from harness.records import Verdicts
     from harness.runs import find_run
-    from harness.show import console, rows_table, run_table, told_verdict
+    from harness.show import console, print_rows, run_table, told_verdict
     from harness.tables import finite
 
     with _reading(snapshot, db) as store:
@@ -62,7 +62,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
     for row in verdicts:
         row["verdict"] = told_verdict(row["verdict"], found["origin"])
-    out.print(rows_table(names, [[row[name] for name in names] for row in verdicts]))
+    print_rows(out, names, [[row[name] for name in names] for row in verdicts])
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")

@@ -1,30 +1,20 @@
 """Stored runs: the rows of a query, a run's line, two runs side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.show.rows import print_rows
 from harness.show.verdicts import p_text
 from harness.tables import short
 
 if TYPE_CHECKING:
     from harness.compare import Comparison
     from harness.repeat import Repeated
-
-
-def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """The rows of a query."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(short(value)) for value in row))
-    return table
 
 
 def run_table(run: Mapping[str, Any]) -> Table:
@@ -68,7 +58,10 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         for name in TOLD_APART
         if found.a[name] != found.b[name]
     ]
-    out.print(rows_table(("not the same", "A", "B"), apart) if apart else "made in the same way")
+    if apart:
+        print_rows(out, ("not the same", "A", "B"), apart)
+    else:
+        out.print("made in the same way")
     names = ("about", "quantity", "A", "B", "B - A", "95 % interval", "p", "adjusted", "families")
     rows = [
         (
@@ -84,7 +77,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         )
         for row in found.rows
     ]
-    out.print(rows_table(names, rows))
+    print_rows(out, names, rows)
     if found.same_text is not None:
         out.print(f"They say the same, word for word, to {found.same_text:.0%} of the prompts.")
     for line in found.left_out:
@@ -93,7 +86,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         (claim, told_verdict(a, found.a["origin"]), told_verdict(b, found.b["origin"]))
         for claim, (a, b) in found.verdicts.items()
     ]
-    out.print(rows_table(("claim", "A", "B"), told))
+    print_rows(out, ("claim", "A", "B"), told)
 
 
 # What two runs are told apart by.
@@ -115,10 +108,10 @@ def print_agreement(out: Console, found: "Repeated") -> None:
         )
         for one in found.tables
     ]
-    out.print(rows_table(("table", "rows", "again", "largest difference"), rows))
+    print_rows(out, ("table", "rows", "again", "largest difference"), rows)
     changed = [(name, short(a), short(b)) for name, (a, b) in found.facts.items()]
     if changed:
-        out.print(rows_table(("not the same", "then", "now"), changed))
+        print_rows(out, ("not the same", "then", "now"), changed)
     out.print(f"{found.first}, and again as {found.outcome.run_id}:", soft_wrap=True)
     if found.agrees:
         out.print("every table agrees, to the last bit.", style="green")

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from harness.places import DEFAULT_DB
 
@@ -20,6 +23,7 @@ STYLES = {
     "inconclusive": "yellow",
     "untestable": "magenta",
 }
+LEAST = 24  # columns in which what a verdict rests on can be read
 MARKS = {"MOCK": "red", "LIMITED": "red", "exploratory": "yellow"}
 
 
@@ -31,27 +35,50 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         told = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in marks(outcome))
         out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{told}")
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
-        table = Table(box=None, pad_edge=False, show_header=outcome is outcomes[0])
-        table.add_column("claim", width=max(widest, 5), no_wrap=True)
         trial = f"{outcome.trial}: " if outcome.trial else ""
-        table.add_column("verdict", width=12 + len(trial), no_wrap=True)
-        table.add_column("estimate", justify="right", width=13, no_wrap=True)
-        table.add_column("interval", justify="right", width=18, no_wrap=True)
-        table.add_column("p", justify="right", width=7, no_wrap=True)
-        table.add_column("rests on")
-        for verdict in outcome.verdicts:
-            table.add_row(
-                verdict.claim,
-                f"[{'dim' if trial else STYLES[verdict.verdict]}]{trial}{verdict.verdict}[/]",
-                *numbers(verdict),
-                verdict.because,
-            )
-        out.print(table)
+        columns = (max(widest, 5), 12 + len(trial), 13, 18, 7)
+        if sum(columns) + len(columns) + LEAST > out.width:
+            _print_list(out, outcome, trial)
+        else:
+            out.print(_table(outcome, trial, columns, header=outcome is outcomes[0]))
         for warning in outcome.warnings:
             out.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
     out.print()
     for line in closing(outcomes):
         out.print(line, soft_wrap=True, markup=False)
+
+
+def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bool) -> Table:
+    """A line for each claim; `columns` are the widths of all but the last."""
+    table = Table(box=None, pad_edge=False, show_header=header)
+    names = ("claim", "verdict", "estimate", "interval", "p")
+    for name, width in zip(names, columns, strict=True):
+        justify: JustifyMethod = "left" if name in names[:2] else "right"
+        table.add_column(name, justify=justify, width=width, no_wrap=True)
+    table.add_column("rests on")
+    for verdict in outcome.verdicts:
+        table.add_row(
+            verdict.claim, _styled(verdict, trial), *numbers(verdict), Text(verdict.because)
+        )
+    return table
+
+
+def _print_list(out: Console, outcome: "Outcome", trial: str) -> None:
+    """As the table, for a narrow terminal: each claim, and below it what became of it."""
+    for verdict in outcome.verdicts:
+        estimate, interval, p = numbers(verdict)
+        out.print(verdict.claim, markup=False)
+        told = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
+        out.print(
+            Padding(
+                f"{_styled(verdict, trial)}  {escape('  '.join(told))}", (0, 0, 0, 2), expand=False
+            ),
+        )
+        out.print(Padding(Text(verdict.because, style="dim"), (0, 0, 0, 2), expand=False))
+
+
+def _styled(verdict: "Verdict", trial: str) -> str:
+    return f"[{'dim' if trial else STYLES[verdict.verdict]}]{trial}{verdict.verdict}[/]"
 
 
 def marks(outcome: "Outcome") -> list[str]:
