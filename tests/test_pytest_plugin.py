@@ -1,7 +1,6 @@
 """Claims as pytest items."""
 
 import json
-import threading
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from harness import wire
 from harness.conclude import Outcome
 from harness.faults import CannotRun, Fault
 from harness.read import load_prompts
-from harness.sharing import Desk, Outcomes, served_store
 from harness.store import Store
 from harness.target import load_targets, mocked
 from harness.verdicts import Verdict
@@ -381,54 +379,3 @@ def test_whole_specs_go_to_a_worker_where_nothing_else_is_asked_for(pytester, ev
     assert isinstance(scheduler("--dist=load", "evals/small.yaml::moved"), LoadFileScheduling)
     assert scheduler("--dist=load", ".") is None
     assert scheduler("--dist=worksteal", "evals") is None
-
-
-def test_whoever_comes_second_waits_for_the_first(tmp_path):
-    """As two workers would: each has its own memory, and they share a folder."""
-    ran, found = [], []
-
-    def run():
-        ran.append(1)
-        return "the outcome"
-
-    def ask():
-        found.append(Outcomes(tmp_path).of(Path("a.yaml"), run))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["the outcome"] * 4
-    assert len(ran) == 1
-    assert Outcomes(tmp_path).all() == ["the outcome"]
-
-
-def test_what_stops_a_run_is_shared_and_what_nobody_expects_is_not(tmp_path):
-    def stop():
-        raise CannotRun(Fault("disk", "it is full", "make room"))
-
-    def crash():
-        raise ZeroDivisionError
-
-    with pytest.raises(CannotRun):
-        Outcomes(tmp_path).of(Path("a.yaml"), stop)
-    with pytest.raises(CannotRun, match="disk: it is full; make room"):
-        Outcomes(tmp_path).of(Path("a.yaml"), pytest.fail)
-    with pytest.raises(ZeroDivisionError):
-        Outcomes(tmp_path).of(Path("b.yaml"), crash)
-    assert Outcomes(tmp_path).of(Path("b.yaml"), lambda: "later") == "later"
-    assert Outcomes(tmp_path).all() == ["later"]
-
-
-def test_a_file_that_cannot_be_opened_is_told_to_every_worker(tmp_path):
-    (tmp_path / "r.duckdb").write_text("no database")
-    desk = Desk()
-    try:
-        desk.serve(tmp_path / "r.duckdb", wait=0, say=pytest.fail)
-        for _ in range(2):
-            with pytest.raises(CannotRun, match=r"r\.duckdb"):
-                served_store(desk.folder)
-    finally:
-        desk.close()
-    assert not desk.folder.exists()
