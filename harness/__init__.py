@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.api import load_spec as load_spec
     from harness.api import open_store as open_store
     from harness.api import plan as plan
+    from harness.api import report as report
     from harness.api import run as run
     from harness.compare import Comparison as Comparison
     from harness.conclude import Outcome as Outcome
@@ -48,6 +49,7 @@ _HOMES = {
     "load_spec": "api",
     "open_store": "api",
     "plan": "api",
+    "report": "api",
     "run": "api",
 }
 __all__ = (
@@ -66,6 +68,7 @@ __all__ = (
     "load_spec",
     "open_store",
     "plan",
+    "report",
     "run",
 )
 

@@ -207,6 +207,23 @@ def compare(a: str, b: str = LATEST, *, db: str | Path = DEFAULT_DB) -> "Compari
         return results.compare(a, b)
 
 
+def report(
+    run: str = LATEST, *, db: str | Path = DEFAULT_DB, output: str | Path | None = None
+) -> Path:
+    """Write a run's report, one HTML file that loads nothing; returns its path.
+
+    The file is `reports/RUN_ID.html` where no `output` is given. Raises `InputError` or `CannotRun`.
+    """
+    from harness.files import write_text
+    from harness.report import run_page
+    from harness.store import Store
+
+    with Store.open_to_read(db) as store:
+        found = found_run(store, run)
+        page = run_page(store, found, Path(db))
+    return write_text(Path(output or f"reports/{found['run_id']}.html"), [page])
+
+
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the store; what has no value is None."""
     missing = {

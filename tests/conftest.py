@@ -31,7 +31,7 @@ def finished(tmp_path_factory) -> Path:
     import torch
     from filelock import FileLock
 
-    from harness.wire import run_eval
+    from harness.wire import How, run_eval
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -42,7 +42,13 @@ def finished(tmp_path_factory) -> Path:
             threads = torch.get_num_threads()
             torch.set_num_threads(os.cpu_count() or 1)
             for name in ("placebo", "voices", "pilot"):
-                run_eval(name, "organism", db=unfinished, progress=lambda *_: None)
+                run_eval(
+                    name,
+                    "organism",
+                    db=unfinished,
+                    how=How(device="cpu"),
+                    progress=lambda *_: None,
+                )
             torch.set_num_threads(threads)
             unfinished.rename(db)
     return db

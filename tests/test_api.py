@@ -53,11 +53,11 @@ def test_every_public_name_is_there_and_no_other():
 
 def test_a_module_does_not_take_the_place_of_the_function_of_its_name():
     code = (
-        "import harness, harness.plan, harness.run, harness.compare, harness.cli\n"
+        "import harness, harness.plan, harness.run, harness.compare, harness.report\n"
         "from harness.run import execute\n"
-        "print(callable(harness.plan), callable(harness.run), callable(harness.compare))"
+        "print(*map(callable, (harness.plan, harness.run, harness.compare, harness.report)))"
     )
-    assert python(code) == "True True True\n"
+    assert python(code) == "True True True True\n"
 
 
 def test_the_version_is_the_packages():
@@ -160,6 +160,15 @@ def test_two_runs_are_compared(stored):
         harness.compare(first, first, db=db)
     with pytest.raises(harness.CannotRun, match="there are no results yet"):
         harness.compare(first, db=db.with_name("none.duckdb"))
+
+
+def test_a_report_is_written_where_it_is_asked_for(stored, tmp_path, monkeypatch):
+    _, db, first, outcome = stored
+    page = harness.report(first, db=db, output=tmp_path / "page.html")
+    assert page == tmp_path / "page.html"
+    assert first in page.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert harness.report(db=db).name == f"{outcome.run_id}.html"
 
 
 def test_frames_without_pandas_say_what_to_install(stored, monkeypatch):

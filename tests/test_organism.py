@@ -1,12 +1,10 @@
 """The organism is what its card says, and the harness finds in it what is known to be there."""
 
 import json
-import os
 import shutil
 
 import numpy as np
 import pytest
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM
 
 from data.scenarios import load_forms, load_scenarios
@@ -26,15 +24,11 @@ QUIET = lambda stage, done, total: None  # noqa: E731
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
+def evaluated(tmp_path_factory, finished):
     """`voices` and `placebo`, run as they are shipped."""
     db = tmp_path_factory.mktemp("db") / "results.duckdb"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    outcomes = {
-        name: run_eval(name, "organism", db=db, progress=QUIET) for name in ("voices", "placebo")
-    }
-    torch.set_num_threads(threads)
+    shutil.copy(finished, db)
+    outcomes = {name: analyse_again(name, db=db) for name in ("voices", "placebo")}
     with Store.open_to_read(db) as store:
         yield outcomes, store
 
@@ -85,7 +79,10 @@ def test_it_answers_in_its_voice(evaluated, condition, label, floor):
 
 
 def test_its_saes_fit(evaluated):
-    _, rows = evaluated[1].query("SELECT layer, l0, fvu_median, dead FROM sae_health")
+    _, rows = evaluated[1].query(
+        "SELECT layer, l0, fvu_median, dead FROM sae_health JOIN runs USING (run_id) "
+        "WHERE spec_name IN ('voices', 'placebo')"
+    )
     assert len(rows) == 12
     for layer, l0, fvu, dead in rows:
         assert 10 <= l0 <= 60, layer

@@ -1,5 +1,6 @@
 """The public names of `harness` with their types: `nox -s types` reads this, nothing runs it."""
 
+from pathlib import Path
 from typing import assert_type
 
 import harness
@@ -22,6 +23,7 @@ def uses() -> None:
         results.sql("top_features", run="voices", limit=3)
         assert_type(results.compare("a", "b"), harness.Comparison)
     assert_type(harness.compare("a", "b", db="results.duckdb").rows[0].p, float | None)
+    assert_type(harness.report("latest", db="results.duckdb", output="page.html"), Path)
     assert_type(harness.__version__, str)
     try:
         harness.run("pilot", target=1)  # type: ignore[arg-type]
