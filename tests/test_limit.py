@@ -93,15 +93,17 @@ def test_what_was_seen_in_a_trial_of_the_same_spec_makes_no_run_exploratory(stor
     assert stored[1].all_supported
 
 
-def test_a_spec_that_changed_since_a_trial_is_exploratory(stored, spec, tmp_path):
-    """The confirming families' answers were seen."""
-    copy = tmp_path / "few.yaml"
-    copy.write_text(SPEC.replace("direction: greater", "direction: less"))
+def test_a_spec_that_changed_since_a_trial_is_exploratory(spec, tmp_path):
+    """The confirming families' answers were seen; the trial stays one in the new spec's light too."""
+    copy, db = tmp_path / "few.yaml", tmp_path / "r.duckdb"
     (tmp_path / "few.jsonl").write_text(spec.with_name("few.jsonl").read_text())
-    db = tmp_path / "r.duckdb"
-    trial = run_eval(spec, "organism", db=db, how=How(device="cpu", limit=2), progress=QUIET)
+    copy.write_text(SPEC)
+    trial = run_eval(copy, "organism", db=db, how=How(device="cpu", limit=2), progress=QUIET)
+    copy.write_text(SPEC.replace("direction: greater", "direction: less"))
     changed = run_eval(copy, "organism", db=db, how=How(device="cpu"), progress=QUIET)
     assert changed.exploratory == f"the spec changed since run {trial.run_id}"
+    again = analyse_again(trial.run_id, db=db)
+    assert (again.trial, again.exploratory) == ("limited", trial.exploratory)
 
 
 def test_a_trial_is_never_taken_for_the_run(stored):
