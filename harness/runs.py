@@ -36,7 +36,7 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
         run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
     ]
     if name != LATEST:
-        finished = [run for run in finished if not is_trial(run)] or finished
+        finished = [run for run in finished if not trial(run)] or finished
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
     if any(name == run["spec_name"] for run in runs):
@@ -51,9 +51,11 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
     raise InputError(Fault(f"run {name}", "there is no such run", remedy))
 
 
-def is_trial(run: Mapping[str, Any]) -> bool:
-    """Whether a run is evidence of nothing: its SAEs were random, or families were left out."""
-    return run["origin"] == "mock" or str(run["exploratory"] or "").startswith(LIMITED)
+def trial(run: Mapping[str, Any]) -> str:
+    """What makes a run evidence of nothing, in a word: `mock` SAEs, `limited` families, or nothing does."""
+    if run["origin"] == "mock":
+        return "mock"
+    return "limited" if str(run["exploratory"] or "").startswith(LIMITED) else ""
 
 
 def check_finished(run: dict[str, Any]) -> None:

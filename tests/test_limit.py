@@ -10,6 +10,7 @@ from harness.plan import limited, trial_of
 from harness.read import load_plan
 from harness.repeat import rerun
 from harness.runs import find_run
+from harness.show import told_verdict
 from harness.store import Store
 from harness.wire import How, run_eval
 
@@ -123,3 +124,13 @@ def test_a_trial_that_is_analysed_again_or_repeated_stays_one(stored, tmp_path):
     repeated = rerun(stored[0].run_id, db=db, progress=QUIET, say=lambda _: None)
     assert repeated.agrees
     assert repeated.outcome.trial == "limited"
+
+
+def test_a_stored_trial_is_told_as_one(stored):
+    with Store.open_to_read(stored[0].db) as store:
+        lines = [find_run(store, one.run_id) for one in stored]
+    assert [told_verdict("supported", line) for line in lines] == [
+        "limited: supported",
+        "supported",
+        "limited: supported",
+    ]

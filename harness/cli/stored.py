@@ -61,7 +61,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     out.print(run_table(found))
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
     for row in verdicts:
-        row["verdict"] = told_verdict(row["verdict"], found["origin"])
+        row["verdict"] = told_verdict(row["verdict"], found)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.runs import trial
 from harness.show.rows import print_rows
 from harness.show.verdicts import p_text
 from harness.tables import short
@@ -40,11 +41,11 @@ def told_value(key: str, value: Any) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short(value)
 
 
-def told_verdict(verdict: str | None, origin: str) -> str:
-    """A verdict as it may be told: a mock's is none."""
+def told_verdict(verdict: str | None, run: Mapping[str, Any]) -> str:
+    """A verdict as it may be told: a trial's is none."""
     if verdict is None:
         return "-"
-    return f"mock: {verdict}" if origin == "mock" else verdict
+    return f"{word}: {verdict}" if (word := trial(run)) else verdict
 
 
 def print_comparison(out: Console, found: "Comparison") -> None:
@@ -83,7 +84,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
     for line in found.left_out:
         out.print(f"{line}; not compared", style="yellow", soft_wrap=True)
     told = [
-        (claim, told_verdict(a, found.a["origin"]), told_verdict(b, found.b["origin"]))
+        (claim, told_verdict(a, found.a), told_verdict(b, found.b))
         for claim, (a, b) in found.verdicts.items()
     ]
     print_rows(out, ("claim", "A", "B"), told)
