@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
 from glob import glob
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -135,7 +136,7 @@ def _expanded(word: str) -> Sequence[str]:
 def tried(shell: Shell, page: Path) -> Iterator[tuple[Block, str, str, str]]:
     """Try a page's blocks in their order: each with a command, what is shown, what it prints."""
     found = blocks(page)
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    for block, after in zip_longest(found, found[1:]):
         if not block.tried:
             continue
         if block.file:

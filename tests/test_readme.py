@@ -1,11 +1,16 @@
 """The README says what is so: its spec is the shipped one, its commands exist, its folders too."""
 
+import io
 import re
 import shlex
+import shutil
 
 import pytest
 
 from harness.cli import main
+from harness.conclude import analyse_again
+from harness.show import console, print_verdicts
+from tests.documents import alike, settled
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +19,7 @@ def readme(root):
 
 
 def fenced(text):
-    return re.findall(r"^```\w*\n(.*?)^```", text, flags=re.S | re.M)
+    return re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.S | re.M)
 
 
 def test_its_spec_is_the_shipped_one(readme, root):
@@ -34,3 +39,16 @@ def test_the_places_it_names_are_there(readme, root):
     links = re.findall(r"\]\(([\w/.]+)\)", readme)
     assert len(links) >= 3
     assert all((root / link).exists() for link in links)
+
+
+def test_its_verdicts_are_those_of_the_shipped_specs(readme, finished, tmp_path):
+    db = shutil.copy(finished, tmp_path / "results.duckdb")
+    outcomes = [analyse_again(name, db=db) for name in ("pilot", "placebo", "voices")]
+    out = io.StringIO()
+    print_verdicts(console(out), outcomes)
+    shown, drawn = settled(readme), settled(out.getvalue())
+    verdicts = [
+        line for line in drawn if re.match(r"[\w-]+ (supported|refuted|inconclusive) ", line)
+    ]
+    assert len(verdicts) == sum(len(outcome.verdicts) for outcome in outcomes)
+    assert [line for line in verdicts if not any(alike(one, line) for one in shown)] == []
