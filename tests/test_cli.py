@@ -1,15 +1,20 @@
 """The command line: what it says, and with which status it exits."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 
 from harness import formats
 from harness.cli import here, main
+from harness.cli.calls import summary
+from harness.detectable import smallest_effect
+from harness.stats import minimum_detectable
 from harness.store import Store
 
 
@@ -50,20 +55,11 @@ def test_check_imports_nothing_heavy(root):
     """Nor does collecting claims; see test_pytest_plugin."""
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
-        "for call in (['check', 'voices'], ['targets'], ['schema'], ['-h']):\n"
+        "for call in (['check', 'voices'], ['plan', 'voices'], ['targets'], ['schema'], ['-h'],\n"
+        "             ['run', '-h'], ['sql', '--list']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'statsmodels'}\n"
         "print(sorted(heavy & set(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_plan_imports_no_torch():
-    code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
-        "assert CliRunner().invoke(main, ['plan', 'voices']).exit_code == 0\n"
-        "print(sorted({'torch', 'transformers', 'duckdb'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
@@ -132,3 +128,157 @@ def test_every_format_of_a_file_has_its_schema():
     assert set(here.FORMATS) == set(formats.FORMATS)
     for name in here.FORMATS:
         assert json.loads(invoke("schema", name).output)["properties"]
+
+
+def commands():
+    return sorted(main.commands.items())
+
+
+def test_every_command_stands_in_one_section_of_the_help_with_a_whole_sentence():
+    shown = CliRunner().invoke(main, ["--help"], env={"COLUMNS": "80"}).output
+    assert "..." not in shown.partition("Evals:")[2]
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    listed = [name for names in main.sections.values() for name in names]
+    assert sorted(listed) == sorted(main.commands)
+    for name, command in commands():
+        assert shown.count(f"\n  {name:<8}") == 1
+        assert summary(command) in shown
+    assert "_HARNESS_COMPLETE=bash_source harness" in shown
+
+
+@pytest.mark.parametrize("name, command", commands())
+def test_every_command_has_an_example_and_fits_a_terminal(name, command):
+    lines = [line.strip() for line in command.help.splitlines()]
+    assert any(re.match(rf"harness {name}\b", line) for line in lines)
+    for width in (60, 80, 200):
+        found = CliRunner().invoke(main, [name, "--help"], env={"COLUMNS": str(width)})
+        assert found.exit_code == 0
+        assert max(map(len, found.output.splitlines())) <= 100
+
+
+def test_what_takes_json_says_so_in_the_same_words():
+    takes = {
+        name: one.help for name, command in commands() for one in command.params
+        if one.name == "as_json"
+    }  # fmt: skip
+    assert set(takes) >= {
+        "check", "plan", "targets", "doctor", "show", "compare", "rerun", "run", "analyse"
+    }  # fmt: skip
+    assert len(set(takes.values())) == 1
+
+
+def completed(*words, **environment):
+    """What bash is told for the last of the words."""
+    asked = {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("harness", *words)),
+             "COMP_CWORD": str(len(words)), **environment}  # fmt: skip
+    found = CliRunner().invoke(main, prog_name="harness", env=asked)
+    return [line.removeprefix("plain,") for line in found.output.splitlines() if line]
+
+
+def test_the_shell_completes_specs_targets_queries_and_words():
+    assert completed("ch") == ["check"]
+    assert completed("run", "v") == ["velocity_vs_acceleration", "voices"]
+    assert completed("check", "data/x") == ["file,data/x"]
+    assert completed("run", "voices", "--target", "g") == ["gemma-2-2b", "gemma-3-270m"]
+    assert "mock" not in completed("plan", "voices", "--target", "")
+    assert "mock" in completed("run", "--target", "")
+    assert "top_features" in completed("sql", "top")
+    assert completed("sql", "evidence", "--set", "c") == ["claim="]
+    assert completed("sql", "--format", "m") == ["markdown"]
+
+
+def test_the_shell_completes_runs_and_is_silent_where_they_cannot_be_read(tmp_path):
+    file = tmp_path / "r.duckdb"
+    assert completed("show", "--db", str(file), "") == []
+    assert not file.exists()
+    with duckdb.connect(str(file)) as stored:
+        stored.execute("CREATE TABLE runs (run_id TEXT, spec_name TEXT, target TEXT)")
+        stored.execute("INSERT INTO runs VALUES ('20260101-voices', 'voices', 'organism')")
+        call = [sys.executable, "-m", "harness"]
+        asked = {"_HARNESS_COMPLETE": "bash_complete", "COMP_CWORD": "4",
+                 "COMP_WORDS": f"harness show --db {file} "}  # fmt: skip
+        writing = subprocess.run(call, capture_output=True, text=True, env=os.environ | asked)
+        assert (writing.stdout.strip(), writing.stderr) == ("", "")
+    assert completed("show", "--db", str(file), "") == ["latest", "voices", "20260101-voices"]
+    assert completed("sql", "--db", str(file), "top_features", "--run", "voi") == ["voices"]
+    file.write_bytes(b"no database")
+    assert completed("show", "--db", str(file), "") == []
+
+
+def test_check_targets_and_doctor_as_json(tmp_path):
+    """Nothing but JSON on standard output, also where something is wrong."""
+    (tmp_path / "a.yaml").write_text("nam: x\n")
+    found = invoke("check", "voices", tmp_path / "a.yaml", "--json")
+    told = json.loads(found.stdout)
+    assert found.exit_code == 2
+    assert not told["right"]
+    assert [one["right"] for one in told["specs"]] == [True, False]
+    assert told["specs"][0]["confirmation"] == 20
+    assert told["specs"][1]["faults"][0]["where"] == f"{tmp_path / 'a.yaml'}:1:1"
+    assert "error: " in found.stderr
+    targets = {one["name"]: one for one in json.loads(invoke("targets", "--json").stdout)}
+    assert targets["organism"]["missing"] == []
+    assert targets["gemma-2-2b"]["layers"] == [0, 6, 12, 18, 24]
+    told = json.loads(invoke("doctor", "pilot", "--target", "organism", "--json").stdout)
+    assert told["runs"][0]["can_run"]
+    assert {need["what"] for need in told["runs"][0]["needs"]} == {"files", "memory", "time"}
+    assert "processor" in told["machine"]
+
+
+def test_a_run_and_what_is_made_of_it_as_json(tmp_path):
+    """Nothing but JSON on standard output; the notes and the progress stand on standard error."""
+    db = ("--db", tmp_path / "r.duckdb")
+    ran = invoke("run", "pilot", "--target", "organism", "--json", *db)
+    assert ran.exit_code == 0, ran.output
+    (told,) = json.loads(ran.stdout)["evals"]
+    assert (told["spec"], told["target"], told["origin"]) == ("pilot", "organism", "stand-in")
+    assert [verdict["verdict"] for verdict in told["verdicts"]] == ["supported"]
+    assert "pilot on organism" in ran.stderr
+    assert "observe: 22 of 22" in ran.stderr
+    again = invoke("analyse", "pilot", "--json", *db)
+    assert json.loads(again.stdout)["verdicts"] == told["verdicts"]
+    repeated = invoke("rerun", "pilot", "--json", *db)
+    assert repeated.exit_code == 0, repeated.output
+    assert json.loads(repeated.stdout)["agrees"]
+    second = json.loads(repeated.stdout)["again"]
+    compared = json.loads(invoke("compare", told["run_id"], second, "--json", *db).stdout)
+    assert compared["b"] == second
+    shown = json.loads(invoke("show", second, "--json", *db).stdout)
+    assert shown["verdicts"][0]["claim"] == "answers-right"
+    misspelt = invoke("show", "pilto", *db)
+    assert misspelt.stderr == "error: run pilto: there is no such run; did you mean 'pilot'?\n"
+    assert misspelt.exit_code == 2
+
+
+def test_what_nobody_reads_any_more_ends_quietly(tmp_path):
+    """As `harness sql ... | head -1` does, also where the last lines are still in a buffer."""
+    Store.open(tmp_path / "r.duckdb").__exit__()
+    for shape in ("csv", "table", "json"):
+        call = [sys.executable, "-m", "harness", "sql", "FROM range(3)", "--format", shape]
+        running = subprocess.Popen(
+            [*call, "--db", tmp_path / "r.duckdb"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 141
+        running.stderr.close()
+
+
+@pytest.mark.parametrize("module", ["click", "harness.jobs", "torch", "harness.model"])
+def test_an_interrupt_while_something_is_imported_is_a_line(module):
+    code = (
+        "import sys\nclass Interrupts:\n    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\nfrom harness.__main__ import main\n"
+        "sys.argv = ['harness', 'run', 'voices', '--target', 'organism']\nmain()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 130
+    assert re.fullmatch("stopped(; the same command goes on from here)?\n", found.stderr)
+
+
+@pytest.mark.parametrize("families", [5, 6, 12, 20, 100])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 6144])
+def test_plan_finds_the_detectable_effect_as_the_statistics_do(families, alpha):
+    expected = minimum_detectable(families, alpha=alpha)
+    assert smallest_effect(families, alpha) == pytest.approx(expected, rel=1e-3)

@@ -42,11 +42,11 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     from harness.target import load_targets
 
     known = {name: target.summary for name, target in load_targets().items()}
-    named = ctx.params.get("specs") or ctx.params.get("spec") or ()
-    if named and ctx.command.name != "new":
+    spec = _argument(ctx, "spec", "specs")
+    if spec:
         from harness.read import load_spec
 
-        of_spec = load_spec(named if isinstance(named, str) else named[0]).targets
+        of_spec = load_spec(spec).targets
         known = {name: known.get(name, "of the spec's own") for name in of_spec}
     return known.items()
 
@@ -75,6 +75,14 @@ def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The parameters of the saved query that is named before, each with its `=`."""
     from harness.queries import RUNS, find_query
 
-    saved = find_query(ctx.params.get("query") or "")
+    saved = find_query(_argument(ctx, "query"))
     parameters: tuple[Any, ...] = saved.parameters if saved else ()
     return [(f"{one.name}=", one.meaning) for one in parameters if one.name not in RUNS]
+
+
+def _argument(ctx: click.Context, *names: str) -> str:
+    """The first argument of those names; click leaves it aside where an option still lacks its value."""
+    found = next((ctx.params[name] for name in names if ctx.params.get(name)), None)
+    if found is None and ctx.args and any(one.name in names for one in ctx.command.params):
+        found = ctx.args[0]
+    return found if isinstance(found, str) else found[0] if found else ""

@@ -73,12 +73,13 @@ def sql(
     harness sql "FROM latest_verdicts"
     """
     from harness.queries import RUNS, find_query, saved_queries, typed
-    from harness.runs import LATEST, find_run
-    from harness.store import Store
 
     if listing:
         _list(saved_queries().values())
         return
+    from harness.runs import LATEST, find_run
+    from harness.store import Store
+
     if not query.strip():
         raise InputError(
             Fault("sql", "no query is given", "write one, or see `harness sql --list`")

@@ -42,7 +42,7 @@ def new(
     `harness check` as it is written, and is yours to change before the first run.
 
     \b
-    harness new "Does a careful voice change the answer?" --target organism --prompts data/voices.jsonl
+    harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
     """
     from harness.scaffold import write_spec
 

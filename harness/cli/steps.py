@@ -158,7 +158,7 @@ def diff(
 
     \b
     harness diff --run_dir_a voices
-    harness diff --run_dir_a runs/20260215_120000 --run_dir_b runs/20260215_120100 --topk_features 20
+    harness diff --run_dir_a runs/20260215_120000 --run_dir_b runs/20260215_120100
     """
     from harness import steps
 
