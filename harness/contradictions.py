@@ -60,6 +60,15 @@ def sound_part(data: dict[str, Any], faulty: Collection[Path_]) -> tuple[Spec | 
     little of it is left.
     """
     parts = {path[:2] if path[0] in _MANY else path[:1] for path in faulty if path}
+    if any(part[0] == "ablations" and len(part) > 1 and not _name(data, part) for part in parts):
+        # One of the ablations that claims name is perhaps the one without a name.
+        claims = data.get("claims", ())
+        named = {_name(data, ("ablations", i)) for i in range(len(data["ablations"]))}
+        parts |= {
+            ("claims", i)
+            for i, claim in enumerate(claims if isinstance(claims, tuple) else ())
+            if isinstance(claim, dict) and claim.get("ablation", "") not in named
+        }
     made = dict(data)
     for key in ("name", "question", "prompts"):
         if (key,) in parts or key not in made:
@@ -89,6 +98,13 @@ _ANY: dict[str, dict[str, Any]] = {
     "ablations": {"select": {"by": "attribution"}},
     "claims": {"behaviour": "logit_difference", "direction": "greater"},
 }
+
+
+def _name(data: dict[str, Any], part: Path_) -> str:
+    """What an ablation is called; empty where that cannot be read."""
+    item = data["ablations"][int(part[1])]
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
