@@ -8,7 +8,7 @@ first lines point an editor at `eval.schema.json`, or where it is given on the c
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -130,6 +130,15 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> EvalFile |
     return None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
+    """A claim is skipped where it stands, and not where this file says so."""
+    report = yield
+    if isinstance(item, ClaimItem) and isinstance(report.longrepr, tuple):
+        report.longrepr = str(item.path), item.line, report.longrepr[2]
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The verdicts, after everything else."""
     outcomes = config.stash[OUTCOMES].all()
@@ -148,7 +157,7 @@ class EvalFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
         from harness.faults import HarnessError
-        from harness.read import load_spec
+        from harness.read import load_spec, locator
 
         try:
             spec = load_spec(self.path)
@@ -156,17 +165,20 @@ class EvalFile(pytest.File):
             raise self.CollectError(str(error)) from None
         target = self.config.getoption("--harness-target")
         claims = spec.claims if target == "auto" else spec.claims_on(target)
+        where = locator(self.path)
         for claim in claims:
-            yield ClaimItem.from_parent(self, name=claim.name, claim=claim, spec=spec)
+            line = int(where("claims", spec.claims.index(claim)).split(":")[-2])
+            yield ClaimItem.from_parent(self, name=claim.name, claim=claim, spec=spec, line=line)
 
 
 class ClaimItem(pytest.Item):
     """One claim: it passes where its verdict is `supported`."""
 
-    def __init__(self, *, claim: Claim, spec: Spec, **options: Any) -> None:
+    def __init__(self, *, claim: Claim, spec: Spec, line: int, **options: Any) -> None:
         super().__init__(**options)
         self.claim = claim
         self.spec = spec
+        self.line = line
 
     def runtest(self) -> None:
         """Run the eval, once for all of its claims, and hold the verdict against the claim."""
@@ -195,7 +207,7 @@ class ClaimItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the claim stands."""
-        return self.path, None, f"claim {self.name}"
+        return self.path, self.line - 1, f"claim {self.name}"
 
     def _run(self) -> Outcome:
         from harness.target import MOCKS
