@@ -1,7 +1,7 @@
 """The commands, queries and links of the documents, and what it takes to try them.
 
 A block `console` has commands after `$ ` with what they print below; `sh` has commands alone; `sql`
-has one query, and a block `text` right after it what that shows. `yaml` and `python` blocks are files
+has one query, and a block `text` right after it what that shows. `yaml`, `toml` and `python` blocks are files
 where the block's first word is `file=NAME`. A block is tried unless it is marked: `gpu`, `network`,
 `slow` (minutes), `here` (its output is of one machine) and `sketch` (it names what is not there) are
 only parsed. In expected output a line `...` stands for any lines.
@@ -10,6 +10,7 @@ only parsed. In expected output a line `...` stands for any lines.
 """
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -111,8 +112,18 @@ class Shell:
                 raise found.exception
             self.status = found.exit_code
             return found.output
+        environment = {name: text for name, text in os.environ.items() if "PYTEST" not in name}
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # the pages show a machine without
+        if call[0] == "pytest":
+            command = f"{shlex.quote(sys.executable)} -m {command}"
         done = subprocess.run(
-            command, shell=True, cwd=self.folder, capture_output=True, text=True, check=False
+            command,
+            shell=True,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         self.status = done.returncode
         return done.stdout + done.stderr
@@ -158,6 +169,7 @@ _SAME = (
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?", "WHEN"),
     (r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "HASH"),
     (r"\b\d+(\.\d+)? (seconds|s|ms|MB|GB)\b", r"N \2"),
+    (r"\b\d+\.\d+s\b", "Ns"),
     (r"[─━]+", "─"),
 )
 _PROGRESS = re.compile(r"^ *[\w -]+: \d+ of \d+ \(.*\)$\n?", flags=re.M)
@@ -203,7 +215,7 @@ def first_difference(shown: str, printed: str) -> str | None:
     return None
 
 
-def cut(out: str, most: int = 20, kept: int = 7) -> str:
+def cut(out: str, most: int = 26, kept: int = 7) -> str:
     """An output as a page shows it: without blank lines around it, and of a long one the beginning."""
     lines = "\n".join(line.rstrip() for line in out.splitlines()).strip("\n").splitlines()
     shown = [*lines[:kept], "..."] if len(lines) > most else lines

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+import harness
 from harness.cli import main
 from tests.documents import (
     PAGES,
@@ -23,7 +25,7 @@ from tests.documents import (
 
 SHIPPED = ("evals", "data", "docs/notebook.py")
 # What can be tried in a folder that is nobody's.
-HARMLESS = ("harness", "cat", "cp", "diff", "echo", "head", "ls", "mkdir", "sed")
+HARMLESS = ("harness", "cat", "cp", "diff", "echo", "head", "ls", "mkdir", "pytest", "sed")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -158,6 +160,12 @@ def test_every_page_is_named_in_the_index():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = [page.name for page in PAGES if page.parent.name == "docs" and page.stem != "index"]
     assert [name for name in pages if f"({name})" not in index] == []
+
+
+def test_the_citation_and_the_changelog_are_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == harness.__version__
+    assert harness.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_every_saved_query_is_in_the_cookbook():

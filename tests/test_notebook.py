@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 
@@ -70,6 +71,7 @@ def test_a_run_without_ablations_says_so(root, monkeypatch, stored):
 
 def test_it_becomes_a_page(root, stored, tmp_path):
     page = tmp_path / "page.html"
+    notebook = shutil.copy(root / "docs" / "notebook.py", tmp_path)
     made = subprocess.run(
         [
             sys.executable,
@@ -77,7 +79,7 @@ def test_it_becomes_a_page(root, stored, tmp_path):
             "marimo",
             "export",
             "html",
-            root / "docs" / "notebook.py",
+            notebook,
             "-o",
             page,
         ],

@@ -20,6 +20,7 @@ def test_the_wheel_runs_an_eval_from_an_empty_directory(root, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     assert not (site / "fixtures").exists()
+    assert (site / "harness" / "py.typed").exists()
     here = tmp_path / "empty"
     here.mkdir()
     environment = os.environ | {"PYTHONPATH": str(site)}
