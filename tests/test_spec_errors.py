@@ -235,7 +235,7 @@ def test_what_cannot_be_read_and_what_contradicts_come_at_once(folder):
         "error: demo.yaml:8:1: unknown key 'redout'; did you mean 'readout'?",
         "error: demo.yaml:10:41: kind is 'nil'; use one of clamp, direction, mean, resample, scale, "
         "steer, zero",
-        "error: demo.yaml:12:46: direction is 'up'; use one of greater, less",
+        "error: demo.yaml:12:48: direction is 'up'; use one of greater, less",
         "error: demo.yaml:13:21: there is no ablation 'topp'; did you mean 'top'?",
         "error: demo.yaml:14:6: 'moved' is used twice; rename one",
         "error: demo.yaml:14:19: the count has no bound, or two; give at_least or at_most",

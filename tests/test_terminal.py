@@ -1,0 +1,154 @@
+"""What is printed where: on a terminal of any width, in a log, with and without colours."""
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+
+import pytest
+
+from harness.show import PlainProgress, console, print_rows, print_verdicts
+from tests.test_summary import outcome
+
+STAGES = """
+import sys, time
+from harness.show import console, print_rows, progress_on
+out = console()
+with progress_on(out) as progress:
+    for done in range(6):
+        progress("observe", done, 5)
+        time.sleep(0.03)
+    out.print("a note", style="red")
+print_rows(out, ["a" * 12] * 5, [["b" * 12] * 5])
+"""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Zhl]")
+
+
+def environment(**wanted):
+    without = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES")
+    kept = {key: value for key, value in os.environ.items() if key not in without}
+    return kept | {"TERM": "xterm-256color", **wanted}
+
+
+def on_terminal(width, **wanted):
+    """What a terminal of this width receives."""
+    own, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-c", STAGES],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        env=environment(COLUMNS=str(width), **wanted),
+    )  # fmt: skip
+    os.close(theirs)
+    text = b""
+    while select.select([own], [], [], 30)[0]:
+        try:
+            part = os.read(own, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        text += part
+    os.close(own)
+    assert running.wait() == 0, text
+    return text.decode()
+
+
+def in_log(**wanted):
+    found = subprocess.run(
+        [sys.executable, "-c", STAGES], capture_output=True, text=True, env=environment(**wanted)
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    return found.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_terminal_gets_bars_with_a_rate_and_colours(width):
+    text = on_terminal(width)
+    assert MOVES.search(text)
+    assert COLOUR.search(text)
+    plain = MOVES.sub("", COLOUR.sub("", text))
+    assert re.search(r"observe +━+ 5/5 \d+(\.\d)?/s 0:00:0\d", plain), plain
+    for line in re.split("[\r\n]+", plain):
+        assert len(line) <= width
+
+
+def test_no_color_and_a_dumb_terminal_are_honoured():
+    plain = on_terminal(80, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", plain)
+    assert "observe" in plain
+    dumb = on_terminal(80, TERM="dumb")
+    assert "\x1b" not in dumb
+    assert "observe: 5 of 5" in dumb
+
+
+def test_a_log_gets_lines_and_colours_only_where_they_are_asked_for():
+    text = in_log()
+    assert "\x1b" not in text
+    assert re.search(r"\n?  observe: 5 of 5 \(0\.\d s, \d+/s\)\n", text)
+    forced = in_log(FORCE_COLOR="1")
+    assert COLOUR.search(forced)
+    assert not MOVES.search(forced), "a log is no terminal, whatever its colours"
+    assert COLOUR.sub("", forced).count("observe") == text.count("observe")
+    assert "aaaaaaaaaaaa   aaaaaaaaaaaa" in text
+    assert "row 1" in in_log(COLUMNS="60")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_verdicts_are_readable_in_a_narrow_terminal(width):
+    """No word is cut, and no column has the width of a letter."""
+    out = io.StringIO()
+    print_verdicts(console(out, width=width), [outcome()])
+    lines = out.getvalue().splitlines()
+    assert "moved" in lines
+    assert "few" in lines
+    where = lines.index("moved")
+    if width >= 60:
+        assert lines[where + 1 : where + 3] == [
+            "  supported  +1.500 nats  [+1.000, +2.000]  p 0.031",
+            "  6 families",
+        ]
+    words = " ".join(" ".join(lines).split())
+    assert "supported +1.500 nats [+1.000, +2.000] p 0.031 6 families" in words
+    assert "untestable 3 families can give no p below 0.25" in words
+
+
+def test_verdicts_are_a_table_where_there_is_room():
+    out = io.StringIO()
+    print_verdicts(console(out, width=100), [outcome()])
+    assert re.search(r"\nclaim +verdict +estimate +interval +p +rests on", out.getvalue())
+
+
+def test_rows_are_a_table_or_a_list_by_the_room_there_is():
+    names, rows = (
+        ["run_id", "verdict", "question"],
+        [["x" * 16, "supported", "word " * 30], [1, 2, None]],
+    )
+    for width, listed in ((200, False), (90, False), (50, True)):
+        out = io.StringIO()
+        print_rows(console(out, width=width), names, rows)
+        text = out.getvalue()
+        assert ("row 2" in text) == listed
+        assert max(map(len, text.splitlines())) <= width
+        assert "x" * 16 in text
+    out = io.StringIO()
+    print_rows(console(out, width=20), names, [])
+    assert "row" not in out.getvalue().replace("run_id", "")
+
+
+def test_a_long_stage_says_how_fast_it_is_and_what_is_left(monkeypatch):
+    now = iter([100.0, 105.0, 112.0, 160.0, 400.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    said = []
+    progress = PlainProgress(said.append)
+    for done in (10, 12, 16, 40, 50):  # the first ten are of an earlier run
+        progress("ablate", done, 50)
+    assert said == [
+        "  ablate: 10 of 50 (0.0 s)",
+        "  ablate: 16 of 50 (12.0 s, 30.0/min, about 68 s left)",
+        "  ablate: 40 of 50 (60.0 s, 30.0/min, about 20 s left)",
+        "  ablate: 50 of 50 (300.0 s, 8.0/min)",
+    ]
