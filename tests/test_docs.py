@@ -168,6 +168,11 @@ def test_the_citation_and_the_changelog_are_of_this_version():
     assert harness.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_every_command_is_in_some_page():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in main.commands if f"harness {name}" not in text] == []
+
+
 def test_every_saved_query_is_in_the_cookbook():
     page = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
     saved = [query.stem for query in (ROOT / "db" / "queries").glob("*.sql")]
