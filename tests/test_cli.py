@@ -16,6 +16,7 @@ from harness.cli.calls import summary
 from harness.detectable import smallest_effect
 from harness.stats import minimum_detectable
 from harness.store import Store
+from harness.store.glance import stored_runs
 
 
 def invoke(*arguments):
@@ -202,6 +203,7 @@ def test_the_shell_completes_runs_and_is_silent_where_they_cannot_be_read(tmp_pa
     assert completed("show", "--db", str(file), "") == ["latest", "voices", "20260101-voices"]
     assert completed("sql", "--db", str(file), "top_features", "--run", "voi") == ["voices"]
     file.write_bytes(b"no database")
+    assert stored_runs(file) == []
     assert completed("show", "--db", str(file), "") == []
 
 

@@ -151,6 +151,15 @@ def test_names_and_paths_are_made_of_what_is_given(tmp_path, root, monkeypatch):
     assert len(named("very " * 30)) <= 40
 
 
+def test_a_file_of_the_same_name_beside_the_spec_is_not_taken_for_the_prompts(tmp_path):
+    for folder, families in ((tmp_path / "data", 12), (tmp_path / "evals" / "data", 13)):
+        folder.mkdir(parents=True)
+        (folder / "p.jsonl").write_text(lines_of(families, shared=False))
+    path, found = write(tmp_path / "evals", tmp_path / "data" / "p.jsonl")
+    assert found.exit_code == 0, found.output
+    assert len(load_plan(path, "organism").sides) == 12
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
