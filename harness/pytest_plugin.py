@@ -75,17 +75,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin without any outcome; a worker shares those of the others."""
+    folder = getattr(config, "workerinput", {}).get(FOLDER)
+    config.stash[OUTCOMES] = Outcomes(folder and Path(folder))
     limit = config.getoption("--harness-limit")
     if limit is not None and limit < 2:
         raise pytest.UsageError(f"--harness-limit: {limit} is too few; take 2 families or more")
-    folder = getattr(config, "workerinput", {}).get(FOLDER)
-    config.stash[OUTCOMES] = Outcomes(folder and Path(folder))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """What was served to workers is closed."""
+    """What was served to workers is closed, and nothing that was loaded is held until the end."""
     if DESK in config.stash:
         config.stash[DESK].close()
+    config.stash[OUTCOMES].forget()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -50,6 +50,10 @@ class Outcomes:
             ]
         return [one for one in found if not isinstance(one, Exception)]
 
+    def forget(self) -> None:
+        """Let go of them: an outcome leads to every library behind it, as far as DuckDB."""
+        self._own.clear()
+
     def _shared(self, spec: Path, run: Callable[[], "Outcome"]) -> "Outcome | Exception":
         from filelock import FileLock
 
