@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from harness.conclude import Outcome, conclude, warnings_of
-from harness.faults import Fault, InputError
+from harness.faults import Fault, InputError, first_few
 from harness.lineage import Question, begin, facts_of
 from harness.loading import Attention
 from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
@@ -211,7 +211,24 @@ def _fitted(plan: Plan, model: LanguageModel) -> Plan:
                 f"name layers from 0 to {model.depth - 1}",
             )
         )
+    _check_positions(plan, model)
     return replace(plan, target=replace(plan.target, width=model.width, blocks=model.depth))
+
+
+def _check_positions(plan: Plan, model: LanguageModel) -> None:
+    """Raises `InputError` where an edit is at a token that none of its prompts has: it would do nothing."""
+    faults = []
+    for ablation in plan.ablations:
+        if isinstance(ablation.positions, str):
+            continue
+        edited = [prompt for prompt in plan.prompts if prompt.label == ablation.variant]
+        longest = max(len(model.tokens(prompt.text).prompt) - 1 for prompt in edited)
+        if absent := [place for place in ablation.positions if abs(place) > longest]:
+            what = f"no prompt has a token {first_few(map(str, absent))}: the longest has {longest}"
+            remedy = "count from 1 after BOS, or from -1 at the end"
+            faults.append(Fault(f"{plan.spec.name}, ablation {ablation.name}", what, remedy))
+    if faults:
+        raise InputError(*faults)
 
 
 def _longest(plan: Plan) -> int:

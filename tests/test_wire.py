@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.conclude import analyse_again
-from harness.faults import CannotRun
+from harness.faults import CannotRun, InputError
 from harness.hub import digest_of
 from harness.places import bundled
 from harness.records import TABLES
@@ -97,6 +97,15 @@ def test_without_layers_no_sae_is_looked_for(spec, tmp_path, monkeypatch):
     assert outcome.verdicts[0].verdict == "supported"
     assert rows(outcome.db, "SELECT sae, sae_files, layers FROM runs") == [("none", [], [])]
     assert rows(outcome.db, "SELECT count(*) FROM activations") == [(0,)]
+
+
+def test_an_edit_at_a_token_that_no_prompt_has_is_refused_before_anything_is_stored(spec, tmp_path):
+    """`check` knows no tokenizer and refuses only what no tokenizer could make of the text."""
+    at = ABLATION.replace("kind: zero", "positions: [-1, 300]")
+    with pytest.raises(InputError, match=r"few, ablation top: no prompt has a token 300: the long"):
+        run(spec(more=at), tmp_path)
+    assert not (tmp_path / "r.duckdb").exists()
+    assert run(spec(more=at.replace("300", "5")), tmp_path).verdicts
 
 
 def test_missing_saes_stop_an_eval_unless_random_ones_are_allowed(spec, tmp_path):
