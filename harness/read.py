@@ -318,9 +318,18 @@ def _explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
         )
     if kind == "too_short":
         return at, f"{last} is empty", "write at least one"
+    if kind == "string_pattern_mismatch":
+        return at, f"{last} is '{detail['input']}'", _SHAPES.get(last, "write another")
     message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
     message = re.sub("valid dictionary( or instance of .*)?", "mapping", message)
     return at, f"{last}: {message}", f"it is {_shown(detail['input'])}"
+
+
+# What a text of a certain form looks like.
+_SHAPES = {
+    "name": "use letters and digits, and `-`, `_` or `.` between them",
+    "width": "write it as it is published: 16k, 65k",
+}
 
 
 def _resolved(data: Any, loc: Sequence[Any]) -> Path_:

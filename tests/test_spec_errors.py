@@ -80,7 +80,7 @@ error: demo.yaml:2:1: unknown key 'qestion'; did you mean 'question'?
     | ^^^^^^^
 """),
         ("name: demo", "name: a b", """\
-error: demo.yaml:1:1: name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]*$'; it is "a b"
+error: demo.yaml:1:1: name is 'a b'; use letters and digits, and `-`, `_` or `.` between them
   1 | name: a b
     | ^^^^
 """),

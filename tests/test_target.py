@@ -190,7 +190,7 @@ def write(tmp_path, target, *claims):
     [
         ("gemma-2-2b: {width: 32k}", r"4:16: .*layer 0 has no SAE of width 32k; it has 16k, 65k"),
         ("gemma-2-2b: {layers: [12], l0: 83}", "layer 12 has no SAE of L0 83"),
-        ("gemma-2-2b: {width: wide}", "width: string should match pattern"),
+        ("gemma-2-2b: {width: wide}", "width is 'wide'; write it as it is published: 16k, 65k"),
         ("mine: {model: google/gemma-2-2b}", "target 'mine' has a model and no SAEs; add `sae:`"),
         ("mine: {model: a/b, sae: c/d}", "how many layers mine has is not known"),
         ("mine: {model: a/b, sae: c/d, layers: [-1]}", "mine has no layer -1; count them from 0"),
