@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.faults import CannotRun, Fault, InputError, nearest
 from harness.places import DEFAULT_DB, find
@@ -14,7 +14,7 @@ from harness.read import load_plan, load_prompts
 from harness.read import load_spec as load_spec
 from harness.runs import LATEST, check_finished
 from harness.runs import find_run as found_run
-from harness.spec import Spec
+from harness.spec import Dtype, Spec
 from harness.target import resolve
 
 # What loads torch, numpy or duckdb is imported where it is used: reading a spec needs none of them.
@@ -68,8 +68,9 @@ def run(
     target: str = "auto",
     db: str | Path = DEFAULT_DB,
     device: str = "auto",
-    dtype: str = "",
-    batch_size: int = 0,
+    dtype: Dtype | None = None,
+    batch_size: int | None = None,
+    limit: int | None = None,
     mock: bool = False,
     resume: bool = True,
     wait: float = WAIT,
@@ -77,16 +78,31 @@ def run(
 ) -> "Outcome":
     """Run a spec, from its file to its verdicts, all of it stored in the results file `db`.
 
-    `target` is one of the spec's; `auto` is the best that is present. `mock` takes random SAEs: a trial
-    that supports no claim. An unfinished run of the same content is taken up, unless `resume` is
-    false. `say` is given the notes and the progress that the command prints, a line each. Raises
-    `InputError` where the spec or the call is wrong, `CannotRun` where it cannot be done here.
+    `target` is one of the spec's; `auto` is the best that is present. `batch_size` is rows in
+    one forward, as many as memory allows where it is left out. `mock` takes random SAEs, `limit` the
+    first families of each side: trials, which support no claim. An unfinished run of the same content
+    is taken up, unless `resume` is false. `say` is given the notes and the progress that the command
+    prints, a line each. Raises `InputError` where the spec or the call is wrong, `CannotRun` where it
+    cannot be done here.
     """
     from harness.show import PlainProgress
     from harness.target import MOCKS
     from harness.wire import How, run_eval
 
-    how = How(device=device, dtype=dtype, batch_size=batch_size, mock=MOCKS[0] if mock else "")
+    if dtype is not None and dtype not in get_args(Dtype):
+        raise InputError(Fault(f"dtype {dtype}", "there is none", nearest(dtype, get_args(Dtype))))
+    for name, value in (("batch_size", batch_size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise InputError(
+                Fault(f"{name} {value}", "it is below 1", "give more, or leave it out")
+            )
+    how = How(
+        device=device,
+        dtype=dtype or "",
+        batch_size=batch_size or 0,
+        mock=MOCKS[0] if mock else "",
+        limit=limit or 0,
+    )
     return run_eval(
         spec,
         target,

@@ -104,6 +104,27 @@ def test_run_is_quiet_and_says_its_notes_where_it_is_asked_to(stored, tmp_path, 
     assert any(line.startswith("  observe: ") for line in said)
 
 
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ({"dtype": "float23"}, "dtype float23: there is none; did you mean 'float32'?"),
+        ({"batch_size": 0}, "batch_size 0: it is below 1; give more, or leave it out"),
+        ({"limit": -1}, "limit -1: it is below 1; give more, or leave it out"),
+    ],
+)
+def test_wrong_options_of_a_run_are_said(stored, tmp_path, option, message):
+    with pytest.raises(harness.InputError) as raised:
+        harness.run(stored[0], target="organism", db=tmp_path / "r.duckdb", **option)
+    assert str(raised.value) == message
+
+
+def test_a_limited_run_supports_nothing(stored, tmp_path):
+    outcome = harness.run(stored[0], target="organism", db=tmp_path / "r.duckdb", limit=2)
+    assert outcome.families == 4
+    assert outcome.exploratory
+    assert not outcome.all_supported
+
+
 def test_a_results_file_is_asked_in_sql_and_by_saved_queries(stored):
     _, db, first, outcome = stored
     with harness.open_store(str(db)) as results:
