@@ -28,7 +28,6 @@ def finished(tmp_path_factory) -> Path:
 
     Workers of pytest-xdist share it: the first that needs it runs them.
     """
-    import torch
     from filelock import FileLock
 
     from harness.wire import How, run_eval
@@ -39,8 +38,6 @@ def finished(tmp_path_factory) -> Path:
     db, unfinished = folder / "finished.duckdb", folder / "unfinished.duckdb"
     with FileLock(folder / "finished.lock"):
         if not db.exists():
-            threads = torch.get_num_threads()
-            torch.set_num_threads(os.cpu_count() or 1)
             for name in ("placebo", "voices", "pilot"):
                 run_eval(
                     name,
@@ -49,7 +46,6 @@ def finished(tmp_path_factory) -> Path:
                     how=How(device="cpu"),
                     progress=lambda *_: None,
                 )
-            torch.set_num_threads(threads)
             unfinished.rename(db)
     return db
 

@@ -19,9 +19,9 @@ peaks AS (
 )
 SELECT
     k.family, k.prompt_id, k.label, k.peak, t.position, t.part, t.token, coalesce(v.value, 0) AS value,
-    t.origin
+    max(t.position) OVER (PARTITION BY t.prompt_id) AS last_position, t.origin
 FROM peaks k
 JOIN prompt_tokens t ON t.run_id = $run AND t.prompt_id = k.prompt_id
 LEFT JOIN values_here v ON v.prompt_id = t.prompt_id AND v.position = t.position
-WHERE abs(t.position - k.peak_at) <= $around::BIGINT
+QUALIFY abs(t.position - k.peak_at) <= $around::BIGINT
 ORDER BY k.peak DESC, k.prompt_id, t.position

@@ -14,7 +14,8 @@ CORRECT, MISCONCEPTION = "var(--correct)", "var(--misconception)"
 HIT, QUIET, INK, LINE = "var(--hit)", "var(--quiet)", "currentColor", "var(--line)"
 THEME: Spec = {
     "background": "transparent",
-    "padding": 4,
+    # The reader's font may be wider than the one that the picture was measured with.
+    "padding": {"left": 14, "right": 8, "top": 4, "bottom": 4},
     "font": "system-ui, sans-serif",
     "aria": False,  # the figure's own label and the table beside it say it better
     "view": {"stroke": None},
@@ -59,7 +60,7 @@ def x(field: str, title: str | None = None, **more: Any) -> Spec:
     return {"field": field, "type": "quantitative", "title": title, **more}
 
 
-LABEL_AS_IS = "'' + datum.value"  # an axis label as the number is written, rounded to nothing
+LABEL_AS_IS = "'' + datum.value"  # a label of an axis as its number is written
 
 
 def by_name(field: str, order: Sequence[str], **more: Any) -> Spec:

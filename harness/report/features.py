@@ -1,6 +1,6 @@
 """The features that differ most and those that were edited: numbers, every pair, tokens in context."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -156,8 +156,13 @@ def _of_prompt(rows: list[Row]) -> tuple[str, str, float, tuple[Token, ...]]:
     return first["family"], first["label"], first["peak"], tuple(_tokens(rows, first["peak"]))
 
 
-def _tokens(rows: Iterable[Row], peak: float) -> Iterable[Token]:
+def _tokens(rows: Sequence[Row], peak: float) -> Iterable[Token]:
+    cut = Token("\u2026", 0.0, 0.0)
+    if rows[0]["position"] > 0:
+        yield cut
     for row in rows:
         # Tokenizers write a space as a lower one eighth block, or as a G with a dot above.
         text = row["token"].replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
         yield Token(text, row["value"], max(0.0, min(1.0, row["value"] / peak)) if peak else 0.0)
+    if rows[-1]["position"] < rows[-1]["last_position"]:
+        yield cut

@@ -19,6 +19,10 @@ async function enliven(picture) {
   const { view } = await vegaEmbed(fresh, { config: theme, ...spec }, {
     renderer: "svg", actions: false, defaultStyle: false, ast: true, mode: "vega-lite", tooltip: { disableDefaultStyle: true },
   });
+  // What it shows is said by the figure's label and its table, not mark by mark.
+  fresh.querySelectorAll("svg, svg [role]").forEach((part) => {
+    for (const name of ["role", "aria-roledescription", "aria-label"]) part.removeAttribute(name);
+  });
   picture.replaceChildren(fresh);
   view.addEventListener("click", (_, item) => follow(item?.datum?.feature));
 }

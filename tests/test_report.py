@@ -1,0 +1,371 @@
+"""The pages: what they say of a run, of two, of a part of one, and what they never let through."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from markupsafe import Markup
+
+from harness.cli import main
+from harness.compare import compare
+from harness.report import comparison_page, run_page
+from harness.report.charts import THEME, Chart
+from harness.report.drawing import Drawn, Pencil, in_script, smaller
+from harness.runs import find_run
+from harness.store import Store
+
+HOSTILE = "</script><script>window.alerted=1</script><img src=x onerror=window.alerted=2>'\"&"
+
+
+class Page(HTMLParser):
+    """A page's elements, and the text of those that people see."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words, self._hidden = [], [], None
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self._hidden = tag
+
+    def handle_endtag(self, tag):
+        if tag == self._hidden:
+            self._hidden = None
+
+    def handle_data(self, data):
+        if self._hidden is None:
+            self.words.append(data)
+
+    def all(self, tag, **equal):
+        named = {name.rstrip("_"): value for name, value in equal.items()}
+        return [
+            found
+            for kind, found in self.elements
+            if kind == tag and all(found.get(name) == value for name, value in named.items())
+        ]
+
+
+@pytest.fixture
+def changed(finished, tmp_path):
+    """The finished runs as a file that is changed by SQL before it is read."""
+
+    def change(*statements):
+        copy = tmp_path / "changed.duckdb"
+        shutil.copy(finished, copy)
+        with duckdb.connect(str(copy)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        return copy
+
+    return change
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without their pictures, for what is said in words: drawing takes seconds."""
+    nothing = Drawn(Markup(""), Markup("{}"), "")
+    monkeypatch.setattr(Pencil, "draw", lambda _, chart: replace(nothing, says=chart.says))
+
+
+def page_of(db, name="voices"):
+    with Store.open_to_read(db) as store:
+        return run_page(store, find_run(store, name), db)
+
+
+@pytest.fixture(scope="module")
+def voices(finished):
+    return page_of(finished)
+
+
+def test_the_question_and_the_verdicts_come_first(voices, finished):
+    text = Page(voices).text
+    with Store.open_to_read(finished) as store:
+        run = find_run(store, "voices")
+        _, rows = store.query(
+            "SELECT claim, verdict, because FROM verdicts WHERE run_id = $run",
+            {"run": run["run_id"]},
+        )
+    begins = [text.index(word) for word in (run["question"], "Verdicts", *(r[0] for r in rows))]
+    assert begins[0] < begins[1] < min(begins[2:])
+    assert max(begins[2:]) < text.index("Behaviour by family")
+    for claim, verdict, because in rows:
+        assert re.search(rf"{verdict} {claim} .*?{re.escape(because)}", text)
+
+
+def test_every_part_has_its_numbers_from_the_store(voices, finished):
+    text = Page(voices).text
+    with Store.open_to_read(finished) as store:
+        name = find_run(store, "voices")["run_id"]
+
+        def ask(sql):
+            return store.query(sql, {"run": name})[1]
+
+        for layer, tested, below in ask(
+            "SELECT layer, count(*), count(*) FILTER (p_adjusted <= 0.05) FROM feature_tests "
+            "WHERE run_id = $run AND split = 'confirmation' GROUP BY layer ORDER BY layer"
+        ):
+            assert re.search(rf"Layer {layer} .*? {below} of {tested} features", text)
+        ((impact, synergy),) = ask(
+            "SELECT mean_impact, synergy FROM ablation_summary WHERE run_id = $run AND role = 'target'"
+        )
+        assert f"moves the answers by {impact:+.3f} nats; 0 of 20 matched" in text
+        assert f"differ by {synergy:+.3f} nats" in text
+        for family, after in ask(
+            "SELECT family, after_correct FROM family_contrasts WHERE run_id = $run"
+        ):
+            assert re.search(rf"{re.escape(family)} \w+ 8 {re.escape(f'{after:+.3f}')}", text)
+        ((right, asked),) = ask(
+            "SELECT count(*) FILTER (logit_difference > 0), count(*) FROM behaviour WHERE run_id = $run"
+        )
+        assert f"On {right} of {asked} prompts" in text
+        for layer, l0 in ask("SELECT layer, l0 FROM sae_health WHERE run_id = $run"):
+            assert re.search(rf"{layer} 1024 {l0:.1f} ", text)
+    assert "20 (and 20 that selected), 160 pairs" in text
+    assert f"harness rerun {name}" in text
+    assert "placebo: 0 of " in text
+
+
+def test_each_feature_has_its_test_every_pair_and_tokens_in_context(voices, finished):
+    page = Page(voices)
+    with Store.open_to_read(finished) as store:
+        _, rows = store.query(
+            "SELECT layer, feature, mean_difference FROM top_features WHERE run_id = $run LIMIT 20",
+            {"run": find_run(store, "voices")["run_id"]},
+        )
+    for layer, feature, difference in rows:
+        assert page.all("details", id=f"feature-{layer}-{feature}")
+        assert page.all("a", href=f"#feature-{layer}-{feature}")
+        assert re.search(
+            rf"{layer}:{feature} rank \d+; difference {re.escape(f'{difference:+.3f}')}", page.text
+        )
+    shares = [one["style"] for one in page.all("mark")]
+    # The strongest token of a context is the darkest; each feature has up to three contexts.
+    assert len(rows) * 2 < shares.count("--share:1.00")
+    assert "Its tokens were not traced" not in page.text
+
+
+def test_it_is_one_file_of_under_three_megabytes_that_refers_to_nothing(voices):
+    page = Page(voices)
+    assert len(voices.encode()) < 3_000_000
+    assert not page.all("link")
+    assert not page.all("img")
+    assert not any("src" in one for _, one in page.elements)
+    refers = {one["href"] for kind, one in page.elements if kind in ("a", "use") and "href" in one}
+    assert all(one.startswith("#") for one in refers)
+    ids = [one["id"] for _, one in page.elements if "id" in one]
+    assert len(ids) == len(set(ids))
+    assert {one[1:] for one in refers} <= set(ids)
+    (policy,) = (m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert policy.startswith("default-src 'none';")
+
+
+def test_charts_say_in_words_what_they_show(voices):
+    charts = Page(voices).all("div", class_="chart")
+    assert len(charts) > 30
+    assert all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in charts)
+
+
+def test_whatever_the_store_holds_is_text(changed):
+    """A prompt, a family, a token, a label, a question: none of them can end the place it stands in."""
+    hostile = HOSTILE.replace("'", "''")
+    db = changed(
+        f"UPDATE prompts SET family = '{hostile}' || family, prompt = '{hostile}'",
+        f"UPDATE prompt_tokens SET token = '{hostile}'",
+        f"UPDATE runs SET question = '{hostile}', spec_path = '{hostile}', exploratory = '{hostile}'",
+        f"UPDATE verdicts SET because = '{hostile}', query = '{hostile}'",
+        f"UPDATE sae_health SET warning = '{hostile}'",
+        "UPDATE runs SET neuronpedia = ['x/' || layer FOR layer IN layers]",
+        "INSERT INTO feature_labels SELECT DISTINCT 'x/' || layer, feature, "
+        f"'{hostile}', 'someone', now() FROM feature_tests",
+    )
+    text, plain = page_of(db, "pilot"), Page(page_of(changed(), "pilot"))
+    page = Page(text)
+    assert "window.alerted" in page.text
+    assert not page.all("img")
+    assert len(page.all("script")) == len(plain.all("script"))
+    assert not any("onerror" in one for _, one in page.elements)
+    for spec in re.findall(r'<script type="application/json">(.*?)</script>', text, re.S):
+        json.loads(spec)
+
+
+@pytest.mark.parametrize(
+    "change,kind,word,verdict",
+    [
+        ("UPDATE runs SET origin = 'mock'", "mock", "Mock", "mock: supported"),
+        (
+            "UPDATE runs SET exploratory = 'prompts changed'",
+            "exploratory",
+            "Exploratory",
+            "exploratory: supported",
+        ),
+        (
+            "UPDATE runs SET exploratory = 'limited to 3 families'",
+            "limited",
+            "Limited",
+            "limited: supported",
+        ),
+    ],
+)
+def test_what_is_no_evidence_says_so_on_every_screen(changed, undrawn, change, kind, word, verdict):
+    """In the title, in a bar that stays, around the page, and at each verdict."""
+    text = page_of(changed(change))
+    page = Page(text)
+    assert re.search(rf"<title>[^<]*{word}", text)
+    assert kind in page.all("body")[0]["class"].split()
+    assert page.all("p", class_=f"stamp {kind}")
+    assert page.text.count(verdict) == 4
+    said = page.text[: page.text.index("The spec, with every default written out")]
+    assert "significant" not in said.lower()
+    assert ".stamps { position: sticky; top: 0;" in text
+    assert f"body.{kind} main" in text
+
+
+def test_a_stand_in_is_told_apart_from_the_real_thing(voices, changed, undrawn):
+    assert (
+        "Stand-in organism shows that the method works, and says nothing about Gemma."
+        in Page(voices).text
+    )
+    real = Page(page_of(changed("UPDATE runs SET origin = 'real'")))
+    assert not real.all("aside")
+    assert "stand-in" not in real.text.lower()
+
+
+def test_a_run_that_has_just_begun_says_what_it_has_not(changed, undrawn):
+    tables = ("answers", "activations", "feature_tests", "verdicts", "sae_health", "ablation_tests",
+              "interventions", "impacts", "prompt_tokens", "token_activations")  # fmt: skip
+    db = changed(
+        "UPDATE runs SET status = 'running', finished_at = NULL",
+        *(f"DELETE FROM {name}" for name in tables),
+    )
+    with Store.open_to_read(db) as store:
+        name = next(r["run_id"] for r in store.read(_runs()).rows() if r["spec_name"] == "voices")
+    page = Page(page_of(db, name))
+    assert page.all("p", class_="stamp unfinished")
+    for told in (
+        "No verdict has been drawn: the run is not finished.",
+        "Nothing has been observed yet.",
+        "No feature was tested: none is active on the confirming families, or the run is not finished.",
+        "There is no feature to show.",
+        "No ablation has been tested: the run is not finished.",
+        "No SAE was read.",
+    ):
+        assert told in page.text
+
+
+def _runs():
+    from harness.records import Runs
+
+    return Runs
+
+
+def test_a_run_without_ablations_placebo_or_tokens_says_so(changed, undrawn, finished):
+    pilot = Page(page_of(finished, "pilot"))
+    assert "The spec asks for no ablation on this target." in pilot.text
+    alone = Page(
+        page_of(
+            changed(
+                "DELETE FROM runs WHERE spec_name = 'placebo'",
+                "DELETE FROM prompt_tokens",
+                "DELETE FROM token_activations",
+            )
+        )
+    )
+    assert "No placebo run of this target is in the results file: harness run placebo" in alone.text
+    assert "Its tokens were not traced" in alone.text
+
+
+def test_labels_and_pages_of_features_are_shown_where_there_are_any(changed, undrawn):
+    db = changed(
+        "UPDATE runs SET neuronpedia = ['gemma/' || layer FOR layer IN layers]",
+        "INSERT INTO feature_labels SELECT DISTINCT 'gemma/' || layer, feature, 'words of ' || feature, 'm', now() FROM feature_tests",
+    )
+    page = Page(page_of(db))
+    assert page.text.count("words of ") >= 40
+    links = [
+        one
+        for one in page.all("a")
+        if one.get("href", "").startswith("https://www.neuronpedia.org/gemma/")
+    ]
+    assert len(links) >= 20
+    assert all(one["rel"] == "noopener noreferrer" for one in links)
+
+
+def test_two_runs_are_compared_on_one_page(finished, tmp_path):
+    with Store.open_to_read(finished) as store:
+        run = find_run(store, "voices")
+        other = dict(run) | {"origin": "mock", "dtype": "bfloat16"}
+        found = compare(store, run, other)
+        page = Page(comparison_page(found, finished))
+    assert "B: Random SAEs: a trial of the pipeline." in page.text
+    assert "context-moves-answer supported mock: supported" in page.text
+    assert "dtype float32 bfloat16" in page.text
+    for row in found.rows:
+        assert re.search(rf"{row.quantity} {row.unit} {re.escape(f'{row.a:+.3f}')} ", page.text)
+    assert len(page.all("div", class_="chart")) == len({row.about for row in found.rows})
+
+
+def test_the_commands_write_the_file_and_say_where(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["report", "pilot", "--db", str(finished)])
+    assert said.exit_code == 0
+    file = tmp_path / said.stdout.strip()
+    assert file.parent.name == "reports"
+    assert file.read_text().startswith("<!doctype html>")
+    wrong = CliRunner().invoke(main, ["report", "pilott", "--db", str(finished)])
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    barred = CliRunner().invoke(
+        main,
+        [
+            "report",
+            "pilot",
+            "--db",
+            str(finished),
+            "--output",
+            str(tmp_path / ("x" * 300)),
+        ],
+    )
+    assert barred.exit_code == 3
+    assert "cannot be written" in barred.stderr
+
+
+def test_json_in_a_script_element_cannot_end_it():
+    text = in_script({"a": "</script><!--\u2028&"})
+    assert "<" not in text
+    assert "&" not in text
+    assert json.loads(text) == {"a": "</script><!--\u2028&"}
+
+
+def test_marks_that_look_alike_are_drawn_by_reference_and_lose_nothing():
+    """As many marks at the same places as in the library's own picture, under names of their own."""
+    import vl_convert
+
+    values = [{"x": i, "y": i % 3} for i in range(12)]
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "point", "filled": True},
+        "encoding": {name: {"field": name, "type": "quantitative"} for name in "xy"},
+    }
+    pencil = Pencil()
+    first, second = (pencil.draw(Chart(spec, "dots")).svg for _ in range(2))
+    whole = smaller(vl_convert.vegalite_to_svg({"config": THEME, **spec}))
+    places = re.findall(r'<path transform="translate\(([-\d.]+),([-\d.]+)\)" d="[^"]*A', whole)
+    assert len(places) == 12
+    for svg in (first, second):
+        found = re.findall(r'<use href="#(m\d+)" x="([-\d.]+)" y="([-\d.]+)"/>', svg)
+        dots = {
+            name
+            for name in {one[0] for one in found}
+            if re.search(rf'id="{name}"[^>]* d="[^"]*A', svg)
+        }
+        assert len(dots) == 1
+        assert len([one for one in found if one[0] in dots]) == 12
+    names = [set(re.findall(r'id="(m\d+)"', svg)) for svg in (first, second)]
+    assert not names[0] & names[1]
