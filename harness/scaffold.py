@@ -82,13 +82,13 @@ def write_spec(
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
     text = draft(name, question, chosen, _from(output, found), _schema(output), facts)
+    if output.exists():
+        remedy = "name another with --output or --name"
+        raise InputError(Fault(str(output), "it is there already", remedy))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        remedy = "name another with --output or --name"
-        raise InputError(Fault(str(output), "it is there already", remedy)) from None
     except OSError as error:
         what = f"cannot be written: {(error.strerror or str(error)).lower()}"
         raise CannotRun(Fault(str(output), what, "name another with --output")) from None

@@ -1,6 +1,7 @@
 """The line that a fault is about, with a mark below the place."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from harness.faults import Fault
@@ -19,8 +20,8 @@ def excerpt(fault: Fault) -> list[str]:
     if place is None:
         return []
     try:
-        lines = Path(place["path"]).read_text(encoding="utf-8", errors="replace").split("\n")
-        written = lines[int(place["line"]) - 1]
+        changed = Path(place["path"]).stat().st_mtime_ns
+        written = _lines(place["path"], changed)[int(place["line"]) - 1]
     except (OSError, ValueError, IndexError):
         return []
     shown = "".join(letter if letter.isprintable() else " " for letter in written)
@@ -37,6 +38,11 @@ def excerpt(fault: Fault) -> list[str]:
     if begin < end:
         found.append(f"  {margin} | {' ' * begin}{'^' * (end - begin)}")
     return found
+
+
+@lru_cache(4)
+def _lines(path: str, changed: int) -> list[str]:  # noqa: ARG001 # read again where it changed
+    return Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
 
 
 def _marked(line: str, column: int, what: str) -> tuple[int, int]:
