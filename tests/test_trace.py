@@ -1,5 +1,6 @@
 """Features token by token: the tokens they were read on, and the values that the readout has too."""
 
+import json
 from collections import defaultdict
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from harness.analyse import analyse
+from harness.doctor import forward_tokens
 from harness.faults import CannotRun
 from harness.pairs import contrasted
 from harness.prompt_rows import to_columns
+from harness.read import load_plan
 from harness.records import (
     Activations,
     FeatureTests,
@@ -23,6 +26,7 @@ from harness.sae.jumprelu import encode
 from harness.select import strongest
 from harness.store import Store
 from harness.trace import followed, trace
+from tests.test_export import call
 from tests.test_run import QUIET, a_bench, a_plan, lines, sae
 
 
@@ -132,9 +136,10 @@ def test_values_agree_with_those_at_the_readout(run):
         for row in store.read(Activations, "r").rows()
         if row["prompt_id"] in tokens
     }
+    features = traced(store, plan)
     compared = 0
     for prompt, positions in read.items():
-        for layer, feature in traced(store, plan):
+        for layer, feature in features:
             mean = np.mean([found.get((prompt, layer, feature, at), 0.0) for at in positions])
             expected = stored.get((prompt, layer, feature), 0.0)
             assert mean == pytest.approx(expected, rel=1e-5, abs=1e-5)
@@ -217,6 +222,18 @@ def test_one_family_has_no_strongest_feature():
     plan = a_plan(lines(2))
     data = contrasted(plan, "confirmation", Activations.of([]))
     assert strongest(plan, data, 5) == ()
+
+
+def test_it_is_planned_where_layers_are_read():
+    units = {}
+    for spec, target in (("voices", "organism"), ("pilot", "gemma-3-270m")):
+        found = call("plan", spec, "--target", target, "--json")
+        units[spec] = json.loads(found.stdout)["units"]
+        tokens = forward_tokens(load_plan(spec, target))
+        assert 0 <= tokens["trace"] < tokens["observe"]
+        assert (tokens["trace"] > 0) == ("trace" in units[spec])
+    assert units["voices"]["trace"] == 20
+    assert "trace" not in units["pilot"]
 
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
