@@ -8,9 +8,9 @@ from harness.compare import Compared, Comparison
 from harness.report import charts
 from harness.report.charts import HIT, INK, QUIET, Chart
 from harness.report.drawing import Pencil
-from harness.report.frame import db_option, environment, frame
+from harness.report.frame import environment, frame
 from harness.report.stamps import stamps_of, told
-from harness.show import TOLD_APART, told_value
+from harness.show import TOLD_APART, db_option, told_value
 
 PARTS = (
     ("verdicts", "Verdicts"),

@@ -1,6 +1,5 @@
 """What every page has around its content: style, script, stamps, and how numbers are written."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -10,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.places import DEFAULT_DB
 from harness.report.charts import THEME
 from harness.report.drawing import in_script, library
 from harness.report.stamps import Stamp
@@ -67,8 +65,3 @@ def _interval(row: Mapping[str, Any]) -> str:
     if row.get("ci_low") is None:
         return ""
     return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
-
-
-def db_option(db: Path) -> str:
-    """What a command needs to find the results file, where it is not the default one."""
-    return "" if db.resolve() == DEFAULT_DB.resolve() else f" --db {shlex.quote(str(db))}"

@@ -15,11 +15,11 @@ from harness.report.claims import claims_of
 from harness.report.design import design_of
 from harness.report.drawing import Pencil
 from harness.report.features import Feature, features_of
-from harness.report.frame import db_option, environment, frame, number
+from harness.report.frame import environment, frame, number
 from harness.report.source import Run, Source, asked, rows_of
 from harness.report.stamps import stamps_of, told
 from harness.report.volcano import layers_of
-from harness.show import p_text, told_value
+from harness.show import db_option, p_text, told_value
 from harness.spec import Spec
 
 PARTS = (

@@ -13,6 +13,7 @@ from harness.show.stored import run_table as run_table
 from harness.show.stored import told_value as told_value
 from harness.show.stored import told_verdict as told_verdict
 from harness.show.summary import append_summary as append_summary
+from harness.show.verdicts import db_option as db_option
 from harness.show.verdicts import numbers as numbers
 from harness.show.verdicts import p_text as p_text
 from harness.show.verdicts import print_verdicts as print_verdicts

@@ -1,5 +1,6 @@
 """Verdicts as people read them, and what to do with them."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,7 +131,8 @@ def closing(outcomes: "Sequence[Outcome]") -> list[str]:
             lines.append(f"{outcome.spec} is exploratory: {outcome.exploratory}.")
     last = outcomes[-1]
     lines.append(f"Everything is in {nearby(last.db)}. For example:")
-    return lines + ["  " + sql_command(last.db, query) for query in queries(last)]
+    lines += ["  " + sql_command(last.db, query) for query in queries(last)]
+    return [*lines, f"  {command()} report {last.run_id}{db_option(last.db)}"]
 
 
 def queries(outcome: "Outcome") -> tuple[str, str]:
@@ -142,8 +144,12 @@ def queries(outcome: "Outcome") -> tuple[str, str]:
 
 def sql_command(db: Path, query: str) -> str:
     """A command that shows the rows."""
-    default = db.resolve() == DEFAULT_DB.resolve()
-    return f'{command()} sql {"" if default else f"--db {nearby(db)} "}"{query}"'
+    return f'{command()} sql{db_option(db)} "{query}"'
+
+
+def db_option(db: Path) -> str:
+    """What a command needs to find the results file, where it is not the default one."""
+    return "" if db.resolve() == DEFAULT_DB.resolve() else f" --db {shlex.quote(nearby(db))}"
 
 
 def command() -> str:
