@@ -165,7 +165,8 @@ def faults_of(plan: Plan, where: Where) -> list[Fault]:
     for prompt in plan.prompts:
         texts.setdefault(prompt.pair_id, set()).add(prompt.text)
     same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
-    if plan.spec.readout.at in ("last_prompt_token", "prompt") and same:
+    # Where no layer is read there is no readout.
+    if plan.layers and plan.spec.readout.at in ("last_prompt_token", "prompt") and same:
         found.append(
             Fault(
                 where("readout", "at"),

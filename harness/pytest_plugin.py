@@ -163,7 +163,10 @@ class EvalFile(pytest.File):
         try:
             spec = load_spec(self.path)
         except HarnessError as error:
-            raise self.CollectError(str(error)) from None
+            from harness.show.excerpt import excerpt
+
+            lines = [line for fault in error.faults for line in (str(fault), *excerpt(fault))]
+            raise self.CollectError("\n".join(lines)) from None
         target = self.config.getoption("--harness-target")
         claims = spec.claims if target == "auto" else spec.claims_on(target)
         where = locator(self.path)

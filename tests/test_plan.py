@@ -171,3 +171,12 @@ def test_a_contrast_of_one_discovering_family_is_refused():
     assert "one family discovers, and a contrast needs two" in str(fault)
     few["split"] = {"discovery": 0.3}
     assert not faults_of(a_plan(6, **few), lambda *at: "x")
+
+
+def test_where_no_layer_is_read_the_readout_is_of_nothing():
+    """Both variants may then share their prompt: only behaviour is asked about."""
+    shared = [line | {"prompt": line["prompt"].split(". ")[1]} for line in lines(6)]
+    (fault,) = faults_of(a_plan(objects=shared), lambda *at: "x")
+    assert "every difference is zero by construction" in str(fault)
+    blind = a_plan(objects=shared, targets={"organism": {"layers": "none"}})
+    assert not faults_of(blind, lambda *at: "x")

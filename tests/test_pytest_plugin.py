@@ -86,7 +86,11 @@ def test_a_faulty_spec_is_a_collection_error_with_its_places(pytester, evals):
     found = pytester.runpytest_subprocess("evals")
     assert found.ret != 0
     found.stdout.fnmatch_lines(
-        ["*small.yaml:10:*unknown key 'directoin'; did you mean 'direction'?"]
+        [
+            "*small.yaml:10:*unknown key 'directoin'; did you mean 'direction'?",
+            "*  10 | *directoin*",
+            "*^^^^^^^^^*",
+        ]
     )
     assert "Traceback" not in found.stdout.str()
 
