@@ -369,3 +369,26 @@ def test_marks_that_look_alike_are_drawn_by_reference_and_lose_nothing():
         assert len([one for one in found if one[0] in dots]) == 12
     names = [set(re.findall(r'id="(m\d+)"', svg)) for svg in (first, second)]
     assert not names[0] & names[1]
+
+
+def test_what_speaks_against_an_sae_is_said_with_the_verdicts(changed, undrawn):
+    page = Page(page_of(changed("UPDATE sae_health SET warning = 'off by one' WHERE layer = 2")))
+    assert page.text.count("Warning the SAE of layer 2: off by one") == 1
+    assert page.text.count("Warning ") == 1
+    assert page.text.index("Warning the SAE") < page.text.index("Behaviour by family")
+
+
+def test_a_placebo_that_did_not_finish_is_no_placebo(changed, undrawn):
+    page = Page(page_of(changed("UPDATE runs SET status = 'running' WHERE spec_name = 'placebo'")))
+    assert "No placebo run of this target is in the results file" in page.text
+
+
+def test_a_mock_on_some_families_is_stamped_twice(changed, undrawn):
+    db = changed(
+        "UPDATE runs SET origin = 'mock', exploratory = 'limited to 3 families of each side'"
+    )
+    page = Page(page_of(db))
+    assert [one["class"] for one in page.all("p") if "stamp" in one.get("class", "").split()] == [
+        "stamp mock",
+        "stamp limited",
+    ]

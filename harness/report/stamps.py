@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.records import LIMITED
 from harness.report.source import Run
+from harness.runs import trial
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def stamps_of(run: Run, of: str = "") -> list[Stamp]:
     if run["status"] != "finished":
         words = "The run has not finished: what is here is a part, and no verdict is drawn from it."
         found.append(Stamp("unfinished", "Unfinished", of + words))
-    if _is_limited(run):
+    if str(run["exploratory"] or "").startswith(LIMITED):
         words = f"{_sentence(run['exploratory'])}. A trial: nothing here is evidence of anything."
         found.append(Stamp("limited", "Limited", of + words))
     elif run["exploratory"]:
@@ -38,15 +39,8 @@ def stamps_of(run: Run, of: str = "") -> list[Stamp]:
 
 def told(verdict: str, run: Run) -> str:
     """A verdict with what it may not be taken for."""
-    if run["origin"] == "mock":
-        return f"mock: {verdict}"
-    if _is_limited(run):
-        return f"limited: {verdict}"
-    return f"exploratory: {verdict}" if run["exploratory"] else verdict
-
-
-def _is_limited(run: Run) -> bool:
-    return str(run["exploratory"] or "").startswith(LIMITED)
+    mark = trial(run) or ("exploratory" if run["exploratory"] else "")
+    return f"{mark}: {verdict}" if mark else verdict
 
 
 def _sentence(text: str) -> str:

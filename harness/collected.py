@@ -1,0 +1,194 @@
+"""A spec as pytest collects it: each claim is an item, and all claims of a spec are one run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.places import DEFAULT_DB
+from harness.sharing import Outcomes, served_store
+
+if TYPE_CHECKING:
+    from harness.conclude import Outcome
+    from harness.spec import Claim, Spec
+    from harness.verdicts import Verdict
+
+OUTCOMES = pytest.StashKey[Outcomes]()
+
+
+class EvalFile(pytest.File):
+    """A spec: its claims are the items."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """The claims made on the chosen target, without loading a weight."""
+        from harness.faults import HarnessError
+        from harness.read import load_spec, locator
+
+        try:
+            spec = load_spec(self.path)
+        except HarnessError as error:
+            from harness.show.excerpt import excerpt
+
+            lines = [line for fault in error.faults for line in (str(fault), *excerpt(fault))]
+            raise self.CollectError("\n".join(lines)) from None
+        target = self.config.getoption("--harness-target")
+        claims = spec.claims if target == "auto" else spec.claims_on(target)
+        where = locator(self.path)
+        for claim in claims:
+            line = int(where("claims", spec.claims.index(claim)).split(":")[-2])
+            yield ClaimItem.from_parent(self, name=claim.name, claim=claim, spec=spec, line=line)
+
+
+class ClaimItem(pytest.Item):
+    """One claim: it passes where its verdict is `supported`."""
+
+    def __init__(self, *, claim: Claim, spec: Spec, line: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.claim = claim
+        self.spec = spec
+        self.line = line
+
+    def runtest(self) -> None:
+        """Run the eval, once for all of its claims, and hold the verdict against the claim."""
+        outcome = self.config.stash[OUTCOMES].of(self.path, self._run)
+        for verdict in outcome.verdicts:
+            if verdict.claim == self.name:
+                self.user_properties += _properties(verdict, outcome)
+                if outcome.limited:
+                    pytest.skip(f"{verdict.verdict}, {outcome.exploratory}, which is no evidence")
+                if not outcome.is_evidence:
+                    pytest.skip(f"{verdict.verdict} with random SAEs, which is no evidence")
+                if verdict.verdict != "supported":
+                    from harness.show import failure
+
+                    raise ClaimFailed(failure(self.spec, self.claim, verdict, outcome))
+                return
+        pytest.skip(f"not claimed on {outcome.target.name}")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A few lines instead of a traceback, where the failure is the claim's or the input's."""
+        from harness.faults import HarnessError
+
+        if isinstance(excinfo.value, ClaimFailed | HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the claim stands."""
+        return self.path, self.line - 1, f"claim {self.name}"
+
+    def _run(self) -> Outcome:
+        from harness.target import MOCKS
+        from harness.wire import How, run_eval, run_into
+
+        config = self.config
+        how = partial(
+            How,
+            mock=MOCKS[0] if config.getoption("--harness-mock") else "",
+            limit=config.getoption("--harness-limit") or 0,
+        )
+        target = config.getoption("--harness-target")
+        device = config.getoption("--harness-device")
+        folder = config.stash[OUTCOMES].folder
+        if folder is not None:
+            with _telling_from_a_worker(config, self.spec.name) as (progress, say):
+                return run_into(
+                    partial(served_store, folder),
+                    self.path,
+                    target,
+                    probe=lambda: served_store(folder).__exit__(),
+                    how=how(**_share(config, device)),
+                    progress=progress,
+                    say=say,
+                )
+        with _telling(config) as (progress, say):
+            return run_eval(
+                self.path,
+                target,
+                db=results_file(config),
+                wait=config.getoption("--harness-wait"),
+                how=how(device=device),
+                progress=progress,
+                say=say,
+            )
+
+
+class ClaimFailed(AssertionError):
+    """A claim whose verdict is not `supported`, in a few lines."""
+
+
+def results_file(config: pytest.Config) -> Path:
+    """Where results go: what is named counts from where pytest is called, the default from its root."""
+    given = config.getoption("--harness-db")
+    return config.invocation_params.dir / given if given else config.rootpath / DEFAULT_DB
+
+
+def _properties(verdict: Verdict, outcome: Outcome) -> list[tuple[str, object]]:
+    """What a JUnit file says of a claim; what has no value is left out."""
+    said = {
+        "verdict": verdict.verdict,
+        "trial": outcome.trial or None,
+        "origin": outcome.target.origin,
+        "exploratory": outcome.exploratory,
+        "run_id": outcome.run_id,
+        "target": outcome.target.name,
+        "question": outcome.question,
+        "estimate": verdict.estimate,
+        "ci_low": verdict.ci_low,
+        "ci_high": verdict.ci_high,
+        "unit": verdict.unit,
+        "p": verdict.p,
+    }
+    return [(name, value) for name, value in said.items() if value is not None]
+
+
+@contextmanager
+def _telling(config: pytest.Config) -> Iterator[tuple[Any, Any]]:
+    """How far a run is and what it says, past the capture of output."""
+    from harness.show import console, progress_on
+
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    if reporter is None or capture is None:
+        yield _silent, _silent
+        return
+    out = console(reporter._tw._file)
+    with capture.global_and_fixture_disabled():
+        out.line()
+        with progress_on(out) as progress:
+            yield progress, partial(out.print, soft_wrap=True, markup=False)
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+@contextmanager
+def _telling_from_a_worker(config: pytest.Config, name: str) -> Iterator[tuple[Any, Any]]:
+    """The same in plain lines: several workers share a terminal, and none of them draws on it."""
+    from harness.show import PlainProgress
+
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"[{name}] {line}", file=sys.__stderr__, flush=True)
+
+    yield PlainProgress(say), say
+
+
+def _share(config: pytest.Config, device: str) -> dict[str, Any]:
+    """A worker's share of the machine: one of the devices, and some of the processor."""
+    import torch
+
+    worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    devices = device.split(",")
+    threads = max(1, torch.get_num_threads() // worker["workercount"])
+    number = int(worker["workerid"].removeprefix("gw"))
+    return {"device": devices[number % len(devices)], "threads": threads}
