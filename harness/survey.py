@@ -41,7 +41,8 @@ def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]
         sae = bench.saes(layer)
         words = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
         if wrong := misfit(sae, every, layer):
-            words.append(wrong)
+            mocked = bench.origin == "mock"
+            words.append("its directions are random, and reconstruct nothing" if mocked else wrong)
         loss = losses(bench, sae, layer, sample)
         if loss["loss_recovered"] < LOST:
             words.append(

@@ -14,6 +14,7 @@ def in_words(claim: Claim) -> str:
     if isinstance(claim, BehaviourClaim):
         what = _METRICS[claim.behaviour]
         what = f"the difference between the variants in {what}" if claim.contrast else what
+        what = f"on average over families, {what}"
         if claim.within is not None:
             return f"{what} lies within {claim.within:g} nats of {claim.than:g}"
         return f"{what} is {claim.direction} than {claim.than:g} nats"
@@ -27,7 +28,6 @@ def in_words(claim: Claim) -> str:
     bound = (
         f"at least {claim.at_least}" if claim.at_least is not None else f"at most {claim.at_most}"
     )
-    noun = "feature differs" if (claim.at_least or claim.at_most) == 1 else "features differ"
-    if which:
-        return f"{bound} {which}{noun.split()[1]} between the variants"
-    return f"{bound} {noun} between the variants"
+    one = 1 in (claim.at_least, claim.at_most)
+    noun = which or ("feature " if one else "features ")
+    return f"{bound} {noun}{'is' if one else 'are'} found to differ between the variants"

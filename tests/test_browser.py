@@ -132,6 +132,16 @@ def test_a_table_is_sorted_both_ways_by_its_heads(opened):
     assert before not in (sorted(before), sorted(before, reverse=True))
 
 
+def test_intervals_are_sorted_by_where_they_begin(opened):
+    """As numbers: as text the minus signs would not count."""
+    page = opened().page
+    page.locator("#feature-table th", has_text="interval").locator("button").click()
+    cells = page.locator("#feature-table tbody td:nth-child(4)").all_inner_texts()
+    begins = [float(text.split(" to ")[0]) for text in cells if text]
+    assert begins == sorted(begins)
+    assert begins[0] < 0 < begins[-1]
+
+
 def test_what_has_no_value_stays_last_in_a_sorted_table(opened, report, tmp_path):
     """An empty cell is no number: neither the smallest nor the largest."""
     page = opened().page
@@ -151,6 +161,7 @@ def test_a_filter_leaves_the_rows_and_the_cards_that_have_the_words(opened):
     page.get_by_label("Filter").fill("top")
     assert 0 < rows.count() < every
     assert rows.count() == cards.count()
+    assert page.get_by_role("status").inner_text() == f"{rows.count()} of {every}"
     page.get_by_label("Filter").fill("no such word")
     assert (rows.count(), cards.count()) == (0, 0)
 
@@ -165,6 +176,11 @@ def test_a_feature_is_followed_from_the_table_to_its_card(opened):
     assert card.locator("summary").first.evaluate("one => one === document.activeElement")
     assert card.locator(".context mark").count() > 0
     assert card.locator("figure svg").count() >= 1
+    bar = page.locator(".stamps").bounding_box()
+    assert card.bounding_box()["y"] >= bar["y"] + bar["height"]
+    card.locator("summary").first.click()
+    link.click()  # once more: the address is the same
+    assert card.evaluate("card => card.open")
 
 
 def test_a_feature_is_followed_by_keyboard_alone(opened):

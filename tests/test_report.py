@@ -16,6 +16,7 @@ from harness.compare import compare
 from harness.report import comparison_page, run_page
 from harness.report.charts import THEME, Chart
 from harness.report.drawing import Drawn, Pencil, in_script, smaller
+from harness.report.frame import percent
 from harness.runs import find_run
 from harness.store import Store
 
@@ -309,7 +310,7 @@ def test_two_runs_are_compared_on_one_page(finished, tmp_path):
     assert "dtype float32 bfloat16" in page.text
     for row in found.rows:
         assert re.search(rf"{row.quantity} {row.unit} {re.escape(f'{row.a:+.3f}')} ", page.text)
-    assert len(page.all("div", class_="chart")) == len({row.about for row in found.rows})
+    assert len(page.all("div", class_="chart")) == len({(r.about, r.unit) for r in found.rows})
 
 
 def test_the_commands_write_the_file_and_say_where(finished, tmp_path, monkeypatch):
@@ -392,3 +393,118 @@ def test_a_mock_on_some_families_is_stamped_twice(changed, undrawn):
         "stamp mock",
         "stamp limited",
     ]
+
+
+@pytest.mark.parametrize(
+    "change,said",
+    [
+        ("SELECT 1", "--target organism --dtype float32 --db"),
+        ("UPDATE runs SET origin = 'mock', sae = 'mock:orthogonal'", "--dtype float32 --mock --db"),
+        (
+            "UPDATE runs SET exploratory = 'limited to 3 families of each side', dtype = 'bfloat16'",
+            "--dtype bfloat16 --limit 3 --db",
+        ),
+    ],
+)
+def test_the_command_that_runs_the_spec_again_asks_for_the_same(changed, undrawn, change, said):
+    page = Page(page_of(changed(change)))
+    assert re.search(rf"harness run \S*voices.yaml .*{said}", page.text)
+
+
+def test_a_prompt_that_both_variants_share_is_counted_once(finished, undrawn):
+    with Store.open_to_read(finished) as store:
+        _, ((pairs, right),) = store.query(
+            "SELECT count(DISTINCT pair_id), count(DISTINCT pair_id) FILTER (logit_difference > 0) "
+            "FROM behaviour WHERE run_id = (SELECT run_id FROM runs WHERE spec_name = 'pilot')"
+        )
+    page = Page(page_of(finished, "pilot"))
+    assert f"On {right} of {pairs} prompts" in page.text
+    assert "it is counted once" in page.text
+    assert "it is counted once" not in Page(page_of(finished)).text
+
+
+def test_features_are_not_called_silent_before_they_are_tested(changed, undrawn):
+    begun = Page(page_of(changed("DELETE FROM feature_tests")))
+    assert "not tested yet; edited by top" in begun.text
+    assert "silent" not in begun.text.replace("silent ", "", 1)  # a column's head
+
+
+def test_a_placebo_that_was_read_elsewhere_says_so(changed, undrawn):
+    page = Page(
+        page_of(changed("UPDATE runs SET readout = 'answer:mean' WHERE spec_name = 'placebo'"))
+    )
+    assert "which reads its features at answer:mean and not at last_prompt_token" in page.text
+
+
+def test_no_found_feature_shares_its_dot(voices, finished):
+    """Pale dots may stand for several; every feature below alpha has a dot of its own."""
+    specs = [
+        json.loads(one)
+        for one in re.findall(r'<script type="application/json">(.*?)</script>', voices)
+    ]
+    dots = [
+        dict(zip(part["names"], row, strict=True))
+        for spec in specs
+        if "statistic" in (part := spec.get("data", {"names": ()}))["names"]
+        for row in part["rows"]
+    ]
+    found = [dot["feature"] for dot in dots if dot["kind"].startswith("adjusted")]
+    with Store.open_to_read(finished) as store:
+        _, rows = store.query(
+            "SELECT layer || ':' || feature, run_id FROM feature_tests WHERE split = 'confirmation' "
+            "AND p_adjusted <= 0.05 AND run_id = $run",
+            {"run": find_run(store, "voices")["run_id"]},
+        )
+        _, ((tested,),) = store.query(
+            "SELECT count(*) FROM feature_tests JOIN runs USING (run_id) "
+            "WHERE split = 'confirmation' AND spec_name IN ('voices', 'placebo')"
+        )
+    assert sorted(found) == sorted(name for name, _ in rows)
+    assert sum(dot["here"] for dot in dots) == tested
+
+
+def test_the_smallest_p_of_each_claim_is_said_with_what_bounds_it(voices, changed, undrawn):
+    text = Page(voices).text
+    assert "top-features-matter: 0.048, its rank among 20 controls" in text
+    assert "context-moves-answer: 1.5e-05, sign flips of the families" in text
+    assert "untestable" not in text
+    assert "its t tests have no floor" in Page(page_of(changed(), "placebo")).text
+    strict = Page(page_of(changed("UPDATE runs SET alpha = 0.01")))
+    assert "its rank among 20 controls: above alpha 0.01, so it is untestable" in strict.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE answers SET logprob = 'nan' WHERE prompt_id = (SELECT min(prompt_id) FROM answers)",
+        "DELETE FROM prompts WHERE label = 'misconception' AND family = (SELECT min(family) FROM prompts)",
+        "UPDATE feature_tests SET statistic = 'nan' WHERE feature < 50",
+        "UPDATE feature_tests SET mean_difference = 'inf' WHERE feature < 50",
+        "UPDATE feature_tests SET mean_difference = mean_difference * 1e-6",
+        "UPDATE activations SET value = 'nan' WHERE feature < 50",
+        "UPDATE ablation_tests SET mean_impact = 'nan'",
+        "UPDATE ablation_tests SET ci_high = NULL",
+        "UPDATE verdicts SET ci_high = NULL",
+    ],
+)
+def test_what_has_no_value_is_left_out(changed, undrawn, change):
+    """An edited or imported file may hold what no run writes."""
+    assert "<h1>" in page_of(changed(change))
+
+
+def test_labels_say_whose_they_are_and_since_when(changed, undrawn):
+    db = changed(
+        "UPDATE runs SET neuronpedia = ['gemma/' || layer FOR layer IN layers]",
+        "INSERT INTO feature_labels SELECT DISTINCT 'gemma/' || layer, feature, 'a thing', "
+        "'some-model', TIMESTAMPTZ '2026-02-03 12:00:00+00' FROM feature_tests",
+    )
+    page = Page(page_of(db))
+    assert "a thing (said by some-model on Neuronpedia, fetched on 03 February 2026;" in page.text
+
+
+@pytest.mark.parametrize(
+    "share,said",
+    [(None, ""), (0.0, "0%"), (0.004, "<1%"), (0.5, "50%"), (0.996, ">99%"), (1.0, "100%")],
+)
+def test_only_all_is_a_hundred_percent(share, said):
+    assert percent(share) == said

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.report import charts
 from harness.report.charts import HIT, INK, QUIET, Chart
-from harness.report.source import Row, Run, Source, asked
+from harness.report.source import Row, Run, Source, asked, known
 from harness.spec import Ablation, Spec
 
 IMPACT = "mean impact, nats"
@@ -28,9 +28,9 @@ class Ablated:
 
 def ablations_of(source: Source, run: Run, spec: Spec) -> list[Ablated]:
     """Those made on the run's target, in the order of the spec."""
-    rows = asked(source, "ablations", run=run["run_id"])
-    families = asked(source, "impact_by_family", run=run["run_id"])
-    doses = asked(source, "dose_response", run=run["run_id"])
+    rows = known(asked(source, "ablations", run=run["run_id"]), "mean_impact")
+    families = known(asked(source, "impact_by_family", run=run["run_id"]), "target")
+    doses = known(asked(source, "dose_response", run=run["run_id"]), "mean_impact")
     found = []
     for ablation in spec.ablations_on(run["target"]):
         mine, theirs, scaled = (
@@ -62,10 +62,11 @@ def _ablated(
 
 
 def _interval(row: Row) -> dict[str, object]:
+    whole = row["ci_low"] is not None and row["ci_high"] is not None
     return {
         "impact": row["mean_impact"],
-        "low": row["ci_low"],
-        "high": row["ci_high"],
+        "low": row["ci_low"] if whole else None,
+        "high": row["ci_high"] if whole else None,
         "features": row.get("features"),
     }
 
@@ -92,7 +93,7 @@ def _controls(target: Row, controls: list[Row]) -> Chart | None:
     mine = {"data": {"values": [_interval(target)]}}
     tip = charts.tips(("features", "target"), ("impact", "nats", "+.3f"))
     layers = [charts.line_at(0, colour=INK, strokeDash=[3, 3])]
-    if target["ci_low"] is not None:
+    if _interval(target)["low"] is not None:
         layers.append(
             mine
             | {
@@ -113,12 +114,11 @@ def _controls(target: Row, controls: list[Row]) -> Chart | None:
         f"The target moves the answers by {target['mean_impact']:+.3f} nats; {stronger} of "
         f"{len(controls)} matched random sets move them at least as far"
     )
-    return charts.chart(says, [], layers, width=330, height=110)
+    return charts.chart(says, [], layers, width=310, height=110)
 
 
 def _families(name: str, rows: list[Row]) -> Chart | None:
     """Target and the mean of the controls in each family."""
-    rows = [row for row in rows if row["target"] is not None]
     if not rows:
         return None
     order = [row["family"] for row in sorted(rows, key=lambda row: -row["target"])]
@@ -153,7 +153,7 @@ def _families(name: str, rows: list[Row]) -> Chart | None:
         },
     ]
     says = f"Impact of {name} on each of {len(order)} families, beside its controls' mean"
-    return charts.chart(says, values, layers, width=300, height={"step": 15})
+    return charts.chart(says, values, layers, width=230, height={"step": 15})
 
 
 def _doses(name: str, rows: list[Row]) -> Chart | None:
@@ -168,7 +168,7 @@ def _doses(name: str, rows: list[Row]) -> Chart | None:
     )
     up = charts.x("impact", IMPACT)
     layers = [charts.line_at(0, "y", INK, strokeDash=[3, 3])]
-    if all(row["ci_low"] is not None for row in rows):
+    if all(one["low"] is not None for one in values):
         layers.append(
             {
                 "mark": {"type": "area", "color": "var(--band)"},

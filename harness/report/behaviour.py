@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from harness.records import Prompts
 from harness.report import charts
-from harness.report.charts import CORRECT, INK, MISCONCEPTION, Chart
-from harness.report.source import Row, Run, Source, asked
+from harness.report.charts import CORRECT, INK, MISCONCEPTION, Chart, on_side
+from harness.report.source import Row, Run, Source, asked, known, rows_of
 
 TITLE = "log p(right) - log p(misconception), nats"
 COLOURS = {"after correct": CORRECT, "after misconception": MISCONCEPTION}
@@ -13,53 +14,46 @@ COLOURS = {"after correct": CORRECT, "after misconception": MISCONCEPTION}
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Each family's preference, and its chart; `contrasted` where the variants' prompts differ."""
+    """Each family's preference, and its chart; `contrasted` where the variants' prompts differ.
+
+    `prefer_right` of `asked` are prompts, each counted once where both variants of a pair share it.
+    """
 
     families: list[Row]
     contrasted: bool
     prefer_right: int
-    prompts: int
+    asked: int
     chart: Chart
 
 
 def behaviour_of(source: Source, run: Run) -> Behaviour | None:
     """None where nothing was observed."""
-    families = asked(source, "behaviour_by_family", run=run["run_id"])
-    prompts = asked(source, "answers", run=run["run_id"])
-    if not families or not prompts:
+    families = known(asked(source, "behaviour_by_family", run=run["run_id"]), "after_correct")
+    answers = known(asked(source, "answers", run=run["run_id"]), "logit_difference")
+    if not families or not answers:
         return None
-    contrasted = any(row["difference"] for row in families)
-    return Behaviour(
-        families,
-        contrasted,
-        sum(row["logit_difference"] > 0 for row in prompts),
-        len(prompts),
-        _chart(families, contrasted),
-    )
+    prefers = {row["prompt_id"]: row["logit_difference"] > 0 for row in answers}
+    pairs: dict[str, dict[str, bool]] = {}
+    for row in rows_of(source, Prompts, run["run_id"]):
+        if row["prompt_id"] in prefers:
+            pairs.setdefault(row["pair_id"], {})[row["prompt"]] = prefers[row["prompt_id"]]
+    contrasted = any(len(texts) > 1 for texts in pairs.values())
+    every = [right for texts in pairs.values() for right in texts.values()]
+    return Behaviour(families, contrasted, sum(every), len(every), _chart(families, contrasted))
 
 
 def _chart(families: list[Row], contrasted: bool) -> Chart:
-    order = [row["family"] for row in families]
-    values: list[dict[str, Any]] = []
-    for row in families:
-        both = {
-            "after correct": row["after_correct"],
-            "after misconception": row["after_misconception"],
-        }
-        kinds = both if contrasted else {"after correct": row["after_correct"]}
-        values += [
-            {
-                "family": row["family"],
-                "side": row["split"],
-                "variant": kind,
-                "value": round(value, 4),
-            }
-            for kind, value in kinds.items()
-        ]
+    families = [row | {"family": on_side(row["family"], row["split"])} for row in families]
+    order = [row["family"] for row in sorted(families, key=lambda row: row["split"])]
+    kinds = COLOURS if contrasted else {"after correct": CORRECT}
+    values: list[dict[str, Any]] = [
+        {"family": row["family"], "variant": kind, "value": round(value, 4)}
+        for row in families
+        for kind in kinds
+        if (value := row[kind.replace(" ", "_")]) is not None
+    ]
     y = charts.by_name("family", order)
-    tip = charts.tips(
-        ("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"), ("side", "side")
-    )
+    tip = charts.tips(("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"))
     spread = {
         "mark": {"type": "rule", "color": "var(--quiet)", "strokeWidth": 2},
         "encoding": {
@@ -84,6 +78,6 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         f"Preference for the right answer in each of {len(families)} families, {words}",
         values,
         [charts.line_at(0, colour=INK, strokeDash=[3, 3]), *([spread] if contrasted else []), dots],
-        width=340,
+        width=235,
         height={"step": 15},
     )

@@ -28,7 +28,7 @@ THEME: Spec = {
         "domainColor": LINE,
         "tickColor": LINE,
         "gridColor": "var(--grid)",
-        "labelLimit": 150,
+        "labelLimit": 140,
     },
     "legend": {
         "labelColor": INK,
@@ -73,6 +73,11 @@ def colour(field: str, of: Mapping[str, str], legend: bool = True) -> Spec:
     scale = {"domain": list(of), "range": list(of.values())}
     shown: Spec | None = {"title": None} if legend else None
     return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
+
+
+def on_side(family: str, split: str) -> str:
+    """A family's name; one that discovers is marked, since no conclusion rests on it."""
+    return family if split == "confirmation" else f"\u25e6 {family}"
 
 
 def line_at(value: float, channel: str = "x", colour: str = LINE, **mark: Any) -> Spec:

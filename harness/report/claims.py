@@ -22,7 +22,7 @@ class Claimed:
     interval: str
     p: str
     alpha: float
-    floor: str
+    level: str
     because: str
     query: str
     chart: Chart | None
@@ -40,6 +40,7 @@ def claims_of(source: Source, run: Run, spec: Spec) -> list[Claimed]:
 
 def _claimed(claim: Claim, row: Row) -> Claimed:
     count = row["unit"] == "features"
+    margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
     return Claimed(
         name=claim.name,
@@ -50,10 +51,12 @@ def _claimed(claim: Claim, row: Row) -> Claimed:
         else f"{estimate:.0f}"
         if count
         else f"{estimate:+.3f} nats",
-        interval="-" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}",
+        interval="-"
+        if row["ci_low"] is None or row["ci_high"] is None
+        else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}",
         p="-" if row["p"] is None else p_text(row["p"]),
         alpha=row["alpha"],
-        floor=p_text(row["floor"]),
+        level=f"{1 - row['alpha'] * (2 if margin else 1):.0%} interval",
         because=row["because"],
         query=row["query"],
         chart=None if isinstance(claim, FeatureClaim) else _strip(claim, row),
@@ -62,7 +65,7 @@ def _claimed(claim: Claim, row: Row) -> Claimed:
 
 def _strip(claim: Claim, row: Row) -> Chart | None:
     """The interval beside the value, or the margin, that it was held against."""
-    if row["estimate"] is None or row["ci_low"] is None:
+    if None in (row["estimate"], row["ci_low"], row["ci_high"]):
         return None
     assert not isinstance(claim, FeatureClaim)
     than = claim.than if isinstance(claim, BehaviourClaim) else 0.0

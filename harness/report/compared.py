@@ -22,7 +22,7 @@ PARTS = (
 def comparison_page(found: Comparison, db: Path) -> str:
     """Two runs side by side: verdicts, every quantity's difference with its test, how each was made."""
     a, b = found.a, found.b
-    pencil = Pencil()
+    pencil, alpha = Pencil(), max(a["alpha"], b["alpha"])
     groups = [(about, list(rows)) for about, rows in groupby(found.rows, key=lambda r: r.about)]
     stamps = [*stamps_of(a, "A: "), *stamps_of(b, "B: ")]
     return (
@@ -36,7 +36,18 @@ def comparison_page(found: Comparison, db: Path) -> str:
                 (claim, *(one and told(one, run) for one, run in zip(both, (a, b), strict=True)))
                 for claim, both in found.verdicts.items()
             ],
-            groups=[(about, rows, pencil.draw(_forest(about, rows))) for about, rows in groups],
+            groups=[
+                (
+                    about,
+                    rows,
+                    [
+                        pencil.draw(_forest(about, unit, list(some), alpha))
+                        for unit, some in groupby(sorted(rows, key=_unit), key=_unit)
+                    ],
+                )
+                for about, rows in groups
+            ],
+            alpha=alpha,
             left_out=found.left_out,
             same_text=found.same_text,
             apart=[
@@ -49,13 +60,17 @@ def comparison_page(found: Comparison, db: Path) -> str:
     )
 
 
-def _apart(row: Compared) -> bool:
-    return row.ci_low is not None and row.ci_high is not None and row.ci_low * row.ci_high > 0
+def _unit(row: Compared) -> str:
+    return row.unit
 
 
-def _forest(about: str, rows: Sequence[Compared]) -> Chart:
-    """Each quantity's difference with its interval; coloured where the interval leaves zero out."""
-    title = "B - A, nats (shares and flips in their own unit)"
+def _forest(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Chart:
+    """Each quantity's difference with its interval; coloured where the adjusted p is at most alpha."""
+    title = f"B - A, {unit}"
+    most = max(
+        (abs(v) for r in rows for v in (r.difference, r.ci_low, r.ci_high) if v), default=1.0
+    )
+    scale = {"domain": [-most, most]}
     values = [
         {
             "quantity": row.quantity,
@@ -63,7 +78,7 @@ def _forest(about: str, rows: Sequence[Compared]) -> Chart:
             "low": row.ci_low,
             "high": row.ci_high,
             "p": row.p_adjusted,
-            "kind": "apart" if _apart(row) else "not",
+            "kind": "apart" if row.p_adjusted is not None and row.p_adjusted <= alpha else "not",
         }
         for row in rows
     ]
@@ -76,7 +91,7 @@ def _forest(about: str, rows: Sequence[Compared]) -> Chart:
             "mark": {"type": "rule", "strokeWidth": 3},
             "encoding": {
                 "y": y,
-                "x": charts.x("low", title),
+                "x": charts.x("low", title, scale=scale),
                 "x2": {"field": "high"},
                 "color": shade,
             },
@@ -85,7 +100,7 @@ def _forest(about: str, rows: Sequence[Compared]) -> Chart:
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
             "encoding": {
                 "y": y,
-                "x": charts.x("difference", title),
+                "x": charts.x("difference", title, scale=scale),
                 "color": shade,
                 "tooltip": charts.tips(
                     ("quantity", "quantity"),
@@ -96,4 +111,4 @@ def _forest(about: str, rows: Sequence[Compared]) -> Chart:
         },
     ]
     says = f"{about}: the difference of {len(rows)} quantities between the runs, with its interval"
-    return charts.chart(says, values, layers, width=330, height={"step": 22})
+    return charts.chart(says, values, layers, width=230, height={"step": 22})

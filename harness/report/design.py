@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from harness.plan import families_needed, smallest_p
 from harness.records import Prompts
 from harness.report.source import Run, Source, rows_of
+from harness.spec import AblationClaim, Claim, FeatureClaim, Spec
 from harness.stats.power import minimum_detectable
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The smallest p that a claim can be given, and what bounds it; None where nothing does."""
+
+    claim: str
+    floor: float | None
+    bound: str
 
 
 @dataclass(frozen=True)
@@ -21,9 +31,10 @@ class Design:
     tests: int
     one: float | None
     every: float | None
+    claims: tuple[Reach, ...]
 
 
-def design_of(source: Source, run: Run, tests: int) -> Design | None:
+def design_of(source: Source, run: Run, spec: Spec, tests: int) -> Design | None:
     """For so many `tests` of features at once; None where the run has no prompts."""
     prompts = rows_of(source, Prompts, run["run_id"])
     if not prompts:
@@ -46,4 +57,15 @@ def design_of(source: Source, run: Run, tests: int) -> Design | None:
         tests=tests,
         one=detectable(alpha) if reachable else None,
         every=detectable(alpha / tests) if reachable and tests else None,
+        claims=tuple(_reach(claim, spec, floor) for claim in spec.claims_on(run["target"])),
     )
+
+
+def _reach(claim: Claim, spec: Spec, floor: float) -> Reach:
+    if not isinstance(claim, FeatureClaim) and claim.within is not None:
+        return Reach(claim.name, None, "its t tests have no floor")
+    if isinstance(claim, AblationClaim) and claim.beyond == "controls":
+        (controls,) = {one.controls for one in spec.ablations if one.name == claim.ablation}
+        if (rank := 1 / (controls + 1)) > floor:
+            return Reach(claim.name, rank, f"its rank among {controls} controls")
+    return Reach(claim.name, floor, "sign flips of the families")

@@ -6,10 +6,10 @@ from itertools import groupby
 from typing import Any
 
 from harness.labels import shown_features
-from harness.records import FeatureTests, Interventions
+from harness.records import FeatureLabels, FeatureTests, Interventions
 from harness.report import charts
 from harness.report.charts import CORRECT, INK, MISCONCEPTION, Chart
-from harness.report.source import Row, Run, Source, asked, rows_of
+from harness.report.source import Row, Run, Source, asked, known, rows_of
 
 EVERY = 999_999_999
 SPOTS = 100  # values that differ by less than this part of the largest are one mark
@@ -18,11 +18,16 @@ COLOURS = {"correct": CORRECT, "misconception": MISCONCEPTION}
 
 @dataclass(frozen=True)
 class Token:
-    """A token's text, and the feature's value on it; `share` is of the feature's peak here."""
+    """A token's text, and the feature's value on it; `share` is of the feature's peak here.
+
+    `answer` is whether it belongs to what the variant says, `read` whether it alone is the readout.
+    """
 
     text: str
-    value: float
-    share: float
+    value: float = 0.0
+    share: float = 0.0
+    answer: bool = False
+    read: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What somebody, mostly a model, says that the feature means, and since when it is known here."""
+
+    text: str
+    explainer: str
+    date: str
+
+
+@dataclass(frozen=True)
 class Feature:
     """One feature as it is shown; `rank` is None where it is silent on the confirming families."""
 
@@ -45,6 +59,7 @@ class Feature:
     rank: int | None
     row: Row
     edited_by: tuple[str, ...]
+    label: Label | None
     chart: Chart | None
     contexts: tuple[Context, ...]
 
@@ -60,7 +75,7 @@ def features_of(source: Source, run: Run) -> list[Feature]:
         (row["layer"], row["feature"]): row
         for row in asked(source, "top_features", run=run["run_id"], limit=EVERY)
     }
-    edited = _edited(source, run)
+    edited, labels = _edited(source, run), _labels(source, run)
     last = len(tested) + 1
     shown = sorted(
         shown_features(source, run), key=lambda key: tested.get(key, {}).get("rank", last)
@@ -72,6 +87,7 @@ def features_of(source: Source, run: Run) -> list[Feature]:
             rank=tested[layer, feature]["rank"] if (layer, feature) in tested else None,
             row=_tested(source, run, layer, feature) | tested.get((layer, feature), {}),
             edited_by=tuple(edited.get((layer, feature), ())),
+            label=labels.get((layer, feature)),
             chart=_every_pair(source, run, layer, feature),
             contexts=_contexts(source, run, layer, feature),
         )
@@ -88,26 +104,42 @@ def _edited(source: Source, run: Run) -> dict[tuple[int, int], list[str]]:
     return found
 
 
+def _labels(source: Source, run: Run) -> dict[tuple[int, int], Label]:
+    """Those that are in the results file, by layer and feature."""
+    layers = {
+        name: n for n, name in zip(run["layers"], run["neuronpedia"] or (), strict=False) if name
+    }
+    return {
+        (layers[row["source"]], row["feature"]): Label(
+            row["label"], row["explainer"] or "somebody", f"{row['fetched_at']:%d %B %Y}"
+        )
+        for row in (source.read(FeatureLabels).rows() if layers else ())
+        if row["source"] in layers and row["label"]
+    }
+
+
 def _tested(source: Source, run: Run, layer: int, feature: int) -> Row:
     """Its test; nothing but its name where it is silent on the confirming families."""
     rows = rows_of(
         source, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
     )
-    silent = dict.fromkeys((*FeatureTests.names(), "page", "label"))
+    silent = dict.fromkeys((*FeatureTests.names(), "page"))
     return silent | {"layer": layer, "feature": feature} | (rows[0] if rows else {})
 
 
 def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | None:
     """Its values on both variants of every pair, family by family; None where it is always silent."""
-    pairs = asked(source, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
+    rows = asked(source, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
+    pairs = known(rows, "after_correct", "after_misconception", "difference")
     spots: dict[tuple[str, str, float], dict[str, Any]] = {}
     means: dict[str, list[float]] = {}
+    sides: dict[str, str] = {}
     largest = max((max(p["after_correct"], p["after_misconception"]) for p in pairs), default=0.0)
     if not largest:
         return None
     for pair in pairs:
-        aside = "" if pair["split"] == "confirmation" else " (discovery)"
-        family = pair["family"] + aside
+        family = charts.on_side(pair["family"], pair["split"])
+        sides[family] = pair["split"]
         means.setdefault(family, []).append(pair["difference"])
         for variant in COLOURS:
             value = pair[f"after_{variant}"]
@@ -120,7 +152,7 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
                 "pairs": 0,
             }
             spots.setdefault(spot, mark)["pairs"] += 1
-    order = sorted(means, key=lambda f: ("(discovery)" in f, -sum(means[f]) / len(means[f]), f))
+    order = sorted(means, key=lambda f: (sides[f], -sum(means[f]) / len(means[f]), f))
     tip = charts.tips(
         ("family", "family"), ("variant", "variant"), ("value", "value", ".3g"), ("pairs", "pairs")
     )
@@ -134,11 +166,13 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
             "tooltip": tip,
         },
     }
+    said = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
     return charts.chart(
-        f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs",
+        f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs; mean differences "
+        f"from {' to '.join(said)}",
         list(spots.values()),
         [charts.line_at(0, colour=INK), marks],
-        width=290,
+        width=215,
         height={"step": 13},
     )
 
@@ -146,23 +180,30 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
 def _contexts(source: Source, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
     rows = asked(source, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
     return tuple(
-        Context(prompt_id, *_of_prompt(list(tokens)))
+        Context(prompt_id, *_of_prompt(list(tokens), run["readout"] == "last_prompt_token"))
         for prompt_id, tokens in groupby(rows, key=lambda row: row["prompt_id"])
     )
 
 
-def _of_prompt(rows: list[Row]) -> tuple[str, str, float, tuple[Token, ...]]:
+def _of_prompt(rows: list[Row], reads_last: bool) -> tuple[str, str, float, tuple[Token, ...]]:
     first = rows[0]
-    return first["family"], first["label"], first["peak"], tuple(_tokens(rows, first["peak"]))
+    tokens = tuple(_tokens(rows, first["peak"], reads_last))
+    return first["family"], first["label"], first["peak"], tokens
 
 
-def _tokens(rows: Sequence[Row], peak: float) -> Iterable[Token]:
-    cut = Token("\u2026", 0.0, 0.0)
+def _tokens(rows: Sequence[Row], peak: float, reads_last: bool) -> Iterable[Token]:
     if rows[0]["position"] > 0:
-        yield cut
-    for row in rows:
+        yield Token("\u2026")
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
         # Tokenizers write a space as a lower one eighth block, or as a G with a dot above.
         text = row["token"].replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
-        yield Token(text, row["value"], max(0.0, min(1.0, row["value"] / peak)) if peak else 0.0)
+        last = row["part"] == "prompt" and after is not None and after["part"] == "answer"
+        yield Token(
+            text,
+            row["value"],
+            max(0.0, min(1.0, row["value"] / peak)) if peak else 0.0,
+            answer=row["part"] == "answer",
+            read=reads_last and last,
+        )
     if rows[-1]["position"] < rows[-1]["last_position"]:
-        yield cut
+        yield Token("\u2026")

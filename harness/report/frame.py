@@ -1,6 +1,6 @@
 """What every page has around its content: style, script, stamps, and how numbers are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -41,12 +41,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "number": number,
         "p": lambda p: "" if p is None else p_text(p),
-        "percent": lambda share: "" if share is None else f"{share:.0%}",
+        "percent": percent,
         "interval": _interval,
     }
+    made.filters.update(filters)
     return made
 
 
@@ -61,7 +62,16 @@ def number(value: float | None, digits: int = 3, sign: bool = True) -> str:
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
+def percent(share: float | None) -> str:
+    """A share in whole percents, where only all is 100% and only nothing 0%."""
+    if share is None:
+        return ""
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def _interval(row: Mapping[str, Any]) -> str:
-    if row.get("ci_low") is None:
+    if row["ci_low"] is None or row["ci_high"] is None:
         return ""
     return f"{number(row['ci_low'])} to {number(row['ci_high'])}"

@@ -1,13 +1,14 @@
 """Pages put together: facts in, one HTML text out that needs nothing else."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.records import PromptTokens, Runs, SaeHealth
+from harness.records import LIMITED, PromptTokens, Runs, SaeHealth
 from harness.report.ablations import Ablated, ablations_of
 from harness.report.behaviour import behaviour_of
 from harness.report.charts import Chart
@@ -40,8 +41,9 @@ def run_page(source: Source, run: Run, db: Path) -> str:
     spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
     placebo = _placebo(source, run)
     pencil = Pencil()
-    layers = layers_of(source, run, placebo)
     features = [pictured(one, pencil, chart="drawn") for one in features_of(source, run)]
+    shown = {(one["layer"], one["feature"]) for one in features}
+    layers = layers_of(source, run, placebo, shown)
     health = rows_of(source, SaeHealth, run["run_id"])
     return (
         environment()
@@ -67,19 +69,19 @@ def run_page(source: Source, run: Run, db: Path) -> str:
                 pictured(one, pencil, chart="drawn", placebo="placebo_drawn") for one in layers
             ],
             features=features,
-            headline=_headline,
-            labelled=any(one["row"].get("label") for one in features),
+            headline=lambda one: _headline(one, tested=bool(layers)),
+            labelled=any(one["label"] for one in features),
             traced=len(source.read(PromptTokens, run["run_id"])) > 0,
             ablations=[_ablation(one, pencil) for one in ablations_of(source, run, spec)],
             health=health,
-            design=design_of(source, run, sum(one.tested for one in layers)),
+            design=design_of(source, run, spec, sum(one.tested for one in layers)),
             provenance=[
                 (key.replace("_", " "), told_value(key, value))
                 for key, value in run.items()
                 if key not in SILENT
             ],
             rerun=f"harness rerun {run['run_id']}{db_option(db)}",
-            again=f"harness run {shlex.quote(run['spec_path'])} --target {run['target']}{db_option(db)}",
+            again=f"harness run {_asked_again(run, spec)}{db_option(db)}",
             spec_text=json.dumps(json.loads(run["analysed_spec"] or run["spec"]), indent=2),
         )
     )
@@ -104,7 +106,7 @@ def _ablation(one: Ablated, pencil: Pencil) -> dict[str, Any]:
 
 
 def _placebo(source: Source, run: Run) -> Run | None:
-    """The last finished run of the eval `placebo` on the same target, of the same origin."""
+    """The last finished run of the eval `placebo` on the same target and SAEs, best at the same readout."""
     if run["spec_name"] == "placebo":
         return None
     runs = source.read(Runs).rows()
@@ -115,7 +117,15 @@ def _placebo(source: Source, run: Run) -> Run | None:
         and other["status"] == "finished"
         and all(other[name] == run[name] for name in ("target", "origin", "model", "sae"))
     ]
-    return max(found, key=lambda other: (other["finished_at"], other["run_id"]), default=None)
+    return max(
+        found,
+        key=lambda other: (
+            other["readout"] == run["readout"],
+            other["finished_at"],
+            other["run_id"],
+        ),
+        default=None,
+    )
 
 
 def _summary(run: Run) -> str:
@@ -136,12 +146,27 @@ class _Sql:
         return f"harness sql {query if saved else shlex.quote(query)}{self._db}"
 
 
-def _headline(one: Mapping[str, Any]) -> str:
+def _asked_again(run: Run, spec: Spec) -> str:
+    """What `harness run` is told to do the same again, on whatever device there is."""
+    words = [run["spec_path"], "--target", run["target"], "--dtype", run["dtype"]]
+    if run["attention"] != "eager":
+        words += ["--attn", run["attention"]]
+    chosen = spec.targets.get(run["target"])
+    if run["origin"] == "mock" and not str((chosen and chosen.sae) or run["target"]).startswith(
+        "mock"
+    ):
+        words.append("--mock")
+    if limit := re.match(rf"{LIMITED}(\d+)", str(run["exploratory"] or "")):
+        words += ["--limit", limit[1]]
+    return shlex.join(words)
+
+
+def _headline(one: Mapping[str, Any], tested: bool) -> str:
     """A feature in one line."""
     row = one["row"]
     parts = [f"rank {one['rank']}"] if one["rank"] is not None else []
     if row.get("mean_difference") is None:
-        parts.append("silent on the confirming families")
+        parts.append("silent on the confirming families" if tested else "not tested yet")
     else:
         parts.append(f"difference {number(row['mean_difference'])}")
         if row.get("p_adjusted") is not None:

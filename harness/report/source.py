@@ -1,6 +1,6 @@
 """What a report reads: the saved queries, and tables of one run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from harness.queries import saved_queries
@@ -32,6 +32,11 @@ def asked(source: Source, name: str, **parameters: object) -> list[Row]:
     given = {key: str(value) for key, value in parameters.items()}
     names, rows = source.query(query.sql, query.filled(given))
     return [dict(zip(names, map(finite, row), strict=True)) for row in rows]
+
+
+def known(rows: Iterable[Row], *names: str) -> list[Row]:
+    """The rows that have a value under each of these names: nothing else can be drawn."""
+    return [row for row in rows if all(row[name] is not None for name in names)]
 
 
 def rows_of(source: Source, kind: type[Columns], run_id: str, **equal: object) -> list[Row]:

@@ -1,17 +1,18 @@
 """Every feature of a layer: how far the variants part, and how surely; a placebo's on the same axes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.records import FeatureTests
 from harness.report import charts
 from harness.report.charts import HIT, INK, QUIET, Chart
-from harness.report.source import Row, Run, Source, rows_of
+from harness.report.source import Row, Run, Source, known, rows_of
 
 WIDTH, HEIGHT = 330, 150
-PIXEL = 2.5  # features that fall on one spot so large are drawn once
-LINEAR = 0.1  # differences below this are spaced evenly, above it by their logarithm
+PIXEL = 2.5  # features of no small p that fall on one spot so large are one dot
+DECADES = 3  # powers of ten that are spaced by their logarithm; smaller differences evenly
+Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,28 @@ class _Axes:
     largest: float
     highest: float
 
+    @property
+    def linear(self) -> float:
+        return float(10.0 ** (math.floor(math.log10(self.largest)) + 1 - DECADES))
+
+    @property
+    def ticks(self) -> list[float]:
+        decades = [self.linear * 10**n for n in range(DECADES + 1)]
+        # A power of ten by way of its name: 0.001 and not 0.0010000000000000002.
+        up = [float(f"{one:.0e}") for one in decades if one <= self.largest]
+        return [-one for one in reversed(up)] + [0.0] + up
+
     def spot(self, row: Row) -> tuple[int, int]:
-        reach = math.asinh(self.largest / LINEAR) or 1.0
-        across = math.asinh(row["mean_difference"] / LINEAR) / reach * WIDTH / 2
+        reach = math.asinh(self.largest / self.linear)
+        across = math.asinh(row["mean_difference"] / self.linear) / reach * WIDTH / 2
         up = abs(row["statistic"]) / self.highest * HEIGHT
         return round(across / PIXEL), round(up / PIXEL)
 
 
-def layers_of(source: Source, run: Run, placebo: Run | None) -> list[Layer]:
-    """One panel a layer, from the confirming families."""
+def layers_of(
+    source: Source, run: Run, placebo: Run | None, shown: Collection[Key] = ()
+) -> list[Layer]:
+    """One panel a layer, from the confirming families; those `shown` elsewhere keep their own dot."""
     mine = _tested(source, run)
     other = _tested(source, placebo) if placebo else []
     if not mine:
@@ -59,17 +73,18 @@ def layers_of(source: Source, run: Run, placebo: Run | None) -> list[Layer]:
                 layer,
                 len(here),
                 sum(_below(row, alpha) for row in here),
-                _panel(here, axes, alpha, threshold, f"layer {layer}"),
+                _panel(here, axes, alpha, threshold, shown, f"layer {layer}"),
                 len(there),
                 sum(_below(row, alpha) for row in there),
-                _panel(there, axes, alpha, None, f"layer {layer}, placebo") if there else None,
+                _panel(there, axes, alpha, None, (), f"layer {layer}, placebo") if there else None,
             )
         )
     return found
 
 
 def _tested(source: Source, run: Run) -> list[Row]:
-    return rows_of(source, FeatureTests, run["run_id"], split="confirmation")
+    rows = rows_of(source, FeatureTests, run["run_id"], split="confirmation")
+    return known(rows, "mean_difference", "statistic")
 
 
 def _below(row: Row, alpha: float) -> bool:
@@ -77,7 +92,12 @@ def _below(row: Row, alpha: float) -> bool:
 
 
 def _panel(
-    rows: Sequence[Row], axes: _Axes, alpha: float, threshold: float | None, what: str
+    rows: Sequence[Row],
+    axes: _Axes,
+    alpha: float,
+    threshold: float | None,
+    shown: Collection[Key],
+    what: str,
 ) -> Chart:
     below, above = f"adjusted p at most {alpha:g}", "larger"
     values = [
@@ -87,23 +107,25 @@ def _panel(
             "statistic": round(abs(row["statistic"]), 2),
             "p": row["p_adjusted"] and float(f"{row['p_adjusted']:.2g}"),
             "kind": below if _below(row, alpha) else above,
+            "here": here,
         }
-        for row in _apart(rows, axes, alpha)
+        for row, here in _apart(rows, axes, alpha, shown)
     ]
-    ticks = [v for p in range(-1, 4) for v in (-(10.0**p), 10.0**p) if 10.0**p <= axes.largest]
     across = charts.x(
         "difference",
         "mean difference between the variants",
         scale={
             "type": "symlog",
-            "constant": LINEAR,
+            "constant": axes.linear,
             "domain": [-axes.largest, axes.largest],
             "nice": False,
         },
-        axis={"values": sorted([0.0, *ticks]), "labelExpr": charts.LABEL_AS_IS, "grid": False},
+        axis={"values": axes.ticks, "labelExpr": charts.LABEL_AS_IS, "grid": False},
     )
     up = charts.x(
-        "statistic", "test statistic", scale={"domain": [0, axes.highest * 1.04], "nice": False}
+        "statistic",
+        "|test statistic|",
+        scale={"domain": [0, axes.highest * 1.04], "nice": False},
     )
     points = {
         "mark": {"type": "point", "filled": True},
@@ -119,8 +141,9 @@ def _panel(
             "tooltip": charts.tips(
                 ("feature", "layer:feature"),
                 ("difference", "mean difference", "+.3g"),
-                ("statistic", "statistic", ".2f"),
+                ("statistic", "|statistic|", ".2f"),
                 ("p", "adjusted p", ".2g"),
+                ("here", "features at this spot"),
             ),
         },
     }
@@ -128,15 +151,28 @@ def _panel(
     layers = [charts.line_at(0), points]
     if threshold is not None:
         layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
+    strongest = sorted(rows, key=lambda row: -abs(row["statistic"]))[:3]
+    named = ", ".join(
+        f"{r['layer']}:{r['feature']} by {r['mean_difference']:+.3g}" for r in strongest
+    )
     says = f"{what}: {hits} of {len(rows)} features with adjusted p at most {alpha:g}"
+    if named:
+        says += f"; the strongest are {named}"
     return charts.chart(says, values, layers, width=WIDTH, height=HEIGHT)
 
 
-def _apart(rows: Iterable[Row], axes: _Axes, alpha: float) -> list[Row]:
-    """One feature for each spot of the picture, what was found drawn last."""
-    spots: dict[tuple[bool, int, int], Row] = {}
+def _apart(
+    rows: Iterable[Row], axes: _Axes, alpha: float, shown: Collection[Key]
+) -> list[tuple[Row, int]]:
+    """What is drawn and for how many features: what was found by itself and last, others by spots."""
+    spots: dict[object, tuple[Row, int]] = {}
     for row in sorted(rows, key=lambda row: -abs(row["statistic"])):
-        spots.setdefault((_below(row, alpha), *axes.spot(row)), row)
+        key = (row["layer"], row["feature"])
+        own = _below(row, alpha) or key in shown
+        spot: object = key if own else ("spot", *axes.spot(row))
+        first, here = spots.get(spot, (row, 0))
+        spots[spot] = first, here + 1
     return sorted(
-        spots.values(), key=lambda row: (_below(row, alpha), row["layer"], row["feature"])
+        spots.values(),
+        key=lambda one: (_below(one[0], alpha), one[0]["layer"], one[0]["feature"]),
     )

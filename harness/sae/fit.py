@@ -31,11 +31,11 @@ def misfit(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> str | None:
         return None
     found, reason = min(_readings(sae, streams, layer), default=(own, ""))
     if found <= BETTER * own and found < HOPELESS:
-        return f"{reason} (median FVU {found:.2f} instead of {own:.2f})"
+        return f"{reason} (median FVU on some positions {found:.2f} instead of {own:.2f})"
     if own >= HOPELESS:
         return (
-            f"it does not reconstruct this stream (median FVU {own:.2f}), for no reason that is "
-            "known here: check that it was trained on this model"
+            f"it does not reconstruct this stream (median FVU {own:.2f} on some positions), for no "
+            "reason that is known here: check that it was trained on this model"
         )
     return None
 

@@ -30,7 +30,9 @@ async function enliven(picture) {
 // From a feature's dot to its card, where it has one.
 function follow(name) {
   const card = name && document.getElementById("feature-" + String(name).replace(":", "-"));
-  if (card) location.hash = card.id;
+  if (!card) return;
+  location.hash = card.id;
+  open();
 }
 
 const seen = new IntersectionObserver((entries) => {
@@ -52,7 +54,19 @@ function open() {
   }
 }
 addEventListener("hashchange", open);
+// The same link once more changes no hash.
+addEventListener("click", (event) => {
+  if (event.target.closest?.("a")?.hash === location.hash) open();
+});
 open();
+
+// What a link leads to is not hidden below the bar that stays.
+const bar = document.querySelector(".stamps");
+if (bar) {
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--top", `${bar.offsetHeight + 16}px`);
+  }).observe(bar);
+}
 
 const numeric = (text) => /^[+-]?[\d.]+(e[+-]?\d+)?\s?%?$/i.test(text);
 const parts = (text) => (/^\d+:\d+$/.test(text) ? text.split(":").map(Number) : null);
@@ -77,7 +91,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const text = (row) => row.cells[at].textContent.trim();
+      const text = ({ cells: { [at]: cell } }) => (cell.dataset.key ?? cell.textContent).trim();
       const rows = [...table.tBodies[0].rows];
       rows.sort((a, b) => compare(text(a), text(b), up ? 1 : -1));
       table.tBodies[0].append(...rows);
@@ -87,6 +101,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 for (const input of document.querySelectorAll("input[data-filter]")) {
   const table = document.getElementById(input.dataset.filter);
+  const count = document.querySelector(`[data-count="${table.id}"]`);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of table.tBodies[0].rows) {
@@ -95,5 +110,7 @@ for (const input of document.querySelectorAll("input[data-filter]")) {
       const card = document.getElementById(row.querySelector("a")?.hash.slice(1));
       if (card) card.hidden = row.hidden;
     }
+    const rows = [...table.tBodies[0].rows];
+    count.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
   });
 }
