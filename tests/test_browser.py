@@ -145,11 +145,11 @@ def test_intervals_are_sorted_by_where_they_begin(opened):
 def test_what_has_no_value_stays_last_in_a_sorted_table(opened, report, tmp_path):
     """An empty cell is no number: neither the smallest nor the largest."""
     page = opened().page
-    page.evaluate("document.querySelector('#feature-table tbody td:nth-child(7)').textContent = ''")
-    head = page.locator("#feature-table th", has_text="fires on correct").locator("button")
+    page.evaluate("document.querySelector('#feature-table tbody td:nth-child(6)').textContent = ''")
+    head = page.locator("#feature-table th", has_text="adjusted p").locator("button")
     for _ in range(2):
         head.click()
-        shown = page.locator("#feature-table tbody td:nth-child(7)").all_inner_texts()
+        shown = page.locator("#feature-table tbody td:nth-child(6)").all_inner_texts()
         assert shown[-1] == ""
         assert "" not in shown[:-1]
 
