@@ -39,7 +39,7 @@ class _Axes:
 
     @property
     def ticks(self) -> list[float]:
-        decades = [self.linear * 10**n for n in range(DECADES + 1)]
+        decades = [self.linear * 10**n for n in range(1, DECADES + 1)]
         # A power of ten by way of its name: 0.001 and not 0.0010000000000000002.
         up = [float(f"{one:.0e}") for one in decades if one <= self.largest]
         return [-one for one in reversed(up)] + [0.0] + up
