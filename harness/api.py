@@ -230,14 +230,14 @@ def report(
 
     The file is `reports/RUN_ID.html` where no `output` is given. Raises `InputError` or `CannotRun`.
     """
-    from harness.files import write_text
+    from harness.files import write_page
     from harness.report import run_page
     from harness.store import Store
 
     with Store.open_to_read(db) as store:
         found = found_run(store, run)
         page = run_page(store, found, Path(db))
-    return write_text(Path(output or f"reports/{found['run_id']}.html"), [page])
+    return write_page(Path(output or f"reports/{found['run_id']}.html"), page)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class EvalFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
-        from harness.faults import HarnessError
+        from harness.faults import HarnessError, nearest
         from harness.read import load_spec, locator
 
         try:
@@ -38,6 +38,11 @@ class EvalFile(pytest.File):
             lines = [line for fault in error.faults for line in (str(fault), *excerpt(fault))]
             raise self.CollectError("\n".join(lines)) from None
         target = self.config.getoption("--harness-target")
+        if target not in ("auto", *spec.targets):
+            advice = nearest(target, spec.targets)
+            raise self.CollectError(
+                f"--harness-target: '{target}' is not among the targets of {spec.name}; {advice}"
+            )
         claims = spec.claims if target == "auto" else spec.claims_on(target)
         where = locator(self.path)
         for claim in claims:

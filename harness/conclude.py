@@ -36,6 +36,7 @@ class Outcome:
     db: Path
     seconds: float
     limited: bool = False
+    reads: bool = True
 
     @property
     def all_supported(self) -> bool:
@@ -121,6 +122,7 @@ def analyse_again(
             db=store.path,
             seconds=run["wall_seconds"],
             limited=bool(plan.limit),
+            reads=bool(plan.layers),
         )
 
 

@@ -14,6 +14,7 @@ from harness.faults import CannotRun, Fault, InputError
 from harness.formats import FeatureLine
 from harness.records import Origin
 
+PAGE = '<meta name="generator" content="misconception-harness'  # what a page of this package begins with
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -59,6 +60,23 @@ def write_text(path: Path, parts: Iterable[str]) -> Path:
     except OSError as error:
         raise _refused(path, error) from None
     return path
+
+
+def write_page(path: Path, text: str) -> Path:
+    """An HTML page of this package; it takes the place of another such page, and of nothing else.
+
+    Raises `InputError` where something else is there, `CannotRun` where it cannot be written.
+    """
+    if path.exists():
+        try:
+            with path.open("rb") as there:
+                is_page = PAGE.encode() in there.read(4096)
+        except OSError as error:
+            raise _refused(path, error) from None
+        if not is_page:
+            what = "something else than a report is there"
+            raise InputError(Fault(str(path), what, "name another file, or take it away first"))
+    return write_text(path, [text])
 
 
 def read_features(place: Path) -> tuple[list[FeatureLine], bool]:

@@ -16,6 +16,7 @@ from harness.target import Target, load_targets
 
 # Rows in a forward, at most: on a CPU small batches stay in its caches.
 MOST_ROWS = {True: 16, False: 128}
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", SPLIT)
 SPARE = 0.8  # share of a device's free memory that a model may fill
 
 
@@ -60,7 +61,7 @@ def choose_device(wanted: str, needed: int | None = None) -> tuple[str, str]:
 
     `auto` is CUDA where there is one that the model fits on; else the model is spread over it and
     main memory, where accelerate is installed; else the CPU. Apple's MPS comes before the CPU. Raises
-    `CannotRun` for a device that is not there.
+    `InputError` for a kind that is not known, `CannotRun` for a device that is not there.
     """
     if wanted == SPLIT:
         return SPLIT, "as asked"
@@ -77,6 +78,11 @@ def choose_device(wanted: str, needed: int | None = None) -> tuple[str, str]:
         if torch.backends.mps.is_available():
             return "mps", "no CUDA device"
         return "cpu", "no CUDA device"
+    try:
+        torch.device(wanted)
+    except RuntimeError:
+        remedy = "did you mean 'cuda'?" if wanted.startswith("gpu") else nearest(wanted, DEVICES)
+        raise InputError(Fault(f"device {wanted}", "there is none of that name", remedy)) from None
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:

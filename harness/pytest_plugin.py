@@ -133,8 +133,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The verdicts, after everything else."""
     outcomes = config.stash[OUTCOMES].all()
-    if not outcomes:
-        return
+    if not outcomes or hasattr(config, "workerinput"):
+        return  # of several workers, the process that has their outcomes tells them
     from harness.show import append_summary, console, print_verdicts
 
     terminalreporter.section("verdicts")

@@ -177,6 +177,7 @@ def run_question(
             db=store.path,
             seconds=seconds,
             limited=bool(plan.limit),
+            reads=bool(plan.layers),
         )
 
 

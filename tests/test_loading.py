@@ -173,6 +173,9 @@ def test_a_stream_that_overflows_is_named_by_its_layer(layer):
 
 def test_a_device_that_is_not_there_is_refused():
     assert choose_device("cpu") == ("cpu", "as asked")
+    for wrong, meant in (("gpu", "cuda"), ("gpu:1", "cuda"), ("cpuu", "cpu"), ("cuda0", "cuda")):
+        with pytest.raises(InputError, match=f"there is none of that name; did you mean '{meant}'"):
+            choose_device(wrong)
     if not torch.cuda.is_available():
         with pytest.raises(CannotRun, match="device cuda: cannot be used"):
             choose_device("cuda")

@@ -354,8 +354,9 @@ def test_an_empty_folder_needs_three_lines(pytester, evals):
     assert (pytester.path / "db" / "results.duckdb").is_file()
 
 
-def test_workers_run_a_spec_once_and_write_through_one_file(pytester, evals):
-    """Spread over two workers in any way, beside tests of another kind."""
+def test_workers_run_a_spec_once_and_write_through_one_file(pytester, evals, monkeypatch):
+    """Spread over two workers in any way, beside tests of another kind; told once."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
     (evals / "other.yaml").write_text(HEADER + SPEC.replace("name: small", "name: other"))
     pytester.makepyfile("def test_it(): pass")
     found = pytester.runpytest_subprocess("-n2", "--dist=load", ".", "evals")
@@ -370,6 +371,15 @@ def test_workers_run_a_spec_once_and_write_through_one_file(pytester, evals):
         runs = store.query("SELECT spec_name, status FROM runs ORDER BY ALL")[1]
     assert runs == [("other", "finished"), ("small", "finished")]
     assert "leaked" not in found.stderr.str()
+    assert (pytester.path / "summary.md").read_text().count("### ") == 2
+
+
+def test_a_target_that_a_spec_does_not_have_is_told_before_anything_runs(pytester, evals):
+    found = pytester.runpytest_subprocess("evals", "--harness-target", "organsm")
+    found.stdout.fnmatch_lines(
+        ["*--harness-target: 'organsm' is not among the targets of small; did you mean 'organism'?"]
+    )
+    assert found.ret == pytest.ExitCode.INTERRUPTED
 
 
 def test_whole_specs_go_to_a_worker_where_nothing_else_is_asked_for(pytester, evals):

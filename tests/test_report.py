@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from markupsafe import Markup
 
+import harness
 from harness.cli import main
 from harness.compare import compare
 from harness.report import comparison_page, run_page
@@ -335,6 +336,32 @@ def test_the_commands_write_the_file_and_say_where(finished, tmp_path, monkeypat
     )
     assert barred.exit_code == 3
     assert "cannot be written" in barred.stderr
+
+
+def test_a_report_takes_the_place_of_a_report_and_of_nothing_else(changed, undrawn, tmp_path):
+    """Not of the results file, a spec, or whatever else a name may mean."""
+    db = changed()
+    before = db.read_bytes()
+    spec, page = tmp_path / "mine.yaml", tmp_path / "mine.html"
+    spec.write_text("name: mine")
+    for there in (db, spec, tmp_path):
+        for call in (["report", "pilot"], ["compare", "pilot", "voices", "--report"]):
+            call = [
+                *call,
+                *(["--output"] if call[0] == "report" else []),
+                str(there),
+                "--db",
+                str(db),
+            ]
+            refused = CliRunner().invoke(main, call)
+            assert refused.exit_code == 2, call
+    with pytest.raises(harness.InputError, match="something else than a report is there"):
+        harness.report("pilot", db=db, output=spec)
+    assert db.read_bytes() == before
+    assert spec.read_text() == "name: mine"
+    for _ in range(2):
+        assert harness.report("pilot", db=db, output=page) == page
+    assert page.read_text().endswith("</html>")
 
 
 def test_json_in_a_script_element_cannot_end_it():

@@ -121,6 +121,18 @@ def test_reading_can_neither_write_nor_look_around(store, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["prompts.jsonl", "table.csv", "results.json", "plain.txt"])
+def test_a_file_of_text_is_not_taken_for_a_database_in_memory(tmp_path, name):
+    """DuckDB opens some of them so; what is written there would be lost."""
+    file = tmp_path / name
+    file.write_text('{"id": 1}\n{"id": 2}\n' if "json" in name else "a,b\n1,2\n")
+    before = file.read_bytes()
+    for opened in (Store.open, Store.open_to_read, Store.open_snapshot, Store.probe):
+        with pytest.raises(CannotRun, match="it is no DuckDB file"):
+            opened(file)
+    assert file.read_bytes() == before
+
+
 def test_files_that_cannot_be_opened_are_said_in_one_line(tmp_path):
     (tmp_path / "text.duckdb").write_text("not a database, but long enough to be read as one" * 99)
     with pytest.raises(CannotRun, match="it is no DuckDB file"):

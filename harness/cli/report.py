@@ -32,7 +32,7 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     harness report voices
     harness report 20260215-120000 --output /tmp/report.html
     """
-    from harness.files import write_text
+    from harness.files import write_page
     from harness.report import run_page
     from harness.runs import find_run
     from harness.store import Store
@@ -41,4 +41,4 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
         found = find_run(store, run)
         page = run_page(store, found, db)
     file = output or Path("reports") / f"{found['run_id']}.html"
-    click.echo(write_text(file, [page]))
+    click.echo(write_page(file, page))

@@ -101,10 +101,10 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
             raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
         found = compared(store, first, second)
     if report is not None:
-        from harness.files import write_text
+        from harness.files import write_page
         from harness.report import comparison_page
 
-        say(str(write_text(report, [comparison_page(found, db)])))
+        say(str(write_page(report, comparison_page(found, db))))
     if as_json:
         print_json(asdict(found) | {"a": first["run_id"], "b": second["run_id"]})
     else:

@@ -139,7 +139,7 @@ def queries(outcome: "Outcome") -> tuple[str, str]:
     """What to ask next; a trial is not among the latest verdicts."""
     its = f"WHERE run_id = '{outcome.run_id}'"
     every = f"FROM verdicts {its}" if outcome.limited else "FROM latest_verdicts"
-    return every, f"FROM top_features {its} LIMIT 10"
+    return every, f"FROM {'top_features' if outcome.reads else 'behaviour'} {its} LIMIT 10"
 
 
 def sql_command(db: Path, query: str) -> str:

@@ -9,7 +9,7 @@ import duckdb
 
 from harness.faults import CannotRun, Fault
 from harness.store import schema
-from harness.store.refusals import first_line, holder_of, of_opening
+from harness.store.refusals import first_line, holder_of, no_database, of_opening
 
 Say = Callable[[str], None]
 RETRY = 0.1  # seconds
@@ -115,7 +115,7 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
     told = False
     while True:
         try:
-            return _in_utc(duckdb.connect(str(file), config=dict(_READABLE)))
+            return _on_disk(_in_utc(duckdb.connect(str(file), config=dict(_READABLE))), file)
         except duckdb.Error as error:
             holder = holder_of(first_line(error))
             if holder is None or time.monotonic() >= until:
@@ -124,6 +124,15 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
                 say(f"{file}: {holder} is writing to it; waiting up to {wait:g} s")
                 told = True
             time.sleep(RETRY)
+
+
+def _on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyConnection:
+    """What is written to a database in memory would be lost."""
+    paths = connection.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
+    if paths and all(path is None for (path,) in paths):
+        connection.close()
+        raise no_database(file)
+    return connection
 
 
 def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -31,8 +31,9 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
                 "file with --db",
             )
         )
-    if "not a valid DuckDB" in message:
-        return CannotRun(Fault(str(file), "it is no DuckDB file", "name another file with --db"))
+    # DuckDB opens a file of text as a database in memory that reads it, where it may.
+    if "not a valid DuckDB" in message or "in-memory" in message:
+        return no_database(file)
     if isinstance(error, PermissionError) or re.search("(?i)permission denied|read-only", message):
         what = f"cannot be opened for writing: {_system(message)}"
         return CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
@@ -44,6 +45,11 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
     return CannotRun(
         Fault(str(file), f"cannot be opened: {message}", "name another file with --db")
     )
+
+
+def no_database(file: Path) -> CannotRun:
+    """The file is something else."""
+    return CannotRun(Fault(str(file), "it is no DuckDB file", "name another file with --db"))
 
 
 def of_writing(file: Path, error: Exception) -> CannotRun:
