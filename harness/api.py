@@ -38,7 +38,7 @@ def _quiet(_: str) -> None:
 def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     """What a run would do: layers, sides of the families, units of work. Loads no weights.
 
-    `spec` is a path, the name of a spec that comes with the package, or a `Spec`, whose prompt file is
+    `spec` is a path, the name of a spec in ./evals or of the package's, or a `Spec`, whose prompt file is
     then looked for in the working directory. The first of the spec's targets is taken where none is
     named. Raises `InputError` with all faults.
     """

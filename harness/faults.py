@@ -1,6 +1,7 @@
 """What is wrong with an input, in the one form every surface prints: "where: what; what to do"."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ class Fault:
     where: str
     what: str
     remedy: str
+
+    @property
+    def file(self) -> str:
+        """The place without line and column."""
+        return re.sub(r"(:\d+){1,2}$", "", self.where)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}; {self.remedy}"

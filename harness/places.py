@@ -12,6 +12,12 @@ def bundled(*parts: str) -> Path:
     return (copy if copy.is_dir() else PACKAGE.parent).joinpath(*parts)
 
 
+def eval_names() -> list[str]:
+    """The names of the specs in `evals/` of the working directory, and of those that travel along."""
+    folders = (Path("evals"), bundled("evals"))
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+
+
 def find(name: str | Path, *folders: Path) -> Path | None:
     """The first of `folders`, the working directory and the bundled files that has this path."""
     for folder in (*folders, Path(), bundled()):

@@ -3,9 +3,12 @@
 Every fault of a file is found at once, and says file:line or file:line:column.
 """
 
+import datetime
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.contradictions import contradictions, sound_part
 from harness.faults import Fault, InputError, nearest
-from harness.places import bundled, find
+from harness.places import eval_names, find
 from harness.plan import Plan, faults_of, make_plan
 from harness.prompts import Line, complete
 from harness.records import Prompt
@@ -117,14 +120,31 @@ def locator(path: Path) -> Callable[..., str]:
 
 
 def find_spec(path: str | Path) -> Path:
-    """The file of a spec that is given by path, or by the name of one that comes with the package."""
+    """The file of a spec that is given by path or name.
+
+    A name is of a file `evals/NAME.yaml`: of the working directory, else of those that come with the
+    package.
+    """
     found = find(path)
     if found is None or found.is_dir():
-        found = find(bundled("evals", f"{path}.yaml"))
+        found = find(Path("evals", f"{path}.yaml"))
     if found is None:
-        known = [p.stem for p in bundled("evals").glob("*.yaml")]
-        raise InputError(Fault(str(path), "there is no such spec", nearest(Path(path).stem, known)))
+        raise InputError(_no_spec(Path(path)))
     return found
+
+
+def _no_spec(path: Path) -> Fault:
+    """Why nothing is found there: a folder, a pattern that no shell resolved, or a misspelt name."""
+    if path.is_dir():
+        there = any(path.glob("*.yaml"))
+        remedy = f"name {path / '*.yaml'}" if there else "name a spec, a YAML file"
+        return Fault(str(path), "it is a folder", remedy)
+    if re.search(r"[*?\[]", str(path)):
+        matched = glob(str(path))
+        if matched:
+            return Fault(str(path), "it is a pattern, not a file", "write it without quotes")
+        return Fault(str(path), "no file is named like this", "check the folder")
+    return Fault(str(path), "there is no such spec", nearest(path.stem, eval_names()))
 
 
 def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
@@ -205,19 +225,21 @@ def target_of(spec: Spec, name: str, spec_path: Path) -> Target:
 
 def _around(spec_path: Path) -> tuple[Path, Path]:
     """Where a spec's relative paths are looked for first: beside it, and in the folder above."""
-    return spec_path.parent, spec_path.parent.parent
+    beside = spec_path.parent
+    # The name of the folder that one stands in, or above, is not part of the path.
+    return beside, beside.parent if beside.name not in ("", "..") else beside / ".."
 
 
 def prompts_path(spec: Spec, spec_path: Path) -> Path:
     """The prompt file of a spec; raises `InputError` saying where it was looked for."""
-    found = find(spec.prompts, *_around(spec_path))
+    around = _around(spec_path)
+    found = find(spec.prompts, *around)
     if found is None or found.is_dir():
         raise InputError(
             Fault(
                 locator(spec_path)("prompts"),
                 f"there is no prompt file {spec.prompts}",
-                f"put it beside the spec, in {spec_path.parent.parent.resolve()}, or in the working "
-                "directory",
+                f"put it beside the spec, in {around[1].resolve()}, or in the working directory",
             )
         )
     return found
@@ -320,9 +342,31 @@ def _explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
         return at, f"{last} is empty", "write at least one"
     if kind == "string_pattern_mismatch":
         return at, f"{last} is '{detail['input']}'", _SHAPES.get(last, "write another")
+    if advice := _as_yaml_reads(kind, detail["input"]):
+        return at, f"{last}: {advice[0]}", advice[1]
     message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
     message = re.sub("valid dictionary( or instance of .*)?", "mapping", message)
     return at, f"{last}: {message}", f"it is {_shown(detail['input'])}"
+
+
+def _as_yaml_reads(kind: str, given: Any) -> tuple[str, str] | None:
+    """What is wrong and what to write where YAML 1.1 takes a text for a number, or the reverse."""
+    if kind == "string_type" and isinstance(given, bool | int | float | datetime.date):
+        read = {bool: "", int: ", a number", float: ", a number"}.get(type(given), ", a date")
+        return f"YAML reads it as {json.dumps(given, default=str)}{read}", "put it in quotes"
+    if kind not in ("float_type", "int_type") or not isinstance(given, str):
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    whole = value.is_integer() and abs(value) < 2**53
+    if not math.isfinite(value) or (kind == "int_type" and not whole):
+        return None
+    # As Python writes it, but that YAML 1.1 wants a point before the exponent.
+    number = repr(int(value) if kind == "int_type" else value)
+    number = re.sub(r"^(-?\d+)e", r"\1.0e", number)
+    return f"YAML reads {_shown(given)} as a text", f"write {number}"
 
 
 # What a text of a certain form looks like.

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,11 @@ def needed() -> int:
 
 def write_spec(
     question: str, targets: Sequence[str], prompts: Path, name: str = "", output: Path | None = None
-) -> Path:
-    """Write the spec and return its path; nothing is overwritten.
+) -> tuple[Path, ...]:
+    """Write the spec, and beside it the schema that it names; what was written, the spec first.
 
-    Raises `InputError` where a target or name is wrong, the prompts are faulty or too few for any claim
+    Nothing is overwritten. In a checkout the schema is the package's own, elsewhere a copy: a path into
+    this machine's packages would mean nothing to those who share the file. Raises `InputError` where a target or name is wrong, the prompts are faulty or too few for any claim
     or the file is there already, and `CannotRun` where it cannot be written.
     """
     question = " ".join(question.split())
@@ -81,7 +83,7 @@ def write_spec(
     facts = facts_of(found)
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
-    text = draft(name, question, chosen, _from(output, found), _schema(output), facts)
+    text = draft(name, question, chosen, _from(output, found), schema_of(output), facts)
     if output.exists():
         remedy = "name another with --output or --name"
         raise InputError(Fault(str(output), "it is there already", remedy))
@@ -89,10 +91,14 @@ def write_spec(
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
+        beside = output.parent / schema_of(output)
+        if beside.exists():
+            return (output,)
+        shutil.copyfile(SCHEMA, beside)
     except OSError as error:
         what = f"cannot be written: {(error.strerror or str(error)).lower()}"
         raise CannotRun(Fault(str(output), what, "name another with --output")) from None
-    return output
+    return output, beside
 
 
 def facts_of(path: Path) -> Facts:
@@ -108,7 +114,8 @@ def facts_of(path: Path) -> Facts:
         texts.setdefault(prompt.pair_id, set()).add(prompt.text)
     families = len({prompt.family for prompt in prompts})
     if families < needed():
-        what = f"it has {families} families, and {families} can give no p below " + (
+        counted = f"{families} famil{'y' if families == 1 else 'ies'}"
+        what = f"it has {counted}, and {families} can give no p below " + (
             f"{smallest_p(families):.3g}"
         )
         raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
@@ -318,9 +325,9 @@ def _from(spec: Path, prompts: Path) -> str:
     return str(full)
 
 
-def _schema(spec: Path) -> str:
-    """The path of the schema for an editor: relative within a checkout, else where it is installed."""
+def schema_of(spec: Path) -> str:
+    """The path of the schema from a spec's folder: within a checkout the package's, else beside it."""
     folder = spec.resolve().parent
     if folder.is_relative_to(PACKAGE.parent) and "site-packages" not in PACKAGE.parts:
         return os.path.relpath(SCHEMA, folder)
-    return str(SCHEMA)
+    return SCHEMA.name

@@ -188,6 +188,24 @@ def test_the_shell_completes_specs_targets_queries_and_words():
     assert completed("sql", "--format", "m") == ["markdown"]
 
 
+def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "two.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert completed("run", "t") == ["two"]
+    assert completed("check", "v") == ["velocity_vs_acceleration", "voices"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_what_is_here_and_what_is_missing_fits_the_terminal(monkeypatch, width):
+    """All but words that are longer than the line, as paths can be."""
+    monkeypatch.setattr("harness.show.room.columns", lambda _: width)
+    for call in (["targets"], ["doctor"], ["doctor", "voices"]):
+        for line in invoke(*call).output.splitlines():
+            words = line.split()
+            assert len(line) <= width or len(words[-1]) > width - 30, line
+
+
 def test_the_shell_completes_runs_and_is_silent_where_they_cannot_be_read(tmp_path):
     file = tmp_path / "r.duckdb"
     assert completed("show", "--db", str(file), "") == []

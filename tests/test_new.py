@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.plan import smallest_p
+from harness.pytest_plugin import _is_spec
 from harness.read import load_plan, load_spec
 from harness.scaffold import Facts, named, needed
 from harness.spec import json_schema
@@ -61,9 +64,9 @@ def test_a_new_spec_on_every_prompt_file_passes_check(tmp_path, root, prompts, t
     assert checked.exit_code == 0, checked.output
     text = path.read_text()
     jsonschema.Draft202012Validator(json_schema()).validate(yaml.safe_load(text))
-    assert Path(text.splitlines()[0].partition("$schema=")[2]).samefile(
-        root / "harness" / "eval.schema.json"
-    )
+    assert text.splitlines()[0] == "# yaml-language-server: $schema=eval.schema.json"
+    assert json.loads((tmp_path / "eval.schema.json").read_text()) == json_schema()
+    assert f"{tmp_path / 'eval.schema.json'}: written" in found.output
     spec, plan = load_spec(path), load_plan(path, target)
     shared = len({prompt.text for prompt in plan.prompts}) < len(plan.prompts)
     assert spec.readout.at == ("answer" if shared else "last_prompt_token")
@@ -116,6 +119,38 @@ def test_a_file_that_is_there_is_left_alone(tmp_path, root):
         f"error: {path}: it is there already; name another with --output or --name\n"
     )
     assert path.read_text() == "mine"
+
+
+def test_the_schema_is_copied_once_and_never_over_another(tmp_path, root):
+    (tmp_path / "eval.schema.json").write_text("mine")
+    _, found = write(tmp_path, root / "data" / "voices.jsonl")
+    assert found.exit_code == 0
+    assert "eval.schema.json" not in found.output
+    assert (tmp_path / "eval.schema.json").read_text() == "mine"
+
+
+def test_in_a_checkout_the_schema_is_the_packages_own(tmp_path, root, monkeypatch):
+    (tmp_path / "harness").mkdir()
+    schema = shutil.copy(root / "harness" / "eval.schema.json", tmp_path / "harness")
+    monkeypatch.setattr("harness.scaffold.PACKAGE", tmp_path / "harness")
+    monkeypatch.setattr("harness.scaffold.SCHEMA", Path(schema))
+    path, found = write(tmp_path / "evals", root / "data" / "voices.jsonl")
+    assert found.exit_code == 0
+    assert path.read_text().startswith(
+        "# yaml-language-server: $schema=../harness/eval.schema.json\n"
+    )
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_spec_of_ones_own_is_meant_by_its_name(tmp_path, root, monkeypatch):
+    """Also where the package has a spec of this name; and pytest collects it by its head."""
+    monkeypatch.chdir(tmp_path)
+    call = ("--target", "organism", "--prompts", root / "data" / "voices.jsonl", "--name", "pilot")
+    assert invoke("new", "Is it so?", *call).exit_code == 0
+    assert invoke("check", "pilot").output.startswith("evals/pilot.yaml: right; 40 families")
+    assert json.loads(invoke("plan", "pilot", "--json").output)["question"] == "Is it so?"
+    no_folders = SimpleNamespace(getini=lambda _: [])
+    assert _is_spec(tmp_path / "evals" / "pilot.yaml", no_folders)
 
 
 @pytest.mark.parametrize(

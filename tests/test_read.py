@@ -1,12 +1,14 @@
 """Specs and prompt files with faults: all found at once, each at its place."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.faults import InputError
-from harness.read import load_plan, load_prompts, load_spec
+from harness.read import load_plan, load_prompts, load_spec, prompts_path
 
 SPEC = """\
 name: demo
@@ -67,6 +69,13 @@ def test_the_hash_is_of_the_content_not_of_the_writing(tmp_path):
         ("behaviour: logit", "behavior: logit", ["7:5: a claim is about one of behaviour, features or "
                                                  "ablation; did you mean 'behaviour'?"]),
         ("direction: greater", "within: -1", ["7:48: within: input should be greater than 0; it is -1"]),
+        ("claims:", "contrast: {alpha: 1e-1}\nclaims:", ['6:12: alpha: YAML reads "1e-1" as a text; write 0.1']),
+        ("claims:", "contrast: {alpha: '0.01'}\nclaims:", ['6:12: alpha: YAML reads "0.01" as a text; write 0.01']),
+        ("[0, 1]", "[0, '1']", ['4:26: layers: YAML reads "1" as a text; write 1']),
+        ("greater", "greater, than: 1e30", ['7:68: than: YAML reads "1e30" as a text; write 1.0e+30']),
+        ("name: demo", "name: 2024-01-01", ['1:1: name: YAML reads it as "2024-01-01", a date; put it in quotes']),
+        ("name: demo", "name: 12", ["1:1: name: YAML reads it as 12, a number; put it in quotes"]),
+        ("name: demo", "name: yes", ["1:1: name: YAML reads it as true; put it in quotes"]),
         (", direction: greater", "", ["7:5: the claim has no direction, or one and a margin; give direction "
                                       "or within"]),
         ("name: demo", "name: demo\nname: again", ["2:1: key 'name' is given twice; keep one"]),
@@ -168,6 +177,69 @@ def test_recursive_yaml_is_a_fault(tmp_path):
 def test_a_missing_spec_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'voices'"):
         load_spec("voicse")
+
+
+def test_a_name_means_the_spec_of_the_working_directory_first(tmp_path, monkeypatch):
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "voices.yaml").write_text(SPEC)
+    (tmp_path / "evals" / "two.yaml").write_text(SPEC)
+    (tmp_path / "pilot").mkdir()  # a folder of a spec's name is not the spec
+    monkeypatch.chdir(tmp_path)
+    assert load_spec("voices").name == load_spec("two").name == "demo"
+    assert load_spec("pilot").name == "pilot"
+    with pytest.raises(InputError, match="did you mean 'two'"):
+        load_spec("twoo")
+    with pytest.raises(InputError, match="did you mean 'placebo'"):
+        load_spec("placbo")
+
+
+@pytest.mark.parametrize(
+    "path, said",
+    [
+        ("evals", "evals: it is a folder; name evals/*.yaml"),
+        ("empty", "empty: it is a folder; name a spec, a YAML file"),
+        ("evals/*.yaml", "evals/*.yaml: it is a pattern, not a file; write it without quotes"),
+        ("nowhere/*.yaml", "nowhere/*.yaml: no file is named like this; check the folder"),
+    ],
+)
+def test_a_folder_or_a_pattern_is_no_spec(tmp_path, monkeypatch, path, said):
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "evals" / "two.yaml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        load_spec(path)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    "folder, spec",
+    [(".", "evals/demo.yaml"), ("evals", "demo.yaml"), ("evals/deeper", "../demo.yaml")],
+)
+def test_prompts_are_found_in_the_folder_above_from_wherever_one_stands(
+    tmp_path, prompt_lines, monkeypatch, folder, spec
+):
+    (tmp_path / "evals" / "deeper").mkdir(parents=True)
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, prompt_lines)))
+    (tmp_path / "evals" / "demo.yaml").write_text(SPEC.replace("prompts.jsonl", "p.jsonl"))
+    monkeypatch.chdir(tmp_path / folder)
+    assert prompts_path(load_spec(spec), Path(spec)).samefile(tmp_path / "p.jsonl")
+
+
+def test_prompts_are_looked_for_in_the_order_that_the_pages_give(tmp_path, root, monkeypatch):
+    """Beside the spec, in the folder above it, in the working directory, in the package."""
+    places = [tmp_path / "a" / "b", tmp_path / "a", tmp_path / "here"]
+    for place in places:
+        (place / "data").mkdir(parents=True)
+        (place / "data" / "voices.jsonl").write_text("")
+    path = places[0] / "demo.yaml"
+    path.write_text(SPEC.replace("prompts.jsonl", "data/voices.jsonl"))
+    monkeypatch.chdir(tmp_path / "here")
+    for place in [*places, root]:
+        found = prompts_path(load_spec(path), path)
+        assert found.samefile(place / "data" / "voices.jsonl")
+        if place != root:
+            found.unlink()
 
 
 def test_right_prompts_load_completed(tmp_path, prompt_lines):
@@ -278,3 +350,14 @@ def test_a_layer_that_the_model_lacks_is_refused(tmp_path, prompt_lines):
     (tmp_path / "demo.yaml").write_text(SPEC.replace("[0, 1]", "[0, 99]"))
     with pytest.raises(InputError, match="organism has no layer 99; name layers from 0 to 5"):
         load_plan(tmp_path / "demo.yaml", "organism")
+
+
+@pytest.mark.parametrize("value", ["1e-1", "1e30", "-2e3", "1E-9", "3e5", "1e400", "nan", "-1.5e7"])
+def test_what_is_advised_for_a_number_is_read_as_that_number(tmp_path, value):
+    (fault,) = spec_faults(tmp_path, SPEC.replace("greater", f"greater, than: {value}"))
+    if not math.isfinite(float(value)):
+        assert "should be a valid number" in fault
+    else:
+        advised = yaml.safe_load(fault.rpartition("; write ")[2])
+        assert isinstance(advised, float)
+        assert advised == float(value)

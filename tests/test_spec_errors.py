@@ -1,11 +1,13 @@
 """Wrong specs, prompts and calls: the whole of what is said, line by line."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.show.room import columns, hanging
 
 SPEC = """\
 name: demo
@@ -353,3 +355,45 @@ def test_a_wrong_call(root, call, status, said, tmp_path, monkeypatch):
     voices = str(root / "evals" / "voices.yaml")
     assert (found.exit_code, found.stdout) == (status, "")
     assert found.stderr == said.replace("VOICES", voices)
+
+
+def test_of_many_faults_in_a_file_the_first_are_printed_and_the_others_counted(folder):
+    wrong = [line | {"label": "x"} for line in lines()]
+    write_prompts(folder, wrong)
+    (folder / "demo.yaml").write_text(SPEC.replace("question:", "qestion:"))
+    said = check(folder).splitlines()
+    assert sum(line.startswith("error: prompts.jsonl:") for line in said) == 20
+    assert sum(line.startswith("error: demo.yaml:") for line in said) == 2, (
+        "other files have theirs"
+    )
+    assert said[-1] == "and 28 more in prompts.jsonl"
+    told = json.loads(invoke("check", folder / "demo.yaml", "--json").stdout)
+    assert len(told["specs"][0]["faults"]) == 50
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch, width):
+    wrong = lines()
+    wrong[3] |= {"label": "misconceptoin"}
+    write_prompts(folder, wrong)
+    monkeypatch.setattr("harness.show.room.columns", lambda _: width)
+    _, line, mark = check(folder).splitlines()
+    assert max(len(line), len(mark)) <= width
+    assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'
+
+
+def test_columns_are_the_terminals_where_there_is_one(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "77")
+    assert columns(Terminal()) == 77
+    assert columns(io.StringIO()) == 100
+
+
+def test_what_does_not_fit_goes_on_below_its_text_in_whole_words():
+    assert hanging("packages  ", "torch 2.13.0, numpy 2.4.6", 24) == (
+        "packages  torch 2.13.0,\n          numpy 2.4.6"
+    )
+    assert hanging("at  ", "a/path/that-is-long", 10) == "at  a/path/that-is-long"

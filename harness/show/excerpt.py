@@ -5,16 +5,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.faults import Fault
+from harness.show.room import WIDTH
 
-WIDTH = 100
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 _WORD = re.compile(r"[\w.$-]+")
 
 
-def excerpt(fault: Fault) -> list[str]:
+def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
     """The line as it is written and a line with the mark; empty where the fault is of no line.
 
-    A long line is cut around the place. Without a column, the field that the fault names is marked.
+    A line longer than `width` is cut around the place. Without a column, the field that the fault names is marked.
     """
     place = _PLACE.fullmatch(fault.where)
     if place is None:
@@ -26,7 +26,7 @@ def excerpt(fault: Fault) -> list[str]:
         return []
     shown = "".join(letter if letter.isprintable() else " " for letter in written)
     begin, end = _marked(shown, int(place["column"] or 0), fault.what)
-    room = WIDTH - len(place["line"]) - 6
+    room = width - len(place["line"]) - 6
     if len(shown) > room:
         first = max(0, min(begin - room // 3, len(shown) - room))
         cut = shown[first : first + room]
