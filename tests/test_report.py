@@ -18,6 +18,7 @@ from harness.report import comparison_page, run_page
 from harness.report.charts import THEME, Chart
 from harness.report.drawing import Drawn, Pencil, in_script, smaller
 from harness.report.frame import percent
+from harness.report.volcano import _apart, _Axes
 from harness.runs import find_run
 from harness.store import Store
 
@@ -535,3 +536,25 @@ def test_labels_say_whose_they_are_and_since_when(changed, undrawn):
 )
 def test_only_all_is_a_hundred_percent(share, said):
     assert percent(share) == said
+
+
+def test_dots_stand_for_several_features_only_where_nothing_is_lost():
+    """Of eight features at one spot: two are found, one is shown elsewhere, the others are one dot."""
+    rows = [
+        {"layer": 0, "feature": n, "mean_difference": 0.5, "statistic": 1.0, "p_adjusted": p}
+        for n, p in enumerate([0.01, 0.02, *[0.5] * 6])
+    ]
+    drawn = _apart(rows, _Axes(1.0, 2.0), 0.05, {(0, 4)})
+    assert sorted(here for _, here in drawn) == [1, 1, 1, 5]
+    assert {row["feature"] for row, here in drawn if here == 1} == {0, 1, 4}
+    assert [row["feature"] for row, _ in drawn[-2:]] == [0, 1]  # on top of the others
+
+
+def test_a_placebo_at_the_same_readout_comes_before_a_later_one(changed, undrawn):
+    db = changed(
+        "INSERT INTO runs SELECT * REPLACE ('later-' || run_id AS run_id, finished_at + INTERVAL 1 DAY "
+        "AS finished_at, 'answer:mean' AS readout) FROM runs WHERE spec_name = 'placebo'"
+    )
+    page = Page(page_of(db))
+    assert "on the same axes: run 2" in page.text
+    assert "later-" not in page.text
