@@ -13,21 +13,29 @@ app = marimo.App(width="medium", app_title="A run in four figures")
 def _():
     import math
     import os
+    import sys
 
     import altair as alt
     import marimo as mo
 
     import harness
 
-    results = harness.open_store(os.environ.get("HARNESS_DB", "db/results.duckdb"), snapshot=True)
-    return alt, math, mo, os, results
+    _db = os.environ.get("HARNESS_DB", "db/results.duckdb")
+    try:
+        results = harness.open_store(_db, snapshot=True)
+        wanted = results.find_run(os.environ.get("HARNESS_RUN", "latest"))["run_id"]
+    except (harness.InputError, harness.CannotRun) as _error:
+        if not mo.running_in_notebook():
+            print(f"error: {_error}", file=sys.stderr)
+            sys.exit(_error.status)
+        mo.stop(True, mo.callout(str(_error), kind="danger"))
+    return alt, math, mo, results, wanted
 
 
 @app.cell
-def _(mo, os, results):
+def _(mo, results, wanted):
     _names = {f"{line['run_id']} ({line['origin']})": line["run_id"] for line in results.runs()}
-    _wanted = results.find_run(os.environ.get("HARNESS_RUN", "latest"))["run_id"]
-    _first = next(name for name, run_id in _names.items() if run_id == _wanted)
+    _first = next(name for name, run_id in _names.items() if run_id == wanted)
     choice = mo.ui.dropdown(_names, value=_first, label="Run")
     choice  # noqa: B018
     return (choice,)

@@ -62,8 +62,9 @@ def write_spec(
     """Write the spec, and beside it the schema that it names; what was written, the spec first.
 
     Nothing is overwritten. In a checkout the schema is the package's own, elsewhere a copy: a path into
-    this machine's packages would mean nothing to those who share the file. Raises `InputError` where a target or name is wrong, the prompts are faulty or too few for any claim
-    or the file is there already, and `CannotRun` where it cannot be written.
+    this machine's packages would mean nothing to those who share the file. Raises `InputError` where a
+    target or name is wrong, the prompts are faulty or too few for any claim or the file is there
+    already, and `CannotRun` where it cannot be written.
     """
     question = " ".join(question.split())
     if not re.search(r"\w", question):

@@ -91,3 +91,21 @@ def test_it_becomes_a_page(root, stored, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "Behaviour by family" in text
     assert "Traceback" not in made.stderr
+
+
+@pytest.mark.parametrize(
+    "db, run, status, said",
+    [("none.duckdb", "latest", 3, "there are no results yet"), ("", "nobody", 2, "no such run")],
+)
+def test_without_its_store_or_run_it_says_so_in_a_line(root, stored, tmp_path, db, run, status, said):
+    found = subprocess.run(
+        [sys.executable, root / "docs" / "notebook.py"],
+        env=os.environ | {"HARNESS_DB": db or str(stored[0]), "HARNESS_RUN": run},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == status
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line

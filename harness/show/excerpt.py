@@ -14,7 +14,8 @@ _WORD = re.compile(r"[\w.$-]+")
 def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
     """The line as it is written and a line with the mark; empty where the fault is of no line.
 
-    A line longer than `width` is cut around the place. Without a column, the field that the fault names is marked.
+    A line longer than `width` is cut around the place. Without a column, the field that the fault
+    names is marked.
     """
     place = _PLACE.fullmatch(fault.where)
     if place is None:
