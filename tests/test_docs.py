@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 import harness
 from harness.cli import main
+from harness.show import PlainProgress
 from tests.documents import (
     PAGES,
     ROOT,
@@ -177,6 +179,33 @@ def test_every_saved_query_is_in_the_cookbook():
     page = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
     saved = [query.stem for query in (ROOT / "db" / "queries").glob("*.sql")]
     assert [name for name in saved if f"harness sql {name}" not in page] == []
+
+
+def test_progress_is_shown_in_the_form_it_is_printed_in():
+    """Left out where outputs are compared: its times are of one machine. Its form is not."""
+
+    def form(line):
+        return re.sub(r"[\d.]+", "0", line)
+
+    shown = [
+        (block, line)
+        for page in PAGES
+        for block in blocks(page)
+        for line in block.body.splitlines()
+        if re.fullmatch(r"  [a-z ]+: \d+ of \d+ \(.*\)", line)
+    ]
+    assert shown
+    wrong = []
+    for block, line in shown:
+        stage, _, total = re.fullmatch(r"  ([a-z ]+): (\d+) of (\d+) .*", line).groups()
+        printed = []
+        say = PlainProgress(printed.append)
+        say(stage, 0, int(total))
+        time.sleep(0.001)
+        say(stage, int(total), int(total))
+        if form(line) != form(printed[-1]):
+            wrong.append(f"{block}: {line}; printed as {printed[-1]}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_changed_output_is_seen():

@@ -97,7 +97,9 @@ def test_it_becomes_a_page(root, stored, tmp_path):
     "db, run, status, said",
     [("none.duckdb", "latest", 3, "there are no results yet"), ("", "nobody", 2, "no such run")],
 )
-def test_without_its_store_or_run_it_says_so_in_a_line(root, stored, tmp_path, db, run, status, said):
+def test_without_its_store_or_run_it_says_so_in_a_line(
+    root, stored, tmp_path, db, run, status, said
+):
     found = subprocess.run(
         [sys.executable, root / "docs" / "notebook.py"],
         env=os.environ | {"HARNESS_DB": db or str(stored[0]), "HARNESS_RUN": run},
