@@ -33,10 +33,9 @@ class EvalFile(pytest.File):
         try:
             spec = load_spec(self.path)
         except HarnessError as error:
-            from harness.show.excerpt import excerpt
+            from harness.show.excerpt import with_excerpts
 
-            lines = [line for fault in error.faults for line in (str(fault), *excerpt(fault))]
-            raise self.CollectError("\n".join(lines)) from None
+            raise self.CollectError("\n".join(with_excerpts(error.faults))) from None
         target = self.config.getoption("--harness-target")
         if target not in ("auto", *spec.targets):
             advice = nearest(target, spec.targets)
@@ -80,7 +79,11 @@ class ClaimItem(pytest.Item):
         """A few lines instead of a traceback, where the failure is the claim's or the input's."""
         from harness.faults import HarnessError
 
-        if isinstance(excinfo.value, ClaimFailed | HarnessError):
+        if isinstance(excinfo.value, HarnessError):
+            from harness.show.excerpt import with_excerpts
+
+            return "\n".join(with_excerpts(excinfo.value.faults))
+        if isinstance(excinfo.value, ClaimFailed):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

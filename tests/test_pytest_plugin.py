@@ -69,6 +69,13 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
         assert store.query("SELECT status, count(*) FROM runs GROUP BY ALL")[1] == [("finished", 1)]
 
 
+def test_many_faults_of_a_prompt_file_are_counted(pytester, evals):
+    (evals / "prompts.jsonl").write_text("[]\n" * 50)
+    found = pytester.runpytest("evals/small.yaml", "-k", "not-here", "-rN")
+    assert str(found.stdout).count("not an object") == 20
+    found.stdout.fnmatch_lines(["  20 | []", "and 30 more in *prompts.jsonl"])
+
+
 def test_collecting_loads_no_weights(pytester, evals):
     pytester.makeconftest(
         "def pytest_collection_finish(session):\n"

@@ -47,7 +47,6 @@ SNAPSHOT = click.option(
     "--snapshot", is_flag=True, help="Read a copy: works while a run is writing."
 )
 
-MOST = 20  # faults of one file: more scroll the first ones away
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_OPTIONS = (
     click.option(
@@ -128,16 +127,9 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def print_faults(faults: Iterable[Fault]) -> None:
-    """Each fault in a line, and below it the line that it is about; of a file's the first 20."""
-    from harness.show.excerpt import excerpt
+    """Each fault in a line, and below it the line that it is about; of a file's faults the first."""
+    from harness.show.excerpt import with_excerpts
     from harness.show.room import columns
 
-    width = columns(sys.stderr)
-    of_file: dict[str, list[Fault]] = {}
-    for fault in faults:
-        of_file.setdefault(fault.file, []).append(fault)
-    for file, found in of_file.items():
-        for fault in found[:MOST]:
-            click.echo("\n".join([f"error: {fault}", *excerpt(fault, width)]), err=True)
-        if len(found) > MOST:
-            click.echo(f"and {len(found) - MOST} more in {file}", err=True)
+    for line in with_excerpts(faults, columns(sys.stderr), head="error: "):
+        click.echo(line, err=True)

@@ -1,14 +1,29 @@
 """The line that a fault is about, with a mark below the place."""
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from harness.faults import Fault
 from harness.show.room import WIDTH
 
+MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 _WORD = re.compile(r"[\w.$-]+")
+
+
+def with_excerpts(faults: Iterable[Fault], width: int = WIDTH, head: str = "") -> Iterator[str]:
+    """The lines of faults, each with its excerpt; of more than 20 in a file the others are counted."""
+    of_file: dict[str, list[Fault]] = {}
+    for fault in faults:
+        of_file.setdefault(fault.file, []).append(fault)
+    for file, found in of_file.items():
+        for fault in found[:MOST]:
+            yield f"{head}{fault}"
+            yield from excerpt(fault, width)
+        if len(found) > MOST:
+            yield f"and {len(found) - MOST} more in {file}"
 
 
 def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
