@@ -55,7 +55,7 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
             "*PASSED*",
             "*evals/small.yaml::moved-back FAILED*",
             "refuted: moved-back, on organism",
-            "  claimed      the difference between the variants in * is less than 0 nats",
+            "  claimed      on average over families, the difference between the variants in * is less than 0 nats",
             "  observed     +* nats, 95% interval [[]+*, +*], p 0.031",
             "  rests on     6 families",
             "  rows         harness sql \"FROM behaviour WHERE run_id = '*'*\"",
@@ -123,9 +123,10 @@ def test_a_spec_is_recognised_by_its_folder_or_when_it_is_given(pytester, evals)
 
 
 def test_what_cannot_run_fails_with_one_line(pytester, evals):
-    found = pytester.runpytest_subprocess("evals", "--harness-target=gemma-2-2b")
+    pytester.maketxtfile(notes="no database")
+    found = pytester.runpytest_subprocess("evals", "--harness-db=notes.txt")
     found.assert_outcomes(failed=2)
-    found.stdout.fnmatch_lines(["*'gemma-2-2b' is not among the targets of small*"])
+    found.stdout.fnmatch_lines(["*notes.txt: it is no DuckDB file; name another file with --db"])
     assert "Traceback" not in found.stdout.str()
 
 
@@ -188,7 +189,7 @@ def test_a_failure_says_what_was_claimed_what_was_seen_and_where_the_rows_are(
     lines = found.stdout.lines
     first = lines.index("refuted: moved-back, on organism")
     assert lines[first + 1 : first + 5] == [
-        "  claimed      the difference between the variants in log p(right answer) - "
+        "  claimed      on average over families, the difference between the variants in log p(right answer) - "
         "log p(misconception) is less than 0 nats",
         "  observed     +1.250 nats, 95% interval [+1.000, +1.500], p 0.031",
         "  rests on     6 families",
@@ -202,7 +203,7 @@ def test_what_cannot_be_tested_says_how_many_families_it_needs(pytester, evals, 
     lines = found.stdout.lines
     first = lines.index("untestable: not-here, on organism")
     assert lines[first + 1 : first + 4] == [
-        "  claimed      at least 1 feature differs between the variants",
+        "  claimed      at least 1 feature is found to differ between the variants",
         "  observed     nothing that can be estimated",
         "  rests on     3 families can give no p below 0.25; it needs 6 families on the confirming side",
     ]
