@@ -125,7 +125,7 @@ def test_a_spec_is_recognised_by_its_folder_or_when_it_is_given(pytester, evals)
 def test_what_cannot_run_fails_with_one_line(pytester, evals):
     pytester.maketxtfile(notes="no database")
     found = pytester.runpytest_subprocess("evals", "--harness-db=notes.txt")
-    found.assert_outcomes(failed=2)
+    found.assert_outcomes(failed=3)
     found.stdout.fnmatch_lines(["*notes.txt: it is no DuckDB file; name another file with --db"])
     assert "Traceback" not in found.stdout.str()
 
