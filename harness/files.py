@@ -67,15 +67,16 @@ def write_page(path: Path, text: str) -> Path:
 
     Raises `InputError` where something else is there, `CannotRun` where it cannot be written.
     """
-    if path.exists():
-        try:
-            with path.open("rb") as there:
-                is_page = PAGE.encode() in there.read(4096)
-        except OSError as error:
-            raise _refused(path, error) from None
-        if not is_page:
-            what = "something else than a report is there"
-            raise InputError(Fault(str(path), what, "name another file, or take it away first"))
+    try:
+        with path.open("rb") as there:
+            is_page = PAGE.encode() in there.read(4096)
+    except FileNotFoundError:
+        is_page = True
+    except OSError as error:
+        raise _refused(path, error) from None
+    if not is_page:
+        what = "something else than a report is there"
+        raise InputError(Fault(str(path), what, "name another file, or take it away first"))
     return write_text(path, [text])
 
 

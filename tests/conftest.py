@@ -3,6 +3,9 @@ import os
 # One thread keeps the small tests fast on a shared machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# pytest-xdist tells its workers how wide the terminal is; what is tested is a log.
+os.environ.pop("COLUMNS", None)
+
 from pathlib import Path
 
 import pytest

@@ -261,7 +261,7 @@ def test_wrong_lines_are_named_by_file_and_line(tmp_path, bad, said):
     path.write_text(f"{json.dumps(GOOD)}\n\n{text}\n{text}\n")
     _, found = diffed(tmp_path, tmp_path / "a")
     assert found.exit_code == 2
-    first, second = found.stderr.splitlines()
+    first, second = (line for line in found.stderr.splitlines() if line.startswith("error: "))
     assert first.startswith(f"error: {path}:3: {said}")
     assert second.startswith(f"error: {path}:4: {said}")
     assert first.endswith("; see `harness schema features`")

@@ -120,7 +120,7 @@ def test_without_sae_weights_a_step_goes_on_with_random_ones_and_says_so(tmp_pat
     [
         (["ablate", "--layer", "3", "--feature_id", "1024"], "layer 3: it has no feature 1024"),
         (["ablate", "--layer", "6", "--feature_id", "1"], "no SAE of layer 6"),
-        (["extract", "--layers_to_hook", "1,x"], "write numbers with commas"),
+        (["extract", "--layers_to_hook", "1,x"], "write them with commas between"),
         (["extract", "--layers_to_hook", "1", "--prompts", "none.jsonl"], "no such prompt file"),
     ],
 )

@@ -41,6 +41,8 @@ def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
     except (OSError, ValueError, IndexError):
         return []
     shown = "".join(letter if letter.isprintable() else " " for letter in written)
+    if not shown.strip():
+        return []
     begin, end = _marked(shown, int(place["column"] or 0), fault.what)
     room = width - len(place["line"]) - 6
     if len(shown) > room:
