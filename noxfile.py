@@ -13,7 +13,7 @@ PINNED = ("-c", "constraints.txt")
 # A worker takes one core and half a gigabyte.
 WORKERS = min(8, os.cpu_count() or 1)
 # A file stays with its worker, which makes the runs that its tests share; tests/conftest.py orders them.
-SPREAD = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
+SPREAD = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder", "--durations=15")
 
 
 def install(session: nox.Session, extras: str = "") -> None:
