@@ -125,11 +125,11 @@ def test_a_run_killed_at_any_moment_and_started_again_is_the_run_that_was_not(
             else:
                 assert process.exitcode == 0
         assert contents(db) == expected, f"after kills with {seen} units in"
-        if len(seen) >= KILLS:
+        # Enough of them, and spread over the run: on a busy machine most come before its first unit.
+        if len(seen) >= KILLS and len(set(seen) - {-1, 0}) >= 4:
             break
-    assert len(seen) >= KILLS
-    # The kills were spread over the run, not all before its first unit.
-    assert len(set(seen) - {-1, 0}) >= 4, seen
+    else:
+        pytest.fail(f"kills came with these units in: {seen}")
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, spec, whole):
