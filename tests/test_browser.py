@@ -142,7 +142,7 @@ def test_intervals_are_sorted_by_where_they_begin(opened):
     assert begins[0] < 0 < begins[-1]
 
 
-def test_what_has_no_value_stays_last_in_a_sorted_table(opened, report, tmp_path):
+def test_what_has_no_value_stays_last_in_a_sorted_table(opened):
     """An empty cell is no number: neither the smallest nor the largest."""
     page = opened().page
     page.evaluate("document.querySelector('#feature-table tbody td:nth-child(6)').textContent = ''")

@@ -59,7 +59,7 @@ def test_check_imports_nothing_heavy(root):
         "for call in (['check', 'voices'], ['plan', 'voices'], ['targets'], ['schema'], ['-h'],\n"
         "             ['run', '-h'], ['sql', '--list']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'statsmodels'}\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -199,7 +199,7 @@ def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkey
 @pytest.mark.parametrize("width", [80, 100])
 def test_what_is_here_and_what_is_missing_fits_the_terminal(monkeypatch, width):
     """All but words that are longer than the line, as paths can be."""
-    monkeypatch.setattr("harness.show.room.columns", lambda _: width)
+    monkeypatch.setattr("harness.room.columns", lambda _: width)
     for call in (["targets"], ["doctor"], ["doctor", "voices"]):
         for line in invoke(*call).output.splitlines():
             words = line.split()

@@ -14,6 +14,7 @@ from markupsafe import Markup
 import harness
 from harness.cli import main
 from harness.compare import compare
+from harness.records import Runs
 from harness.report import comparison_page, run_page
 from harness.report.charts import THEME, Chart
 from harness.report.drawing import Drawn, Pencil, in_script, smaller
@@ -249,7 +250,7 @@ def test_a_run_that_has_just_begun_says_what_it_has_not(changed, undrawn):
         *(f"DELETE FROM {name}" for name in tables),
     )
     with Store.open_to_read(db) as store:
-        name = next(r["run_id"] for r in store.read(_runs()).rows() if r["spec_name"] == "voices")
+        name = next(r["run_id"] for r in store.read(Runs).rows() if r["spec_name"] == "voices")
     page = Page(page_of(db, name))
     assert page.all("p", class_="stamp unfinished")
     for told in (
@@ -261,12 +262,6 @@ def test_a_run_that_has_just_begun_says_what_it_has_not(changed, undrawn):
         "No SAE was read.",
     ):
         assert told in page.text
-
-
-def _runs():
-    from harness.records import Runs
-
-    return Runs
 
 
 def test_a_run_without_ablations_placebo_or_tokens_says_so(changed, undrawn, finished):

@@ -29,7 +29,7 @@ def targets(as_json: bool) -> None:
     \b
     harness targets
     """
-    from harness.show.room import columns, hanging
+    from harness.room import columns, hanging
     from harness.target import load_targets
 
     found = [_present(target) for target in load_targets().values()]
@@ -122,7 +122,7 @@ def doctor(
     """
     from harness.doctor import machine, requirements
     from harness.read import load_plan, load_spec
-    from harness.show.room import columns, hanging
+    from harness.room import columns, hanging
     from harness.target import MOCKS
 
     plans = []

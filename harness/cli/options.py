@@ -128,8 +128,8 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def print_faults(faults: Iterable[Fault]) -> None:
     """Each fault in a line, and below it the line that it is about; of a file's faults the first."""
+    from harness.room import columns
     from harness.show.excerpt import with_excerpts
-    from harness.show.room import columns
 
     for line in with_excerpts(faults, columns(sys.stderr), head="error: "):
         click.echo(line, err=True)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.faults import Fault
-from harness.show.room import WIDTH
+from harness.room import WIDTH
 
 MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
