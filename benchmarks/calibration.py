@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.stats import (
-    effects,
-    equivalence,
-    fdr,
-    hierarchical_fdr,
-    mean_interval,
-    paired_max_t,
-    power,
-)
+from harness.stats.effects import effects
+from harness.stats.equivalence import equivalence
+from harness.stats.intervals import mean_interval
+from harness.stats.max_t import paired_max_t
+from harness.stats.multiplicity import fdr, hierarchical_fdr
+from harness.stats.power import power
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator

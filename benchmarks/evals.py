@@ -11,15 +11,15 @@ import sys
 import torch
 
 from benchmarks.figures import figure, ratio, seconds
-from harness.batch import Batch, where
-from harness.loading import load_model
-from harness.model import LanguageModel
-from harness.places import bundled
-from harness.read import load_prompts
-from harness.records import Prompt
-from harness.sources import ModelFiles
-from harness.tail import first_read, tail_of
-from harness.work import kept
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import Batch, where
+from harness.models.prompt_rows import cached_forward
+from harness.models.suffix import first_read, tail_of
+from harness.paths import bundled
+from harness.specs.prompt import Prompt
+from harness.specs.prompt_file import load_prompts
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def side_by_side(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bo
 def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
     """An edit at the last prompt token of block 3, against a hooked forward of everything."""
     rows = [model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]]
-    base, batch = kept(model, rows, [3]), model.batch(rows)
+    base, batch = cached_forward(model, rows, [3]), model.batch(rows)
     here = torch.arange(len(rows))
     tail = tail_of(base.batch, base.reads, here, first_read(base.reads, base.batch.columns))
     edited = tail.of(base.residuals[3] + _nudge(base.batch))

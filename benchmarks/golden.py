@@ -16,13 +16,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.faults import HarnessError
-from harness.loading import load_model
-from harness.model import LanguageModel
+from harness.errors import HarnessError
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.model_files import model_files
+from harness.models.requirements import is_present
+from harness.models.sae_files import sae_file
 from harness.sae.jumprelu import Sae, encode
-from harness.sources import is_present, model_files, sae_file
-from harness.target import Target, load_targets
-from harness.weights import load_sae
+from harness.sae.weights import load_sae
+from harness.specs.targets import Target, load_targets
 
 THIRD_PARTY = "published by a third party"
 

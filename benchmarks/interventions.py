@@ -35,19 +35,21 @@ from benchmarks.ablation_peers import (
     logprobs,
 )
 from benchmarks.figures import figure, ratio, seconds
-from harness.batch import where
-from harness.edits import Edit, apply
-from harness.intervene import banks_of, intervene
-from harness.interventions import At, Intervention
-from harness.loading import load_model
-from harness.model import LanguageModel
-from harness.places import bundled
-from harness.read import load_plan
-from harness.records import Prompt
+from harness.interventions.edits import Edit, apply
+from harness.models.adaptive_batching import Limit
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import where
+from harness.models.sae_files import sae_file
+from harness.paths import bundled
+from harness.runner.context import Bench
+from harness.runner.stages.ablate import banks_of, intervene
 from harness.sae.jumprelu import Sae, encode
-from harness.sources import ModelFiles, sae_file
-from harness.weights import load_sae
-from harness.work import Bench, Limit
+from harness.sae.weights import load_sae
+from harness.specs.intervention import At, Intervention
+from harness.specs.prompt import Prompt
+from harness.specs.spec_file import load_plan
 
 TOKENS = 24  # of every prompt
 

@@ -25,8 +25,9 @@ from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
 from transformers.initialization import no_init_weights
 
 from benchmarks.figures import figure
-from harness.places import bundled
-from harness.wire import How, run_eval
+from harness.paths import bundled
+from harness.runner.context import How
+from harness.runner.run import run_eval
 
 LAYERS = (0, 6, 12, 18, 24)
 WIDTH, FEATURES = 2304, 16384

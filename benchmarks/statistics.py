@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from benchmarks.figures import figure, seconds
-from harness.stats import paired_max_t
-from harness.stats.walsh import LOW_BITS
+from harness.stats.max_t import paired_max_t
+from harness.stats.walsh_hadamard import LOW_BITS
 
 Floats = NDArray[np.float64]
 UNITS = 200

@@ -26,10 +26,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.figures import figure, seconds
-from harness import records
-from harness.queries import SavedQuery, saved_queries, typed
-from harness.records import LABELS, Activations, Columns
-from harness.store import Store
+from harness.specs.prompt import LABELS
+from harness.store.database import Store
+from harness.store.queries import SavedQuery, saved_queries, typed
+from harness.store.tables import interventions, observations, results, runs
+from harness.store.tables.base import Columns
+from harness.store.tables.observations import Activations
 
 RUNS, LAYERS, WIDTH = 10, 26, 16_384
 DRAWS = 110  # features drawn for a prompt and layer; about 104 of them differ
@@ -314,18 +316,18 @@ def described(run: Run) -> Iterator[Rows]:
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
-    yield records.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
+    yield runs.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
     units = crossed(stage=["observe", "generate", "survey", "ablate"], family=run.names)
-    yield records.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
+    yield runs.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
     of = {"prompt_id": prompts, "pair_id": np.arange(n) // 2, "line": np.arange(n)}
     of |= {"family": np.repeat(run.names, 4), "label": list(LABELS) * (n // 2)}
-    yield records.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
-    yield records.PromptTags, crossed(prompt_id=prompts, tag=["voice", "topic"])
-    yield records.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
-    yield records.TopkLogits, crossed(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
-    yield records.Answers, crossed(prompt_id=prompts, candidate=LABELS, token_index=range(2))
-    yield records.SaeHealth, {"layer": np.arange(LAYERS)}
-    yield records.Verdicts, {"claim": [one["name"] for one in claims], "kind": list(CLAIMS)}
+    yield runs.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
+    yield runs.PromptTags, crossed(prompt_id=prompts, tag=["voice", "topic"])
+    yield observations.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
+    yield observations.TopkLogits, crossed(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
+    yield observations.Answers, crossed(prompt_id=prompts, candidate=LABELS, token_index=range(2))
+    yield observations.SaeHealth, {"layer": np.arange(LAYERS)}
+    yield results.Verdicts, {"claim": [one["name"] for one in claims], "kind": list(CLAIMS)}
 
 
 def measured(run: Run, found: Firings) -> Iterator[Rows]:
@@ -333,15 +335,18 @@ def measured(run: Run, found: Firings) -> Iterator[Rows]:
     count = partial(np.bincount, minlength=LAYERS * WIDTH)
     place, half = found.layer * WIDTH + found.feature, len(run.prompts) // 2
     (alive,) = count(place).nonzero()
-    yield records.FeatureActivity, at(alive) | {"firing_rate": count(place)[alive] / (2 * half)}
+    yield (
+        observations.FeatureActivity,
+        at(alive) | {"firing_rate": count(place)[alive] / (2 * half)},
+    )
     sign = np.where(found.prompt % 2, -1, 1)
     for side, here in zip(SIDES, (found.prompt < half, found.prompt >= half), strict=True):
         (tested,) = (count(place[here]) >= FEWEST).nonzero()
         mean = count(place[here], (found.value * sign)[here])[tested] * 2 / half
         p = np.where(side == "confirmation", run.random.random(len(tested)), np.nan)
         tests = {"mean_difference": mean, "p_marginal": p, "p_adjusted": np.minimum(1, p * 1000)}
-        yield records.FeatureTests, at(tested) | tests | {"split": side}
-    yield records.Attributions, ABLATION | crossed(family=run.names, feature=range(500))
+        yield results.FeatureTests, at(tested) | tests | {"split": side}
+    yield observations.Attributions, ABLATION | crossed(family=run.names, feature=range(500))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
 
@@ -354,12 +359,12 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     there = (role[one] != "single") | (rank == number[one])
     one, rank = one[there], rank[there]
     of = {"intervention_id": ids[one], "role": role[one], "number": number[one], "rank": rank}
-    yield records.Interventions, ABLATION | of | at(top[rank]) | {"value": number[one] / 2}
+    yield interventions.Interventions, ABLATION | of | at(top[rank]) | {"value": number[one] / 2}
     tests = crossed(intervention_id=ids, metric=METRICS)
-    yield records.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
+    yield results.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
-    yield records.Impacts, crossed(**on, metric=METRICS)
-    yield records.ImpactTokens, crossed(**on, candidate=LABELS, token_index=range(2))
+    yield interventions.Impacts, crossed(**on, metric=METRICS)
+    yield interventions.ImpactTokens, crossed(**on, candidate=LABELS, token_index=range(2))
 
 
 def at(place: NDArray[np.int64]) -> dict[str, Any]:

@@ -6,26 +6,30 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from harness.faults import CannotRun, Fault, InputError, nearest
-from harness.places import DEFAULT_DB, find
-from harness.plan import Plan, faults_of, make_plan
-from harness.queries import RUNS, find_query
-from harness.read import load_plan, load_prompts
-from harness.read import load_spec as load_spec
-from harness.runs import LATEST, check_finished
-from harness.runs import find_run as found_run
-from harness.spec import Dtype, Spec
-from harness.target import resolve
+from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.paths import DEFAULT_DB, find
+from harness.specs.fields import Dtype
+from harness.specs.plan import Plan, make_plan
+from harness.specs.plan_checks import faults_of
+from harness.specs.prompt_file import load_prompts
+from harness.specs.spec import Spec
+from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load_spec as load_spec
+from harness.specs.targets import resolve
+from harness.store.find_run import LATEST, check_finished
+from harness.store.find_run import find_run as found_run
+from harness.store.queries import RUNS, find_query
 
 # What loads torch, numpy or duckdb is imported where it is used: reading a spec needs none of them.
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from harness.compare import Comparison
-    from harness.conclude import Outcome
-    from harness.store import Store
-    from harness.verdicts import Verdict
+    from harness.analysis.comparison import Comparison
+    from harness.analysis.verdicts import Verdict
+    from harness.runner.outcome import Outcome
+    from harness.store.database import Store
+
 
 Say = Callable[[str], None]
 WAIT = 10.0  # seconds that a second writer waits for the first
@@ -85,9 +89,10 @@ def run(
     prints, a line each. Raises `InputError` where the spec or the call is wrong, `CannotRun` where it
     cannot be done here.
     """
-    from harness.show import PlainProgress
-    from harness.target import MOCKS
-    from harness.wire import How, run_eval
+    from harness.reports.terminal.progress import PlainProgress
+    from harness.runner.context import How
+    from harness.runner.run import run_eval
+    from harness.specs.targets import MOCKS
 
     if dtype is not None and dtype not in get_args(Dtype):
         raise InputError(Fault(f"dtype {dtype}", "there is none", nearest(dtype, get_args(Dtype))))
@@ -165,7 +170,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
 
     def runs(self) -> list[dict[str, Any]]:
         """The line of each run, every column of `runs`; the newest first."""
-        from harness.records import Runs
+        from harness.store.tables.runs import Runs
 
         rows = [_line(row) for row in self._store.read(Runs).rows()]
         return sorted(rows, key=lambda row: str(row["created_at"]), reverse=True)
@@ -179,8 +184,8 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
 
     def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
         """What became of each claim of a run. Raises `InputError`."""
-        from harness.records import Verdicts
-        from harness.verdicts import Verdict
+        from harness.analysis.verdicts import Verdict
+        from harness.store.tables.results import Verdicts
 
         rows = self._store.read(Verdicts, self.find_run(run)["run_id"]).rows()
         names = Verdict.__dataclass_fields__
@@ -194,7 +199,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
 
         Raises `InputError` where they are one run, not finished, or of other prompts.
         """
-        from harness.compare import compare as compared
+        from harness.analysis.comparison import compare as compared
 
         first, second = found_run(self._store, a), found_run(self._store, b)
         for one in (first, second):
@@ -212,7 +217,7 @@ def open_store(
     `snapshot` reads a copy as of the last commit, which works while a run is writing. Raises
     `CannotRun`.
     """
-    from harness.store import Store
+    from harness.store.database import Store
 
     return ResultsFile((Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say))
 
@@ -230,9 +235,9 @@ def report(
 
     The file is `reports/RUN_ID.html` where no `output` is given. Raises `InputError` or `CannotRun`.
     """
-    from harness.files import write_page
-    from harness.report import run_page
-    from harness.store import Store
+    from harness.reports.html.run_page import run_page
+    from harness.store.database import Store
+    from harness.store.export.files import write_page
 
     with Store.open_to_read(db) as store:
         found = found_run(store, run)

@@ -33,7 +33,8 @@ def finished(tmp_path_factory) -> Path:
     """
     from filelock import FileLock
 
-    from harness.wire import How, run_eval
+    from harness.runner.context import How
+    from harness.runner.run import run_eval
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

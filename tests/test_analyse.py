@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.analyse import analyse
-from harness.lineage import _changed
-from harness.prompt_rows import to_columns
-from harness.records import Runs, Units
-from harness.run import execute
-from harness.spec import Ablation, AblationClaim, FeatureClaim, Split
-from harness.store import Store
-from harness.verdicts import verdicts
+from harness.analysis.feature_tests import analyse
+from harness.analysis.verdicts import verdicts
+from harness.runner.exploratory import reason_exploratory
+from harness.runner.pipeline import execute
+from harness.specs.ablations import Ablation
+from harness.specs.claims import AblationClaim, FeatureClaim
+from harness.specs.spec import Split
+from harness.store.database import Store
+from harness.store.prompts import to_columns
+from harness.store.tables.runs import Runs, Units
 from tests.test_run import QUIET, a_bench, a_plan, lines
 
 NOW = datetime.now(UTC)
@@ -82,5 +84,5 @@ def test_an_unfinished_run_counts_as_soon_as_rows_of_it_could_be_seen(tmp_path, 
                 "run_id": "early", "finished_at": NOW, "seconds": 0.1,
             }  # fmt: skip
             store.commit(Units.of([unit]))
-        assert (_changed(store, later, "s") == "the spec changed since run early") is seen
-        assert _changed(store, plan, "s") is None
+        assert (reason_exploratory(store, later, "s") == "the spec changed since run early") is seen
+        assert reason_exploratory(store, plan, "s") is None

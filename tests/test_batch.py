@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.batch import Tokens, pad, where
+from harness.models.padded_batch import Tokens, pad, where
 
 answers = st.lists(st.integers(1, 4), max_size=3)
 rows = st.lists(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import run_page
-from harness.runs import find_run
-from harness.store import Store
+from harness.reports.html.run_page import run_page
+from harness.store.database import Store
+from harness.store.find_run import find_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None and "HARNESS_NEEDS_BROWSER" not in os.environ:

@@ -10,13 +10,14 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from harness import formats
-from harness.cli import here, main
-from harness.cli.calls import summary
-from harness.detectable import smallest_effect
-from harness.stats import minimum_detectable
-from harness.store import Store
-from harness.store.glance import stored_runs
+from harness.cli import environment as here
+from harness.cli import main
+from harness.cli.parser import summary
+from harness.specs.power import smallest_effect
+from harness.stats.power import minimum_detectable
+from harness.store.database import Store
+from harness.store.export import formats
+from harness.store.run_names import stored_runs
 
 
 def invoke(*arguments):
@@ -199,7 +200,7 @@ def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkey
 @pytest.mark.parametrize("width", [80, 100])
 def test_what_is_here_and_what_is_missing_fits_the_terminal(monkeypatch, width):
     """All but words that are longer than the line, as paths can be."""
-    monkeypatch.setattr("harness.room.columns", lambda _: width)
+    monkeypatch.setattr("harness.reports.terminal.width.columns", lambda _: width)
     for call in (["targets"], ["doctor"], ["doctor", "voices"]):
         for line in invoke(*call).output.splitlines():
             words = line.split()
@@ -284,7 +285,9 @@ def test_what_nobody_reads_any_more_ends_quietly(tmp_path):
         running.stderr.close()
 
 
-@pytest.mark.parametrize("module", ["click", "harness.jobs", "torch", "harness.model"])
+@pytest.mark.parametrize(
+    "module", ["click", "harness.cli.parallel", "torch", "harness.models.language_model"]
+)
 def test_an_interrupt_while_something_is_imported_is_a_line(module):
     code = (
         "import sys\nclass Interrupts:\n    def find_spec(self, name, *_):\n"

@@ -9,12 +9,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.compare import compare
-from harness.faults import InputError
-from harness.runs import find_run
-from harness.stats import effects, mean_interval, paired_max_t
-from harness.store import Store
+from harness.analysis.comparison import compare
+from harness.errors import InputError
+from harness.stats.effects import effects
+from harness.stats.intervals import mean_interval
+from harness.stats.max_t import paired_max_t
 from harness.store.agreement import facts_of, tables_of
+from harness.store.database import Store
+from harness.store.find_run import find_run
 from tests.test_export import a_run, a_spec, call, query, rows_of
 
 

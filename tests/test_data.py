@@ -9,7 +9,7 @@ import pytest
 from data.render import SETS, render
 from data.scenarios import load_forms, load_scenarios
 from fixtures.training.corpus import Mixture, write
-from harness.read import load_prompts
+from harness.specs.prompt_file import load_prompts
 
 
 @pytest.fixture(scope="module")

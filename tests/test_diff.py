@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.diff import diff_features
-from harness.faults import InputError
-from harness.files import read_features
-from harness.formats import FeatureLine
+from harness.errors import InputError
+from harness.store.export.feature_diff import diff_features
+from harness.store.export.files import read_features
+from harness.store.export.formats import FeatureLine
 
 COLUMNS = ("top_diff_features", "diff_magnitudes", "activations_a", "activations_b")
 # Eighths add up exactly, and few of them make ties.

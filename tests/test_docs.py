@@ -11,7 +11,7 @@ import yaml
 
 import harness
 from harness.cli import main
-from harness.show import PlainProgress
+from harness.reports.terminal.progress import PlainProgress
 from tests.documents import (
     PAGES,
     ROOT,

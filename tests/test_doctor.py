@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.doctor import forward_tokens, machine, requirements
-from harness.read import load_plan
+from harness.runner.doctor import forward_tokens, machine, requirements
+from harness.specs.spec_file import load_plan
 
 GB = 10**9
 
@@ -27,23 +27,27 @@ def test_the_organism_needs_nothing_but_what_is_here():
 
 
 def test_a_gated_model_without_a_token_stops_a_run(monkeypatch):
-    monkeypatch.setattr("harness.hub.has_token", lambda: False)
-    monkeypatch.setattr("harness.hub.cached", lambda *_: None)
-    monkeypatch.setattr("harness.hub.free_bytes", lambda folder: 100 * GB)
+    monkeypatch.setattr("harness.models.hub_settings.has_token", lambda: False)
+    monkeypatch.setattr("harness.models.hub_download.cached", lambda *_: None)
+    monkeypatch.setattr("harness.models.hub_settings.free_bytes", lambda folder: 100 * GB)
     found = needs(load_plan("voices", "gemma-2-2b"))
     assert found["token"].stops
     assert "hf auth login" in found["token"].remedy
     assert found["download"].needed == "12.0 GB in 6 files"
     assert not found["download"].stops
-    monkeypatch.setattr("harness.hub.has_token", lambda: True)
+    monkeypatch.setattr("harness.models.hub_settings.has_token", lambda: True)
     assert "token" not in needs(load_plan("voices", "gemma-2-2b"))
 
 
 @pytest.mark.parametrize(
-    "what, name", [("download", "harness.hub.free_bytes"), ("memory", "harness.doctor.free_memory")]
+    "what, name",
+    [
+        ("download", "harness.models.hub_settings.free_bytes"),
+        ("memory", "harness.runner.doctor.free_memory"),
+    ],
 )
 def test_too_little_room_stops_a_run(monkeypatch, what, name):
-    monkeypatch.setattr("harness.hub.cached", lambda *_: None)
+    monkeypatch.setattr("harness.models.hub_download.cached", lambda *_: None)
     monkeypatch.setattr(name, lambda _: 3 * GB)
     assert needs(load_plan("voices", "gemma-2-2b"))[what].stops
     monkeypatch.setattr(name, lambda _: 30 * GB)
@@ -63,8 +67,8 @@ def test_the_command_says_it_and_its_status_tells(monkeypatch):
     assert fine.exit_code == 0, fine.output
     assert "pilot on organism, layers 0, 1, 2, 3, 4, 5" in fine.output
     assert "harness run pilot --target organism" in fine.output
-    monkeypatch.setattr("harness.hub.has_token", lambda: False)
-    monkeypatch.setattr("harness.hub.cached", lambda *_: None)
+    monkeypatch.setattr("harness.models.hub_settings.has_token", lambda: False)
+    monkeypatch.setattr("harness.models.hub_download.cached", lambda *_: None)
     stopped = CliRunner().invoke(main, ["doctor", "pilot", "--target", "gemma-2-2b"])
     assert stopped.exit_code == 3
     assert "It cannot run here like this." in stopped.output

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.edits import Edit, apply, coefficients, directions, gain_and_shift
+from harness.interventions.edits import Edit, apply, coefficients, directions, gain_and_shift
 from harness.sae.jumprelu import decode, encode
-from harness.testing import cases, dtypes, masks, random_sae, residuals, saes
+from harness.testing.models import random_sae
+from harness.testing.strategies import cases, dtypes, masks, residuals, saes
 
 
 def everywhere(x):

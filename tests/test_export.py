@@ -19,14 +19,18 @@ from huggingface_hub import parse_eval_result_entries
 from jsonschema import Draft202012Validator
 
 from harness.cli import main
-from harness.export import from_parquet, read_export
-from harness.faults import InputError
-from harness.formats import FORMATS
-from harness.hub_results import write_results
-from harness.records import TABLES, Verdicts
-from harness.runs import find_run
-from harness.store import VERSION, Store, schema
-from harness.wire import How, run_eval
+from harness.errors import InputError
+from harness.runner.context import How
+from harness.runner.run import run_eval
+from harness.store import migrations as schema
+from harness.store.database import Store
+from harness.store.export.formats import FORMATS
+from harness.store.export.hub_results import write_results
+from harness.store.export.parquet_runs import from_parquet, read_export
+from harness.store.find_run import find_run
+from harness.store.migrations import VERSION
+from harness.store.tables import TABLES
+from harness.store.tables.results import Verdicts
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 NAMES = [kind.table for kind in TABLES]
@@ -532,7 +536,7 @@ def test_an_export_of_an_older_schema_is_brought_up_to_date(parquet, stored, tmp
 
     monkeypatch.setattr(schema, "_sql", sql)
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
-    monkeypatch.setattr("harness.export.VERSION", VERSION + 1)
+    monkeypatch.setattr("harness.store.export.parquet_runs.VERSION", VERSION + 1)
     with Store.open(tmp_path / "new.duckdb") as store:
         assert from_parquet(store, read_export(parquet)) == stored[1]
         _, impacts = store.query("FROM impacts ORDER BY ALL")
@@ -557,7 +561,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
 
 def test_an_older_schema_whose_tables_are_wrong_is_refused(parquet, tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
-    monkeypatch.setattr("harness.export.VERSION", VERSION + 1)
+    monkeypatch.setattr("harness.store.export.parquet_runs.VERSION", VERSION + 1)
     plain = schema._sql
     monkeypatch.setattr(
         schema,

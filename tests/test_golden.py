@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.golden import CHECKS, Check, Value, main, observed, read, report
 from harness.sae.jumprelu import encode
-from harness.testing import random_model, random_sae
+from harness.testing.models import random_model, random_sae
 
 TEXT = "A ball is thrown straight up"
 

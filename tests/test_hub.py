@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.catalogue import published
-from harness.hub import digest_of
-from harness.places import bundled
-from harness.records import TABLES, Runs
-from harness.store import Store
-from harness.target import load_targets
-from harness.testing import random_model, random_sae, tokenizer
+from harness.models.checksums import digest_of
+from harness.paths import bundled
+from harness.specs.sae_catalogue import published
+from harness.specs.targets import load_targets
+from harness.store.database import Store
+from harness.store.tables import TABLES
+from harness.store.tables.runs import Runs
+from harness.testing.models import random_model, random_sae, tokenizer
 from tests.hub_server import COMMIT, Hub, Repo, Trouble
 
 # The library waits seconds between its tries, and of a slow hub a minute for each of them.

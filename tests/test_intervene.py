@@ -6,14 +6,15 @@ from functools import cache
 import pytest
 import torch
 
-from harness.donors import donors
-from harness.faults import CannotRun
-from harness.intervene import banks_of, intervene
-from harness.interventions import Intervention
-from harness.records import LABELS, Prompt
-from harness.spec import Ablation
-from harness.testing import random_model, random_sae
-from harness.work import Bench, Limit
+from harness.errors import CannotRun
+from harness.interventions.resampling import donors
+from harness.models.adaptive_batching import Limit
+from harness.runner.context import Bench
+from harness.runner.stages.ablate import banks_of, intervene
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Intervention
+from harness.specs.prompt import LABELS, Prompt
+from harness.testing.models import random_model, random_sae
 from tests.test_run import a_plan
 
 KINDS = [
@@ -255,11 +256,11 @@ def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
 
 
 def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
-    import harness.surgery
+    import harness.interventions.replays
 
-    exact = harness.surgery.apply
+    exact = harness.interventions.replays.apply
     monkeypatch.setattr(
-        "harness.surgery.apply",
+        "harness.interventions.replays.apply",
         lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
     )
     with pytest.raises(CannotRun, match="an edit that changes nothing changed"):

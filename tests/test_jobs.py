@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import CannotRun, InputError
-from harness.jobs import run_evals
-from harness.records import Activations, Units
-from harness.store import RemoteStore, Store, served
-from harness.wire import How, run_eval
+from harness.cli.parallel import run_evals
+from harness.errors import CannotRun, InputError
+from harness.runner.context import How
+from harness.runner.run import run_eval
+from harness.store.database import Store
+from harness.store.single_writer import RemoteStore, served
+from harness.store.tables.observations import Activations
+from harness.store.tables.runs import Units
 from tests.test_survival import SPEC
 from tests.victim import deliver, unit_and_rows
 

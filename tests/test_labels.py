@@ -13,12 +13,12 @@ from itertools import pairwise
 import duckdb
 import pytest
 
-from harness.faults import CannotRun, InputError
-from harness.labels import label_features, shown_features
-from harness.neuronpedia import PATIENCE, PAUSE, TRIES, Explanation, Neuronpedia
-from harness.records import FeatureLabels
-from harness.runs import find_run
-from harness.store import Store
+from harness.errors import CannotRun, InputError
+from harness.reports.labels import label_features, shown_features
+from harness.reports.neuronpedia import PATIENCE, PAUSE, TRIES, Explanation, Neuronpedia
+from harness.store.database import Store
+from harness.store.find_run import find_run
+from harness.store.tables.results import FeatureLabels
 from tests.test_export import a_run, a_spec, call
 
 SOURCES = {1: "gemma-2-2b/1-gemmascope-res-16k", 3: "gemma-2-2b/3-gemmascope-res-16k"}
@@ -126,7 +126,7 @@ def db(finished, tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """The command waits for nothing."""
-    monkeypatch.setattr("harness.neuronpedia.Neuronpedia", partial(Neuronpedia, pause=0.0))
+    monkeypatch.setattr("harness.reports.neuronpedia.Neuronpedia", partial(Neuronpedia, pause=0.0))
 
 
 def stored(db):
@@ -429,7 +429,7 @@ def test_labels_come_along_with_the_runs_of_another_file(server, db, quick, tmp_
     with Store.open(here) as store:
         mine = dict(zip(("source", "feature"), key, strict=True))
         mine |= {"label": "mine", "explainer": None, "fetched_at": datetime.now(UTC)}
-        store.keep(FeatureLabels.of([mine]))
+        store.cached_forward(FeatureLabels.of([mine]))
     found = call("import", db, "--db", here)
     assert found.exit_code == 0, found.output
     assert stored(here) == there | {key: ("mine", None)}

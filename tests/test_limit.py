@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from harness.conclude import analyse_again
-from harness.faults import Fault, InputError
-from harness.plan import limited, trial_of
-from harness.read import load_plan
-from harness.repeat import rerun
-from harness.runs import find_run
-from harness.show import told_verdict
-from harness.store import Store
-from harness.wire import How, run_eval
+from harness.errors import Fault, InputError
+from harness.reports.text import told_verdict
+from harness.runner.context import How
+from harness.runner.reanalysis import analyse_again
+from harness.runner.rerun import rerun
+from harness.runner.run import run_eval
+from harness.specs.plan import limited, trial_of
+from harness.specs.spec_file import load_plan
+from harness.store.database import Store
+from harness.store.find_run import find_run
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 SPEC = """\

@@ -9,19 +9,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from harness.batch import reads_of, where
-from harness.edits import Edit, apply, gain_and_shift
-from harness.faults import CannotRun, InputError
-from harness.loading import load_model
-from harness.machine import choose_device, free_memory, rows_that_fit
-from harness.model import LanguageModel
-from harness.observe import observe
-from harness.places import bundled
-from harness.sources import ModelFiles
-from harness.survey import survey
-from harness.tail import compact, tail_of
-from harness.target import load_targets, resolve
-from harness.testing import random_model, random_sae
+from harness.errors import CannotRun, InputError
+from harness.interventions.edits import Edit, apply, gain_and_shift
+from harness.models.devices import choose_device
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.memory import free_memory, rows_that_fit
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import reads_of, where
+from harness.models.suffix import compact, tail_of
+from harness.paths import bundled
+from harness.runner.stages.observe import observe
+from harness.runner.stages.survey import survey
+from harness.specs.targets import load_targets, resolve
+from harness.testing.models import random_model, random_sae
 from tests.test_run import a_bench, a_plan
 
 TEXT = "A ball is thrown straight up. At the top its velocity is"
@@ -136,7 +137,7 @@ def test_a_model_spread_over_memory_and_disk_says_the_same(tmp_path):
     results = []
     for one in (made, model):
         batch = one.batch([one.tokens(TEXT, "zero"), one.tokens("Its velocity is", "not zero")])
-        kept = one.keep(*compact(batch, reads_of(batch)), [1])
+        kept = one.cached_forward(*compact(batch, reads_of(batch)), [1])
         rows = torch.arange(2)
         tail = tail_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
         edit = Edit(sae, *gain_and_shift("zero", None))
@@ -196,11 +197,11 @@ def test_what_does_not_fit_on_the_gpu_is_spread_or_falls_back(monkeypatch, accel
 @pytest.mark.parametrize("free, rows", [(10**12, 16), (10**5, 1), (None, 16)])
 def test_rows_follow_the_free_memory(monkeypatch, free, rows):
     model = random_model(1)
-    monkeypatch.setattr("harness.machine.free_memory", lambda device: free)
+    monkeypatch.setattr("harness.models.devices.free_memory", lambda device: free)
     assert rows_that_fit(model, 40) == rows
     if free == 10**12:
         each = model.bytes_per_row(40)
-        monkeypatch.setattr("harness.machine.free_memory", lambda device: 2 * 7 * each)
+        monkeypatch.setattr("harness.models.devices.free_memory", lambda device: 2 * 7 * each)
         assert rows_that_fit(model, 40) == 4
 
 

@@ -6,9 +6,12 @@ import duckdb
 import pytest
 
 from harness.cli import main
-from harness.faults import CannotRun
-from harness.records import TABLES, Runs
-from harness.store import VERSION, Store, schema
+from harness.errors import CannotRun
+from harness.store import migrations as schema
+from harness.store.database import Store
+from harness.store.migrations import VERSION
+from harness.store.tables import TABLES
+from harness.store.tables.runs import Runs
 from tests.test_cli import invoke
 
 OLDER = range(1, VERSION)

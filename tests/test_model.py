@@ -5,12 +5,12 @@ import random
 import pytest
 import torch
 
-from harness.batch import reads_of, where
-from harness.edits import Edit, apply
-from harness.faults import InputError
-from harness.metrics import token_logprobs
-from harness.tail import compact, first_read, lengths, tail_of
-from harness.testing import random_model, random_sae
+from harness.errors import InputError
+from harness.interventions.edits import Edit, apply
+from harness.models.logprobs import token_logprobs
+from harness.models.padded_batch import reads_of, where
+from harness.models.suffix import compact, first_read, lengths, tail_of
+from harness.testing.models import random_model, random_sae
 
 TEXTS = [
     ("A ball is thrown straight up. At the top its velocity is", "zero"),
@@ -118,7 +118,7 @@ ARCHITECTURES = ["gemma2", "gemma3"]
 
 
 def kept_of(model, batch, blocks):
-    return model.keep(*compact(batch, reads_of(batch)), blocks)
+    return model.cached_forward(*compact(batch, reads_of(batch)), blocks)
 
 
 def tail(kept, firsts):

@@ -12,12 +12,13 @@ import yaml
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.plan import smallest_p
 from harness.pytest_plugin import _is_spec
-from harness.read import load_plan, load_spec
-from harness.scaffold import Facts, named, needed
-from harness.spec import json_schema
-from harness.target import load_targets
+from harness.specs.power import smallest_p
+from harness.specs.scaffold import named
+from harness.specs.scaffold_facts import Facts, needed
+from harness.specs.spec import json_schema
+from harness.specs.spec_file import load_plan, load_spec
+from harness.specs.targets import load_targets
 
 DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "data").glob("*.jsonl"))
 TARGETS = ("organism", "gemma-2-2b")
@@ -132,8 +133,8 @@ def test_the_schema_is_copied_once_and_never_over_another(tmp_path, root):
 def test_in_a_checkout_the_schema_is_the_packages_own(tmp_path, root, monkeypatch):
     (tmp_path / "harness").mkdir()
     schema = shutil.copy(root / "harness" / "eval.schema.json", tmp_path / "harness")
-    monkeypatch.setattr("harness.scaffold.PACKAGE", tmp_path / "harness")
-    monkeypatch.setattr("harness.scaffold.SCHEMA", Path(schema))
+    monkeypatch.setattr("harness.specs.scaffold.PACKAGE", tmp_path / "harness")
+    monkeypatch.setattr("harness.specs.scaffold.SCHEMA", Path(schema))
     path, found = write(tmp_path / "evals", root / "data" / "voices.jsonl")
     assert found.exit_code == 0
     assert path.read_text().startswith(

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.store import Store
+from harness.store.database import Store
 from tests.test_export import a_run, a_spec
 
 FIGURES = ("behaviour", "volcano", "against_controls", "dose_response")

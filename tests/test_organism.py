@@ -9,15 +9,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM
 
 from data.scenarios import load_forms, load_scenarios
 from fixtures.training.truth import auroc, last_residuals, probes
-from harness.conclude import analyse_again
-from harness.faults import CannotRun
-from harness.loading import load_model
-from harness.places import bundled
-from harness.sources import ModelFiles, sae_file, verify
-from harness.store import Store
-from harness.target import load_targets
-from harness.weights import load_sae
-from harness.wire import run_eval
+from harness.errors import CannotRun
+from harness.models.checksums import verify
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
+from harness.models.sae_files import sae_file
+from harness.paths import bundled
+from harness.runner.reanalysis import analyse_again
+from harness.runner.run import run_eval
+from harness.sae.weights import load_sae
+from harness.specs.targets import load_targets
+from harness.store.database import Store
 
 ORGANISM = bundled("fixtures", "organism")
 QUIET = lambda stage, done, total: None  # noqa: E731

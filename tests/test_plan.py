@@ -6,19 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import (
-    families_needed,
-    faults_of,
-    make_plan,
-    needed_in_all,
-    smallest_p,
-    split,
-    unreachable,
-)
-from harness.prompts import complete
-from harness.spec import Spec
-from harness.stats.flips import sign_flips
-from harness.target import load_targets
+from harness.specs.plan import make_plan
+from harness.specs.plan_checks import faults_of, unreachable
+from harness.specs.power import families_needed, needed_in_all, smallest_p
+from harness.specs.prompt_pairs import complete
+from harness.specs.spec import Spec
+from harness.specs.split import split
+from harness.specs.targets import load_targets
+from harness.stats.sign_flips import sign_flips
 from tests.test_run import lines
 
 

@@ -9,35 +9,37 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.analyse import analyse
-from harness.bank import make_bank
-from harness.batch import where
-from harness.edits import Edit, apply, directions, gain_and_shift
-from harness.intervene import banks_of, intervene
-from harness.interventions import Intervention
-from harness.model import LanguageModel
-from harness.observe import observe
-from harness.pairs import behaviours, contrasted
-from harness.plan import make_plan
-from harness.records import LABELS, Activations, Answers, Prompt
+from harness.analysis.feature_tests import analyse
+from harness.analysis.pairs import behaviours, contrasted
+from harness.analysis.verdicts import verdicts
+from harness.interventions.edits import Edit, apply, directions, gain_and_shift
+from harness.interventions.layer_edits import make_bank
+from harness.models.adaptive_batching import Limit
+from harness.models.language_model import LanguageModel
+from harness.models.padded_batch import where
+from harness.runner.context import Bench
+from harness.runner.pipeline import groups
+from harness.runner.stages.ablate import banks_of, intervene
+from harness.runner.stages.observe import observe
+from harness.runner.stages.survey import survey
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.mock import jumprelu, orthogonal
-from harness.spec import BehaviourClaim, Readout
-from harness.survey import survey
-from harness.target import load_targets
-from harness.testing import (
-    ARCHITECTURES,
+from harness.specs.claims import BehaviourClaim
+from harness.specs.intervention import Intervention
+from harness.specs.plan import make_plan
+from harness.specs.prompt import LABELS, Prompt
+from harness.specs.spec import Readout
+from harness.specs.targets import load_targets
+from harness.store.tables.observations import Activations, Answers
+from harness.testing.models import ARCHITECTURES, random_model, tokenizer
+from harness.testing.strategies import (
     cases,
     feature_sets,
     mock_saes,
     padding_sides,
     positions,
-    random_model,
     rows,
-    tokenizer,
 )
-from harness.verdicts import verdicts
-from harness.work import Bench, Limit, groups
 from tests.test_run import a_plan
 
 ORTHONORMAL = mock_saes(["orthogonal"])
@@ -511,8 +513,8 @@ class Poisoned(LanguageModel):
         poisoned_taps = {layer: poisoned(tap) for layer, tap in (taps or {}).items()}
         return super().forward(batch, poisoned_taps, gradients=gradients)
 
-    def keep(self, batch, reads, blocks):
-        kept = super().keep(batch, reads, blocks)
+    def cached_forward(self, batch, reads, blocks):
+        kept = super().cached_forward(batch, reads, blocks)
         streams = {at: self.without_bos(batch, x) for at, x in kept.residuals.items()}
         return dataclasses.replace(kept, residuals=streams)
 

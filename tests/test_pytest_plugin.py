@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.verdicts import Verdict
+from harness.errors import CannotRun, Fault
+
 # `pytester` forgets every module that is first imported while it runs, `wire` and its torch too.
-from harness import wire
-from harness.conclude import Outcome
-from harness.faults import CannotRun, Fault
-from harness.read import load_prompts
-from harness.store import Store
-from harness.target import load_targets, mocked
-from harness.verdicts import Verdict
+from harness.runner import run as wire
+from harness.runner.outcome import Outcome
+from harness.specs.prompt_file import load_prompts
+from harness.specs.targets import load_targets, mocked
+from harness.store.database import Store
 
 HEADER = "# yaml-language-server: $schema=../harness/eval.schema.json\n"
 SPEC = """\

@@ -14,11 +14,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from harness.faults import InputError
-from harness.queries import find_query, saved_queries
-from harness.records import TABLES
-from harness.runs import find_run
-from harness.store import Store
+from harness.errors import InputError
+from harness.store.database import Store
+from harness.store.find_run import find_run
+from harness.store.queries import find_query, saved_queries
+from harness.store.tables import TABLES
 from tests.test_export import a_run, a_spec, call, query, rows_of
 
 NAMES = [kind.table for kind in TABLES]

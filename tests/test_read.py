@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.faults import InputError
-from harness.read import load_plan, load_prompts, load_spec, prompts_path
+from harness.errors import InputError
+from harness.specs.prompt_file import load_prompts
+from harness.specs.spec_file import load_plan, load_spec
+from harness.specs.spec_paths import prompts_path
 
 SPEC = """\
 name: demo

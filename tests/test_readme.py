@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 from harness.cli import main
-from harness.conclude import analyse_again
-from harness.show import console, print_verdicts
+from harness.reports.terminal.progress import console
+from harness.reports.terminal.verdicts import print_verdicts
+from harness.runner.reanalysis import analyse_again
 from tests.documents import alike, settled
 
 

@@ -12,16 +12,17 @@ from click.testing import CliRunner
 from markupsafe import Markup
 
 import harness
+from harness.analysis.comparison import compare
 from harness.cli import main
-from harness.compare import compare
-from harness.records import Runs
-from harness.report import comparison_page, run_page
-from harness.report.charts import THEME, Chart
-from harness.report.drawing import Drawn, Pencil, in_script, smaller
-from harness.report.frame import percent
-from harness.report.volcano import _apart, _Axes
-from harness.runs import find_run
-from harness.store import Store
+from harness.reports.html.charts import THEME, Chart
+from harness.reports.html.comparison_page import comparison_page
+from harness.reports.html.layout import percent
+from harness.reports.html.run_page import run_page
+from harness.reports.html.svg import Drawn, Pencil, in_script, smaller
+from harness.reports.html.volcano import _apart, _Axes
+from harness.store.database import Store
+from harness.store.find_run import find_run
+from harness.store.tables.runs import Runs
 
 HOSTILE = "</script><script>window.alerted=1</script><img src=x onerror=window.alerted=2>'\"&"
 

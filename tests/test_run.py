@@ -9,27 +9,31 @@ import numpy as np
 import pytest
 import torch
 
-from harness.attribute import attribute
-from harness.batch import where
-from harness.edits import Edit, apply
-from harness.faults import CannotRun
-from harness.intervene import banks_of
-from harness.intervene import intervene as intervene_on
-from harness.observe import generate, observe
-from harness.pairs import contrasted
-from harness.plan import make_plan
-from harness.prompt_rows import to_columns
-from harness.prompts import complete
-from harness.provide import sae_provider
-from harness.records import TABLES, Activations, Answers, Attributions, Impacts, Interventions
-from harness.run import execute
+from harness.analysis.pairs import contrasted
+from harness.errors import CannotRun
+from harness.interventions.edits import Edit, apply
+from harness.models.adaptive_batching import Limit
+from harness.models.padded_batch import where
+from harness.runner.context import Bench
+from harness.runner.pipeline import execute
+from harness.runner.resources import sae_provider
+from harness.runner.stages.ablate import banks_of
+from harness.runner.stages.ablate import intervene as intervene_on
+from harness.runner.stages.attribute import attribute
+from harness.runner.stages.generate import generate
+from harness.runner.stages.observe import observe
+from harness.runner.stages.survey import survey
 from harness.sae.jumprelu import encode
-from harness.spec import Spec
-from harness.store import Store
-from harness.survey import survey
-from harness.target import load_targets
-from harness.testing import random_model, random_sae
-from harness.work import Bench, Limit
+from harness.specs.plan import make_plan
+from harness.specs.prompt_pairs import complete
+from harness.specs.spec import Spec
+from harness.specs.targets import load_targets
+from harness.store.database import Store
+from harness.store.prompts import to_columns
+from harness.store.tables import TABLES
+from harness.store.tables.interventions import Impacts, Interventions
+from harness.store.tables.observations import Activations, Answers, Attributions
+from harness.testing.models import random_model, random_sae
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 
@@ -289,7 +293,7 @@ def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
         most.append(sum(weights() is not None for weights in read))
         return made
 
-    monkeypatch.setattr("harness.provide.load_sae", load)
+    monkeypatch.setattr("harness.runner.resources.load_sae", load)
     for select in ({"by": "attribution", "top": 3}, {"by": "contrast", "top": 3}):
         plan = a_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
         plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))

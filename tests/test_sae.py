@@ -7,7 +7,8 @@ from hypothesis import given
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.mock import jumprelu, orthogonal
-from harness.testing import cases, random_sae
+from harness.testing.models import random_sae
+from harness.testing.strategies import cases
 
 
 @given(cases())

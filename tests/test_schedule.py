@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.schedule import Job, chunks, shared_starts
+from harness.interventions.replay_schedule import Job, chunks, shared_starts
 
 COLUMNS = 20
 jobs = st.lists(

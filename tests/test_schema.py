@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from harness.spec import json_schema
+from harness.specs.spec import json_schema
 
 SCHEMA = json_schema()
 PARTS = {"Spec": SCHEMA, **SCHEMA["$defs"]}

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from harness.faults import CannotRun
-from harness.impacts import ablation_tests
-from harness.interventions import from_columns, to_columns
-from harness.records import Attributions, FeatureActivity, Impacts
-from harness.select import attribution_scores, choose, truth_scores
-from harness.spec import Ablation
-from harness.target import load_targets, load_truth
+from harness.analysis.ablation_tests import ablation_tests
+from harness.analysis.selection import attribution_scores, choose, truth_scores
+from harness.errors import CannotRun
+from harness.specs.ablations import Ablation
+from harness.specs.targets import load_targets, load_truth
+from harness.store.interventions import from_columns, to_columns
+from harness.store.tables.interventions import Impacts
+from harness.store.tables.observations import Attributions, FeatureActivity
 from tests.test_run import a_plan
 
 RATES = {(layer, f): (0.1 + 0.01 * f, 1.0 + f + layer) for layer in (1, 2) for f in range(20)}

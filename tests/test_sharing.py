@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import CannotRun, Fault
-from harness.sharing import Desk, Outcomes, served_store
+from harness.errors import CannotRun, Fault
+from harness.pytest_plugin.shared_runs import Desk, Outcomes, served_store
 
 
 def test_whoever_comes_second_waits_for_the_first(tmp_path):

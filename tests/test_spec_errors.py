@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.room import columns, hanging
+from harness.reports.terminal.width import columns, hanging
 
 SPEC = """\
 name: demo
@@ -376,7 +376,7 @@ def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch
     wrong = lines()
     wrong[3] |= {"label": "misconceptoin"}
     write_prompts(folder, wrong)
-    monkeypatch.setattr("harness.room.columns", lambda _: width)
+    monkeypatch.setattr("harness.reports.terminal.width.columns", lambda _: width)
     _, line, mark = check(folder).splitlines()
     assert max(len(line), len(mark)) <= width
     assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'

@@ -7,14 +7,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from harness.batch import where
 from harness.cli import main
-from harness.loading import load_model
-from harness.read import load_prompts
+from harness.models.loading import load_model
+from harness.models.model_files import model_files
+from harness.models.padded_batch import where
+from harness.models.sae_files import sae_file
 from harness.sae.jumprelu import encode
-from harness.sources import model_files, sae_file
-from harness.target import load_targets
-from harness.weights import load_sae
+from harness.sae.weights import load_sae
+from harness.specs.prompt_file import load_prompts
+from harness.specs.targets import load_targets
 
 ORGANISM = load_targets()["organism"]
 

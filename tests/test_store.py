@@ -7,18 +7,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.faults import CannotRun, InputError
-from harness.records import (
-    TABLES,
-    Activations,
-    FeatureLabels,
-    FeatureTests,
-    Impacts,
-    Runs,
-    Units,
-)
-from harness.store import Store
+from harness.errors import CannotRun, InputError
 from harness.store.agreement import tables_of
+from harness.store.database import Store
+from harness.store.tables import TABLES
+from harness.store.tables.interventions import Impacts
+from harness.store.tables.observations import Activations
+from harness.store.tables.results import FeatureLabels, FeatureTests
+from harness.store.tables.runs import Runs, Units
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.conclude import Outcome
-from harness.show import append_summary
-from harness.show.summary import summary
-from harness.target import load_targets, mocked
-from harness.verdicts import Verdict
+from harness.analysis.verdicts import Verdict
+from harness.reports.markdown import append_summary, summary
+from harness.runner.outcome import Outcome
+from harness.specs.targets import load_targets, mocked
 
 
 def outcome(**changed):

@@ -6,19 +6,21 @@ from functools import cache
 import pytest
 import torch
 
-from harness.batch import Tokens
-from harness.loading import load_model
-from harness.places import bundled
-from harness.plan import make_plan
-from harness.read import load_plan
-from harness.sae.fit import median_fvu, misfit
+from harness.models.adaptive_batching import Limit
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import Tokens
+from harness.models.sae_files import sae_file
+from harness.paths import bundled
+from harness.runner.context import Bench
+from harness.runner.stages.survey import losses, survey
+from harness.sae.diagnosis import median_fvu, misfit
 from harness.sae.jumprelu import Sae, decode, encode
-from harness.sources import ModelFiles, sae_file
-from harness.survey import losses, survey
-from harness.target import load_targets
-from harness.testing import random_model, random_sae
-from harness.weights import load_sae
-from harness.work import Bench, Limit
+from harness.sae.weights import load_sae
+from harness.specs.plan import make_plan
+from harness.specs.spec_file import load_plan
+from harness.specs.targets import load_targets
+from harness.testing.models import random_model, random_sae
 
 
 @cache

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import CannotRun
-from harness.store import Store
+from harness.errors import CannotRun
+from harness.store.database import Store
 from tests import victim
 
 KILLS = 30

@@ -5,13 +5,14 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-from harness.catalogue import choose, features_of, listed, published, ranges, scanned
-from harness.faults import InputError
-from harness.places import bundled
-from harness.read import load_plan, load_spec
-from harness.sources import model_bytes, needs, parameters, sae_bytes, sae_file
-from harness.spec import TargetChoice
-from harness.target import load_targets, mocked, resolve
+from harness.errors import InputError
+from harness.models.requirements import model_bytes, needs, parameters
+from harness.models.sae_files import sae_bytes, sae_file
+from harness.paths import bundled
+from harness.specs.sae_catalogue import choose, features_of, listed, published, ranges, scanned
+from harness.specs.spec import TargetChoice
+from harness.specs.spec_file import load_plan, load_spec
+from harness.specs.targets import load_targets, mocked, resolve
 
 SCOPE = published("gemma-scope-2b-pt-res")
 

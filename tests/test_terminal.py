@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from harness.show import PlainProgress, console, print_rows, print_verdicts
+from harness.reports.terminal.progress import PlainProgress, console
+from harness.reports.terminal.tables import print_rows
+from harness.reports.terminal.verdicts import print_verdicts
 from tests.test_summary import outcome
 
 STAGES = """

@@ -7,25 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analyse import analyse
-from harness.doctor import forward_tokens
-from harness.faults import CannotRun
-from harness.pairs import contrasted
-from harness.prompt_rows import to_columns
-from harness.read import load_plan
-from harness.records import (
-    Activations,
-    FeatureTests,
-    Interventions,
-    PromptTokens,
-    TokenActivations,
-    Units,
-)
-from harness.run import STRONGEST, execute
+from harness.analysis.feature_tests import analyse
+from harness.analysis.pairs import contrasted
+from harness.analysis.selection import strongest
+from harness.errors import CannotRun
+from harness.runner.doctor import forward_tokens
+from harness.runner.pipeline import STRONGEST, execute
+from harness.runner.stages.trace import followed, trace
 from harness.sae.jumprelu import encode
-from harness.select import strongest
-from harness.store import Store
-from harness.trace import followed, trace
+from harness.specs.spec_file import load_plan
+from harness.store.database import Store
+from harness.store.prompts import to_columns
+from harness.store.tables.interventions import Interventions
+from harness.store.tables.observations import Activations, PromptTokens, TokenActivations
+from harness.store.tables.results import FeatureTests
+from harness.store.tables.runs import Units
 from tests.test_export import call
 from tests.test_run import QUIET, a_bench, a_plan, lines, sae
 

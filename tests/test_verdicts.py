@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from harness.analyse import Analysis, FeatureResult
-from harness.impacts import AblationResult
-from harness.pairs import pairs_of
+from harness.analysis.ablation_tests import AblationResult
+from harness.analysis.feature_tests import Analysis, FeatureResult
+from harness.analysis.verdicts import verdicts
+from harness.specs.prompt import pairs_of
 from harness.stats.max_t import MaxT
-from harness.verdicts import verdicts
 from tests.test_plan import a_plan
 
 ABLATIONS = ({"name": "top", "select": {"by": "contrast"}, "controls": 20},)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness.faults import CannotRun
-from harness.npz import SMALL
+from harness.errors import CannotRun
 from harness.sae.jumprelu import decode, encode
-from harness.testing import random_sae
-from harness.weights import KEYS, load_sae
+from harness.sae.npz import SMALL
+from harness.sae.weight_checks import KEYS
+from harness.sae.weights import load_sae
+from harness.testing.models import random_sae
 
 WIDTH, FEATURES = 8, 16
 SCOPE_2 = {"architecture": "jump_relu", "hf_hook_point_in": "model.layers.5.output"}

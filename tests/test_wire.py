@@ -7,13 +7,14 @@ import torch
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.conclude import analyse_again
-from harness.faults import CannotRun, InputError
-from harness.hub import digest_of
-from harness.places import bundled
-from harness.records import TABLES
-from harness.store import Store
-from harness.wire import How, run_eval
+from harness.errors import CannotRun, InputError
+from harness.models.checksums import digest_of
+from harness.paths import bundled
+from harness.runner.context import How
+from harness.runner.reanalysis import analyse_again
+from harness.runner.run import run_eval
+from harness.store.database import Store
+from harness.store.tables import TABLES
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 
@@ -92,7 +93,9 @@ def test_a_mock_and_a_real_run_are_no_versions_of_each_other(spec, tmp_path):
 
 
 def test_without_layers_no_sae_is_looked_for(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.sources.sae_file", lambda *_: pytest.fail("an SAE was looked for"))
+    monkeypatch.setattr(
+        "harness.models.sae_files.sae_file", lambda *_: pytest.fail("an SAE was looked for")
+    )
     outcome = run(spec("{layers: none, sae: nowhere/at-all}"), tmp_path)
     assert outcome.verdicts[0].verdict == "supported"
     assert rows(outcome.db, "SELECT sae, sae_files, layers FROM runs") == [("none", [], [])]
@@ -129,10 +132,10 @@ def test_a_run_that_is_taken_up_keeps_its_own_batch_size(spec, tmp_path, monkeyp
         if stage.startswith("survey"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.wire.rows_that_fit", lambda *_: 4)
+    monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 4)
     with pytest.raises(KeyboardInterrupt):
         run_eval(path, "organism", db=tmp_path / "r.duckdb", how=How(device="cpu"), progress=stop)
-    monkeypatch.setattr("harness.wire.rows_that_fit", lambda *_: 16)
+    monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 16)
     run(path, tmp_path)
     assert rows(tmp_path / "r.duckdb", "SELECT status, batch_size FROM runs") == [("finished", 4)]
     run(path, tmp_path, batch_size=8)
@@ -194,7 +197,7 @@ def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
 def test_a_results_file_that_cannot_be_written_is_said_before_the_model_is_loaded(
     spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("harness.wire.loaded", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("harness.runner.run.loaded", lambda *_, **__: pytest.fail("it was loaded"))
     (tmp_path / "r.duckdb").write_text("no database" * 999)
     with pytest.raises(CannotRun, match="it is no DuckDB file"):
         run(spec(), tmp_path)

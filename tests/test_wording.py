@@ -3,8 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
-from harness.spec import Claim
-from harness.wording import in_words
+from harness.specs.claims import Claim, in_words
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.records import Activations, Units
-from harness.store import RemoteStore, Store
-from harness.wire import How, run_eval
+from harness.runner.context import How
+from harness.runner.run import run_eval
+from harness.store.database import Store
+from harness.store.single_writer import RemoteStore
+from harness.store.tables.observations import Activations
+from harness.store.tables.runs import Units
 
 
 def run(spec, db):

@@ -8,15 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from harness.interventions import Feature, Intervention
-from harness.plan import Plan
-from harness.records import AblationTests, Attributions, Impacts, Origin
-from harness.spec import Ablation
-from harness.stats import MaxT, effects, mean_interval, paired_max_t, synergy
-from harness.stats.controls import control_rank_p
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature, Intervention
+from harness.specs.plan import Plan
+from harness.specs.prompt import Origin
+from harness.stats.effects import effects
+from harness.stats.intervals import mean_interval
+from harness.stats.matched_controls import control_rank_p
+from harness.stats.max_t import MaxT, paired_max_t
+from harness.stats.synergy import synergy
+from harness.store.tables.interventions import Impacts
+from harness.store.tables.observations import Attributions
+from harness.store.tables.results import AblationTests
 
 Floats = NDArray[np.float64]
-
 # The sign in which a metric grows when answers move toward correct; KL and flips only grow.
 TOWARD_CORRECT = {"log_p_misconception": -1.0}
 EITHER_WAY = ("kl", "top1_flips")

@@ -8,21 +8,18 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.faults import Fault, InputError, first_few
-from harness.pairs import behaviours
-from harness.prompt_rows import from_columns
-from harness.records import (
-    Answers,
-    Columns,
-    Generations,
-    Impacts,
-    Interventions,
-    Prompt,
-    Prompts,
-    PromptTags,
-    Verdicts,
-)
-from harness.stats import effects, mean_interval, paired_max_t
+from harness.analysis.pairs import behaviours
+from harness.errors import Fault, InputError, first_few
+from harness.specs.prompt import Prompt
+from harness.stats.effects import effects
+from harness.stats.intervals import mean_interval
+from harness.stats.max_t import paired_max_t
+from harness.store.prompts import from_columns
+from harness.store.tables.base import Columns
+from harness.store.tables.interventions import Impacts, Interventions
+from harness.store.tables.observations import Answers, Generations
+from harness.store.tables.results import Verdicts
+from harness.store.tables.runs import Prompts, PromptTags
 
 C = TypeVar("C", bound=Columns)
 Values = Mapping[str, float]  # by prompt

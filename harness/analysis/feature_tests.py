@@ -7,22 +7,21 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.impacts import AblationResult, ablation_tests
-from harness.interventions import Feature, from_columns
-from harness.pairs import Contrasted, Pair, behaviours, contrasted, pairs_of
-from harness.plan import Plan, Side
-from harness.records import (
-    Activations,
-    Answers,
-    Attributions,
-    Columns,
-    FeatureTests,
-    Impacts,
-    Interventions,
-    Origin,
-)
-from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t
-from harness.stats.max_t import paired_statistic
+from harness.analysis.ablation_tests import AblationResult, ablation_tests
+from harness.analysis.pairs import Contrasted, behaviours, contrasted
+from harness.specs.intervention import Feature
+from harness.specs.plan import Plan
+from harness.specs.prompt import Origin, Pair, pairs_of
+from harness.specs.split import Side
+from harness.stats.effects import effects
+from harness.stats.intervals import mean_interval
+from harness.stats.max_t import MaxT, paired_max_t, paired_statistic
+from harness.stats.multiplicity import fdr, hierarchical_fdr
+from harness.store.interventions import from_columns
+from harness.store.tables.base import Columns
+from harness.store.tables.interventions import Impacts, Interventions
+from harness.store.tables.observations import Activations, Answers, Attributions
+from harness.store.tables.results import FeatureTests
 
 C = TypeVar("C", bound=Columns)
 Floats = NDArray[np.float64]

@@ -1,31 +1,20 @@
 """Rows of the store as paired arrays: pairs down, features across."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.interventions import Feature
-from harness.measures import measures
-from harness.plan import Plan, Side
-from harness.records import Activations, Answers, Label, Prompt
+from harness.specs.intervention import Feature
+from harness.specs.metrics import metrics_of
+from harness.specs.plan import Plan
+from harness.specs.prompt import Label, pairs_of
+from harness.specs.split import Side
+from harness.store.tables.observations import Activations, Answers
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Both variants of a pair."""
-
-    correct: Prompt
-    misconception: Prompt
-
-    @property
-    def family(self) -> str:
-        """The scenario that both are about."""
-        return self.correct.family
 
 
 @dataclass(frozen=True)
@@ -40,14 +29,6 @@ class Contrasted:
     def of(self, label: Label) -> Floats:
         """The values of one variant."""
         return self.correct if label == "correct" else self.misconception
-
-
-def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
-    """Complete pairs, by name."""
-    found: dict[str, dict[str, Prompt]] = defaultdict(dict)
-    for prompt in prompts:
-        found[prompt.pair_id][prompt.label] = prompt
-    return tuple(Pair(**variants) for _, variants in sorted(found.items()))
 
 
 def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
@@ -83,4 +64,4 @@ def behaviours(rows: Answers) -> Mapping[str, Mapping[str, float]]:
         sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(
             logprob
         )
-    return {prompt: measures(candidates) for prompt, candidates in sums.items()}
+    return {prompt: metrics_of(candidates) for prompt, candidates in sums.items()}

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.faults import CannotRun, Fault, first_few
-from harness.interventions import Feature, Intervention, Role
-from harness.pairs import Contrasted
-from harness.plan import Plan
-from harness.records import Attributions, FeatureActivity
-from harness.spec import Ablation
-from harness.stats.controls import matched_sets
+from harness.analysis.pairs import Contrasted
+from harness.errors import CannotRun, Fault, first_few
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature, Intervention, Role
+from harness.specs.plan import Plan
+from harness.specs.targets import KnownFeature
+from harness.stats.matched_controls import matched_sets
 from harness.stats.max_t import paired_statistic
-from harness.target import KnownFeature
+from harness.store.tables.observations import Attributions, FeatureActivity
 
 Scores = Mapping[Feature, float]
 

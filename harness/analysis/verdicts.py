@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse import Analysis
-from harness.impacts import AblationResult
-from harness.interventions import Feature
-from harness.plan import smallest_p
-from harness.records import Origin, Verdicts
-from harness.spec import AblationClaim, BehaviourClaim, FeatureClaim
-from harness.stats import equivalence, mean_interval, paired_max_t
+from harness.analysis.ablation_tests import AblationResult
+from harness.analysis.feature_tests import Analysis
+from harness.specs.claims import AblationClaim, BehaviourClaim, FeatureClaim
+from harness.specs.intervention import Feature
+from harness.specs.power import smallest_p
+from harness.specs.prompt import Origin
+from harness.stats.equivalence import equivalence
+from harness.stats.intervals import mean_interval
+from harness.stats.max_t import paired_max_t
+from harness.store.tables.results import Verdicts
 
 Floats = NDArray[np.float64]
 

@@ -2,15 +2,16 @@
 
 import click
 
-from harness.cli.calls import Commands
-from harness.cli.evals import analyse, run
-from harness.cli.here import doctor, schema, targets
+from harness.cli.environment import doctor, schema, targets
+from harness.cli.exchange import export, import_
 from harness.cli.labels import label
+from harness.cli.parser import Commands
 from harness.cli.report import report
-from harness.cli.results import sql
+from harness.cli.run import analyse, run
+from harness.cli.runs import compare, rerun, show
+from harness.cli.single_steps import ablate, diff, extract, prompts
 from harness.cli.specs import check, new, plan
-from harness.cli.steps import ablate, diff, extract, prompts
-from harness.cli.stored import compare, export, import_, rerun, show
+from harness.cli.sql import sql
 
 EPILOG = """\
 Exit status: 0 every claim is supported, 1 some claim is not, 2 the spec or the call is wrong,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from harness.places import DEFAULT_DB, eval_names
+from harness.paths import DEFAULT_DB, eval_names
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -40,12 +40,12 @@ def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionI
 @_beginning
 def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The targets of the specs that are named before, or all that are known."""
-    from harness.target import load_targets
+    from harness.specs.targets import load_targets
 
     known = {name: target.summary for name, target in load_targets().items()}
     spec = _argument(ctx, "spec", "specs")
     if spec:
-        from harness.read import load_spec
+        from harness.specs.spec_file import load_spec
 
         of_spec = load_spec(spec).targets
         known = {name: known.get(name, "of the spec's own") for name in of_spec}
@@ -55,7 +55,7 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
 @_beginning
 def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """`latest`, the specs that were run and the ids of their runs, newest first."""
-    from harness.store.glance import stored_runs
+    from harness.store.run_names import stored_runs
 
     stored = stored_runs(Path(ctx.params.get("db") or DEFAULT_DB))
     specs = {spec: f"the last run of {spec}" for _, spec, _ in stored}
@@ -66,7 +66,7 @@ def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
 @_beginning
 def queries(_: click.Context) -> Iterable[tuple[str, str]]:
     """The saved queries."""
-    from harness.queries import saved_queries
+    from harness.store.queries import saved_queries
 
     return [(query.name, query.about) for query in saved_queries().values()]
 
@@ -74,7 +74,7 @@ def queries(_: click.Context) -> Iterable[tuple[str, str]]:
 @_beginning
 def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The parameters of the saved query that is named before, each with its `=`."""
-    from harness.queries import RUNS, find_query
+    from harness.store.queries import RUNS, find_query
 
     saved = find_query(_argument(ctx, "query"))
     parameters: tuple[Any, ...] = saved.parameters if saved else ()

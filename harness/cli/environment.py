@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import complete
-from harness.cli.calls import OneOf
+from harness.cli import completion as complete
 from harness.cli.options import DTYPES, JSON, print_json, reporting, target_option
+from harness.cli.parser import OneOf
 
 if TYPE_CHECKING:
-    from harness.target import Target
+    from harness.specs.targets import Target
+
 
 FORMATS = ("results", "features", "diff_report", "ablation_report")
 
@@ -29,8 +30,8 @@ def targets(as_json: bool) -> None:
     \b
     harness targets
     """
-    from harness.room import columns, hanging
-    from harness.target import load_targets
+    from harness.reports.terminal.width import columns, hanging
+    from harness.specs.targets import load_targets
 
     found = [_present(target) for target in load_targets().values()]
     if as_json:
@@ -44,8 +45,8 @@ def targets(as_json: bool) -> None:
 
 def _present(target: "Target") -> dict[str, Any]:
     """A target as data: what it is, and what of it is missing here."""
-    from harness import hub
-    from harness.sources import is_local, needs
+    from harness.models import hub_settings
+    from harness.models.requirements import is_local, needs
 
     layers = target.layers or tuple(range(target.blocks or 0))
     missing = [need for need in needs(target, layers) if not need.here]
@@ -67,14 +68,14 @@ def _present(target: "Target") -> dict[str, Any]:
         ],
         "bytes": sum(need.bytes or 0 for need in missing),
         "gated": target.gated and wanted,
-        "token": hub.has_token() if target.gated and wanted else None,
+        "token": hub_settings.has_token() if target.gated and wanted else None,
         "package": target.distribution if wanted else None,
     }
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a target: the head of each line, and its text."""
-    from harness.sources import gigabytes
+    from harness.models.requirements import gigabytes
 
     if found["missing"]:
         layers = ", ".join(map(str, found["layers"]))
@@ -120,10 +121,10 @@ def doctor(
     harness doctor
     harness doctor voices --target gemma-2-2b
     """
-    from harness.doctor import machine, requirements
-    from harness.read import load_plan, load_spec
-    from harness.room import columns, hanging
-    from harness.target import MOCKS
+    from harness.reports.terminal.width import columns, hanging
+    from harness.runner.doctor import machine, requirements
+    from harness.specs.spec_file import load_plan, load_spec
+    from harness.specs.targets import MOCKS
 
     plans = []
     if spec:
@@ -175,8 +176,8 @@ def schema(name: str) -> None:
     harness schema
     harness schema features
     """
-    from harness.formats import format_schema
-    from harness.spec import json_schema
+    from harness.specs.spec import json_schema
+    from harness.store.export.formats import format_schema
 
     found = json_schema() if name == "eval" else format_schema(name)
     click.echo(json.dumps(found, indent=2))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import complete
+from harness.cli import completion as complete
 from harness.cli.options import DB, WAIT, reporting
 
 say = partial(click.echo, err=True)
@@ -36,11 +36,12 @@ def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
     harness label voices
     harness sql top_features --run voices
     """
-    from harness.labels import label_features
-    from harness.neuronpedia import Neuronpedia
-    from harness.runs import check_finished, find_run
-    from harness.show import console, rows_table
-    from harness.store import Store
+    from harness.reports.labels import label_features
+    from harness.reports.neuronpedia import Neuronpedia
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.tables import rows_table
+    from harness.store.database import Store
+    from harness.store.find_run import check_finished, find_run
 
     with Store.open(db, create=False, wait=wait, say=say) as store:
         found = find_run(store, run)

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from harness.cli import complete
-from harness.cli.calls import INTERRUPTED, OneOf
-from harness.faults import Fault, HarnessError
-from harness.places import DEFAULT_DB
+from harness.cli import completion as complete
+from harness.cli.parser import INTERRUPTED, OneOf
+from harness.errors import Fault, HarnessError
+from harness.paths import DEFAULT_DB
 
 DB = click.option(
     "--db",
@@ -36,7 +36,6 @@ WAIT = click.option(
     show_default=True,
     help="Seconds to wait where another process writes to the results file.",
 )
-
 JSON = click.option(
     "--json",
     "as_json",
@@ -46,7 +45,6 @@ JSON = click.option(
 SNAPSHOT = click.option(
     "--snapshot", is_flag=True, help="Read a copy: works while a run is writing."
 )
-
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_OPTIONS = (
     click.option(
@@ -89,8 +87,8 @@ def how_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def how_of(options: dict[str, Any]) -> Any:
     """What was asked for, as `run_eval` takes it."""
-    from harness.target import MOCKS
-    from harness.wire import How
+    from harness.runner.context import How
+    from harness.specs.targets import MOCKS
 
     given = {key: value for key, value in options.items() if value is not None}
     return How(**given | {"mock": MOCKS[0] if options["mock"] else ""})
@@ -103,7 +101,7 @@ def target_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..
 
 def print_json(value: Any) -> None:
     """A value as JSON on standard output; what is not finite is null."""
-    from harness.tables import finite
+    from harness.store.export.query_text import finite
 
     click.echo(json.dumps(finite(value), indent=2, default=str, ensure_ascii=False))
 
@@ -128,8 +126,8 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def print_faults(faults: Iterable[Fault]) -> None:
     """Each fault in a line, and below it the line that it is about; of a file's faults the first."""
-    from harness.room import columns
-    from harness.show.excerpt import with_excerpts
+    from harness.reports.terminal.excerpt import with_excerpts
+    from harness.reports.terminal.width import columns
 
     for line in with_excerpts(faults, columns(sys.stderr), head="error: "):
         click.echo(line, err=True)

@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 
-from harness.conclude import Outcome
-from harness.faults import CannotRun, Fault, HarnessError
-from harness.read import find_spec
-from harness.show import PlainProgress
-from harness.store import Address, RemoteStore, Store, served
-from harness.wire import How, run_into
+from harness.errors import CannotRun, Fault, HarnessError
+from harness.reports.terminal.progress import PlainProgress
+from harness.runner.context import How
+from harness.runner.outcome import Outcome
+from harness.runner.run import run_into
+from harness.specs.spec_paths import find_spec
+from harness.store.database import Store
+from harness.store.single_writer import Address, RemoteStore, served
 
 Say = Callable[[str], None]
 

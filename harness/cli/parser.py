@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.faults import Fault, nearest
+from harness.errors import Fault, nearest
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # what a shell reports of SIGINT and SIGPIPE
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import complete
+from harness.cli import completion as complete
 from harness.cli.options import DB, SNAPSHOT, reporting
 
 say = partial(click.echo, err=True)
@@ -32,10 +32,10 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     harness report voices
     harness report 20260215-120000 --output /tmp/report.html
     """
-    from harness.files import write_page
-    from harness.report import run_page
-    from harness.runs import find_run
-    from harness.store import Store
+    from harness.reports.html.run_page import run_page
+    from harness.store.database import Store
+    from harness.store.export.files import write_page
+    from harness.store.find_run import find_run
 
     with (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say) as store:
         found = find_run(store, run)

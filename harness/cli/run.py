@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import complete
+from harness.cli import completion as complete
 from harness.cli.options import (
     DB,
     JSON,
@@ -21,7 +21,7 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
+    from harness.runner.outcome import Outcome
 
 
 @click.command(short_help="Run specs: observe, select, ablate, test, and print the verdicts.")
@@ -70,11 +70,13 @@ def run(
     harness run evals/*.yaml --jobs 2 --device cuda:0,cuda:1
     harness run voices --json | jq '.evals[].verdicts[] | {claim, verdict}'
     """
-    from harness.jobs import run_evals
-    from harness.read import load_spec
-    from harness.show import append_summary, console, print_verdicts, progress_on
-    from harness.show.data import outcome_data
-    from harness.wire import run_eval
+    from harness.cli.parallel import run_evals
+    from harness.reports.markdown import append_summary
+    from harness.reports.plain_data import outcome_data
+    from harness.reports.terminal.progress import console, progress_on
+    from harness.reports.terminal.verdicts import print_verdicts
+    from harness.runner.run import run_eval
+    from harness.specs.spec_file import load_spec
 
     for spec in specs:
         load_spec(spec)
@@ -118,9 +120,10 @@ def analyse(run_id: str, as_json: bool, db: Path, wait: float) -> None:
     \b
     harness analyse 20260215-120000
     """
-    from harness.conclude import analyse_again
-    from harness.show import console, print_verdicts
-    from harness.show.data import outcome_data
+    from harness.reports.plain_data import outcome_data
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.verdicts import print_verdicts
+    from harness.runner.reanalysis import analyse_again
 
     outcome = analyse_again(run_id, db=db, wait=wait, say=partial(click.echo, err=True))
     if as_json:

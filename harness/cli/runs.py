@@ -2,31 +2,22 @@
 
 import json
 import sys
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli import complete
-from harness.cli.calls import OneOf
-from harness.cli.options import (
-    DB,
-    JSON,
-    OUTPUT_DIR,
-    SNAPSHOT,
-    WAIT,
-    print_json,
-    reporting,
-)
-from harness.faults import CannotRun, Fault, InputError
+from harness.cli import completion as complete
+from harness.cli.options import DB, JSON, SNAPSHOT, WAIT, print_json, reporting
+from harness.errors import CannotRun, Fault, InputError
 
 say = partial(click.echo, err=True)
 
 
-def _reading(snapshot: bool, db: Path) -> Any:
-    from harness.store import Store
+def opened_to_read(snapshot: bool, db: Path) -> Any:
+    """The results file to read from: itself, or a copy where another process writes to it."""
+    from harness.store.database import Store
 
     return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say)
 
@@ -45,12 +36,15 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     \b
     harness show voices
     """
-    from harness.records import Verdicts
-    from harness.runs import find_run
-    from harness.show import console, print_rows, run_table, told_verdict
-    from harness.tables import finite
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.runs import run_table
+    from harness.reports.terminal.tables import print_rows
+    from harness.reports.text import told_verdict
+    from harness.store.export.query_text import finite
+    from harness.store.find_run import find_run
+    from harness.store.tables.results import Verdicts
 
-    with _reading(snapshot, db) as store:
+    with opened_to_read(snapshot, db) as store:
         found = find_run(store, run)
         verdicts = [finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
     if as_json:
@@ -89,11 +83,12 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
     """
     from dataclasses import asdict
 
-    from harness.compare import compare as compared
-    from harness.runs import check_finished, find_run
-    from harness.show import console, print_comparison
+    from harness.analysis.comparison import compare as compared
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.runs import print_comparison
+    from harness.store.find_run import check_finished, find_run
 
-    with _reading(snapshot, db) as store:
+    with opened_to_read(snapshot, db) as store:
         first, second = find_run(store, a), find_run(store, b)
         for one in (first, second):
             check_finished(one)
@@ -101,8 +96,8 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
             raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
         found = compared(store, first, second)
     if report is not None:
-        from harness.files import write_page
-        from harness.report import comparison_page
+        from harness.reports.html.comparison_page import comparison_page
+        from harness.store.export.files import write_page
 
         say(str(write_page(report, comparison_page(found, db))))
     if as_json:
@@ -126,9 +121,10 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
     \b
     harness rerun voices
     """
-    from harness.repeat import rerun as repeated
-    from harness.show import console, print_agreement, progress_on
-    from harness.show.data import repeated_data
+    from harness.reports.plain_data import repeated_data
+    from harness.reports.terminal.progress import console, progress_on
+    from harness.reports.terminal.runs import print_agreement
+    from harness.runner.rerun import rerun as repeated
 
     out = console(sys.stderr if as_json else sys.stdout)
     with progress_on(out) as progress:
@@ -147,107 +143,9 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
     sys.exit(0 if found.agrees else 1)
 
 
-@click.command(short_help="Write a stored run into a new folder.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
-@click.option(
-    "--format",
-    "shape",
-    type=OneOf(["poc", "parquet", "hub"]),
-    default="parquet",
-    show_default=True,
-    help="poc: four JSON files of prompts, features, differences, ablations. parquet: every table, to "
-    "be imported again. hub: the verdicts as a model's evaluation results.",
-)
-@OUTPUT_DIR
-@click.option(
-    "--topk_features",
-    "--topk-features",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="Of poc: features a prompt and layer.",
-)
-@click.option("--dataset", default="", help="Of hub: the Hub's dataset that holds the prompts.")
-@SNAPSHOT
-@DB
-@reporting
-def export(
-    run: str,
-    shape: str,
-    output_dir: Path,
-    topk_features: int,
-    dataset: str,
-    snapshot: bool,
-    db: Path,
-) -> None:
-    """Write a stored run into a new folder OUTPUT_DIR/<time>, and print the folder.
-
-    RUN is an id, its beginning, a spec's name, or latest.
-
-    \b
-    harness export voices --format poc
-    harness export latest --format parquet --output_dir /tmp/exports
-    """
-    from harness.export import as_parquet, as_poc
-    from harness.files import filled_folder
-    from harness.records import Verdicts
-    from harness.runs import check_finished, find_run
-
-    if shape == "hub" and dataset.count("/") != 1:
-        remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
-        raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
-    with _reading(snapshot, db) as store:
-        found = find_run(store, run)
-        check_finished(found)
-        with filled_folder(output_dir) as folder:
-            if shape == "poc":
-                as_poc(store, found, folder, top=topk_features, say=say)
-            elif shape == "parquet":
-                as_parquet(store, found, folder)
-            else:
-                from harness.hub_results import write_results
-
-                write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
-    click.echo(folder)
-
-
-@click.command("import", short_help="Put exported runs, or other results files, into this one.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@DB
-@WAIT
-@reporting
-def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
-    """Put exported runs, or the runs of other results files, into the results file.
-
-    SOURCES are folders that `harness export --format parquet` wrote, or other results files: of the
-    machines of a cluster, say, each of which wrote its own.
-
-    \b
-    harness import runs/20260215_120000_000000
-    harness import node1.duckdb node2.duckdb --db db/results.duckdb
-    """
-    from harness.export import from_parquet, from_results, read_export
-    from harness.store import Store
-
-    with ExitStack() as held:
-        # All are looked at before the results file is, so that what is refused leaves no trace.
-        found: list[Any] = []
-        for source in sources:
-            if source.is_dir():
-                found.append(read_export(source))
-            else:
-                found.append(held.enter_context(_other(source, db)))
-        with Store.open(db, wait=wait, say=say) as store:
-            for one in found:
-                several = isinstance(one, Store)
-                taken = from_results(store, one, say) if several else [from_parquet(store, one)]
-                for run_id in taken:
-                    click.echo(run_id)
-
-
-def _other(source: Path, db: Path) -> Any:
+def opened_other(source: Path, db: Path) -> Any:
     """Another results file, to be read from a copy. Raises `InputError` where it is none."""
-    from harness.store import Store
+    from harness.store.database import Store
 
     remedy = "name a folder that `harness export` wrote, or a results file"
     if not source.exists():

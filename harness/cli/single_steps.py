@@ -7,16 +7,9 @@ from typing import Any
 
 import click
 
-from harness.cli import complete
-from harness.cli.calls import OneOf
-from harness.cli.options import (
-    DB,
-    DEVICE_OPTIONS,
-    MOCK_OPTIONS,
-    OUTPUT_DIR,
-    how_of,
-    reporting,
-)
+from harness.cli import completion as complete
+from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of, reporting
+from harness.cli.parser import OneOf
 
 
 def _step(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +33,7 @@ def _step(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _step_of(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
-    from harness.steps import Step
+    from harness.runner.single_steps import Step
 
     names = ("device", "dtype", "attention", "batch_size", "mock")
     return Step(
@@ -77,7 +70,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     \b
     harness prompts --model_name google/gemma-2-2b --max_new_tokens 10
     """
-    from harness import steps
+    from harness.runner import single_steps as steps
 
     # `--prompts` is the file of them.
     click.echo(steps.prompts(_step_of(options), new_tokens=max_new_tokens))
@@ -112,7 +105,7 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     harness extract --layers_to_hook 0,6,12 --topk_features 20
     harness extract --model_name organism --mock
     """
-    from harness import steps
+    from harness.runner import single_steps as steps
 
     click.echo(steps.extract(_step_of(options, layers_to_hook), top=topk_features, at=at))
 
@@ -160,7 +153,7 @@ def diff(
     harness diff --run_dir_a voices
     harness diff --run_dir_a runs/20260215_120000 --run_dir_b runs/20260215_120100
     """
-    from harness import steps
+    from harness.runner import single_steps as steps
 
     echo = partial(click.echo, err=True)
     report = steps.diff(run_dir_a, run_dir_b, top=topk_features, db=db, say=echo)
@@ -180,6 +173,6 @@ def ablate(layer: int, feature_id: int, **options: Any) -> None:
     \b
     harness ablate --layer 12 --feature_id 4567
     """
-    from harness import steps
+    from harness.runner import single_steps as steps
 
     click.echo(steps.ablate(_step_of(options), layer=layer, feature=feature_id))

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from harness.cli import complete
+from harness.cli import completion as complete
 from harness.cli.options import JSON, print_faults, print_json, reporting, target_option
-from harness.faults import Fault, HarnessError, InputError
+from harness.errors import Fault, HarnessError, InputError
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
@@ -44,7 +44,7 @@ def new(
     \b
     harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
     """
-    from harness.scaffold import write_spec
+    from harness.specs.scaffold import write_spec
 
     path, *schema = write_spec(question, target, prompts, name, output)
     for beside in schema:
@@ -91,16 +91,12 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
 def _checked(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from dataclasses import asdict
 
-    from harness.plan import faults_of, make_plan, unreachable
-    from harness.read import (
-        find_spec,
-        load_prompts,
-        load_spec,
-        locator,
-        prompt_faults,
-        prompts_path,
-        target_of,
-    )
+    from harness.specs.plan import make_plan
+    from harness.specs.plan_checks import faults_of, unreachable
+    from harness.specs.prompt_file import load_prompts
+    from harness.specs.spec_file import load_spec, prompt_faults, target_of
+    from harness.specs.spec_paths import find_spec, prompts_path
+    from harness.specs.yaml_source import locator
 
     facts: dict[str, Any] = {"spec": name}
     faults: list[Fault] = []
@@ -141,8 +137,8 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     \b
     harness plan voices --target organism
     """
-    from harness.plan import families_needed, smallest_p
-    from harness.read import load_plan, load_spec
+    from harness.specs.power import families_needed, smallest_p
+    from harness.specs.spec_file import load_plan, load_spec
 
     made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
     confirming = made.families("confirmation")
@@ -182,8 +178,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
     """The effects that are found four times in five; the flips' floor is a bound of its own."""
-    from harness.detectable import smallest_effect
-    from harness.plan import smallest_p
+    from harness.specs.power import smallest_effect, smallest_p
 
     if smallest_p(families) > alpha:
         return {"of one test": None, "of every feature": None}

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from harness.cli import complete
-from harness.cli.calls import OneOf
+from harness.cli import completion as complete
 from harness.cli.options import DB, SNAPSHOT, reporting
-from harness.faults import Fault, InputError
+from harness.cli.parser import OneOf
+from harness.errors import Fault, InputError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 
@@ -72,13 +72,13 @@ def sql(
     harness sql pairs_of_feature --run voices --set layer=3 --set feature=17
     harness sql "FROM latest_verdicts"
     """
-    from harness.queries import RUNS, find_query, saved_queries, typed
+    from harness.store.queries import RUNS, find_query, saved_queries, typed
 
     if listing:
         _list(saved_queries().values())
         return
-    from harness.runs import LATEST, find_run
-    from harness.store import Store
+    from harness.store.database import Store
+    from harness.store.find_run import LATEST, find_run
 
     if not query.strip():
         raise InputError(
@@ -114,9 +114,9 @@ def sql(
 
 def _check_claim(store: Any, values: dict[str, str]) -> None:
     """Raises `InputError` where a run has no claim of that name."""
-    from harness.faults import nearest
-    from harness.records import Verdicts
-    from harness.runs import find_run
+    from harness.errors import nearest
+    from harness.store.find_run import find_run
+    from harness.store.tables.results import Verdicts
 
     if "claim" in values:
         run_id = find_run(store, values["run"])["run_id"]
@@ -148,11 +148,13 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _print(found: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
-    from harness import files, tables
-    from harness.show import console, print_rows
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.tables import print_rows
+    from harness.store.export import files
+    from harness.store.export import query_text as tables
 
     if shape == "parquet":
-        from harness import parquet
+        from harness.store.export import parquet
 
         if output is None:
             raise InputError(

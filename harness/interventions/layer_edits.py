@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.edits import Edit, directions, gain_and_shift
-from harness.interventions import Intervention
+from harness.interventions.edits import Edit, directions, gain_and_shift
 from harness.sae.jumprelu import Sae
+from harness.specs.intervention import Intervention
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Bank:
 
     `sae` holds the edited features and, last, one that is never active. `members` (interventions,
     most) are each intervention's own, filled up with that one; `gain` and `shift` (interventions,
-    most) are as in `harness.edits`. `resampled` (interventions,) says whose shift is a donor's.
+    most) are as in `harness.interventions.edits`. `resampled` (interventions,) says whose shift is a donor's.
     """
 
     sae: Sae

@@ -18,21 +18,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.bank import Bank
-from harness.batch import where
-from harness.donors import aligned
-from harness.edits import apply
-from harness.interventions import Intervention
-from harness.measures import measures
-from harness.metrics import shift, token_logprobs
-from harness.records import Label, Prompt
+from harness.interventions.edits import apply
+from harness.interventions.layer_edits import Bank
+from harness.interventions.replay_schedule import Job, chunks
+from harness.interventions.resampling import aligned
+from harness.models.adaptive_batching import Limit
+from harness.models.forward import CachedForward
+from harness.models.language_model import LanguageModel
+from harness.models.logprobs import shift, token_logprobs
+from harness.models.padded_batch import where
+from harness.models.prompt_rows import Rows, cached_forward
+from harness.models.suffix import Tail, first_read, lengths, tail_of
 from harness.sae.jumprelu import encode
-from harness.schedule import Job, chunks
-from harness.tail import Tail, first_read, lengths, tail_of
-from harness.work import Bench, Kept, Rows, kept
+from harness.specs.intervention import Intervention
+from harness.specs.metrics import metrics_of
+from harness.specs.prompt import Label, Prompt
 
 LOGITS = 2**27  # bytes of distributions over the vocabulary that a replay may return
-
 Banks = Mapping[int, Bank]
 Floats = NDArray[np.float64]
 
@@ -64,7 +66,7 @@ class Scores:
                 for label, answer in answers.items()
             }
 
-        was, now = measures(sums(self.before)), measures(sums(self.after))
+        was, now = metrics_of(sums(self.before)), metrics_of(sums(self.after))
         found = {metric: (was[metric], now[metric]) for metric in was}
         # The candidates may share the position that predicts their first tokens.
         of = (self.answer[row][:, None] == torch.tensor(list(answers.values()))).any(1)
@@ -91,27 +93,28 @@ class Surgery:
 
     def __init__(
         self,
-        bench: Bench,
+        model: LanguageModel,
+        limit: Limit,
         interventions: Sequence[Intervention],
         banks: Banks,
         rows: Rows,
         chosen: Sequence[int],
         lenders: Sequence[Prompt | None],
     ) -> None:
-        self._model, self._banks, self._interventions = bench.model, banks, interventions
-        self._limit = bench.limit
+        self._model, self._banks, self._interventions = model, banks, interventions
+        self._limit = limit
         tokens = [rows.tokens[i] for i in chosen]
-        self._kept: Kept = kept(bench.model, tokens, list(banks))
+        self._kept: CachedForward = cached_forward(model, tokens, list(banks))
         self._batch = self._kept.batch
         self._lent: dict[int, Tensor] = {}
         allowed = torch.ones_like(self._batch.ids, dtype=torch.bool)
         if lent := [prompt for prompt in lenders if prompt is not None]:
             # The donor is asked the same answers, so that their tokens have counterparts too.
             giving = [
-                bench.model.tokens(prompt.text, *rows.answers(row))
+                model.tokens(prompt.text, *rows.answers(row))
                 for prompt, row in zip(lent, chosen, strict=True)
             ]
-            source = kept(bench.model, giving, list(banks))
+            source = cached_forward(model, giving, list(banks))
             column = aligned(self._batch, tokens, source.batch, giving)
             allowed = column >= 0
             here = torch.arange(len(column), device=column.device)[:, None]

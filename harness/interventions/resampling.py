@@ -6,11 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, Tokens
-from harness.pairs import pairs_of
-from harness.plan import Plan
-from harness.records import Prompt
-from harness.spec import Ablation
+from harness.models.padded_batch import Batch, Tokens
+from harness.specs.ablations import Ablation
+from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt, pairs_of
 
 
 def donors(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:

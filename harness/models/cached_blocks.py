@@ -1,5 +1,7 @@
-"""What a replay leaves out: blocks whose output is known, columns that nothing reads, and columns
-whose keys and values were kept. Stand-ins for a model's own blocks and cache; see `harness.model`.
+"""Stand-ins for a model's own blocks and cache, by which a replay leaves out what it need not compute.
+
+Left out are blocks whose output is known, columns that nothing reads, and columns whose keys and
+values were kept. `harness.models.language_model` puts them in place.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,6 @@ left behind on any way out.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,39 +14,13 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from harness.batch import Batch, Reads, Side, Tokens, pad, reads_of
-from harness.faults import Fault, InputError
-from harness.metrics import by_answer, token_logprobs
-from harness.shortcuts import Given, Memory, Recording, Replayed, Trimmed
-from harness.tail import Tail
-
-Tap = Callable[[Tensor], Tensor | None]
-Answers = list[list[Tensor]]  # by row, then by answer: log-probabilities of its tokens, in nats
-
-
-@dataclass(frozen=True)
-class Step:
-    """One generated token, and the logits of the best ones there, (top,) each."""
-
-    token: int
-    top_ids: Tensor
-    top_logits: Tensor
-    top_logprobs: Tensor
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A forward to replay from.
-
-    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `residuals` (rows, columns,
-    width) the stream after some blocks; `memory` the keys and values of the blocks above the lowest.
-    """
-
-    batch: Batch
-    reads: Reads
-    logprobs: Tensor
-    residuals: Mapping[int, Tensor]
-    memory: Mapping[int, tuple[Tensor, Tensor]]
+from harness.errors import Fault, InputError
+from harness.models.cached_blocks import Given, Memory, Recording, Replayed, Trimmed
+from harness.models.forward import Answers, CachedForward, GeneratedToken, Tap
+from harness.models.hooks import finish, hook_of
+from harness.models.logprobs import by_answer, token_logprobs
+from harness.models.padded_batch import Batch, Reads, Side, Tokens, pad, reads_of
+from harness.models.suffix import Tail
 
 
 class LanguageModel:
@@ -152,10 +125,10 @@ class LanguageModel:
         return by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
 
     @torch.no_grad()
-    def keep(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> Kept:
+    def cached_forward(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> CachedForward:
         """Score each row's answers, and keep what `replay` needs to begin after these blocks.
 
-        The batch is compact, see `harness.tail`.
+        The batch is compact, see `harness.models.suffix`.
         """
         found: dict[int, Tensor] = {}
 
@@ -170,11 +143,11 @@ class LanguageModel:
         logprobs = self._continue(
             batch.ids, batch.place, batch.visible, memory, reads.column.shape[1], taps
         )
-        return Kept(batch, reads, logprobs, found, memory.kept)
+        return CachedForward(batch, reads, logprobs, found, memory.kept)
 
     def replay(
         self,
-        kept: Kept,
+        kept: CachedForward,
         tail: Tail,
         block: int,
         residual: Tensor,
@@ -223,7 +196,9 @@ class LanguageModel:
         return 4 * self._config.vocab_size
 
     @torch.no_grad()
-    def generate(self, rows: Sequence[Tokens], new_tokens: int, top: int) -> list[list[Step]]:
+    def generate(
+        self, rows: Sequence[Tokens], new_tokens: int, top: int
+    ) -> list[list[GeneratedToken]]:
         """Greedy continuation of each prompt, up to its end-of-sequence token.
 
         Padding is on the left whatever the model's side: new tokens follow the last column.
@@ -241,14 +216,16 @@ class LanguageModel:
             pad_token_id=self._config.pad_token_id or 0,
         )
         tokens = output.sequences[:, batch.columns :].cpu()
-        steps: list[list[Step]] = [[] for _ in range(len(batch))]
+        steps: list[list[GeneratedToken]] = [[] for _ in range(len(batch))]
         for at, logits in enumerate(output.logits):
             values, ids = logits.float().topk(min(top, logits.shape[-1]))
             logprobs = (values - logits.float().logsumexp(-1, keepdim=True)).cpu()
             values, ids = values.cpu(), ids.cpu()
             for row, done in enumerate(steps):
                 if not done or done[-1].token not in ends:
-                    done.append(Step(int(tokens[row, at]), ids[row], values[row], logprobs[row]))
+                    done.append(
+                        GeneratedToken(int(tokens[row, at]), ids[row], values[row], logprobs[row])
+                    )
         return steps
 
     @property
@@ -327,11 +304,11 @@ class LanguageModel:
         handles = []
         try:
             for block, tap in taps.items():
-                hook = _hook(tap, self.device)
+                hook = hook_of(tap, self.device)
                 handles.append(self.blocks[block].register_forward_hook(hook))
             yield
         finally:
-            _finish([handle.remove for handle in handles])
+            finish([handle.remove for handle in handles])
 
     @contextmanager
     def _given(self, last: int, residual: Tensor) -> Iterator[None]:
@@ -355,34 +332,7 @@ class LanguageModel:
                 self.blocks[i] = stand_in
             yield
         finally:
-            _finish([partial(self.blocks.__setitem__, i, block) for i, block in before.items()])
-
-
-def _finish(steps: list[Callable[[], object]]) -> None:
-    """Take every step, whatever interrupts: a second Ctrl-C must not stop the cleaning up."""
-    interrupted: KeyboardInterrupt | None = None
-    while steps:
-        try:
-            steps[-1]()
-            steps.pop()
-        except KeyboardInterrupt as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted
-
-
-def _hook(tap: Tap, device: torch.device) -> Callable[..., Any]:
-    # A block returns its residual stream in transformers 5, and a tuple that begins with it in 4.
-    # Where a model is spread over devices a tap sees the stream on the model's first one.
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        stream = output[0] if isinstance(output, tuple) else output
-        changed = tap(stream.to(device))
-        if changed is None:
-            return None
-        changed = changed.to(stream.device)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-    return hook
+            finish([partial(self.blocks.__setitem__, i, block) for i, block in before.items()])
 
 
 def _name_of(device: torch.device) -> str:

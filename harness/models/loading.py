@@ -11,10 +11,10 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from harness.batch import Side
-from harness.faults import CannotRun, Fault, HarnessError, InputError
-from harness.model import LanguageModel
-from harness.sources import ModelFiles
+from harness.errors import CannotRun, Fault, HarnessError, InputError
+from harness.models.language_model import LanguageModel
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import Side
 
 Attention = Literal["eager", "sdpa"]
 SPLIT = "split"  # the device that stands for all of them

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.spec import Where
+from harness.specs.fields import Where
 
 Side = Literal["left", "right"]
 

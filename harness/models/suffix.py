@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, Reads, sees
+from harness.models.padded_batch import Batch, Reads, sees
 
 
 @dataclass(frozen=True)

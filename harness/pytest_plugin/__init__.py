@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.collected import OUTCOMES, ClaimItem, EvalFile, results_file
-from harness.sharing import Desk, Outcomes
+from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
+from harness.pytest_plugin.shared_runs import Desk, Outcomes
 
 DESK = pytest.StashKey[Desk]()
 FOLDER = "harness_folder"  # of a worker's input: where it meets the others
@@ -135,7 +135,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     outcomes = config.stash[OUTCOMES].all()
     if not outcomes or hasattr(config, "workerinput"):
         return  # of several workers, the process that has their outcomes tells them
-    from harness.show import append_summary, console, print_verdicts
+    from harness.reports.markdown import append_summary
+    from harness.reports.terminal.progress import console
+    from harness.reports.terminal.verdicts import print_verdicts
 
     terminalreporter.section("verdicts")
     print_verdicts(console(terminalreporter._tw._file), outcomes)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.places import DEFAULT_DB
-from harness.sharing import Outcomes, served_store
+from harness.paths import DEFAULT_DB
+from harness.pytest_plugin.shared_runs import Outcomes, served_store
 
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
-    from harness.spec import Claim, Spec
-    from harness.verdicts import Verdict
+    from harness.analysis.verdicts import Verdict
+    from harness.runner.outcome import Outcome
+    from harness.specs.claims import Claim
+    from harness.specs.spec import Spec
+
 
 OUTCOMES = pytest.StashKey[Outcomes]()
 
@@ -27,13 +29,14 @@ class EvalFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
-        from harness.faults import HarnessError, nearest
-        from harness.read import load_spec, locator
+        from harness.errors import HarnessError, nearest
+        from harness.specs.spec_file import load_spec
+        from harness.specs.yaml_source import locator
 
         try:
             spec = load_spec(self.path)
         except HarnessError as error:
-            from harness.show.excerpt import with_excerpts
+            from harness.reports.terminal.excerpt import with_excerpts
 
             raise self.CollectError("\n".join(with_excerpts(error.faults))) from None
         target = self.config.getoption("--harness-target")
@@ -69,7 +72,7 @@ class ClaimItem(pytest.Item):
                 if not outcome.is_evidence:
                     pytest.skip(f"{verdict.verdict} with random SAEs, which is no evidence")
                 if verdict.verdict != "supported":
-                    from harness.show import failure
+                    from harness.reports.terminal.failure import failure
 
                     raise ClaimFailed(failure(self.spec, self.claim, verdict, outcome))
                 return
@@ -77,10 +80,10 @@ class ClaimItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A few lines instead of a traceback, where the failure is the claim's or the input's."""
-        from harness.faults import HarnessError
+        from harness.errors import HarnessError
 
         if isinstance(excinfo.value, HarnessError):
-            from harness.show.excerpt import with_excerpts
+            from harness.reports.terminal.excerpt import with_excerpts
 
             return "\n".join(with_excerpts(excinfo.value.faults))
         if isinstance(excinfo.value, ClaimFailed):
@@ -92,8 +95,9 @@ class ClaimItem(pytest.Item):
         return self.path, self.line - 1, f"claim {self.name}"
 
     def _run(self) -> Outcome:
-        from harness.target import MOCKS
-        from harness.wire import How, run_eval, run_into
+        from harness.runner.context import How
+        from harness.runner.run import run_eval, run_into
+        from harness.specs.targets import MOCKS
 
         config = self.config
         how = partial(
@@ -159,7 +163,7 @@ def _properties(verdict: Verdict, outcome: Outcome) -> list[tuple[str, object]]:
 @contextmanager
 def _telling(config: pytest.Config) -> Iterator[tuple[Any, Any]]:
     """How far a run is and what it says, past the capture of output."""
-    from harness.show import console, progress_on
+    from harness.reports.terminal.progress import console, progress_on
 
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
@@ -180,7 +184,7 @@ def _silent(*_: object) -> None:
 @contextmanager
 def _telling_from_a_worker(config: pytest.Config, name: str) -> Iterator[tuple[Any, Any]]:
     """The same in plain lines: several workers share a terminal, and none of them draws on it."""
-    from harness.show import PlainProgress
+    from harness.reports.terminal.progress import PlainProgress
 
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
 

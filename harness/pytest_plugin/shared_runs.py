@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.faults import HarnessError
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
-    from harness.store import RemoteStore
+    from harness.runner.outcome import Outcome
+    from harness.store.single_writer import RemoteStore
+
 
 Say = Callable[[str], None]
 SERVED, ENDED = "served", ".outcome"
@@ -84,7 +85,8 @@ class Desk:
         if self._serves:
             return
         self._serves = True
-        from harness.store import Store, served
+        from harness.store.database import Store
+        from harness.store.single_writer import served
 
         try:
             store = self._held.enter_context(Store.open(db, wait=wait, say=say))
@@ -99,7 +101,7 @@ class Desk:
 
 def served_store(folder: Path) -> "RemoteStore":
     """The results file that is served to this worker. Raises `CannotRun`."""
-    from harness.store import RemoteStore
+    from harness.store.single_writer import RemoteStore
 
     found = _read(folder / SERVED)
     if isinstance(found, HarnessError):

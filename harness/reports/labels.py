@@ -1,16 +1,23 @@
 """What others say that a run's features mean: each is asked for once, and kept in the store."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from datetime import UTC
+from datetime import datetime
+from typing import Any
+from typing import Protocol
+from typing import TypeVar
+from harness.errors import CannotRun, Fault, InputError
+from harness.reports.neuronpedia import Explanation
+from harness.specs.intervention import Feature
+from harness.store.database import Store
+from harness.store.queries import saved_queries
+from harness.store.tables.base import Columns
+from harness.store.tables.interventions import Interventions
+from harness.store.tables.results import FeatureLabels
 
-from harness.faults import CannotRun, Fault, InputError
-from harness.interventions import Feature
-from harness.neuronpedia import Explanation
-from harness.queries import saved_queries
-from harness.records import Columns, FeatureLabels, Interventions
-from harness.store import Store
 
 C = TypeVar("C", bound=Columns)
 Run = Mapping[str, Any]
@@ -86,7 +93,7 @@ def label_features(
         told = {"label": found and found.label, "explainer": found and found.explainer}
         now = datetime.now(UTC)
         one = {"source": source, "feature": feature, **told, "fetched_at": now}
-        store.keep(FeatureLabels.of([one]))
+        store.cached_forward(FeatureLabels.of([one]))
     if (left := len(wanted) - limit) > 0:
         say(f"{left} more were not asked for: run it again, or raise --limit")
     known = _known(store)

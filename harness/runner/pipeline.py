@@ -5,30 +5,12 @@ stopped.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
-from pathlib import Path
-from typing import Protocol, TypeVar
 
-from harness.attribute import attribute
-from harness.donors import donors
-from harness.faults import CannotRun, Fault
-from harness.intervene import banks_of, intervene
-from harness.interventions import Feature, Intervention, from_columns, to_columns
-from harness.observe import generate, observe
-from harness.pairs import contrasted
-from harness.plan import Plan, Stage, Unit
-from harness.records import (
-    Activations,
-    Attributions,
-    Columns,
-    FeatureActivity,
-    Interventions,
-    Prompt,
-    Units,
-)
-from harness.select import (
+from harness.analysis.pairs import contrasted
+from harness.analysis.selection import (
     Scores,
     attribution_scores,
     choose,
@@ -36,44 +18,47 @@ from harness.select import (
     strongest,
     truth_scores,
 )
-from harness.spec import Ablation
-from harness.survey import survey
-from harness.target import load_truth
-from harness.trace import followed, trace
-from harness.work import Bench, Rows, Sink, groups
+from harness.errors import CannotRun, Fault
+from harness.interventions.resampling import donors
+from harness.models.prompt_rows import Rows
+from harness.runner.context import Bench, Progress
+from harness.runner.stages.ablate import banks_of, intervene
+from harness.runner.stages.attribute import attribute
+from harness.runner.stages.generate import generate
+from harness.runner.stages.observe import observe
+from harness.runner.stages.survey import survey
+from harness.runner.stages.trace import followed, trace
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature, Intervention
+from harness.specs.plan import Plan, Stage, Unit
+from harness.specs.prompt import Prompt
+from harness.specs.targets import load_truth
+from harness.store.interface import Store
+from harness.store.interventions import from_columns, to_columns
+from harness.store.tables.base import Columns
+from harness.store.tables.interventions import Interventions
+from harness.store.tables.observations import Activations, Attributions, FeatureActivity
+from harness.store.tables.runs import Units
 
-C = TypeVar("C", bound=Columns)
+
+def groups(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:
+    """Whole units together until they hold so many prompts.
+
+    Groups are the same whatever is finished already: a run that is taken up again computes each row
+    in the same company, so its floats are the same.
+    """
+    group: list[Unit] = []
+    for unit in units:
+        group.append(unit)
+        if sum(len(member.prompts) for member in group) >= prompts:
+            yield tuple(group)
+            group = []
+    if group:
+        yield tuple(group)
+
+
 Work = Callable[[Sequence[Prompt]], list[Columns]]
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
-
-
-class Store(Sink, Protocol):
-    """A sink that can be read back: selection reads what observation wrote."""
-
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
-
-
-class Results(Store, Protocol):
-    """All that a run does to a store, from its first line to its verdicts."""
-
-    path: Path
-
-    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
-        """Put these in the place of the run's rows in the same tables, and change its line."""
-        ...
-
-    def set_run(self, run_id: str, **values: object) -> None:
-        """Change columns of the run's line."""
-        ...
-
-
-class Progress(Protocol):
-    """Hears how far a stage is, in prompts."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """So many of a stage's prompts are done."""
 
 
 def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:

@@ -1,14 +1,92 @@
 """Which software a run was made with."""
 
+import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from harness.hub import digest_of
-from harness.places import PACKAGE
+from harness.models import checksums
+from harness.models import hub_download as hub
+from harness.models.checksums import digest_of
+from harness.models.language_model import LanguageModel
+from harness.models.model_files import ModelFiles
+from harness.paths import PACKAGE, find
+from harness.runner.run_start import Question
+from harness.specs.targets import Target
+
+
+def facts_of(
+    question: Question,
+    model: LanguageModel,
+    source: ModelFiles,
+    files: Mapping[int, Path],
+    *,
+    batch_size: int,
+    threads: int,
+) -> dict[str, Any]:
+    """What `runs` records of a run before it begins: all that could change a number, and more."""
+    plan = question.plan
+    hashes = [checksums.digest_of(files[layer]) for layer in plan.layers if layer in files]
+    return {
+        **provenance(),
+        **model.facts,
+        "spec_name": plan.spec.name,
+        "spec_hash": plan.spec.hash,
+        "spec": plan.spec.canonical(),
+        "spec_path": str(question.spec_path.resolve()),
+        "question": plan.spec.question,
+        "target": plan.target.name,
+        "origin": plan.target.origin,
+        "prompts_path": str(question.prompts_path.resolve()),
+        "prompts_hash": plan.prompts_hash,
+        "model": source.name,
+        "model_revision": source.revision,
+        "model_hash": None
+        if hub.commit_of(source.folder)
+        else checksums.digest_of(*source.weights),
+        "sae": plan.target.sae if plan.layers else "none",
+        "sae_revision": _commit(plan.target, files),
+        "sae_hash": _hash(plan.target, hashes),
+        "sae_files": [_named(plan.target, path) for path in files.values()],
+        "sae_hashes": hashes,
+        "neuronpedia": [plan.target.neuronpedia(layer) for layer in plan.layers],
+        "layers": list(plan.layers),
+        "readout": plan.readout,
+        "metric": plan.spec.metric,
+        "alpha": plan.spec.contrast.alpha,
+        "seed": plan.spec.split.seed,
+        "batch_size": batch_size,
+        "threads": threads,
+    }
+
+
+def _commit(target: Target, files: Mapping[int, Path]) -> str | None:
+    """The commit that the SAEs were taken from; null for a folder."""
+    commits = {hub.commit_of(path) for path in files.values()} - {None}
+    if find(target.sae) or not files:
+        return None
+    return commits.pop() if len(commits) == 1 else target.sae_revision
+
+
+def _hash(target: Target, hashes: list[str]) -> str:
+    """One hash of all SAEs; of random ones, of what makes them."""
+    made = [f"{target.sae} {target.width} {target.features}"] if target.mock else hashes
+    return hashlib.sha256("".join(made).encode()).hexdigest()
+
+
+def _named(target: Target, path: Path) -> str:
+    """An SAE's path within its folder or repository."""
+    folder = find(target.sae)
+    if folder is not None:
+        return path.relative_to(folder).as_posix()
+    parts = path.parts
+    return "/".join(parts[parts.index("snapshots") + 2 :]) if "snapshots" in parts else str(path)
 
 
 def provenance() -> dict[str, object]:

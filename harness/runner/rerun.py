@@ -10,21 +10,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.conclude import Outcome
-from harness.export import stored_prompts
-from harness.faults import Fault, InputError
-from harness.lineage import Question
-from harness.places import DEFAULT_DB
-from harness.plan import make_plan
-from harness.read import target_of
-from harness.records import LIMITED, Prompts
-from harness.run import Progress
-from harness.runs import check_finished, find_run
-from harness.spec import Spec
-from harness.store import WAIT, Store
+from harness.errors import Fault, InputError
+from harness.paths import DEFAULT_DB
+from harness.runner.context import How, Progress
+from harness.runner.outcome import Outcome
+from harness.runner.run import run_question
+from harness.runner.run_start import Question
+from harness.specs.plan import make_plan
+from harness.specs.prompt import LIMITED
+from harness.specs.spec import Spec
+from harness.specs.spec_file import target_of
+from harness.specs.targets import MOCK, mocked
 from harness.store.agreement import TableAgreement, facts_of, tables_of
-from harness.target import MOCK, mocked
-from harness.wire import How, run_question
+from harness.store.database import WAIT, Store
+from harness.store.export.poc import stored_prompts
+from harness.store.find_run import check_finished, find_run
+from harness.store.tables.runs import Prompts
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.loading import load_model
-from harness.model import LanguageModel
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
-from harness.sources import ModelFiles
-from harness.target import Target
-from harness.weights import load_sae
+from harness.sae.weights import load_sae
+from harness.specs.targets import Target
 
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
 _last: dict[object, LanguageModel] = {}

@@ -3,48 +3,37 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from harness.conclude import Outcome, conclude, warnings_of
-from harness.faults import Fault, InputError, first_few
-from harness.lineage import Question, begin, facts_of
-from harness.loading import Attention
-from harness.machine import choose_device, choose_target, peak_memory, rows_that_fit
-from harness.model import LanguageModel
-from harness.places import DEFAULT_DB
-from harness.plan import Plan, layers_of, limited
-from harness.provide import loaded, sae_provider
-from harness.read import find_spec, load_plan, load_spec, prompts_path, target_of
-from harness.run import Progress, Results, execute
-from harness.sources import model_bytes, model_files, reach, saes_or_mock, verify
-from harness.spec import Spec
-from harness.store import WAIT, Store
-from harness.target import MOCKS, mocked
-from harness.work import Bench, Limit
-
-
-@dataclass(frozen=True)
-class How:
-    """What a caller decides about a run, beside its spec and target.
-
-    `mock` names a kind of random SAEs to take in place of the target's own; `mock_if_missing` takes
-    them where the target's own cannot be had. `limit` makes it a trial on so many families of each
-    side, which is evidence of nothing; 0 takes all.
-    """
-
-    device: str = "auto"
-    dtype: str = ""
-    attention: Attention = "eager"
-    batch_size: int = 0
-    threads: int = 0
-    mock: str = ""
-    mock_if_missing: bool = False
-    limit: int = 0
+from harness.errors import Fault, InputError, first_few
+from harness.models.adaptive_batching import Limit
+from harness.models.checksums import verify
+from harness.models.devices import choose_device
+from harness.models.language_model import LanguageModel
+from harness.models.memory import peak_memory, rows_that_fit
+from harness.models.model_files import model_files, reach
+from harness.models.requirements import model_bytes
+from harness.models.sae_files import saes_or_mock
+from harness.paths import DEFAULT_DB
+from harness.runner.context import Bench, How, Progress
+from harness.runner.outcome import Outcome, conclude, warnings_of
+from harness.runner.pipeline import execute
+from harness.runner.provenance import facts_of
+from harness.runner.resources import loaded, sae_provider
+from harness.runner.run_start import Question, begin
+from harness.runner.target_choice import choose_target
+from harness.specs.plan import Plan, layers_of, limited
+from harness.specs.spec import Spec
+from harness.specs.spec_file import load_plan, load_spec, target_of
+from harness.specs.spec_paths import find_spec, prompts_path
+from harness.specs.targets import MOCKS, mocked
+from harness.store.database import WAIT, Store
+from harness.store.interface import Results
 
 
 def run_eval(

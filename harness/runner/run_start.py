@@ -8,16 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import hub, prompt_rows
-from harness.model import LanguageModel
-from harness.observe import readout_name
-from harness.places import find
-from harness.plan import Plan, trial_of
-from harness.provenance import provenance
-from harness.records import Runs
-from harness.run import Results
-from harness.sources import ModelFiles
-from harness.target import Target
+from harness.runner.exploratory import reason_exploratory
+from harness.specs.plan import Plan
+from harness.store import prompts as prompt_rows
+from harness.store.interface import Results
+from harness.store.tables.runs import Runs
 
 # What two runs may differ in and still be the same run.
 _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpedia", "threads")
@@ -44,49 +39,6 @@ class Begun:
     exploratory: str | None
     batch_size: int
     threads: int
-
-
-def facts_of(
-    question: Question,
-    model: LanguageModel,
-    source: ModelFiles,
-    files: Mapping[int, Path],
-    *,
-    batch_size: int,
-    threads: int,
-) -> dict[str, Any]:
-    """What `runs` records of a run before it begins: all that could change a number, and more."""
-    plan = question.plan
-    hashes = [hub.digest_of(files[layer]) for layer in plan.layers if layer in files]
-    return {
-        **provenance(),
-        **model.facts,
-        "spec_name": plan.spec.name,
-        "spec_hash": plan.spec.hash,
-        "spec": plan.spec.canonical(),
-        "spec_path": str(question.spec_path.resolve()),
-        "question": plan.spec.question,
-        "target": plan.target.name,
-        "origin": plan.target.origin,
-        "prompts_path": str(question.prompts_path.resolve()),
-        "prompts_hash": plan.prompts_hash,
-        "model": source.name,
-        "model_revision": source.revision,
-        "model_hash": None if hub.commit_of(source.folder) else hub.digest_of(*source.weights),
-        "sae": plan.target.sae if plan.layers else "none",
-        "sae_revision": _commit(plan.target, files),
-        "sae_hash": _hash(plan.target, hashes),
-        "sae_files": [_named(plan.target, path) for path in files.values()],
-        "sae_hashes": hashes,
-        "neuronpedia": [plan.target.neuronpedia(layer) for layer in plan.layers],
-        "layers": list(plan.layers),
-        "readout": readout_name(plan),
-        "metric": plan.spec.metric,
-        "alpha": plan.spec.contrast.alpha,
-        "seed": plan.spec.split.seed,
-        "batch_size": batch_size,
-        "threads": threads,
-    }
 
 
 def begin(
@@ -117,7 +69,7 @@ def begin(
     if question.repeated is not None:
         exploratory = question.repeated["exploratory"]
     else:
-        exploratory = plan.limited or _changed(store, plan, str(facts["sae_hash"]))
+        exploratory = plan.limited or reason_exploratory(store, plan, str(facts["sae_hash"]))
     row = {
         "run_id": run_id,
         "content": content,
@@ -128,48 +80,3 @@ def begin(
     }
     store.commit(Runs.of([row]), *prompt_rows.to_columns(plan.prompts, plan.sides, run_id))
     return Begun(run_id, exploratory, facts["batch_size"], facts["threads"])
-
-
-def _changed(store: Results, plan: Plan, sae_hash: str) -> str | None:
-    """Why a run cannot confirm: results for another version of the same question were seen before."""
-    earlier = store.read(
-        Runs, spec_name=plan.spec.name, target=plan.target.name, origin=plan.target.origin
-    )
-    now = {"spec": plan.spec.hash, "prompts": plan.prompts_hash, "SAEs": sae_hash}
-    for i in range(len(earlier)):
-        if earlier.status[i] != "finished" and not store.finished(str(earlier.run_id[i])):
-            continue  # it broke before anything could be seen
-        then = {
-            "spec": earlier.spec_hash[i],
-            "prompts": earlier.prompts_hash[i],
-            "SAEs": earlier.sae_hash[i],
-        }
-        changed = [what for what in now if now[what] != then[what]]
-        if "prompts" in changed and trial_of(plan, str(then["prompts"])):
-            changed.remove("prompts")  # a trial on some of them changes nothing
-        if changed:
-            return f"the {' and '.join(changed)} changed since run {earlier.run_id[i]}"
-    return None
-
-
-def _commit(target: Target, files: Mapping[int, Path]) -> str | None:
-    """The commit that the SAEs were taken from; null for a folder."""
-    commits = {hub.commit_of(path) for path in files.values()} - {None}
-    if find(target.sae) or not files:
-        return None
-    return commits.pop() if len(commits) == 1 else target.sae_revision
-
-
-def _hash(target: Target, hashes: list[str]) -> str:
-    """One hash of all SAEs; of random ones, of what makes them."""
-    made = [f"{target.sae} {target.width} {target.features}"] if target.mock else hashes
-    return hashlib.sha256("".join(made).encode()).hexdigest()
-
-
-def _named(target: Target, path: Path) -> str:
-    """An SAE's path within its folder or repository."""
-    folder = find(target.sae)
-    if folder is not None:
-        return path.relative_to(folder).as_posix()
-    parts = path.parts
-    return "/".join(parts[parts.index("snapshots") + 2 :]) if "snapshots" in parts else str(path)

@@ -10,30 +10,37 @@ from pathlib import Path
 
 import torch
 
-from harness.batch import where
-from harness.diff import diff_features
-from harness.edits import Edit, apply, gain_and_shift
-from harness.export import stored_features
-from harness.faults import Fault, InputError
-from harness.files import new_folder, read_features, write, write_new
-from harness.formats import AblationResult, DiffReport, FeatureLine
-from harness.lines import ablated, ablation_report, feature_lines, result_lines
-from harness.loading import load_model
-from harness.machine import choose_device, rows_that_fit
-from harness.observe import generate, observe
-from harness.places import DEFAULT_DB, find
-from harness.plan import Plan, make_plan
-from harness.provide import sae_provider
-from harness.read import load_prompts
-from harness.records import Activations, Generations, Prompt, TopkLogits
-from harness.runs import find_run
+from harness.errors import Fault, InputError
+from harness.interventions.edits import Edit, apply, gain_and_shift
+from harness.models.adaptive_batching import Limit, each
+from harness.models.checksums import verify
+from harness.models.devices import choose_device
+from harness.models.loading import load_model
+from harness.models.memory import rows_that_fit
+from harness.models.model_files import model_files, reach
+from harness.models.padded_batch import where
+from harness.models.prompt_rows import Rows
+from harness.models.requirements import model_bytes
+from harness.models.sae_files import saes_or_mock
+from harness.paths import DEFAULT_DB, find
+from harness.runner.context import Bench, How
+from harness.runner.resources import sae_provider
+from harness.runner.stages.generate import generate
+from harness.runner.stages.observe import observe
 from harness.sae.jumprelu import Sae
-from harness.sources import model_bytes, model_files, reach, saes_or_mock, verify
-from harness.spec import Spec, TargetChoice
-from harness.store import Store
-from harness.target import Target, load_targets, mocked, resolve
-from harness.wire import How
-from harness.work import Bench, Limit, Rows, each
+from harness.specs.plan import Plan, make_plan
+from harness.specs.prompt import Prompt
+from harness.specs.prompt_file import load_prompts
+from harness.specs.spec import Spec, TargetChoice
+from harness.specs.targets import Target, load_targets, mocked, resolve
+from harness.store.database import Store
+from harness.store.export.feature_diff import diff_features
+from harness.store.export.files import new_folder, read_features, write, write_new
+from harness.store.export.formats import AblationResult, DiffReport, FeatureLine
+from harness.store.export.jsonl import ablated, ablation_report, feature_lines, result_lines
+from harness.store.export.poc import stored_features
+from harness.store.find_run import find_run
+from harness.store.tables.observations import Activations, Generations, TopkLogits
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,109 @@
-"""Claims in words, for people who have not read the spec."""
+"""Claims as a spec makes them, and in words for people who have not read it."""
 
-from harness.spec import AblationClaim, BehaviourClaim, Claim
+from typing import Annotated, Any, Literal
 
-_METRICS = {
-    "logit_difference": "log p(right answer) - log p(misconception)",
-    "log_p_correct": "log p(right answer)",
-    "log_p_misconception": "log p(misconception)",
+from pydantic import Discriminator, Field, Tag
+
+from harness.specs.fields import Name, SpecPart
+from harness.specs.metrics import METRIC_NAMES, Metric
+
+
+class _Claim(SpecPart):
+    name: Name = Field(description="What the claim is called on every surface.")
+    only: tuple[str, ...] = Field(
+        default=(), description="Targets on which the claim is made; everywhere when empty."
+    )
+
+
+class BehaviourClaim(_Claim):
+    """About what the model answers, without looking inside."""
+
+    behaviour: Metric = Field(
+        description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
+        "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
+        "`log_p_misconception`: one of the two."
+    )
+    contrast: bool = Field(
+        default=False, description="Compare the variants of each pair instead of their common mean."
+    )
+    direction: Literal["greater", "less"] | None = Field(
+        default=None,
+        description="Claim that the mean is `greater` or `less` than `than`. Either this or `within`.",
+    )
+    than: float = Field(default=0.0, description="What the mean is compared with, in nats.")
+    within: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Claim equivalence to `than` within this margin, in nats. Either this or "
+        "`direction`.",
+    )
+
+
+class FeatureClaim(_Claim):
+    """About the paired tests of the features."""
+
+    features: Literal["significant", "truth"] = Field(
+        description="What is counted on the confirming families. `significant`: the features whose "
+        "corrected test rejects. `truth`: those of the target's known features among them."
+    )
+    at_least: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Claim that there are so many or more. Either this or `at_most`."
+    )
+    at_most: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Claim that there are so many or fewer. Either this or `at_least`.",
+    )
+
+
+class AblationClaim(_Claim):
+    """About what happens to the answers when features are removed."""
+
+    ablation: str = Field(description="The name of an ablation of this file.")
+    direction: Literal["toward-correct", "toward-misconception"] | None = Field(
+        default=None,
+        description="Claim that the edit moves the answers `toward-correct` or "
+        "`toward-misconception`. Either this or `within`.",
+    )
+    beyond: Literal["zero", "controls"] = Field(
+        default="controls",
+        description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
+        "of the matched random features.",
+    )
+    within: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Claim that the impact is no larger than this, in nats. Either this or "
+        "`direction`.",
+    )
+
+
+CLAIM_KINDS: dict[str, type[_Claim]] = {
+    "behaviour": BehaviourClaim,
+    "features": FeatureClaim,
+    "ablation": AblationClaim,
 }
+
+
+def _claim_kind(claim: Any) -> str | None:
+    if isinstance(claim, dict):
+        return next((kind for kind in CLAIM_KINDS if kind in claim), None)
+    return next((kind for kind, model in CLAIM_KINDS.items() if isinstance(claim, model)), None)
+
+
+Claim = Annotated[
+    Annotated[BehaviourClaim, Tag("behaviour")]
+    | Annotated[FeatureClaim, Tag("features")]
+    | Annotated[AblationClaim, Tag("ablation")],
+    Discriminator(
+        _claim_kind,
+        custom_error_type="claim_kind",
+        custom_error_message="a claim is about one of behaviour, features or ablation",
+    ),
+]
 
 
 def in_words(claim: Claim) -> str:
     """One sentence, without the name: what must be seen for the claim to be supported."""
     if isinstance(claim, BehaviourClaim):
-        what = _METRICS[claim.behaviour]
+        what = METRIC_NAMES[claim.behaviour]
         what = f"the difference between the variants in {what}" if claim.contrast else what
         what = f"on average over families, {what}"
         if claim.within is not None:

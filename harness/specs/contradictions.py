@@ -5,19 +5,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.faults import nearest
-from harness.spec import (
-    VALUED,
-    Ablation,
-    AblationClaim,
-    Claim,
-    FeatureClaim,
-    Name,
-    Spec,
-)
-
-Path_ = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
-Contradiction = tuple[Path_, str, str]  # (path, what is wrong, what to do)
+from harness.errors import nearest
+from harness.specs.ablations import Ablation
+from harness.specs.claims import AblationClaim, Claim, FeatureClaim
+from harness.specs.fields import VALUED, Contradiction, Name, Path_
+from harness.specs.spec import Spec
 
 
 def contradictions(spec: Spec) -> list[Contradiction]:

@@ -1,14 +1,20 @@
 """The metrics of one prompt, in nats."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from harness.records import Label
+from harness.specs.prompt import Label
 
+Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
+METRIC_NAMES: Mapping[Metric, str] = {
+    "logit_difference": "log p(right answer) - log p(misconception)",
+    "log_p_correct": "log p(right answer)",
+    "log_p_misconception": "log p(misconception)",
+}
 Number = TypeVar("Number", bound=Any)  # one prompt's, or an array of many
 
 
-def measures(sums: Mapping[Label, Number]) -> dict[str, Number]:
+def metrics_of(sums: Mapping[Label, Number]) -> dict[str, Number]:
     """Every metric from the summed log-probabilities of the two candidate answers.
 
     logit_difference = log p(correct) - log p(misconception): the log-softmax's denominator is the

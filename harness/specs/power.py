@@ -8,6 +8,37 @@ beyond the critical t times s. The critical t solves the same integral where the
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import count
+
+FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
+
+
+def asked_for(alpha: float, discovery: float) -> str:
+    """How many families a claim needs to reach alpha, where this share of them discovers."""
+    needed = families_needed(alpha)
+    if needed is None:
+        return "no number of families can; raise alpha"
+    more = f", {needed_in_all(needed, discovery)} in all" if discovery else ""
+    return f"it needs {needed} families on the confirming side{more}"
+
+
+def smallest_p(units: int) -> float:
+    """The smallest two-sided p that sign flips of so many units can give."""
+    if units > FULL_GROUP_UNITS:
+        return 2.0 ** -(18 if 255 < units < 512 else 16)
+    return 2.0 ** (1 - units) if units else 1.0
+
+
+def families_needed(alpha: float) -> int | None:
+    """The fewest families whose sign flips can give a p of alpha; None where no number can."""
+    return next((units for units in range(1, 512) if smallest_p(units) <= alpha), None)
+
+
+def needed_in_all(confirming: int, discovery: float) -> int:
+    """The smallest number of families whose confirming side has so many."""
+    start = max(confirming, int(confirming / (1 - discovery)) - 2)
+    return next(n for n in count(start) if n - math.ceil(discovery * n) >= confirming)
+
 
 STEPS = 400  # of a sum over log s: smooth, and zero at both ends, so that it converges quickly
 POWER = 0.8

@@ -4,12 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.faults import Fault, first_few, nearest
-from harness.records import LABELS, Prompt
+from harness.errors import Fault, first_few, nearest
+from harness.specs.prompt import LABELS, Prompt
 
 REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
 OPTIONAL = ("answer", "family", "foil", "tags")
-
 Line = tuple[int, Mapping[str, Any]]
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.faults import Fault, InputError, first_few
-from harness.places import PACKAGE
+from harness.errors import Fault, InputError, first_few
+from harness.paths import PACKAGE
 
 NAMES = ("params.npz", "params.safetensors", "sae_weights.safetensors")
 USUAL_L0 = 100  # what a canonical SAE is nearest to, where none is marked

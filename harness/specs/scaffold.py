@@ -1,59 +1,19 @@
 """A new spec for a question, targets and a prompt file, with a comment on each part."""
 
-import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 
-from harness.faults import CannotRun, Fault, InputError, nearest
-from harness.places import PACKAGE, bundled, find
-from harness.plan import families_needed, smallest_p
-from harness.read import load_prompts
-from harness.spec import Contrast
-from harness.target import Target, load_targets
+from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.paths import PACKAGE, bundled, find
+from harness.specs.scaffold_facts import facts_of
+from harness.specs.scaffold_template import draft
+from harness.specs.targets import load_targets
 
 SCHEMA = PACKAGE / "eval.schema.json"
-FEWEST = 2  # families that discover: one has no spread
 LONGEST_NAME = 40
-# A sentence that YAML reads as itself.
-_PLAIN = re.compile(r"[A-Za-z][\w ,;().?/-]* [\w ,;().?/-]*")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What of the prompts decides how a spec is written.
-
-    `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
-    is right as often as it is wrong within every family.
-    """
-
-    families: int
-    pairs: int
-    shared: int
-    balanced: bool
-
-    @property
-    def discovery(self) -> float:
-        """The share of families that discover; 0 where none can be spared from the confirming side."""
-        if self.families // 2 >= needed():
-            return 0.5
-        spare = self.families - needed()
-        return math.floor(100 * spare / self.families) / 100 if spare >= FEWEST else 0.0
-
-    @property
-    def confirming(self) -> int:
-        """How many families confirm."""
-        return self.families - math.ceil(self.discovery * self.families)
-
-
-def needed() -> int:
-    """The fewest families whose sign flips can reach the usual alpha."""
-    return families_needed(Contrast().alpha) or 0
 
 
 def write_spec(
@@ -102,28 +62,6 @@ def write_spec(
     return output, beside
 
 
-def facts_of(path: Path) -> Facts:
-    """The facts of a prompt file. Raises `InputError`, also where no claim could be reached."""
-    prompts = load_prompts(path)
-    try:
-        load_prompts(path, balanced=True)
-        balanced = True
-    except InputError:
-        balanced = False
-    texts: dict[str, set[str]] = {}
-    for prompt in prompts:
-        texts.setdefault(prompt.pair_id, set()).add(prompt.text)
-    families = len({prompt.family for prompt in prompts})
-    if families < needed():
-        counted = f"{families} famil{'y' if families == 1 else 'ies'}"
-        what = f"it has {counted}, and {families} can give no p below " + (
-            f"{smallest_p(families):.3g}"
-        )
-        raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
-    shared = sum(len(distinct) == 1 for distinct in texts.values())
-    return Facts(families, len(texts), shared, balanced)
-
-
 def named(question: str) -> str:
     """A name made of the first words of a question."""
     words = re.findall(r"[a-z0-9]+", question.lower().replace("'", "")) or ["eval"]
@@ -133,182 +71,6 @@ def named(question: str) -> str:
             break
         name += f"-{word}"
     return name
-
-
-def draft(
-    name: str, question: str, targets: Sequence[Target], prompts: str, schema: str, facts: Facts
-) -> str:
-    """The text of a spec; `prompts` and `schema` are paths as it names them."""
-    said = question if _PLAIN.fullmatch(question) else json.dumps(question, ensure_ascii=False)
-    file = prompts if re.fullmatch(r"[A-Za-z][\w./-]*", prompts) else json.dumps(prompts)
-    parts = [
-        f"# yaml-language-server: $schema={schema}",
-        *_comment("An editor that knows the line above explains each part where the cursor rests."),
-        f"name: {name}",
-        f"question: {said}",
-        *_comment(
-            "Where it runs (`harness targets`): the claims are tested on each target apart. `layers` "
-            "are blocks whose output is read, counted from 0: a list, `all`, `default` or `none`."
-        ),
-        "targets:",
-        *(f"  {target.name}: {{layers: {_layers(target)}}}" for target in targets),
-        *_comment(f"{facts.pairs} pairs in {facts.families} families."),
-        f"prompts: {file}",
-        *_balance(facts),
-        *_readout(facts),
-        *_split(facts),
-        *_comment(
-            "The paired test of each feature between the variants, corrected over all features of all "
-            "layers. `alpha` is the error rate of every claim below."
-        ),
-        "contrast: {of: correct, against: misconception, statistic: pratt+mcnemar, "
-        "correction: max-t, alpha: 0.05}",
-        *(_ablations(facts) if facts.discovery else _no_ablations(facts)),
-        *_comment("What impacts are measured in: log p(correct) - log p(misconception), in nats."),
-        "metric: logit_difference",
-        *_comment("Tokens that each prompt is continued by, to be read by people; 0 for none."),
-        "new_tokens: 6",
-        *_claims(targets, facts),
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _comment(text: str, indent: str = "") -> list[str]:
-    return [f"{indent}# {line}" for line in wrap(text, 96 - len(indent), break_on_hyphens=False)]
-
-
-def _layers(target: Target) -> str:
-    return f"[{', '.join(map(str, target.layers))}]" if target.layers else "all"
-
-
-def _balance(facts: Facts) -> Iterator[str]:
-    if facts.balanced:
-        yield from _comment(
-            "`family`: within every family each answer is right as often as it is wrong, so that "
-            "whatever a feature owes to a word cancels. `none` would not ask for it."
-        )
-        yield "balance: family"
-    else:
-        yield from _comment(
-            "In some families an answer is right more often than it is wrong: what a feature owes to a "
-            "word does not cancel there. Ask the other question as often, and write `family`."
-        )
-        yield "balance: none"
-
-
-def _readout(facts: Facts) -> Iterator[str]:
-    if facts.shared:
-        which = "The" if facts.shared == facts.pairs else f"{facts.shared} of {facts.pairs}"
-        yield from _comment(
-            f"Where features are read. {which} pairs have one prompt for both variants, which differ in "
-            "the answer: before it every difference would be zero. Several positions become one by "
-            "`mean`, `max` or `sum`."
-        )
-        yield "readout: {at: answer, reduce: mean}"
-    else:
-        yield from _comment(
-            "Where features are read: the variants differ in the prompt, so at its last token, before "
-            "any answer. Else `prompt`, `answer` or `all`, with `reduce: mean`, `max` or `sum`."
-        )
-        yield "readout: {at: last_prompt_token}"
-
-
-def _split(facts: Facts) -> Iterator[str]:
-    if facts.discovery:
-        text = (
-            f"{facts.families - facts.confirming} families select features and {facts.confirming} others "
-            f"confirm the claims; {needed()} is the fewest that can. Another seed, another split: choose "
-            "it before the first run."
-        )
-    else:
-        text = (
-            f"All {facts.families} families confirm: {needed()} must, and {FEWEST} more would be needed to "
-            "select features on."
-        )
-    yield from _comment(text)
-    yield f"split: {{by: family, discovery: {facts.discovery:g}, seed: 42}}"
-
-
-def _ablations(facts: Facts) -> Iterator[str]:
-    yield from _comment(
-        "Edits of the model: chosen on the discovering families, frozen, made on the confirming ones."
-    )
-    yield "ablations:"
-    yield "  - name: top"
-    if facts.shared:
-        yield from _comment(
-            "By predicted effect on the metric at the prompt's tokens: features read at the answer "
-            "fire too late to change it. `toward` is where their removal should move the answer.",
-            "    ",
-        )
-        yield "    select: {top: 10, by: attribution, toward: correct}"
-    else:
-        yield from _comment(
-            "By the strongest difference between the variants; or `by: attribution`, by predicted "
-            "effect. `toward` is where their removal should move the answer.",
-            "    ",
-        )
-        yield "    select: {top: 10, by: contrast, toward: correct}"
-    yield from _comment(
-        "What the features' values become: `zero`; `mean`; `resample` with a `source`; `clamp`, `scale` "
-        "or `steer` with a `value`; `direction`. `doses: [0, 0.5, 2]` scales them as well.",
-        "    ",
-    )
-    yield "    kind: zero"
-    yield from _comment(
-        "Where: `all`, `prompt`, `answer`, `last_prompt_token`, or tokens of the prompt: [1, -1].",
-        "    ",
-    )
-    yield f"    positions: {'prompt' if facts.shared else 'all'}"
-    yield "    variant: misconception"
-    yield from _comment(
-        "Matched random features; 19 are the fewest that alpha 0.05 allows.", "    "
-    )
-    yield "    controls: 20"
-
-
-def _no_ablations(facts: Facts) -> Iterator[str]:
-    yield from _comment(
-        f"No ablations: with {needed() + FEWEST} families instead of {facts.families}, some could select "
-        "the features to remove and enough would be left to confirm what that does."
-    )
-
-
-def _claims(targets: Sequence[Target], facts: Facts) -> Iterator[str]:
-    floor = smallest_p(facts.confirming)
-    yield from _comment(
-        f"What must be true for the answer to be yes, fixed before the run. {facts.confirming} families "
-        f"can give no p below {floor:.2g}. `within: 0.5` instead of a direction claims that an effect is "
-        "no larger than 0.5 nats."
-    )
-    yield "claims:"
-    if facts.shared:
-        yield from _comment("The right answer is preferred to the wrong one.", "  ")
-        yield "  - {name: answers-right, behaviour: logit_difference, direction: greater, than: 0}"
-    else:
-        yield from _comment("After the correct variant the right answer is likelier.", "  ")
-        yield (
-            "  - {name: context-moves-answer, behaviour: logit_difference, contrast: true, "
-            "direction: greater, than: 0}"
-        )
-    yield from _comment("Some feature tells the variants apart.", "  ")
-    yield "  - {name: features-exist, features: significant, at_least: 1}"
-    if truths := [target.name for target in targets if target.truth]:
-        yield from _comment("Or, where the right features are known:", "  ")
-        yield (
-            "  # - {name: known-features-found, features: truth, at_least: 1, "
-            f"only: [{', '.join(truths)}]}}"
-        )
-    if facts.discovery:
-        yield from _comment(
-            "Without the selected features the answer moves to the right one, by more than without "
-            "matched random ones.",
-            "  ",
-        )
-        yield (
-            "  - {name: top-features-matter, ablation: top, direction: toward-correct, "
-            "beyond: controls}"
-        )
 
 
 def _from(spec: Path, prompts: Path) -> str:

@@ -5,47 +5,17 @@ The field descriptions become `eval.schema.json`, which editors show while a spe
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field
 
-Label = Literal["correct", "misconception"]
-Where = Literal["last_prompt_token", "prompt", "answer", "all"]
-Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
-VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
-Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Alpha = Annotated[float, Field(gt=0, lt=1)]
+from harness.specs.ablations import Ablation
+from harness.specs.claims import Claim
+from harness.specs.fields import Alpha, Dtype, L0s, Layers, Name, SaeWidth, Share, SpecPart, Where
+from harness.specs.prompt import Label
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-Place = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
-Positions = Annotated[
-    Annotated[Where, Tag("named")]
-    | Annotated[tuple[Place, ...], Field(min_length=1), Tag("numbered")],
-    Discriminator(lambda positions: "named" if isinstance(positions, str) else "numbered"),
-]
-Layers = Annotated[
-    Annotated[Literal["all", "default", "none"], Tag("named")]
-    | Annotated[tuple[int, ...], Field(min_length=1), Tag("some")],
-    Discriminator(lambda layers: "named" if isinstance(layers, str) else "some"),
-]
-L0 = int | str
-# A key of YAML is text, and so is a key of JSON.
-LayerKey = Annotated[int, Field(strict=False)]
-L0s = Annotated[
-    Annotated[L0, Tag("one")] | Annotated[dict[LayerKey, L0], Tag("by layer")],
-    Discriminator(lambda l0: "by layer" if isinstance(l0, dict) else "one"),
-]
-SaeWidth = Annotated[str, Field(pattern=r"^\d+[km]?$")]
-Dtype = Literal["float32", "bfloat16", "float16"]
-
-
-class TargetChoice(_Part):
+class TargetChoice(SpecPart):
     """How a known target is used, or what a target of the spec's own is."""
 
     layers: Layers = Field(
@@ -89,7 +59,7 @@ class TargetChoice(_Part):
     )
 
 
-class Readout(_Part):
+class Readout(SpecPart):
     """Where features are read, and how several positions become one value."""
 
     at: Where = Field(
@@ -103,7 +73,7 @@ class Readout(_Part):
     )
 
 
-class Split(_Part):
+class Split(SpecPart):
     """Which families select features and which confirm claims. No family does both."""
 
     by: Literal["family"] = Field(
@@ -118,7 +88,7 @@ class Split(_Part):
     )
 
 
-class Contrast(_Part):
+class Contrast(SpecPart):
     """The paired test of every feature between the two variants."""
 
     of: Label = Field(
@@ -142,172 +112,7 @@ class Contrast(_Part):
     alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
 
 
-class Select(_Part):
-    """Which features an ablation edits: chosen on the discovery families, then frozen."""
-
-    top: int = Field(default=10, ge=1, le=1000, description="How many features, at most.")
-    by: Literal["contrast", "attribution", "list", "truth"] = Field(
-        description="`contrast`: the strongest difference between the variants at the readout. "
-        "`attribution`: the largest predicted effect on the metric of removing the feature at the "
-        "edited positions. `list`: those under `features`. `truth`: the target's known features."
-    )
-    toward: Literal["correct", "misconception"] = Field(
-        default="correct",
-        description="Keep features whose removal is expected to move the answer this way: toward the "
-        "`correct` one, or toward the `misconception`.",
-    )
-    method: Literal["gradient", "integrated-gradients"] = Field(
-        default="gradient",
-        description="How attribution predicts. `gradient`: gradient x activation. "
-        "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
-    )
-    steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
-    features: dict[LayerKey, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
-        default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
-    )
-
-
-class Ablation(_Part):
-    """An edit of the residual stream, with matched random controls."""
-
-    name: Name = Field(description="What claims and the store call it.")
-    select: Select = Field(description="Which features are edited.")
-    kind: Kind = Field(
-        default="zero",
-        description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean on the "
-        "discovery families' prompts. `resample`: its value in another prompt. `clamp`: `value`. "
-        "`scale`: `value` times f. `steer`: f plus `value`. `direction`: nothing; the features' "
-        "directions are projected out of the residual stream.",
-    )
-    value: float | None = Field(
-        default=None, description="Of clamp and steer in units of the feature, of scale a factor."
-    )
-    source: Literal["pair", "random"] | None = Field(
-        default=None,
-        description="Of resample, where the value comes from. `pair`: the pair's other variant. "
-        "`random`: a discovery prompt. Tokens are aligned from the end of the prompt.",
-    )
-    doses: tuple[float, ...] = Field(
-        default=(),
-        description="Factors by which the selected features are scaled as well: 0 removes them, 1 "
-        "leaves them.",
-    )
-    positions: Positions = Field(
-        default="all",
-        description="Where the edit is made, never at BOS: at `all` tokens, those of the `prompt` or "
-        "the `answer`, at `last_prompt_token`, or at numbered tokens of the prompt: 1 is the first "
-        "after BOS, -1 the last.",
-    )
-    variant: Label = Field(
-        default="misconception",
-        description="The variant on whose prompts the impact is measured, `correct` or "
-        "`misconception`.",
-    )
-    controls: int = Field(
-        default=20,
-        ge=1,
-        le=10_000,
-        description="Sets of random features matched on layer, firing rate, mean activation and "
-        "decoder norm.",
-    )
-    only: tuple[str, ...] = Field(
-        default=(), description="Targets on which the edit is made; everywhere when empty."
-    )
-
-
-class _Claim(_Part):
-    name: Name = Field(description="What the claim is called on every surface.")
-    only: tuple[str, ...] = Field(
-        default=(), description="Targets on which the claim is made; everywhere when empty."
-    )
-
-
-class BehaviourClaim(_Claim):
-    """About what the model answers, without looking inside."""
-
-    behaviour: Metric = Field(
-        description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
-        "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
-        "`log_p_misconception`: one of the two."
-    )
-    contrast: bool = Field(
-        default=False, description="Compare the variants of each pair instead of their common mean."
-    )
-    direction: Literal["greater", "less"] | None = Field(
-        default=None,
-        description="Claim that the mean is `greater` or `less` than `than`. Either this or `within`.",
-    )
-    than: float = Field(default=0.0, description="What the mean is compared with, in nats.")
-    within: Annotated[float, Field(gt=0)] | None = Field(
-        default=None,
-        description="Claim equivalence to `than` within this margin, in nats. Either this or "
-        "`direction`.",
-    )
-
-
-class FeatureClaim(_Claim):
-    """About the paired tests of the features."""
-
-    features: Literal["significant", "truth"] = Field(
-        description="What is counted on the confirming families. `significant`: the features whose "
-        "corrected test rejects. `truth`: those of the target's known features among them."
-    )
-    at_least: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="Claim that there are so many or more. Either this or `at_most`."
-    )
-    at_most: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="Claim that there are so many or fewer. Either this or `at_least`.",
-    )
-
-
-class AblationClaim(_Claim):
-    """About what happens to the answers when features are removed."""
-
-    ablation: str = Field(description="The name of an ablation of this file.")
-    direction: Literal["toward-correct", "toward-misconception"] | None = Field(
-        default=None,
-        description="Claim that the edit moves the answers `toward-correct` or "
-        "`toward-misconception`. Either this or `within`.",
-    )
-    beyond: Literal["zero", "controls"] = Field(
-        default="controls",
-        description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
-        "of the matched random features.",
-    )
-    within: Annotated[float, Field(gt=0)] | None = Field(
-        default=None,
-        description="Claim that the impact is no larger than this, in nats. Either this or "
-        "`direction`.",
-    )
-
-
-CLAIM_KINDS: dict[str, type[_Claim]] = {
-    "behaviour": BehaviourClaim,
-    "features": FeatureClaim,
-    "ablation": AblationClaim,
-}
-
-
-def _claim_kind(claim: Any) -> str | None:
-    if isinstance(claim, dict):
-        return next((kind for kind in CLAIM_KINDS if kind in claim), None)
-    return next((kind for kind, model in CLAIM_KINDS.items() if isinstance(claim, model)), None)
-
-
-Claim = Annotated[
-    Annotated[BehaviourClaim, Tag("behaviour")]
-    | Annotated[FeatureClaim, Tag("features")]
-    | Annotated[AblationClaim, Tag("ablation")],
-    Discriminator(
-        _claim_kind,
-        custom_error_type="claim_kind",
-        custom_error_message="a claim is about one of behaviour, features or ablation",
-    ),
-]
-
-
-class Spec(_Part):
+class Spec(SpecPart):
     """One question, and what must be true for each answer to it."""
 
     name: Name = Field(description="What the eval is called in the store and on every surface.")

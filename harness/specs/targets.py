@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import Entry, choose, features_of, published, scanned
-from harness.faults import Fault, InputError, nearest
-from harness.places import PACKAGE, find
-from harness.records import Origin
-from harness.spec import TargetChoice
+from harness.errors import Fault, InputError, nearest
+from harness.paths import PACKAGE, find
+from harness.specs.prompt import Origin
+from harness.specs.sae_catalogue import Entry, choose, features_of, published, scanned
+from harness.specs.spec import TargetChoice
 
 MOCK = "mock:"
 MOCKS = ("orthogonal", "jumprelu")

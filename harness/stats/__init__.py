@@ -1,13 +1,13 @@
 """Paired inference over sparse features: pure functions of arrays."""
 
-from harness.stats.controls import control_rank_p, matched_sets
 from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import MeanInterval, mean_interval
+from harness.stats.matched_controls import control_rank_p, matched_sets
 from harness.stats.max_t import MaxT, paired_max_t
 from harness.stats.multiplicity import LayerFdr, fdr, hierarchical_fdr
 from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed
-from harness.stats.sets import Synergy, synergy
+from harness.stats.synergy import Synergy, synergy
 
 __all__ = [
     "Effects",

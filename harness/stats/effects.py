@@ -11,8 +11,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.arguments import share
-from harness.stats.scores import dense_rows, unit_codes, unit_sums
+from harness.stats.arguments import dense_rows, share, unit_codes
+from harness.stats.unit_scores import unit_sums
 
 Floats = NDArray[np.float64]
 FAR = 30.0  # the t beyond which the interval is found another way

@@ -6,13 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import walsh
-from harness.stats.flips import Flips
-from harness.stats.scores import Columns
+from harness.stats import walsh_hadamard as walsh
+from harness.stats.sign_flips import Flips
+from harness.stats.unit_scores import Columns
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-
 TOLERANCE = 1e-9  # on u, where equal statistics of different flips may differ in the last bits
 HELD = 2**22  # flips x features held at once by the plain way
 

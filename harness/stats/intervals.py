@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import share
-from harness.stats.scores import dense_rows, unit_sums
+from harness.stats.arguments import dense_rows, share
+from harness.stats.unit_scores import unit_sums
 
 Floats = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.counts import count_reaching
-from harness.stats.flips import sign_flips
-from harness.stats.scores import Columns, Statistic, score_columns
+from harness.stats.flip_counts import count_reaching
+from harness.stats.sign_flips import sign_flips
+from harness.stats.unit_scores import Columns, Statistic, score_columns
 
 Alternative = Literal["two-sided", "greater", "less"]
 Floats = NDArray[np.float64]

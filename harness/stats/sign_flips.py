@@ -19,7 +19,6 @@ FULL_GROUP_UNITS = 16
 MOST_BITS = 24  # of a full group on request
 FIELDS = {8: 0x11D, 9: 0x211}  # bits of GF(2^m): its polynomial
 DRAWS = 2**16 - 1  # Monte Carlo's default: with the +1, the floor of a subgroup
-
 Floats = NDArray[np.float64]
 
 

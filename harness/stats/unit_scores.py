@@ -13,9 +13,10 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
-Floats = NDArray[np.float64]
+from harness.stats.arguments import Floats, dense_block, pair_matrix, unit_codes
+from harness.stats.signed_rank import pratt_scores
 
+Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
 BLOCK = 1024  # features scored at once
 EXACT_IN_FLOAT32 = 2**24  # integers up to here are exact in float32, which halves the work,
 MANY = 4096  # but is compiled apart, in some seconds, once: features from which that pays
@@ -49,8 +50,8 @@ def score_columns(
 
     Raises `ValueError` naming the argument and the place that is wrong.
     """
-    first = _matrix("x", x)
-    second = None if y is None else _matrix("y", y)
+    first = pair_matrix("x", x)
+    second = None if y is None else pair_matrix("y", y)
     if second is not None and second.shape != first.shape:
         raise ValueError(f"y: has shape {second.shape}, x has {first.shape}")
     if statistic is None:
@@ -84,77 +85,15 @@ def score_columns(
     return Columns(sums, inverse)
 
 
-@njit(nogil=True, cache=True)
-def pratt_scores(differences: Floats) -> Floats:
-    """Twice the rank of |d| among all pairs, zeros in, times the sign: zeros drop out (Pratt 1959).
-
-    `differences` (n_features, n_pairs). Doubled, so that the mean rank of ties is an integer.
-    """
-    features, pairs = differences.shape
-    scores = np.zeros((features, pairs))
-    for f in range(features):
-        d = differences[f]
-        active = np.flatnonzero(d)
-        zeros = pairs - len(active)
-        size = np.abs(d[active])
-        order = np.argsort(size)
-        start = 0
-        while start < len(active):
-            stop = start + 1
-            while stop < len(active) and size[order[stop]] == size[order[start]]:
-                stop += 1
-            for n in range(start, stop):
-                pair = active[order[n]]
-                # Ranks count from 1 and the zeros hold the first: twice the mean of the tied ones.
-                scores[f, pair] = (2 * zeros + start + stop + 1) * np.sign(d[pair])
-            start = stop
-    return scores
-
-
-def dense_rows(name: str, values: ArrayLike) -> Floats:
-    """Finite numbers as a dense (n_pairs, n_features) array in float64."""
-    matrix = _matrix(name, values)
-    return _dense(name, matrix, slice(0, matrix.shape[1])).T
-
-
 def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
     """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names."""
-    rows = _matrix("differences", differences)
+    rows = pair_matrix("differences", differences)
     codes, n_units = unit_codes(units, rows.shape[0])
     member = sparse.csr_array(
         (np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_units, len(codes))
     )
     dense: Any = member @ rows.astype(np.float64)
     return dense.toarray() if sparse.issparse(dense) else dense
-
-
-def unit_codes(
-    units: ArrayLike | None, n_pairs: int, *, at_least: int = 2
-) -> tuple[NDArray[np.intp], int]:
-    """Each pair's unit as an index into the sorted unit names, and how many units there are."""
-    if units is None:
-        codes: NDArray[np.intp] = np.arange(n_pairs)
-    else:
-        given: Any = units
-        names = np.asarray(list(given) if isinstance(given, tuple) else given)
-        listed = list(given) if isinstance(given, list | tuple) else names.tolist()
-        if names.shape != (n_pairs,):
-            raise ValueError(
-                f"units: has shape {names.shape}, one for each of {n_pairs} pairs is needed"
-            )
-        for pair, name in enumerate(listed):
-            if name is None or name != name or (isinstance(name, str) and not name.strip()):
-                raise ValueError(f"units: pair {pair} has none; every pair needs a unit")
-        try:
-            codes = np.unique(names, return_inverse=True)[1]
-        except TypeError:
-            raise ValueError("units: names of several types; use texts or integers") from None
-    n_units = int(codes.max(initial=-1)) + 1
-    if n_units < at_least:
-        raise ValueError(
-            f"units: {n_units} unit{'s' * (n_units != 1)}, at least {at_least} are needed"
-        )
-    return codes, n_units
 
 
 def _differences(a: Floats, b: Floats | None) -> Floats:
@@ -190,34 +129,4 @@ def _blocks(x: Any, y: Any) -> Iterator[tuple[slice, Floats, Floats | None]]:
     """Blocks of features, dense in float64 and features first."""
     for start in range(0, x.shape[1], BLOCK):
         at = slice(start, min(x.shape[1], start + BLOCK))
-        yield at, _dense("x", x, at), None if y is None else _dense("y", y, at)
-
-
-def _dense(name: str, matrix: Any, at: slice) -> Floats:
-    part = matrix[:, at]
-    part = part.toarray() if sparse.issparse(part) else part
-    block = np.ascontiguousarray(part.T, dtype=np.float64)
-    if not np.isfinite(block).all():
-        feature, pair = np.argwhere(~np.isfinite(block))[0]
-        raise ValueError(
-            f"{name}: {block[feature, pair]} at pair {pair}, feature {at.start + feature}"
-        )
-    return block
-
-
-def _matrix(name: str, values: ArrayLike) -> Any:
-    """Values as (n_pairs, n_features), dense or in sparse columns."""
-    given: Any = values
-    if np.ma.is_masked(given):
-        raise ValueError(f"{name}: holds masked values; leave out their pairs")
-    try:
-        array: Any = given if sparse.issparse(given) else np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if array.ndim == 1 and not sparse.issparse(array):
-        array = array[:, None]
-    if array.ndim != 2:
-        raise ValueError(f"{name}: has {array.ndim} dimensions, (n_pairs, n_features) is needed")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: holds {array.dtype}, numbers are needed")
-    return array.tocsc() if sparse.issparse(array) else array
+        yield at, dense_block("x", x, at), None if y is None else dense_block("y", y, at)

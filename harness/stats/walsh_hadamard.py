@@ -20,7 +20,6 @@ LENGTH = 2**LOW_BITS
 CHUNK = LENGTH * LANES  # flips of one chunk
 LEAST_BITS = LOW_BITS + 4  # of a group that fills the lanes
 FEW = 12  # active units up to which a feature's own distribution is enumerated apart
-
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -210,7 +209,7 @@ def count_few(
                     for j in range(size):
                         values[c, j] += x * _sign(j & mask)
             if left:
-                # Kept sorted, so that reducing in order takes leading bits from the top.
+                # CachedForward sorted, so that reducing in order takes leading bits from the top.
                 at = rank
                 while at > 0 and reduced[at - 1] < left:
                     reduced[at] = reduced[at - 1]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.records import Runs
-from harness.store.rows import Store
+from harness.store.database import Store
+from harness.store.tables.runs import Runs
 
 # What two runs of the same thing differ in without a word.
 _OWN = ("run_id", "created_at", "finished_at", "wall_seconds", "status", "content")

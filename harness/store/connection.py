@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
-from harness.faults import CannotRun, Fault
-from harness.store import schema
-from harness.store.refusals import first_line, holder_of, no_database, of_opening
+from harness.errors import CannotRun, Fault
+from harness.store import migrations as schema
+from harness.store.errors import first_line, holder_of, no_database, of_opening
 
 Say = Callable[[str], None]
 RETRY = 0.1  # seconds

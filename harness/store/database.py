@@ -11,11 +11,16 @@ from typing import Any, Self, TypeVar
 import duckdb
 import pyarrow as pa
 
-from harness.faults import CannotRun, Fault, InputError
-from harness.records import TABLES, Columns, FeatureLabels, Units
-from harness.store import opening, refusals, schema
+from harness.errors import CannotRun, Fault, InputError
+from harness.store import connection as opening
+from harness.store import errors as refusals
+from harness.store import migrations as schema
+from harness.store.export.query_text import plain
 from harness.store.snapshot import snapshot
-from harness.tables import plain
+from harness.store.tables import TABLES
+from harness.store.tables.base import Columns
+from harness.store.tables.results import FeatureLabels
+from harness.store.tables.runs import Units
 
 C = TypeVar("C", bound=Columns)
 WAIT = 10.0  # seconds that a second writer waits for the first
@@ -103,7 +108,7 @@ class Store(AbstractContextManager["Store"]):
             if values:
                 self._update(run_id, values)
 
-    def keep(self, labels: FeatureLabels, *, anew: bool = True) -> None:
+    def cached_forward(self, labels: FeatureLabels, *, anew: bool = True) -> None:
         """Write labels, which are of no run: in the place of those that are there, where `anew`.
 
         Raises `CannotRun`.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from harness.faults import CannotRun, Fault, HarnessError, InputError
+from harness.errors import CannotRun, Fault, HarnessError, InputError
 
 LOCKED = re.compile(r"lock is held in (.+?) \(PID (\d+)\)( by user \w+)?")
 # What a query cannot cause: the file itself, or the disk below it.
@@ -15,7 +15,6 @@ _FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
-
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
 
 

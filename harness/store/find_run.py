@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from harness.faults import Fault, InputError, first_few, nearest
-from harness.records import LIMITED, Columns, Runs
+from harness.errors import Fault, InputError, first_few, nearest
+from harness.specs.prompt import LIMITED
+from harness.store.tables.base import Columns
+from harness.store.tables.runs import Runs
 
 C = TypeVar("C", bound=Columns)
 LATEST = "latest"

@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from harness.faults import CannotRun, Fault, InputError
-from harness.places import bundled
-from harness.store.refusals import first_line
+from harness.errors import CannotRun, Fault, InputError
+from harness.paths import bundled
+from harness.store.errors import first_line
 
 VERSION = 6
 

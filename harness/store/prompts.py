@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from harness.records import Columns, Prompt, Prompts, PromptTags
+from harness.specs.prompt import Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.runs import Prompts, PromptTags
 
 
 def to_columns(

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from harness.faults import Fault, InputError, nearest
-from harness.places import bundled
+from harness.errors import Fault, InputError, nearest
+from harness.paths import bundled
 
 _PARAMETER = re.compile(r"\$(\w+)(?: = ([^:]*))?: (.*)")
 RUNS = ("run", "run_a", "run_b")  # parameters that name a run

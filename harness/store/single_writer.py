@@ -14,9 +14,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from harness.faults import CannotRun, Fault, HarnessError
-from harness.records import Columns
-from harness.store.rows import Store
+from harness.errors import CannotRun, Fault, HarnessError
+from harness.store.database import Store
+from harness.store.tables.base import Columns
 
 C = TypeVar("C", bound=Columns)
 PAUSE = 0.2  # seconds between looks at whether to end

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from harness.faults import CannotRun, Fault
-from harness.store.opening import must_exist
-from harness.store.refusals import of_opening
+from harness.errors import CannotRun, Fault
+from harness.store.connection import must_exist
+from harness.store.errors import of_opening
 
 HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
 TRIES = 50

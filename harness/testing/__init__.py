@@ -4,10 +4,9 @@ Needs hypothesis, which comes with `pip install misconception-harness[test]`. An
 held against the properties that an edit relies on like this:
 
     from hypothesis import given
-    from harness.edits import Edit, apply, gain_and_shift
-    from harness.sae.jumprelu import encode
+    from harness.interventions import Edit, apply, gain_and_shift
+    from harness.sae import encode, load_sae
     from harness.testing import feature_sets, residuals
-    from harness.weights import load_sae
 
     SAE = load_sae(Path("params.npz"), width=2304)
 

@@ -12,9 +12,9 @@ from transformers import (
     Gemma3TextConfig,
 )
 
-from harness.batch import Side
-from harness.model import LanguageModel
-from harness.places import bundled
+from harness.models.language_model import LanguageModel
+from harness.models.padded_batch import Side
+from harness.paths import bundled
 from harness.sae.jumprelu import Sae
 
 Architecture = Literal["gemma2", "gemma3"]

@@ -6,16 +6,15 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.batch import Side, Tokens
-from harness.interventions import At
+from harness.models.padded_batch import Side, Tokens
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import jumprelu, orthogonal
-from harness.target import MOCK_FEATURES, MOCKS
+from harness.specs.intervention import At
+from harness.specs.targets import MOCK_FEATURES, MOCKS
 from harness.testing.models import WIDTH, random_sae
 
 BOS = 2  # as in Gemma's vocabularies
 Case = tuple[Sae, Tensor, Tensor]
-
 _seeds = st.integers(0, 10**6)
 
 

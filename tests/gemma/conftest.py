@@ -16,9 +16,9 @@ FAMILIES = 8
 
 @pytest.fixture(scope="session")
 def gemma():
-    from harness.provide import loaded
-    from harness.sources import model_files
-    from harness.target import load_targets
+    from harness.models.model_files import model_files
+    from harness.runner.resources import loaded
+    from harness.specs.targets import load_targets
 
     # The same object that evals run on in this process: it is loaded once.
     source = model_files(load_targets()["gemma-3-270m"])

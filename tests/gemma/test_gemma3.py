@@ -11,14 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from fixtures.training.saes import SaeRecipe, train_sae
-from harness.batch import Tokens, where
-from harness.edits import Edit, apply, gain_and_shift
-from harness.faults import InputError
-from harness.read import load_prompts
+from harness.errors import InputError
+from harness.interventions.edits import Edit, apply, gain_and_shift
+from harness.models.padded_batch import Tokens, where
+from harness.runner.context import How
+from harness.runner.run import run_eval
 from harness.sae.jumprelu import decode, encode
-from harness.store import Store
-from harness.weights import load_sae
-from harness.wire import How, run_eval
+from harness.sae.weights import load_sae
+from harness.specs.prompt_file import load_prompts
+from harness.store.database import Store
 
 QUIET = lambda stage, done, total: None  # noqa: E731
 LAYER = 9

@@ -8,22 +8,14 @@ from scipy import sparse, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import tt_solve_power
 
-from harness.stats import (
-    effective_pairs,
-    effects,
-    equivalence,
-    fdr,
-    hierarchical_fdr,
-    mean_interval,
-    minimum_detectable,
-    paired_max_t,
-    power,
-    synergy,
-    units_needed,
-)
-from harness.stats.controls import control_rank_p
-from harness.stats.effects import d_z_interval
-from harness.stats.multiplicity import simes
+from harness.stats.effects import d_z_interval, effects
+from harness.stats.equivalence import equivalence
+from harness.stats.intervals import mean_interval
+from harness.stats.matched_controls import control_rank_p
+from harness.stats.max_t import paired_max_t
+from harness.stats.multiplicity import fdr, hierarchical_fdr, simes
+from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed
+from harness.stats.synergy import synergy
 
 P = st.lists(
     st.sampled_from([0.0001, 0.001, 0.01, 0.02, 0.04, 0.2, 0.5, 1.0]), min_size=1, max_size=12

@@ -6,9 +6,10 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from harness.stats import effects, equivalence, mean_interval
-from harness.stats.controls import control_rank_p, matched_sets
-from harness.stats.effects import d_z_interval, hedges
+from harness.stats.effects import d_z_interval, effects, hedges
+from harness.stats.equivalence import equivalence
+from harness.stats.intervals import mean_interval
+from harness.stats.matched_controls import control_rank_p, matched_sets
 
 RANDOM = np.random.default_rng(0)
 UNITS = np.repeat(np.arange(9), [3, 5, 2, 7, 4, 4, 1, 6, 3])

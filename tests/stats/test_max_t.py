@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
 
-from harness.stats import counts, paired_max_t, scores
-from harness.stats.flips import bch_codes, sign_flips
-from harness.stats.scores import Columns, pratt_scores, score_columns
+from harness.stats import flip_counts as counts
+from harness.stats import unit_scores as scores
+from harness.stats.max_t import paired_max_t
+from harness.stats.sign_flips import bch_codes, sign_flips
+from harness.stats.signed_rank import pratt_scores
+from harness.stats.unit_scores import Columns, score_columns
 
 STATISTICS = ["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
 ACTIVATIONS = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 2.0, 3.5])  # tied and zero-heavy

@@ -1,4 +1,4 @@
-"""A stored run, or two of them side by side, as one HTML file that loads nothing."""
+"""A stored run, or two of them side by side, as one HTML file that loads nothing.
 
-from harness.report.compared import comparison_page as comparison_page
-from harness.report.page import run_page as run_page
+Not here: SQL, which is the saved queries', and styles or scripts, which are in `templates`.
+"""

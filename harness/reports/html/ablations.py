@@ -1,11 +1,12 @@
 """What edits do to the answers: beside matched controls, by family, by dose, one by one."""
 
 from dataclasses import dataclass
+from harness.reports.html import charts
+from harness.reports.html.charts import Chart, HIT, INK, QUIET
+from harness.reports.html.run_data import Row, Run, Source, asked, known
+from harness.specs.ablations import Ablation
+from harness.specs.spec import Spec
 
-from harness.report import charts
-from harness.report.charts import HIT, INK, QUIET, Chart
-from harness.report.source import Row, Run, Source, asked, known
-from harness.spec import Ablation, Spec
 
 IMPACT = "mean impact, nats"
 

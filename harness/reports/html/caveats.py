@@ -1,10 +1,9 @@
 """What a page may not be taken for, said on every screen of it."""
 
 from dataclasses import dataclass
-
-from harness.records import LIMITED
-from harness.report.source import Run
-from harness.runs import trial
+from harness.reports.html.run_data import Run
+from harness.specs.prompt import LIMITED
+from harness.store.find_run import trial
 
 
 @dataclass(frozen=True)

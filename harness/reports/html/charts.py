@@ -3,13 +3,15 @@
 Colours are the page's own CSS variables, so that one picture serves a light and a dark page.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+
 Spec = dict[str, Any]
 Values = Sequence[Mapping[str, Any]]
-
 CORRECT, MISCONCEPTION = "var(--correct)", "var(--misconception)"
 HIT, QUIET, INK, LINE = "var(--hit)", "var(--quiet)", "currentColor", "var(--line)"
 THEME: Spec = {

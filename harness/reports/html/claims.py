@@ -1,14 +1,13 @@
 """The verdicts of a run, claim by claim."""
 
 from dataclasses import dataclass
-
-from harness.records import Verdicts
-from harness.report import charts
-from harness.report.charts import HIT, INK, Chart
-from harness.report.source import Row, Run, Source, rows_of
-from harness.show import p_text
-from harness.spec import BehaviourClaim, Claim, FeatureClaim, Spec
-from harness.wording import in_words
+from harness.reports.html import charts
+from harness.reports.html.charts import Chart, HIT, INK
+from harness.reports.html.run_data import Row, Run, Source, rows_of
+from harness.reports.text import p_text
+from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, in_words
+from harness.specs.spec import Spec
+from harness.store.tables.results import Verdicts
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """What a run's design could show at all: its floor, and the effects it detects."""
 
 from dataclasses import dataclass
-
-from harness.plan import families_needed, smallest_p
-from harness.records import Prompts
-from harness.report.source import Run, Source, rows_of
-from harness.spec import AblationClaim, Claim, FeatureClaim, Spec
+from harness.reports.html.run_data import Run, Source, rows_of
+from harness.specs.claims import AblationClaim, Claim, FeatureClaim
+from harness.specs.power import families_needed, smallest_p
+from harness.specs.spec import Spec
 from harness.stats.power import minimum_detectable
+from harness.store.tables.runs import Prompts
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
 """What every page has around its content: style, script, stamps, and how numbers are written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
+from jinja2 import Environment
+from jinja2 import PackageLoader
+from jinja2 import StrictUndefined
+from markupsafe import Markup
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from harness.report.charts import THEME
-from harness.report.drawing import in_script, library
-from harness.report.stamps import Stamp
-from harness.show import p_text
+from harness.reports.html.caveats import Stamp
+from harness.reports.html.charts import THEME
+from harness.reports.html.svg import in_script, library
+from harness.reports.text import p_text
 
 
 def frame(
@@ -35,7 +37,7 @@ def frame(
 def environment() -> Environment:
     """Templates that escape whatever is put into them."""
     made = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=PackageLoader("harness.reports.html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,27 +1,29 @@
 """Pages put together: facts in, one HTML text out that needs nothing else."""
 
-import json
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+import json
+import re
+import shlex
+from harness.reports.html.ablations import Ablated, ablations_of
+from harness.reports.html.behaviour import behaviour_of
+from harness.reports.html.caveats import stamps_of, told
+from harness.reports.html.charts import Chart
+from harness.reports.html.claims import claims_of
+from harness.reports.html.design import design_of
+from harness.reports.html.features import Feature, features_of
+from harness.reports.html.layout import environment, frame, number
+from harness.reports.html.run_data import Run, Source, asked, rows_of
+from harness.reports.html.svg import Pencil
+from harness.reports.html.volcano import layers_of
+from harness.reports.text import db_option, p_text, told_value
+from harness.specs.prompt import LIMITED
+from harness.specs.spec import Spec
+from harness.store.tables.observations import PromptTokens, SaeHealth
+from harness.store.tables.runs import Runs
 
-from harness.records import LIMITED, PromptTokens, Runs, SaeHealth
-from harness.report.ablations import Ablated, ablations_of
-from harness.report.behaviour import behaviour_of
-from harness.report.charts import Chart
-from harness.report.claims import claims_of
-from harness.report.design import design_of
-from harness.report.drawing import Pencil
-from harness.report.features import Feature, features_of
-from harness.report.frame import environment, frame, number
-from harness.report.source import Run, Source, asked, rows_of
-from harness.report.stamps import stamps_of, told
-from harness.report.volcano import layers_of
-from harness.show import db_option, p_text, told_value
-from harness.spec import Spec
 
 PARTS = (
     ("verdicts", "Verdicts"),

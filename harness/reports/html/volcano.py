@@ -1,13 +1,15 @@
 """Every feature of a layer: how far the variants part, and how surely; a placebo's on the same axes."""
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+import math
+from harness.reports.html import charts
+from harness.reports.html.charts import Chart, HIT, INK, QUIET
+from harness.reports.html.run_data import Row, Run, Source, known, rows_of
+from harness.store.tables.results import FeatureTests
 
-from harness.records import FeatureTests
-from harness.report import charts
-from harness.report.charts import HIT, INK, QUIET, Chart
-from harness.report.source import Row, Run, Source, known, rows_of
 
 WIDTH, HEIGHT = 330, 150
 PIXEL = 2.5  # features of no small p that fall on one spot so large are one dot

@@ -1,12 +1,13 @@
 """The line that a fault is about, with a mark below the place."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+import re
+from harness.errors import Fault
+from harness.reports.terminal.width import WIDTH
 
-from harness.faults import Fault
-from harness.room import WIDTH
 
 MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")

@@ -1,16 +1,14 @@
 """A claim that is not supported, in the few lines that a test report has for it."""
 
 import math
+from harness.reports.text import numbers, sql_command
+from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
+from harness.specs.power import asked_for
+from harness.specs.spec import Spec
 from typing import TYPE_CHECKING
-
-from harness.plan import asked_for
-from harness.show.verdicts import numbers, sql_command
-from harness.spec import AblationClaim, Claim, FeatureClaim, Spec
-from harness.wording import in_words
-
 if TYPE_CHECKING:
-    from harness.conclude import Outcome
-    from harness.verdicts import Verdict
+    from harness.analysis.verdicts import Verdict
+    from harness.runner.outcome import Outcome
 
 
 def failure(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:

@@ -1,21 +1,17 @@
 """Stored runs: the rows of a query, a run's line, two runs side by side."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from harness.runs import trial
-from harness.show.rows import print_rows
-from harness.show.verdicts import p_text
-from harness.tables import short
-
+from typing import Any
+from harness.reports.terminal.tables import print_rows
+from harness.reports.text import TOLD_APART, p_text, told_value, told_verdict
+from harness.store.export.query_text import short
+from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from harness.compare import Comparison
-    from harness.repeat import Repeated
+    from harness.analysis.comparison import Comparison
+    from harness.runner.rerun import Repeated
 
 
 def run_table(run: Mapping[str, Any]) -> Table:
@@ -28,24 +24,6 @@ def run_table(run: Mapping[str, Any]) -> Table:
         style = "bold red" if key == "origin" and value == "mock" else ""
         table.add_row(key.replace("_", " "), Text(told_value(key, value), style=style))
     return table
-
-
-def told_value(key: str, value: Any) -> str:
-    """A column of a run's line for people."""
-    if value is None or value != value:
-        return "-"
-    if key in ("peak_memory", "peak_device_memory"):
-        return f"{value / 1e9:.2f} GB"
-    if isinstance(value, list):
-        return ", ".join("-" if each is None else str(each) for each in value) or "-"
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short(value)
-
-
-def told_verdict(verdict: str | None, run: Mapping[str, Any]) -> str:
-    """A verdict as it may be told: a trial's is none."""
-    if verdict is None:
-        return "-"
-    return f"{word}: {verdict}" if (word := trial(run)) else verdict
 
 
 def print_comparison(out: Console, found: "Comparison") -> None:
@@ -88,14 +66,6 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         for claim, (a, b) in found.verdicts.items()
     ]
     print_rows(out, ("claim", "A", "B"), told)
-
-
-# What two runs are told apart by.
-TOLD_APART = (
-    "spec_name", "spec_hash", "target", "origin", "model", "model_revision", "model_hash", "sae",
-    "sae_revision", "sae_hash", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
-    "batch_size", "code_hash", "harness_version", "torch_version", "transformers_version",
-)  # fmt: skip
 
 
 def print_agreement(out: Console, found: "Repeated") -> None:

@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.bank import make_bank
-from harness.faults import CannotRun, Fault
-from harness.interventions import Intervention
-from harness.records import LABELS, Columns, Impacts, ImpactTokens, Prompt
-from harness.surgery import Banks, Scores, Surgery
-from harness.work import Bench, Rows, each
+from harness.errors import CannotRun, Fault
+from harness.interventions.layer_edits import make_bank
+from harness.interventions.replays import Banks, Scores, Surgery
+from harness.models.adaptive_batching import each
+from harness.models.prompt_rows import Rows
+from harness.runner.context import Bench
+from harness.specs.intervention import Intervention
+from harness.specs.prompt import LABELS, Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.interventions import Impacts, ImpactTokens
 
 KEPT = 2**28  # bytes of residual stream, keys and values that a baseline may keep
 
@@ -47,7 +51,15 @@ def intervene(
     found = banks()
 
     def work(chosen: list[int]) -> Scores:
-        surgery = Surgery(bench, interventions, found, rows, chosen, [lenders[i] for i in chosen])
+        surgery = Surgery(
+            bench.model,
+            bench.limit,
+            interventions,
+            found,
+            rows,
+            chosen,
+            [lenders[i] for i in chosen],
+        )
         return surgery.scores()
 
     longest = max(map(len, rows.tokens))

@@ -16,15 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.batch import where
-from harness.interventions import Feature
-from harness.metrics import token_logprobs
-from harness.plan import Plan
-from harness.records import Attributions, Columns, Prompt
+from harness.models.adaptive_batching import each
+from harness.models.forward import Tap
+from harness.models.logprobs import token_logprobs
+from harness.models.padded_batch import where
+from harness.models.prompt_rows import Rows, cached_forward
+from harness.models.suffix import tail_of
+from harness.runner.context import Bench
 from harness.sae.jumprelu import encode
-from harness.spec import Ablation
-from harness.tail import tail_of
-from harness.work import Bench, Rows, Tap, each, kept
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature
+from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.observations import Attributions
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ def _along_the_path(
 ) -> Slopes:
     """The mean slope while the layer's features grow, at the midpoints of equal steps."""
     sae, steps = bench.saes(layer), ablation.select.steps
-    baseline = kept(bench.model, [rows.tokens[i] for i in chosen], [layer])
+    baseline = cached_forward(bench.model, [rows.tokens[i] for i in chosen], [layer])
     batch = baseline.batch
     positions = where(batch, ablation.positions)
     first = torch.zeros(len(batch), dtype=torch.long, device=positions.device)

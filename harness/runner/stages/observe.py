@@ -2,28 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.batch import Batch, where
-from harness.faults import CannotRun, Fault
-from harness.metrics import pool
-from harness.plan import Plan
-from harness.records import (
-    Activations,
-    Answers,
-    Columns,
-    Generations,
-    Prompt,
-    TopkLogits,
-)
+from harness.models.adaptive_batching import each
+from harness.models.finite import check_finite, check_scores
+from harness.models.forward import Tap
+from harness.models.padded_batch import Batch, where
+from harness.models.prompt_rows import Rows
+from harness.runner.context import Bench
 from harness.sae.jumprelu import Sae, encode
-from harness.work import Bench, Rows, Tap, check_finite, each
-
-TOP_LOGITS = 50
+from harness.sae.pooling import pool
+from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.observations import Activations, Answers
 
 
 def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
@@ -42,7 +37,7 @@ def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns
 
         answers = bench.model.forward(batch, {layer: tap(layer) for layer in plan.layers})
         check_finite(seen, bench.model.dtype)
-        _check_scores(answers, bench.model.dtype)
+        check_scores(answers, bench.model.dtype)
         return Seen(batch, positions, answers, seen)
 
     for chosen, seen in each(bench.limit, rows.tokens, look):
@@ -51,55 +46,6 @@ def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns
     return [
         _answers(bench, prompts, rows, scored),
         *(_activations(bench, plan, prompts, layer, reading) for layer in plan.layers),
-    ]
-
-
-def generate(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
-    """What the model says by itself, and the best logits at each step."""
-    texts = list(dict.fromkeys(prompt.text for prompt in prompts))
-    rows = [bench.model.tokens(text) for text in texts]
-    steps: dict[str, Any] = {}
-
-    def go_on(chosen: list[int]) -> Sequence[Any]:
-        return bench.model.generate([rows[i] for i in chosen], plan.spec.new_tokens, TOP_LOGITS)
-
-    for chosen, made in each(bench.limit, rows, go_on):
-        steps |= {texts[i]: row for i, row in zip(chosen, made, strict=True)}
-    names: dict[int, str] = {}
-
-    def name(token: int) -> str:
-        return names.setdefault(token, bench.model.token_of(token))
-
-    said = Generations.of(
-        {
-            "run_id": bench.run_id,
-            "prompt_id": prompt.id,
-            "decoded_answer": bench.model.text_of([step.token for step in steps[prompt.text]]),
-            "token_ids": [step.token for step in steps[prompt.text]],
-            "origin": bench.origin,
-        }
-        for prompt in prompts
-    )
-    found = [
-        (prompt.id, at, step) for prompt in prompts for at, step in enumerate(steps[prompt.text])
-    ]
-    if not found:
-        return [said]
-    sizes = [len(step.top_ids) for _, _, step in found]
-    token_ids = torch.cat([step.top_ids for _, _, step in found]).numpy()
-    return [
-        said,
-        TopkLogits(
-            run_id=[bench.run_id] * len(token_ids),
-            prompt_id=np.repeat(np.array([prompt for prompt, _, _ in found]), sizes),
-            step=np.repeat([at for _, at, _ in found], sizes),
-            rank=np.concatenate([np.arange(size) for size in sizes]),
-            token_id=token_ids,
-            token=[name(int(token)) for token in token_ids],
-            logit=torch.cat([step.top_logits for _, _, step in found]).numpy(),
-            logprob=torch.cat([step.top_logprobs for _, _, step in found]).numpy(),
-            origin=[bench.origin] * len(token_ids),
-        ),
     ]
 
 
@@ -149,13 +95,6 @@ class _Reading:
         return pool(values[chosen], owners, prompts, how)
 
 
-def _check_scores(answers: list[list[Tensor]], dtype: str) -> None:
-    if not all(bool(torch.isfinite(scores).all()) for row in answers for scores in row):
-        raise CannotRun(
-            Fault("the logits", f"they hold NaN or infinity in {dtype}", "run it in float32")
-        )
-
-
 def _answers(
     bench: Bench, prompts: Sequence[Prompt], rows: Rows, scored: dict[int, list[Tensor]]
 ) -> Answers:
@@ -193,14 +132,8 @@ def _activations(
         run_id=[bench.run_id] * size,
         prompt_id=np.array([prompt.id for prompt in prompts])[at],
         layer=np.full(size, layer),
-        readout=[readout_name(plan)] * size,
+        readout=[plan.readout] * size,
         feature=feature,
         value=values.cpu().numpy()[at, feature],
         origin=[bench.origin] * size,
     )
-
-
-def readout_name(plan: Plan) -> str:
-    """The readout as the store names it: `last_prompt_token`, or like `answer:mean`."""
-    readout = plan.spec.readout
-    return readout.at if readout.at == "last_prompt_token" else f"{readout.at}:{readout.reduce}"

@@ -7,16 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.batch import Tokens, where
-from harness.metrics import token_logprobs
-from harness.plan import Plan
-from harness.records import Columns, FeatureActivity, Prompt, SaeHealth
-from harness.sae.fit import misfit
+from harness.models.adaptive_batching import each
+from harness.models.finite import check_finite
+from harness.models.forward import Tap
+from harness.models.logprobs import token_logprobs
+from harness.models.padded_batch import Tokens, where
+from harness.models.prompt_rows import cached_forward
+from harness.models.suffix import tail_of
+from harness.runner.context import Bench
+from harness.sae.diagnosis import misfit
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.precise import double
-from harness.tail import tail_of
-from harness.work import Bench, Tap, check_finite, each, kept
+from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.observations import FeatureActivity, SaeHealth
 
 HELD = 2**28  # bytes of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
@@ -83,7 +89,7 @@ def losses(bench: Bench, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[s
     count = 0
 
     def score(chosen: list[int]) -> tuple[list[float], int]:
-        baseline = kept(bench.model, [said[i] for i in chosen], [layer])
+        baseline = cached_forward(bench.model, [said[i] for i in chosen], [layer])
         batch = baseline.batch
         here = torch.arange(len(batch), device=batch.ids.device)
         tail = tail_of(batch, baseline.reads, here, torch.zeros_like(here))

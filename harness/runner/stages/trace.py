@@ -10,11 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.batch import where
-from harness.interventions import Feature
-from harness.records import Columns, Prompt, PromptTokens, TokenActivations
+from harness.models.adaptive_batching import each
+from harness.models.finite import check_finite
+from harness.models.forward import Tap
+from harness.models.padded_batch import where
+from harness.models.prompt_rows import Rows
+from harness.runner.context import Bench
 from harness.sae.jumprelu import Sae, encode
-from harness.work import Bench, Rows, Tap, check_finite, each
+from harness.specs.intervention import Feature
+from harness.specs.prompt import Prompt
+from harness.store.tables.base import Columns
+from harness.store.tables.observations import PromptTokens, TokenActivations
 
 Integers = NDArray[np.int64]
 

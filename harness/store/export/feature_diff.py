@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.faults import Fault, InputError
-from harness.formats import DiffReport, FeatureLine, LayerDiff, PairDiff
-from harness.records import LABELS, Label
+from harness.errors import Fault, InputError
+from harness.specs.prompt import LABELS, Label
+from harness.store.export.formats import DiffReport, FeatureLine, LayerDiff, PairDiff
 
 Key = tuple[str, str | None, int]  # pair, prompt where both sides have it, layer
 _Entry = tuple[int, float, float | None, float | None]  # feature, magnitude, a, b

@@ -1,4 +1,4 @@
-"""Files of `harness.formats`, written into folders of their own and read again."""
+"""Files of `harness.store.export.formats`, written into folders of their own and read again."""
 
 import errno
 import shutil
@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from harness.faults import CannotRun, Fault, InputError
-from harness.formats import FeatureLine
-from harness.records import Origin
+from harness.errors import CannotRun, Fault, InputError
+from harness.specs.prompt import Origin
+from harness.store.export.formats import FeatureLine
 
 PAGE = '<meta name="generator" content="misconception-harness'  # what a page of this package begins with
 M = TypeVar("M", bound=BaseModel)

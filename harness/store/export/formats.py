@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.records import Label, Origin
+from harness.specs.prompt import Label, Origin
 
 
 class _Line(BaseModel):

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from harness import files
-from harness.faults import Fault, InputError
-from harness.records import Verdicts
-from harness.tables import finite
+from harness.errors import Fault, InputError
+from harness.store.export import files
+from harness.store.export.query_text import finite
+from harness.store.tables.results import Verdicts
 
 FOLDER = ".eval_results"
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from harness.formats import (
+from harness.specs.intervention import Intervention
+from harness.specs.prompt import Origin, Prompt
+from harness.store.export.formats import (
     Ablated,
     AblationReport,
     AblationResult,
@@ -14,15 +16,8 @@ from harness.formats import (
     Logit,
     ResultLine,
 )
-from harness.interventions import Intervention
-from harness.records import (
-    Activations,
-    Generations,
-    Impacts,
-    Origin,
-    Prompt,
-    TopkLogits,
-)
+from harness.store.tables.interventions import Impacts
+from harness.store.tables.observations import Activations, Generations, TopkLogits
 
 UNCHANGED = 1e-6  # nats: less is rounding
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.faults import CannotRun, Fault, InputError
+from harness.errors import CannotRun, Fault, InputError
 
 
 def write(table: pa.Table, path: Path) -> None:

@@ -1,50 +1,23 @@
 """A stored run as files for other programs, and back from them."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import BaseModel, Field, model_validator
-
-from harness import files, parquet, prompt_rows
-from harness.diff import diff_features
-from harness.faults import Fault, InputError
-from harness.formats import FeatureLine
-from harness.interventions import from_columns
-from harness.lines import ablated_of, ablation_report, feature_lines, result_lines
-from harness.records import (
-    TABLES,
-    Activations,
-    FeatureLabels,
-    Generations,
-    Impacts,
-    Interventions,
-    Prompt,
-    Prompts,
-    PromptTags,
-    Runs,
-    TopkLogits,
-)
-from harness.store import VERSION, Store
+from harness.specs.prompt import Prompt
+from harness.store import prompts as prompt_rows
+from harness.store.database import Store
+from harness.store.export import files
+from harness.store.export.feature_diff import diff_features
+from harness.store.export.formats import FeatureLine
+from harness.store.export.jsonl import ablated_of, ablation_report, feature_lines, result_lines
+from harness.store.interventions import from_columns
+from harness.store.tables.interventions import Impacts, Interventions
+from harness.store.tables.observations import Activations, Generations, TopkLogits
+from harness.store.tables.runs import Prompts, PromptTags
 
 Run = dict[str, Any]
 Say = Callable[[str], None]
-FORMAT, MANIFEST = "misconception-harness run", "manifest.json"
-FIRST_EXPORTED = 5  # the first schema of which there are exports
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A run as it was exported: its tables, by name, and their schema."""
-
-    run_id: str
-    schema: int
-    tables: Mapping[str, pa.Table]
 
 
 def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
@@ -102,117 +75,3 @@ def as_poc(store: Store, run: Run, folder: Path, *, top: int, say: Say) -> None:
         files.write(folder / "ablation_report.json", ablation_report(found, **told))
     else:
         say("ablation_report.json is left out: the run ablates nothing")
-
-
-def as_parquet(store: Store, run: Run, folder: Path) -> None:
-    """Every row of the run: a file for each table, and a manifest that says what this is.
-
-    Raises `CannotRun`.
-    """
-    sums = {}
-    for name, rows in store.tables(run["run_id"]):
-        path = folder / f"{name}.parquet"
-        parquet.write(rows, path)
-        sums[name] = _digest(path)
-    manifest = {"format": FORMAT, "schema": VERSION, "run_id": run["run_id"], "sha256": sums}
-    files.write_text(folder / MANIFEST, [json.dumps(manifest, indent=2) + "\n"])
-
-
-def read_export(folder: Path) -> Exported:
-    """A folder that `as_parquet` wrote. Raises `InputError` where it is not whole, or of a newer schema."""
-    manifest = _manifest(folder)
-    if manifest.schema_ > VERSION:
-        what = f"it is of a newer harness (schema {manifest.schema_}, this one knows {VERSION})"
-        raise InputError(Fault(str(folder), what, "upgrade the harness"))
-    tables = {}
-    for name, digest in manifest.sha256.items():
-        path = folder / f"{name}.parquet"
-        if not path.is_file():
-            raise InputError(Fault(str(path), "it is missing", "export the run again"))
-        tables[name] = parquet.read(path)
-        if _digest(path) != digest:
-            what = "it is not the file that was exported"
-            raise InputError(Fault(str(path), what, "export the run again"))
-    _check_run(folder, tables, manifest.run_id)
-    return Exported(manifest.run_id, manifest.schema_, tables)
-
-
-def from_parquet(store: Store, export: Exported) -> str:
-    """Put an exported run into the store, in one transaction; returns its id.
-
-    An export of an older schema is brought up to date on the way. Raises `InputError` where the store
-    has the run already, or where these are no tables of a results file.
-    """
-    if len(store.read(Runs, export.run_id)):
-        what = f"{store.path} has it already"
-        raise InputError(Fault(f"run {export.run_id}", what, "there is nothing to import"))
-    store.insert(export.tables, export.schema)
-    return export.run_id
-
-
-def from_results(store: Store, other: Store, say: Say) -> list[str]:
-    """Put the finished runs of another results file into the store, and its labels; returns their ids.
-
-    What the store has already stays as it is. Raises `InputError` and `CannotRun`.
-    """
-    known = set(store.read(Runs).run_id)
-    taken = []
-    for run in other.read(Runs).rows():
-        run_id = run["run_id"]
-        if run_id in known or run["status"] != "finished":
-            why = "is here already" if run_id in known else "is not finished"
-            say(f"{run_id} {why}: left out")
-            continue
-        store.insert(dict(other.tables(run_id)))
-        taken.append(run_id)
-    store.keep(other.read(FeatureLabels), anew=False)
-    return taken
-
-
-class _Manifest(BaseModel):
-    """What says which run a folder holds, in which schema, and the sum of each table's file."""
-
-    schema_: int = Field(alias="schema", ge=FIRST_EXPORTED)
-    run_id: str
-    sha256: dict[str, str]
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> "_Manifest":
-        known = {kind.table for kind in TABLES}
-        if self.schema_ == VERSION and set(self.sha256) != known:
-            raise ValueError("it does not name every table")
-        if "runs" not in self.sha256 or any(not name.isidentifier() for name in self.sha256):
-            raise ValueError("it names no tables")
-        return self
-
-
-def _manifest(folder: Path) -> _Manifest:
-    path = folder / MANIFEST
-    remedy = "name a folder that `harness export --format parquet` wrote"
-    try:
-        return _Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        what = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    except ValueError:  # pydantic's too
-        what = "cannot be read: it names no schema and run of this harness"
-    raise InputError(Fault(str(path), what, remedy))
-
-
-def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> None:
-    """All rows are of the one run, which is finished, and its line is there."""
-    for name, table in tables.items():
-        ids = (
-            set(pc.unique(table["run_id"]).to_pylist())
-            if "run_id" in table.column_names
-            else {None}
-        )
-        if ids - {run_id} or (name == "runs" and table.num_rows != 1):
-            what = f"{name}.parquet holds other rows than those of run {run_id}"
-            raise InputError(Fault(str(folder), what, "export the run again"))
-    if tables["runs"]["status"].to_pylist() != ["finished"]:
-        raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from harness.faults import Fault, InputError
+from harness.errors import Fault, InputError
 
 Names = Sequence[str]
 Rows = Sequence[Sequence[Any]]

@@ -1,0 +1,112 @@
+"""Commands that write stored runs for other programs, and read them back."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import completion as complete
+from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT, reporting
+from harness.cli.parser import OneOf
+from harness.cli.runs import opened_other, opened_to_read, say
+from harness.errors import Fault, InputError
+
+
+@click.command(short_help="Write a stored run into a new folder.")
+@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.option(
+    "--format",
+    "shape",
+    type=OneOf(["poc", "parquet", "hub"]),
+    default="parquet",
+    show_default=True,
+    help="poc: four JSON files of prompts, features, differences, ablations. parquet: every table, to "
+    "be imported again. hub: the verdicts as a model's evaluation results.",
+)
+@OUTPUT_DIR
+@click.option(
+    "--topk_features",
+    "--topk-features",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Of poc: features a prompt and layer.",
+)
+@click.option("--dataset", default="", help="Of hub: the Hub's dataset that holds the prompts.")
+@SNAPSHOT
+@DB
+@reporting
+def export(
+    run: str,
+    shape: str,
+    output_dir: Path,
+    topk_features: int,
+    dataset: str,
+    snapshot: bool,
+    db: Path,
+) -> None:
+    """Write a stored run into a new folder OUTPUT_DIR/<time>, and print the folder.
+
+    RUN is an id, its beginning, a spec's name, or latest.
+
+    \b
+    harness export voices --format poc
+    harness export latest --format parquet --output_dir /tmp/exports
+    """
+    from harness.store.export.files import filled_folder
+    from harness.store.export.parquet_runs import as_parquet
+    from harness.store.export.poc import as_poc
+    from harness.store.find_run import check_finished, find_run
+    from harness.store.tables.results import Verdicts
+
+    if shape == "hub" and dataset.count("/") != 1:
+        remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
+        raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
+    with opened_to_read(snapshot, db) as store:
+        found = find_run(store, run)
+        check_finished(found)
+        with filled_folder(output_dir) as folder:
+            if shape == "poc":
+                as_poc(store, found, folder, top=topk_features, say=say)
+            elif shape == "parquet":
+                as_parquet(store, found, folder)
+            else:
+                from harness.store.export.hub_results import write_results
+
+                write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
+    click.echo(folder)
+
+
+@click.command("import", short_help="Put exported runs, or other results files, into this one.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@DB
+@WAIT
+@reporting
+def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
+    """Put exported runs, or the runs of other results files, into the results file.
+
+    SOURCES are folders that `harness export --format parquet` wrote, or other results files: of the
+    machines of a cluster, say, each of which wrote its own.
+
+    \b
+    harness import runs/20260215_120000_000000
+    harness import node1.duckdb node2.duckdb --db db/results.duckdb
+    """
+    from harness.store.database import Store
+    from harness.store.export.parquet_runs import from_parquet, from_results, read_export
+
+    with ExitStack() as held:
+        # All are looked at before the results file is, so that what is refused leaves no trace.
+        found: list[Any] = []
+        for source in sources:
+            if source.is_dir():
+                found.append(read_export(source))
+            else:
+                found.append(held.enter_context(opened_other(source, db)))
+        with Store.open(db, wait=wait, say=say) as store:
+            for one in found:
+                several = isinstance(one, Store)
+                taken = from_results(store, one, say) if several else [from_parquet(store, one)]
+                for run_id in taken:
+                    click.echo(run_id)

@@ -1,0 +1,31 @@
+"""NaN and infinity are refused where they arise: in the residual stream, or in the scores."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from harness.errors import CannotRun, Fault
+
+
+def check_scores(answers: list[list[Tensor]], dtype: str) -> None:
+    """Raises `CannotRun` where a score, by row and answer (tokens,), is NaN or infinite."""
+    if not all(bool(torch.isfinite(scores).all()) for row in answers for scores in row):
+        raise CannotRun(
+            Fault("the logits", f"they hold NaN or infinity in {dtype}", "run it in float32")
+        )
+
+
+def check_finite(streams: Mapping[int, Tensor], dtype: str) -> None:
+    """Raises `CannotRun` naming the first layer whose residual stream holds NaN or infinity."""
+    for layer in sorted(streams):
+        if not bool(torch.isfinite(streams[layer]).all()):
+            raise CannotRun(
+                Fault(
+                    f"layer {layer}",
+                    f"the residual stream after it holds NaN or infinity in {dtype}",
+                    "run it in bfloat16 or float32"
+                    if dtype == "float16"
+                    else "check the model's weights",
+                )
+            )

@@ -1,0 +1,121 @@
+"""Why the hub has no answer, in one sentence of ours that says what to do."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import constants
+from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
+    EntryNotFoundError,
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from harness.errors import CannotRun, Fault
+from harness.models.hub_settings import (
+    LIST,
+    LOGIN,
+    cache_folder,
+    endpoint,
+    has_token,
+    is_offline,
+    quiet,
+)
+
+
+@contextmanager
+def explained(repository: str, revision: str, name: str) -> Iterator[None]:
+    """Why the hub has no answer, in one sentence of ours."""
+    try:
+        with quiet():
+            yield
+            return
+    except HFValidationError:
+        what, remedy = "it is neither a folder here nor a repository's name", "correct the name"
+    except GatedRepoError:
+        whose = "this token has no access to it" if has_token() else "no token is set here"
+        what, remedy = f"it is gated and {whose}", LOGIN
+    except RevisionNotFoundError:
+        what, remedy = f"it has no revision {revision}", "name another one in the target"
+    except RepositoryNotFoundError:
+        what = "the hub knows no such repository" + (
+            "" if has_token() else ", or not without a token"
+        )
+        remedy = "check the name, or log in with `hf auth login`"
+    except LocalEntryNotFoundError as error:
+        what, remedy = _refused(name, error.__cause__) or _unreachable(name, error.__cause__)
+    except OfflineModeIsEnabled:
+        what, remedy = _unreachable(name, None)
+    except EntryNotFoundError:
+        what = f"it has no {name} at revision {revision}"
+        remedy = "name another file or revision in the spec's target"
+    except (HTTPError, OSError) as error:
+        # Of a list, no download had begun.
+        otherwise = _unreachable if name == LIST else _broken
+        what, remedy = _refused(name, error) or otherwise(name, error)
+    raise CannotRun(Fault(repository, what, remedy))
+
+
+def _refused(name: str, error: object) -> tuple[str, str] | None:
+    """What the hub has against the token, if it is that."""
+    if _status(error) == 401:
+        return "the hub does not accept this token", "`hf auth login` with a valid one"
+    if _status(error) == 403:
+        return f"the hub refuses {name} to this token", LOGIN
+    return None
+
+
+def _status(error: object) -> int | None:
+    """The HTTP status that an error is about."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def _unreachable(name: str, cause: object) -> tuple[str, str]:
+    if is_offline():
+        return f"{name} is not in the cache and HF_HUB_OFFLINE is set", "unset it once to fetch it"
+    if "Timeout" in type(cause).__name__:
+        return (
+            f"{name} is not in the cache and {endpoint()} does not answer in time",
+            f"try again, or wait longer than {constants.HF_HUB_ETAG_TIMEOUT} s with "
+            "HF_HUB_ETAG_TIMEOUT",
+        )
+    if status := _status(cause):
+        return f"{name} is not in the cache and {endpoint()} answers {status}", "try again later"
+    if isinstance(cause, FileMetadataError):
+        return (
+            f"{name} is not in the cache and {endpoint()} does not answer like a hub",
+            "correct HF_ENDPOINT, or the proxy's settings",
+        )
+    return (
+        f"{name} is not in the cache and {endpoint()} cannot be reached",
+        "go online, or put the files into the cache; HF_ENDPOINT names another hub",
+    )
+
+
+def _broken(name: str, error: object) -> tuple[str, str]:
+    """Why a download that had begun did not end."""
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return (
+            f"there is no room for {name} in {cache_folder()}",
+            "make room, or name another folder with HF_HOME",
+        )
+    if isinstance(error, PermissionError):
+        return f"{cache_folder()} cannot be written to", "name another folder with HF_HOME"
+    if "Timeout" in type(error).__name__:
+        return (
+            f"{name} stopped coming from {endpoint()}",
+            "run it again: files that are whole are kept; wait longer than "
+            f"{constants.HF_HUB_DOWNLOAD_TIMEOUT} s with HF_HUB_DOWNLOAD_TIMEOUT",
+        )
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return (
+        f"{name} could not be fetched whole: {reason}",
+        "run it again: files that are whole are kept",
+    )

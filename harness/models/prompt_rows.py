@@ -1,0 +1,59 @@
+"""Prompts as rows of tokens: each distinct text once, with all of its candidate answers."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from harness.models.forward import CachedForward
+from harness.models.language_model import LanguageModel
+from harness.models.padded_batch import Tokens, reads_of
+from harness.models.suffix import compact
+from harness.specs.prompt import LABELS, Label, Prompt
+
+
+class Rows:
+    """The distinct texts of some prompts, each with all of its candidate answers, tokenized once.
+
+    Prompts with the same text share a row, unless `apart` tells them apart.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        prompts: Iterable[Prompt],
+        apart: Callable[[Prompt], str] = lambda _: "",
+    ) -> None:
+        answers: dict[tuple[str, str], dict[str, int]] = {}
+        for prompt in prompts:
+            known = answers.setdefault((prompt.text, apart(prompt)), {})
+            for answer in (prompt.correct, prompt.misconception, prompt.answer):
+                known.setdefault(answer, len(known))
+        self._apart = apart
+        self._answers = answers
+        self._rows = {key: row for row, key in enumerate(answers)}
+        self.tokens: list[Tokens] = [
+            model.tokens(text, *known) for (text, _), known in answers.items()
+        ]
+
+    def row(self, prompt: Prompt) -> int:
+        """The row of a prompt."""
+        return self._rows[prompt.text, self._apart(prompt)]
+
+    def answers(self, row: int) -> tuple[str, ...]:
+        """The answers of a row, in their order."""
+        return tuple(list(self._answers.values())[row])
+
+    def own(self, prompt: Prompt) -> int:
+        """Which of its row's answers is the prompt's own."""
+        return self._answers[prompt.text, self._apart(prompt)][prompt.answer]
+
+    def candidates(self, prompt: Prompt) -> dict[Label, int]:
+        """Which of its row's answers are the two candidates."""
+        known = self._answers[prompt.text, self._apart(prompt)]
+        return {label: known[prompt.candidate(label)] for label in LABELS}
+
+
+def cached_forward(
+    model: LanguageModel, rows: Sequence[Tokens], blocks: Sequence[int]
+) -> CachedForward:
+    """A forward of these rows to replay from: their answers, and the stream after some blocks."""
+    batch = model.batch(rows)
+    return model.cached_forward(*compact(batch, reads_of(batch)), blocks)

@@ -1,0 +1,79 @@
+"""The file of each layer's SAE, fetched from the hub where it is not here."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.errors import CannotRun, Fault, InputError
+from harness.models import hub_download as hub
+from harness.models.model_files import configuration_beside
+from harness.paths import find
+from harness.specs.sae_catalogue import OTHER_SITE, choose, listed
+from harness.specs.targets import Target, mocked
+
+
+def sae_file(target: Target, layer: int) -> Path:
+    """The file of one layer's SAE, fetched from the hub where it is not here.
+
+    Raises `CannotRun`, in one sentence, where it cannot be had, and `InputError` where the spec does
+    not say which is meant.
+    """
+    # A folder may have any name; one with the name of a published collection is taken for it.
+    name = Path(target.sae).name
+    published = find(target.sae) is None or name.startswith("gemma-scope")
+    site = OTHER_SITE.search(name)
+    if site and published:
+        raise InputError(
+            Fault(
+                target.sae,
+                f"its SAEs are of another site ({site[1]}) than the residual stream after a block",
+                "name SAEs of the residual stream, such as google/gemma-scope-2b-pt-res",
+            )
+        )
+    entry = target.entry(layer)
+    folder = find(target.sae)
+    if entry is None:
+        found = listed(hub.files_of(target.sae, target.sae_revision))
+        entry = choose(found, layer, target.sae_width, target.l0_of(layer), target.sae)
+    if folder is None:
+        path = hub.fetch(target.sae, entry.path, target.sae_revision)
+        for beside in configuration_beside(entry.path):
+            hub.fetch_if_any(target.sae, beside, target.sae_revision)
+        return path
+    found_here = [folder / entry.path] if (folder / entry.path).is_file() else []
+    matches = sorted(folder.glob(entry.path)) if "*" in entry.path else found_here
+    if len(matches) != 1:
+        raise CannotRun(
+            Fault(
+                str(folder / entry.path),
+                "there is no such SAE" if not matches else "more than one SAE matches",
+                "correct `files:`"
+                if not matches
+                else "keep one SAE a layer, or name it in `files:`",
+            )
+        )
+    return matches[0]
+
+
+def saes_or_mock(
+    target: Target, layers: Iterable[int], *, allowed: bool, say: Callable[[str], None]
+) -> tuple[Target, dict[int, Path]]:
+    """Each layer's SAE file; where one cannot be had and it is `allowed`, the target with random ones.
+
+    Raises `CannotRun` and `InputError` like `sae_file`.
+    """
+    if target.mock:
+        return target, {}
+    try:
+        return target, {layer: sae_file(target, layer) for layer in layers}
+    except CannotRun as error:
+        if not allowed:
+            raise
+        say(f"warning: {error}; going on with random SAEs, which are no evidence of anything")
+        return mocked(target), {}
+
+
+def sae_bytes(target: Target) -> int | None:
+    """The size of one of the target's SAEs in float32."""
+    if target.features is None or target.width is None:
+        return None
+    return 4 * (2 * target.features * target.width + 2 * target.features + target.width)

@@ -1,0 +1,71 @@
+"""The verdicts of a stored run drawn again, with the spec as it stands now."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import Fault, InputError
+from harness.paths import DEFAULT_DB
+from harness.runner.outcome import Outcome, conclude, warnings_of
+from harness.specs.plan import trial_of
+from harness.specs.spec_file import load_plan
+from harness.specs.targets import MOCK
+from harness.store.database import WAIT, Store
+from harness.store.find_run import check_finished, find_run
+
+# The parts of a spec that decide what is computed; the others decide what is made of it.
+_RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
+
+
+def analyse_again(
+    run_id: str,
+    *,
+    db: str | Path = DEFAULT_DB,
+    wait: float = WAIT,
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Draw the verdicts of a stored run again, with the spec as it stands now.
+
+    `run_id` is an id, its beginning, a spec's name or `latest`. Raises `InputError` or `CannotRun`.
+    """
+    with Store.open(db, create=False, wait=wait, say=say) as store:
+        run = find_run(store, run_id)
+        check_finished(run)
+        name = run["run_id"]
+        plan = load_plan(run["spec_path"], run["target"])
+        if run["origin"] == "mock" and plan.target.sae != run["sae"]:
+            plan = load_plan(run["spec_path"], run["target"], run["sae"].removeprefix(MOCK))
+        then = json.loads(run["spec"])
+        now = json.loads(plan.spec.canonical())
+        changed = [part for part in _RUN if now[part] != then.get(part)]
+        if plan.prompts_hash != run["prompts_hash"]:
+            plan = trial_of(plan, run["prompts_hash"]) or plan
+        if plan.prompts_hash != run["prompts_hash"]:
+            changed.append("prompts")
+        if changed:
+            raise InputError(
+                Fault(
+                    f"run {name}",
+                    f"its {' and '.join(dict.fromkeys(changed))} changed since it was run",
+                    "run the spec again",
+                )
+            )
+        exploratory, analysed = run["exploratory"], None
+        if plan.spec.hash != run["spec_hash"]:
+            exploratory, analysed = "the spec changed since the run", plan.spec.canonical()
+        exploratory = plan.limited or exploratory
+        found = conclude(store, plan, name, exploratory, analysed_spec=analysed)
+        return Outcome(
+            run_id=name,
+            spec=plan.spec.name,
+            question=plan.spec.question,
+            target=plan.target,
+            families=len(plan.sides),
+            verdicts=found,
+            exploratory=exploratory,
+            warnings=warnings_of(store, name),
+            db=store.path,
+            seconds=run["wall_seconds"],
+            limited=bool(plan.limit),
+            reads=bool(plan.layers),
+        )

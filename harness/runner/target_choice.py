@@ -1,0 +1,45 @@
+"""Which of a spec's targets is run: the one that is asked for, or the best one present."""
+
+from collections.abc import Mapping
+
+import torch
+
+from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.models import requirements
+from harness.specs.targets import Target, load_targets
+
+
+def choose_target(
+    targets: Mapping[str, Target], layers: Mapping[str, tuple[int, ...]], wanted: str = "auto"
+) -> tuple[str, str]:
+    """The target to run on, of a spec's targets and the layers it reads on each, and why.
+
+    `auto`: a real model where it can run, else what lies on this machine.
+    """
+    if wanted != "auto":
+        known = {**load_targets(), **targets}
+        if wanted not in known:
+            raise InputError(
+                Fault(f"target {wanted}", "there is no such target", nearest(wanted, known))
+            )
+        return wanted, "as asked"
+    reasons = []
+    for name, target in targets.items():
+        if requirements.is_local(target):
+            continue
+        if not torch.cuda.is_available():
+            reasons.append(f"no CUDA device for {name}")
+        elif not requirements.is_present(target, layers[name]):
+            reasons.append(f"the weights of {name} are not here")
+        else:
+            return name, "its weights and a CUDA device are here"
+    for name, target in targets.items():
+        if requirements.is_local(target):
+            return name, ", ".join(reasons) or "it is the only one"
+    raise CannotRun(
+        Fault(
+            ", ".join(targets),
+            "; ".join(reasons),
+            "name one with --target to run it all the same, or add `organism: {layers: all}`",
+        )
+    )

@@ -1,0 +1,81 @@
+"""Ablations as a spec writes them: which features are selected, and how they are edited."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart
+from harness.specs.prompt import Label
+
+
+class Select(SpecPart):
+    """Which features an ablation edits: chosen on the discovery families, then frozen."""
+
+    top: int = Field(default=10, ge=1, le=1000, description="How many features, at most.")
+    by: Literal["contrast", "attribution", "list", "truth"] = Field(
+        description="`contrast`: the strongest difference between the variants at the readout. "
+        "`attribution`: the largest predicted effect on the metric of removing the feature at the "
+        "edited positions. `list`: those under `features`. `truth`: the target's known features."
+    )
+    toward: Literal["correct", "misconception"] = Field(
+        default="correct",
+        description="Keep features whose removal is expected to move the answer this way: toward the "
+        "`correct` one, or toward the `misconception`.",
+    )
+    method: Literal["gradient", "integrated-gradients"] = Field(
+        default="gradient",
+        description="How attribution predicts. `gradient`: gradient x activation. "
+        "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
+    )
+    steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
+    features: dict[LayerKey, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+        default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
+    )
+
+
+class Ablation(SpecPart):
+    """An edit of the residual stream, with matched random controls."""
+
+    name: Name = Field(description="What claims and the store call it.")
+    select: Select = Field(description="Which features are edited.")
+    kind: Kind = Field(
+        default="zero",
+        description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean on the "
+        "discovery families' prompts. `resample`: its value in another prompt. `clamp`: `value`. "
+        "`scale`: `value` times f. `steer`: f plus `value`. `direction`: nothing; the features' "
+        "directions are projected out of the residual stream.",
+    )
+    value: float | None = Field(
+        default=None, description="Of clamp and steer in units of the feature, of scale a factor."
+    )
+    source: Literal["pair", "random"] | None = Field(
+        default=None,
+        description="Of resample, where the value comes from. `pair`: the pair's other variant. "
+        "`random`: a discovery prompt. Tokens are aligned from the end of the prompt.",
+    )
+    doses: tuple[float, ...] = Field(
+        default=(),
+        description="Factors by which the selected features are scaled as well: 0 removes them, 1 "
+        "leaves them.",
+    )
+    positions: Positions = Field(
+        default="all",
+        description="Where the edit is made, never at BOS: at `all` tokens, those of the `prompt` or "
+        "the `answer`, at `last_prompt_token`, or at numbered tokens of the prompt: 1 is the first "
+        "after BOS, -1 the last.",
+    )
+    variant: Label = Field(
+        default="misconception",
+        description="The variant on whose prompts the impact is measured, `correct` or "
+        "`misconception`.",
+    )
+    controls: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Sets of random features matched on layer, firing rate, mean activation and "
+        "decoder norm.",
+    )
+    only: tuple[str, ...] = Field(
+        default=(), description="Targets on which the edit is made; everywhere when empty."
+    )

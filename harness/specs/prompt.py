@@ -1,0 +1,56 @@
+"""A prompt, a pair of them, and the labels that their two variants have."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Label = Literal["correct", "misconception"]
+Origin = Literal["real", "stand-in", "mock"]
+LIMITED = "limited to "  # how `runs.exploratory` of a trial on some of the families begins
+LABELS: tuple[Label, Label] = ("correct", "misconception")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One line of a prompt file, completed from its pair.
+
+    `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
+    pair, whose log-probabilities are compared.
+    """
+
+    id: str
+    pair_id: str
+    family: str
+    label: Label
+    text: str
+    answer: str
+    correct: str
+    misconception: str
+    line: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def candidate(self, which: Label) -> str:
+        """The answer that counts as `which`."""
+        return self.correct if which == "correct" else self.misconception
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both variants of a pair."""
+
+    correct: Prompt
+    misconception: Prompt
+
+    @property
+    def family(self) -> str:
+        """The scenario that both are about."""
+        return self.correct.family
+
+
+def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
+    """Complete pairs, by name."""
+    found: dict[str, dict[str, Prompt]] = defaultdict(dict)
+    for prompt in prompts:
+        found[prompt.pair_id][prompt.label] = prompt
+    return tuple(Pair(**variants) for _, variants in sorted(found.items()))

@@ -1,0 +1,53 @@
+"""A prompt file, JSON lines, as checked prompts: every fault at once, with file:line:column."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Fault, InputError
+from harness.specs.prompt import Prompt
+from harness.specs.prompt_pairs import Line, complete
+from harness.specs.text_file import place_order, read_text
+
+
+def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
+    """Read and check a prompt file; raises `InputError` with all of its faults."""
+    text = read_text(Path(path))
+    lines: list[Line] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=_distinct)
+        except (ValueError, RecursionError) as error:
+            # Beside faulty JSON, Python refuses numbers of thousands of digits.
+            column = getattr(error, "colno", 1)
+            what = getattr(error, "msg", "nested too deeply, or a number too long")
+            faults.append(
+                Fault(f"{path}:{number}:{column}", f"not JSON: {what}", "write one object a line")
+            )
+        except KeyError as error:
+            faults.append(
+                Fault(f"{path}:{number}", f"field '{error.args[0]}' is given twice", "keep one")
+            )
+        else:
+            if isinstance(value, dict):
+                lines.append((number, value))
+            else:
+                faults.append(Fault(f"{path}:{number}", "not an object", 'write {"id": ..., ...}'))
+    if not lines and not faults:
+        faults.append(Fault(f"{path}:1", "the file has no prompts", "write one object a line"))
+    prompts, wrong = complete(str(path), lines, balanced=balanced and not faults)
+    if faults or wrong:
+        raise InputError(*sorted({*faults, *wrong}, key=place_order))
+    return prompts
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise KeyError(key)
+        result[key] = value
+    return result

@@ -1,0 +1,66 @@
+"""What a new spec must suit: its targets' layers, and how many families its prompts have."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import Fault, InputError
+from harness.specs.power import families_needed, smallest_p
+from harness.specs.prompt_file import load_prompts
+from harness.specs.spec import Contrast
+
+FEWEST = 2  # families that discover: one has no spread
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What of the prompts decides how a spec is written.
+
+    `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
+    is right as often as it is wrong within every family.
+    """
+
+    families: int
+    pairs: int
+    shared: int
+    balanced: bool
+
+    @property
+    def discovery(self) -> float:
+        """The share of families that discover; 0 where none can be spared from the confirming side."""
+        if self.families // 2 >= needed():
+            return 0.5
+        spare = self.families - needed()
+        return math.floor(100 * spare / self.families) / 100 if spare >= FEWEST else 0.0
+
+    @property
+    def confirming(self) -> int:
+        """How many families confirm."""
+        return self.families - math.ceil(self.discovery * self.families)
+
+
+def needed() -> int:
+    """The fewest families whose sign flips can reach the usual alpha."""
+    return families_needed(Contrast().alpha) or 0
+
+
+def facts_of(path: Path) -> Facts:
+    """The facts of a prompt file. Raises `InputError`, also where no claim could be reached."""
+    prompts = load_prompts(path)
+    try:
+        load_prompts(path, balanced=True)
+        balanced = True
+    except InputError:
+        balanced = False
+    texts: dict[str, set[str]] = {}
+    for prompt in prompts:
+        texts.setdefault(prompt.pair_id, set()).add(prompt.text)
+    families = len({prompt.family for prompt in prompts})
+    if families < needed():
+        counted = f"{families} famil{'y' if families == 1 else 'ies'}"
+        what = f"it has {counted}, and {families} can give no p below " + (
+            f"{smallest_p(families):.3g}"
+        )
+        raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
+    shared = sum(len(distinct) == 1 for distinct in texts.values())
+    return Facts(families, len(texts), shared, balanced)

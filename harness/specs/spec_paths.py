@@ -1,0 +1,60 @@
+"""Where a spec and its prompt file lie: beside it, above it, below here, or in the package."""
+
+import re
+from glob import glob
+from pathlib import Path
+
+from harness.errors import Fault, InputError, nearest
+from harness.paths import eval_names, find
+from harness.specs.spec import Spec
+from harness.specs.yaml_source import locator
+
+
+def find_spec(path: str | Path) -> Path:
+    """The file of a spec that is given by path or name.
+
+    A name is of a file `evals/NAME.yaml`: of the working directory, else of those that come with the
+    package.
+    """
+    found = find(path)
+    if found is None or found.is_dir():
+        found = find(Path("evals", f"{path}.yaml"))
+    if found is None:
+        raise InputError(_no_spec(Path(path)))
+    return found
+
+
+def _no_spec(path: Path) -> Fault:
+    """Why nothing is found there: a folder, a pattern that no shell resolved, or a misspelt name."""
+    if path.is_dir():
+        there = any(path.glob("*.yaml"))
+        remedy = f"name {path / '*.yaml'}" if there else "name a spec, a YAML file"
+        return Fault(str(path), "it is a folder", remedy)
+    if re.search(r"[*?\[]", str(path)):
+        matched = glob(str(path))
+        if matched:
+            return Fault(str(path), "it is a pattern, not a file", "write it without quotes")
+        return Fault(str(path), "no file is named like this", "check the folder")
+    return Fault(str(path), "there is no such spec", nearest(path.stem, eval_names()))
+
+
+def folders_around(spec_path: Path) -> tuple[Path, Path]:
+    """Where a spec's relative paths are looked for first: beside it, and in the folder above."""
+    beside = spec_path.parent
+    # The name of the folder that one stands in, or above, is not part of the path.
+    return beside, beside.parent if beside.name not in ("", "..") else beside / ".."
+
+
+def prompts_path(spec: Spec, spec_path: Path) -> Path:
+    """The prompt file of a spec; raises `InputError` saying where it was looked for."""
+    around = folders_around(spec_path)
+    found = find(spec.prompts, *around)
+    if found is None or found.is_dir():
+        raise InputError(
+            Fault(
+                locator(spec_path)("prompts"),
+                f"there is no prompt file {spec.prompts}",
+                f"put it beside the spec, in {around[1].resolve()}, or in the working directory",
+            )
+        )
+    return found

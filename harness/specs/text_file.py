@@ -1,0 +1,36 @@
+"""Text files that people write: UTF-8 without a byte order mark, or a fault that says the place."""
+
+import re
+from pathlib import Path
+
+from harness.errors import Fault, InputError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, with line ends as "\\n". Raises `InputError` where it is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InputError(
+            Fault(f"{path}:1", "begins with a byte order mark", "save it as UTF-8 without BOM")
+        )
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise InputError(
+            Fault(
+                f"{path}:{line}:{column}",
+                f"byte 0x{data[error.start]:02x} is not UTF-8",
+                "save the file as UTF-8",
+            )
+        ) from None
+
+
+def place_order(fault: Fault) -> tuple[list[int], str]:
+    """Sorts faults by line and column."""
+    return [int(number) for number in re.findall(r":(\d+)", fault.where)], fault.what

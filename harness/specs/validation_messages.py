@@ -1,0 +1,117 @@
+"""What pydantic says of a spec, in the words of the spec language: where, what, what to do."""
+
+import datetime
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.errors import nearest
+from harness.specs.ablations import Ablation, Select
+from harness.specs.claims import CLAIM_KINDS
+from harness.specs.fields import Path_
+from harness.specs.spec import Contrast, Readout, Spec, Split, TargetChoice
+from harness.specs.yaml_source import shown
+
+# The model that holds each mapping of a spec, so that an unknown key can be answered with a known one.
+_PARTS: dict[Path_, type[BaseModel]] = {
+    (): Spec,
+    ("targets", "*"): TargetChoice,
+    ("readout",): Readout,
+    ("split",): Split,
+    ("contrast",): Contrast,
+    ("ablations", "*"): Ablation,
+    ("ablations", "*", "select"): Select,
+}
+
+
+def explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
+    """A validation error as (path, what, what to do)."""
+    at = _resolved(data, detail["loc"])
+    last = next((step for step in reversed(at) if isinstance(step, str)), "the spec")
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return at, f"unknown key '{last}'", nearest(last, _fields_at(data, at[:-1]))
+    if kind == "missing":
+        return at, f"'{detail['loc'][-1]}' is missing", "add it"
+    if kind == "literal_error":
+        valid = re.findall(r"'([^']*)'", context["expected"])
+        given = detail["input"]
+        if isinstance(given, str):
+            return at, f"{last} is '{given}'", nearest(given, valid)
+        alone = isinstance(given, tuple) and len(given) == 1 and given[0] in valid
+        remedy = "write it without brackets" if alone else f"use one of {', '.join(valid)}"
+        return at, f"{last} is {shown(given)}", remedy
+    if kind in ("claim_kind", "union_tag_not_found"):
+        keys = detail["input"] if isinstance(detail["input"], dict) else ()
+        unknown = next((key for key in keys if key not in ("name", "only")), "")
+        return (
+            at,
+            "a claim is about one of behaviour, features or ablation",
+            nearest(unknown, CLAIM_KINDS) if unknown else "add one of the three",
+        )
+    if kind == "too_short":
+        return at, f"{last} is empty", "write at least one"
+    if kind == "string_pattern_mismatch":
+        return at, f"{last} is '{detail['input']}'", _SHAPES.get(last, "write another")
+    if advice := _as_yaml_reads(kind, detail["input"]):
+        return at, f"{last}: {advice[0]}", advice[1]
+    message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
+    message = re.sub("valid dictionary( or instance of .*)?", "mapping", message)
+    return at, f"{last}: {message}", f"it is {shown(detail['input'])}"
+
+
+def _as_yaml_reads(kind: str, given: Any) -> tuple[str, str] | None:
+    """What is wrong and what to write where YAML 1.1 takes a text for a number, or the reverse."""
+    if kind == "string_type" and isinstance(given, bool | int | float | datetime.date):
+        read = {bool: "", int: ", a number", float: ", a number"}.get(type(given), ", a date")
+        return f"YAML reads it as {json.dumps(given, default=str)}{read}", "put it in quotes"
+    if kind not in ("float_type", "int_type") or not isinstance(given, str):
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    whole = value.is_integer() and abs(value) < 2**53
+    if not math.isfinite(value) or (kind == "int_type" and not whole):
+        return None
+    # As Python writes it, but that YAML 1.1 wants a point before the exponent.
+    number = repr(int(value) if kind == "int_type" else value)
+    number = re.sub(r"^(-?\d+)e", r"\1.0e", number)
+    return f"YAML reads {shown(given)} as a text", f"write {number}"
+
+
+# What a text of a certain form looks like.
+_SHAPES = {
+    "name": "use letters and digits, and `-`, `_` or `.` between them",
+    "width": "write it as it is published: 16k, 65k",
+}
+
+
+def _resolved(data: Any, loc: Sequence[Any]) -> Path_:
+    """The error's location without the names of union members that pydantic puts into it."""
+    at: list[str | int] = []
+    for i, step in enumerate(loc):
+        if i == 2 and loc[0] == "claims":
+            continue
+        if isinstance(data, dict) and (step in data or i == len(loc) - 1):
+            at.append(step)
+            data = data.get(step)
+        elif isinstance(data, tuple) and isinstance(step, int) and step < len(data):
+            at.append(step)
+            data = data[step]
+    return tuple(at)
+
+
+def _fields_at(data: Any, at: Path_) -> tuple[str, ...]:
+    if len(at) == 2 and at[0] == "claims":
+        claim = data["claims"][at[1]]
+        return tuple(next(m for k, m in CLAIM_KINDS.items() if k in claim).model_fields)
+    general = tuple("*" if isinstance(step, int) else step for step in at)
+    if general[:1] == ("targets",):
+        general = ("targets", "*")
+    model = _PARTS.get(general)
+    return tuple(model.model_fields) if model else ()

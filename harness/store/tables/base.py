@@ -1,0 +1,44 @@
+"""The columns of a table: one sequence each, so that a million rows cost one object."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, Self
+
+
+class Column(Protocol):
+    """A list, or a numpy array of one dimension."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of one table; a subclass names them."""
+
+    table: ClassVar[str]
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The columns, in their order."""
+        return tuple(f.name for f in fields(cls))
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """From rows; a column that a row lacks is null there."""
+        listed = list(rows)
+        unknown = {key for row in listed for key in row} - set(cls.names())
+        if unknown:
+            raise KeyError(f"{cls.table} has no column {sorted(unknown)}")
+        return cls(**{name: [row.get(name) for row in listed] for name in cls.names()})
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One dictionary a row, of Python's own types."""
+        names = self.names()
+        for values in zip(*(getattr(self, name) for name in names), strict=True):
+            plain = (v.tolist() if hasattr(v, "tolist") else v for v in values)
+            yield dict(zip(names, plain, strict=True))
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.names()[0]))

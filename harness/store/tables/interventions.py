@@ -1,0 +1,62 @@
+"""Rows of what was edited, and of what that did to the answers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.store.tables.base import Column, Columns
+
+
+@dataclass(frozen=True)
+class Interventions(Columns):
+    """Rows of `interventions`."""
+
+    table: ClassVar[str] = "interventions"
+    run_id: Column
+    intervention_id: Column
+    ablation: Column
+    role: Column
+    number: Column
+    kind: Column
+    source: Column
+    positions: Column
+    variant: Column
+    layer: Column
+    feature: Column
+    value: Column
+    rank: Column
+    score: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Impacts(Columns):
+    """Rows of `impacts`."""
+
+    table: ClassVar[str] = "impacts"
+    run_id: Column
+    intervention_id: Column
+    prompt_id: Column
+    metric: Column
+    baseline: Column
+    edited: Column
+    impact: Column
+    active: Column
+    source_id: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class ImpactTokens(Columns):
+    """Rows of `impact_tokens`."""
+
+    table: ClassVar[str] = "impact_tokens"
+    run_id: Column
+    intervention_id: Column
+    prompt_id: Column
+    candidate: Column
+    token_index: Column
+    baseline: Column
+    edited: Column
+    kl: Column
+    flipped: Column
+    origin: Column

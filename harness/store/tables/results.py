@@ -1,0 +1,112 @@
+"""Rows of what was concluded: tests, verdicts, and what others say of features."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.store.tables.base import Column, Columns
+
+
+@dataclass(frozen=True)
+class FeatureTests(Columns):
+    """Rows of `feature_tests`."""
+
+    table: ClassVar[str] = "feature_tests"
+    run_id: Column
+    split: Column
+    layer: Column
+    feature: Column
+    n_pairs: Column
+    n_units: Column
+    rate_correct: Column
+    rate_misconception: Column
+    mean_difference: Column
+    ci_low: Column
+    ci_high: Column
+    u: Column
+    statistic: Column
+    p_marginal: Column
+    p_adjusted: Column
+    p_fdr: Column
+    fdr_by_layer: Column
+    d_z: Column
+    d_z_low: Column
+    d_z_high: Column
+    g_av: Column
+    rank_biserial: Column
+    common_language: Column
+    flag: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class AblationTests(Columns):
+    """Rows of `ablation_tests`."""
+
+    table: ClassVar[str] = "ablation_tests"
+    run_id: Column
+    ablation: Column
+    intervention_id: Column
+    role: Column
+    metric: Column
+    n_pairs: Column
+    n_units: Column
+    mean_impact: Column
+    ci_low: Column
+    ci_high: Column
+    p: Column
+    p_adjusted: Column
+    d_z: Column
+    d_z_low: Column
+    d_z_high: Column
+    active_share: Column
+    n_controls: Column
+    mean_control: Column
+    beyond_controls: Column
+    beyond_low: Column
+    beyond_high: Column
+    p_beyond: Column
+    p_rank: Column
+    synergy: Column
+    synergy_low: Column
+    synergy_high: Column
+    p_synergy: Column
+    predicted: Column
+    rank_correlation: Column
+    flag: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Verdicts(Columns):
+    """Rows of `verdicts`."""
+
+    table: ClassVar[str] = "verdicts"
+    run_id: Column
+    claim: Column
+    kind: Column
+    verdict: Column
+    estimate: Column
+    ci_low: Column
+    ci_high: Column
+    unit: Column
+    p: Column
+    alpha: Column
+    n_units: Column
+    n_pairs: Column
+    floor: Column
+    because: Column
+    query: Column
+    exploratory: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class FeatureLabels(Columns):
+    """Rows of `feature_labels`, which belong to no run."""
+
+    table: ClassVar[str] = "feature_labels"
+    source: Column
+    feature: Column
+    label: Column
+    explainer: Column
+    fetched_at: Column

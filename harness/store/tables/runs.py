@@ -1,0 +1,106 @@
+"""Rows of a run itself: what it was made with, its units and its prompts."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.store.tables.base import Column, Columns
+
+
+@dataclass(frozen=True)
+class Runs(Columns):
+    """Rows of `runs`."""
+
+    table: ClassVar[str] = "runs"
+    run_id: Column
+    content: Column
+    created_at: Column
+    finished_at: Column
+    status: Column
+    spec_name: Column
+    spec_hash: Column
+    spec: Column
+    spec_path: Column
+    question: Column
+    target: Column
+    origin: Column
+    exploratory: Column
+    prompts_path: Column
+    prompts_hash: Column
+    model: Column
+    model_revision: Column
+    model_hash: Column
+    sae: Column
+    sae_revision: Column
+    sae_hash: Column
+    sae_files: Column
+    sae_hashes: Column
+    layers: Column
+    readout: Column
+    metric: Column
+    alpha: Column
+    seed: Column
+    device: Column
+    dtype: Column
+    attention: Column
+    padding_side: Column
+    batch_size: Column
+    code_hash: Column
+    git_commit: Column
+    git_dirty: Column
+    harness_version: Column
+    python_version: Column
+    torch_version: Column
+    transformers_version: Column
+    numpy_version: Column
+    scipy_version: Column
+    duckdb_version: Column
+    platform: Column
+    wall_seconds: Column
+    peak_memory: Column
+    peak_device_memory: Column
+    neuronpedia: Column
+    threads: Column
+    analysed_spec: Column
+
+
+@dataclass(frozen=True)
+class Units(Columns):
+    """Rows of `units`."""
+
+    table: ClassVar[str] = "units"
+    run_id: Column
+    unit_id: Column
+    stage: Column
+    family: Column
+    ablation: Column
+    finished_at: Column
+    seconds: Column
+
+
+@dataclass(frozen=True)
+class Prompts(Columns):
+    """Rows of `prompts`."""
+
+    table: ClassVar[str] = "prompts"
+    run_id: Column
+    prompt_id: Column
+    pair_id: Column
+    family: Column
+    label: Column
+    split: Column
+    prompt: Column
+    answer: Column
+    correct: Column
+    misconception: Column
+    line: Column
+
+
+@dataclass(frozen=True)
+class PromptTags(Columns):
+    """Rows of `prompt_tags`."""
+
+    table: ClassVar[str] = "prompt_tags"
+    run_id: Column
+    prompt_id: Column
+    tag: Column
+    value: Column
