@@ -84,7 +84,7 @@ def refused(block: Block, command: str) -> str | None:
         )
         return None if known else f"no extra {extras}"
     if name == "pytest":
-        plugin = (ROOT / "harness" / "pytest_plugin.py").read_text()
+        plugin = (ROOT / "harness" / "pytest_plugin" / "__init__.py").read_text()
         own = [word.split("=")[0] for word in arguments if word.startswith("--harness")]
         missing = [option for option in own if f'"{option}"' not in plugin]
         return f"no option {missing}" if missing else None

@@ -27,21 +27,24 @@ HASTY = """
 import time
 time.sleep = lambda seconds: None
 from huggingface_hub import constants, file_download
-from harness import hub, sources
+from harness.models import hub_download as hub
+from harness.models import model_files as sources
+from harness.models.model_files import model_files
+from harness.models.sae_files import sae_file
 from harness.cli.options import reporting
-from harness.spec import TargetChoice
-from harness.target import resolve
+from harness.specs.spec import TargetChoice
+from harness.specs.targets import resolve
 
 def impatient():
     file_download._ETAG_RETRY_TIMEOUT = 0.2
     constants.HF_HUB_ETAG_TIMEOUT = constants.HF_HUB_DOWNLOAD_TIMEOUT = 0.2
 
 def model(**choice):
-    found = sources.model_files(resolve("t", TargetChoice(layers="none", **choice)))
+    found = model_files(resolve("t", TargetChoice(layers="none", **choice)))
     return found.folder, found.name, found.revision, [path.name for path in found.weights]
 
 def sae(layer, name="t", **choice):
-    path = sources.sae_file(resolve(name, TargetChoice(**choice)), layer)
+    path = sae_file(resolve(name, TargetChoice(**choice)), layer)
     return str(path).partition("/snapshots/")[2]
 """
 BIG = 12_000_000  # more than the library reads at once: it writes only whole blocks

@@ -291,14 +291,14 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     plan, said = a_plan(), []
     plain, _ = impacts_of(bench(size=8), [an_edit()], plan.prompts)
     tools = dataclasses.replace(bench(), limit=Limit(8, said.append))
-    keep = type(tools.model).keep
+    whole = type(tools.model).cached_forward
 
     def full(self, batch, reads, blocks):
         if len(batch) > 3:
             raise error
-        return keep(self, batch, reads, blocks)
+        return whole(self, batch, reads, blocks)
 
-    monkeypatch.setattr(type(tools.model), "keep", full)
+    monkeypatch.setattr(type(tools.model), "cached_forward", full)
     found, _ = impacts_of(tools, [an_edit()], plan.prompts)
     assert said == ["memory ran out: going on with 4 rows at a time",
                     "memory ran out: going on with 2 rows at a time"]  # fmt: skip
@@ -333,7 +333,7 @@ def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
     def full(self, batch, reads, blocks):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(type(tools.model), "keep", full)
+    monkeypatch.setattr(type(tools.model), "cached_forward", full)
     with pytest.raises(CannotRun, match="with a single prompt"):
         impacts_of(tools, [an_edit()], a_plan().prompts)
 
@@ -344,7 +344,7 @@ def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
     def wrong(self, batch, reads, blocks):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(type(tools.model), "keep", wrong)
+    monkeypatch.setattr(type(tools.model), "cached_forward", wrong)
     with pytest.raises(RuntimeError, match="shapes"):
         impacts_of(tools, [an_edit()], a_plan().prompts)
 

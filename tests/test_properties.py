@@ -622,7 +622,9 @@ def test_the_stream_at_bos_stays_as_it_is_under_every_edit(
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_survey_never_reads_bos(architecture, side):
     class Unread(Poisoned):
-        keep = LanguageModel.keep  # its losses are of whole streams, BOS and all
+        cached_forward = (
+            LanguageModel.cached_forward
+        )  # its losses are of whole streams, BOS and all
 
     plan, used = planned(prompts()), model(architecture, side)
     health, *activity = survey(a_bench(Unread(used)), plan, plan.prompts)

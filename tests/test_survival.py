@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_in_a_sentence(tmp_path, spec
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (
-        '"$PYTHON" -c "from harness.store import Store; Store.open(\'$DISK/old.duckdb\').__exit__()"\n'
+        '"$PYTHON" -c "from harness.store.database import Store; Store.open(\'$DISK/old.duckdb\').__exit__()"\n'
         'mount -o remount,ro "$DISK"\n'
         'for db in old new sub/new; do "$PYTHON" -m harness run "$SPEC" --db "$DISK/$db.duckdb"; '
         'echo "status $?"; done\n'
