@@ -49,7 +49,7 @@ from harness.sae.jumprelu import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
 from harness.specs.prompt import Prompt
-from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load
 
 TOKENS = 24  # of every prompt
 
@@ -326,7 +326,7 @@ def _keep(seen: dict[int, Tensor], layer: int, positions: Tensor, residual: Tens
 
 def organism(quick: bool) -> list[bool]:
     """Sets of ten features over all layers of the organism, on prompts of `voices`."""
-    plan = load_plan(bundled("evals", "voices.yaml"), "organism")
+    plan = load(bundled("evals", "voices.yaml")).plan("organism")
     model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
     files = {layer: sae_file(plan.target, layer) for layer in plan.layers}
     saes = {layer: load_sae(path, width=model.width) for layer, path in files.items()}

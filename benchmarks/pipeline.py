@@ -28,6 +28,7 @@ from benchmarks.figures import figure
 from harness.paths import bundled
 from harness.runner.context import How
 from harness.runner.run import run_eval
+from harness.specs.spec_file import load
 
 LAYERS = (0, 6, 12, 18, 24)
 WIDTH, FEATURES = 2304, 16384
@@ -138,15 +139,15 @@ def measure(folder: Path, device: str) -> int:
 
     with forward:
         outcome = run_eval(
-            folder / "few.yaml",
+            load(folder / "few.yaml"),
             "full-size",
             db=folder / "results.duckdb",
             how=How(device=device),
             progress=progress,
             say=lambda line: print(line, flush=True),
         )
-    load = outcome.seconds - sum(stages.values())
-    for stage, seconds in {"load": load, **stages}.items():
+    loading = outcome.seconds - sum(stages.values())
+    for stage, seconds in {"load": loading, **stages}.items():
         print(f"{stage:<14}{seconds:8.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     share = forward.seconds["observe"] / stages["observe"]

@@ -13,8 +13,7 @@ from harness.specs.plan import Plan, make_plan
 from harness.specs.plan_checks import faults_of
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
-from harness.specs.spec_file import load_plan
-from harness.specs.spec_file import load_spec as load_spec
+from harness.specs.spec_file import load
 from harness.specs.targets import resolve
 from harness.store.find_run import LATEST, check_finished
 from harness.store.find_run import find_run as found_run
@@ -39,6 +38,11 @@ def _quiet(_: str) -> None:
     return None
 
 
+def load_spec(path: str | Path) -> Spec:
+    """Read and check a spec, given by path or name; raises `InputError` with all of its faults."""
+    return load(path).spec
+
+
 def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     """What a run would do: layers, sides of the families, units of work. Loads no weights.
 
@@ -47,7 +51,7 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     named. Raises `InputError` with all faults.
     """
     if not isinstance(spec, Spec):
-        return load_plan(spec, target or next(iter(load_spec(spec).targets)))
+        return load(spec).plan(target)
     chosen = target or next(iter(spec.targets))
     if chosen not in spec.targets:
         what = f"'{chosen}' is not among its targets"
@@ -109,7 +113,7 @@ def run(
         limit=limit or 0,
     )
     return run_eval(
-        spec,
+        load(spec),
         target,
         db=db,
         wait=wait,

@@ -35,6 +35,7 @@ def finished(tmp_path_factory) -> Path:
 
     from harness.runner.context import How
     from harness.runner.run import run_eval
+    from harness.specs.spec_file import load
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -44,7 +45,7 @@ def finished(tmp_path_factory) -> Path:
         if not db.exists():
             for name in ("placebo", "voices", "pilot"):
                 run_eval(
-                    name,
+                    load(name),
                     "organism",
                     db=unfinished,
                     how=How(device="cpu"),

@@ -22,6 +22,7 @@ from harness.cli import main
 from harness.errors import InputError
 from harness.runner.context import How
 from harness.runner.run import run_eval
+from harness.specs.spec_file import load
 from harness.store import migrations as schema
 from harness.store.database import Store
 from harness.store.export.formats import FORMATS
@@ -63,7 +64,7 @@ def a_spec(folder, root, more=ABLATIONS, claims=CLAIMS, layers="[1, 3]", name="f
 
 def a_run(path, db, progress=QUIET, **how):
     how = How(device="cpu", **how)
-    return run_eval(path, "organism", db=db, how=how, progress=progress).run_id
+    return run_eval(load(path), "organism", db=db, how=how, progress=progress).run_id
 
 
 def call(*arguments):

@@ -14,6 +14,7 @@ from harness.cli.parallel import run_evals
 from harness.errors import CannotRun, InputError
 from harness.runner.context import How
 from harness.runner.run import run_eval
+from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.single_writer import RemoteStore, served
 from harness.store.tables.observations import Activations
@@ -84,7 +85,7 @@ def fingerprints(db):
 def evals(specs, db, **more):
     how = How(device="cpu", batch_size=8)
     options = {"db": db, "wait": 0, "resume": True, "how": how, "say": lambda _: None} | more
-    return list(run_evals(specs, "organism", 2, **options))
+    return list(run_evals([load(spec) for spec in specs], "organism", 2, **options))
 
 
 def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, specs):
@@ -95,7 +96,7 @@ def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, sp
     assert {line.split("]")[0] for line in said} == {"[few", "[more"}
     for spec in specs:
         run_eval(
-            spec,
+            load(spec),
             "organism",
             db=tmp_path / "turn.duckdb",
             how=How(device="cpu", batch_size=8),

@@ -11,7 +11,7 @@ from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
 from harness.runner.run import run_eval
 from harness.specs.plan import limited, trial_of
-from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.find_run import find_run
 
@@ -44,13 +44,13 @@ def stored(spec, tmp_path_factory):
     """A trial, then the whole, then another trial, in one results file."""
     db = tmp_path_factory.mktemp("limited") / "r.duckdb"
     return [
-        run_eval(spec, "organism", db=db, how=How(device="cpu", limit=limit), progress=QUIET)
+        run_eval(load(spec), "organism", db=db, how=How(device="cpu", limit=limit), progress=QUIET)
         for limit in (2, 0, 3)
     ]
 
 
 def test_families_stay_on_their_sides(spec):
-    plan = load_plan(spec, "organism")
+    plan = load(spec).plan("organism")
     some = limited(plan, 2)
     for side in ("discovery", "confirmation"):
         assert some.families(side) == plan.families(side)[:2]
@@ -60,21 +60,21 @@ def test_families_stay_on_their_sides(spec):
 
 
 def test_a_limit_that_leaves_nothing_out_makes_no_trial(spec):
-    plan = load_plan(spec, "organism")
+    plan = load(spec).plan("organism")
     assert limited(plan, 6) == limited(plan, 1000) == plan
     assert plan.limited is None
 
 
 def test_one_family_is_refused(spec):
     with pytest.raises(InputError) as caught:
-        limited(load_plan(spec, "organism"), 1)
+        limited(load(spec).plan("organism"), 1)
     assert caught.value.faults == (
         Fault("limit", "1 family has no spread to estimate", "take 2 or more"),
     )
 
 
 def test_a_trial_is_known_by_its_prompts(spec):
-    plan = load_plan(spec, "organism")
+    plan = load(spec).plan("organism")
     assert trial_of(plan, limited(plan, 3).prompts_hash) == limited(plan, 3)
     assert trial_of(plan, "another") is None
 
@@ -100,9 +100,9 @@ def test_a_spec_that_changed_since_a_trial_is_exploratory(spec, tmp_path):
     copy, db = tmp_path / "few.yaml", tmp_path / "r.duckdb"
     (tmp_path / "few.jsonl").write_text(spec.with_name("few.jsonl").read_text())
     copy.write_text(SPEC)
-    trial = run_eval(copy, "organism", db=db, how=How(device="cpu", limit=2), progress=QUIET)
+    trial = run_eval(load(copy), "organism", db=db, how=How(device="cpu", limit=2), progress=QUIET)
     copy.write_text(SPEC.replace("direction: greater", "direction: less"))
-    changed = run_eval(copy, "organism", db=db, how=How(device="cpu"), progress=QUIET)
+    changed = run_eval(load(copy), "organism", db=db, how=How(device="cpu"), progress=QUIET)
     assert changed.exploratory == f"the spec changed since run {trial.run_id}"
     again = analyse_again(trial.run_id, db=db)
     assert (again.trial, again.exploratory) == ("limited", trial.exploratory)

@@ -17,7 +17,7 @@ from harness.specs.power import smallest_p
 from harness.specs.scaffold import named
 from harness.specs.scaffold_facts import Facts, needed
 from harness.specs.spec import json_schema
-from harness.specs.spec_file import load_plan, load_spec
+from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 
 DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "data").glob("*.jsonl"))
@@ -68,7 +68,7 @@ def test_a_new_spec_on_every_prompt_file_passes_check(tmp_path, root, prompts, t
     assert text.splitlines()[0] == "# yaml-language-server: $schema=eval.schema.json"
     assert json.loads((tmp_path / "eval.schema.json").read_text()) == json_schema()
     assert f"{tmp_path / 'eval.schema.json'}: written" in found.output
-    spec, plan = load_spec(path), load_plan(path, target)
+    spec, plan = load(path).spec, load(path).plan(target)
     shared = len({prompt.text for prompt in plan.prompts}) < len(plan.prompts)
     assert spec.readout.at == ("answer" if shared else "last_prompt_token")
     (ablation,) = spec.ablations
@@ -85,7 +85,7 @@ def test_few_families_leave_out_what_they_cannot_reach_and_say_why(tmp_path, fam
     path, found = write(tmp_path / "evals", tmp_path / "p.jsonl")
     assert found.exit_code == 0, found.output
     assert invoke("check", path).exit_code == 0, invoke("check", path).output
-    spec = load_spec(path)
+    spec = load(path).spec
     assert spec.prompts == "p.jsonl"
     assert bool(spec.ablations) == (families >= 8)
     assert ("No ablations: with 8 families instead of" in path.read_text()) == (families < 8)
@@ -169,7 +169,7 @@ def test_a_spec_of_ones_own_is_meant_by_its_name(tmp_path, root, monkeypatch):
 def test_any_question_is_read_as_it_was_asked(tmp_path, root, question):
     path, found = write(tmp_path, root / "data" / "voices.jsonl", question=question)
     assert found.exit_code == 0, found.output
-    assert load_spec(path).question == " ".join(question.split())
+    assert load(path).spec.question == " ".join(question.split())
 
 
 def test_names_and_paths_are_made_of_what_is_given(tmp_path, root, monkeypatch):
@@ -179,7 +179,7 @@ def test_names_and_paths_are_made_of_what_is_given(tmp_path, root, monkeypatch):
     call = ("new", "Is it the voice's doing?", "--prompts", "data/my own.jsonl", "--target")
     found = invoke(*call, "organism", "--target", "gemma-3-270m", "--target", "organism")
     assert found.exit_code == 0, found.output
-    spec = load_spec("evals/is-it-the-voices-doing.yaml")
+    spec = load("evals/is-it-the-voices-doing.yaml").spec
     assert (spec.name, spec.prompts) == ("is-it-the-voices-doing", "data/my own.jsonl")
     assert list(spec.targets) == ["organism", "gemma-3-270m"]
     assert invoke("check", "evals/is-it-the-voices-doing.yaml").exit_code == 0
@@ -193,7 +193,7 @@ def test_a_file_of_the_same_name_beside_the_spec_is_not_taken_for_the_prompts(tm
         (folder / "p.jsonl").write_text(lines_of(families, shared=False))
     path, found = write(tmp_path / "evals", tmp_path / "data" / "p.jsonl")
     assert found.exit_code == 0, found.output
-    assert len(load_plan(path, "organism").sides) == 12
+    assert len(load(path).plan("organism").sides) == 12
 
 
 @pytest.mark.parametrize(

@@ -169,8 +169,8 @@ def pretend(monkeypatch):
         outcome = made
         error: Exception | None = None
 
-        def __call__(self, path, target, **options):
-            asked.append((path.name, target, options))
+        def __call__(self, file, target, **options):
+            asked.append((file.path.name, target, options))
             options["say"]("pretended")
             if self.error is not None:
                 raise self.error

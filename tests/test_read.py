@@ -9,8 +9,7 @@ import yaml
 
 from harness.errors import InputError
 from harness.specs.prompt_file import load_prompts
-from harness.specs.spec_file import load_plan, load_spec
-from harness.specs.spec_paths import prompts_path
+from harness.specs.spec_file import load
 
 SPEC = """\
 name: demo
@@ -27,7 +26,7 @@ def spec_faults(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "demo.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        load_spec(path)
+        load(path)
     return [str(fault).removeprefix(f"{path}:") for fault in caught.value.faults]
 
 
@@ -44,7 +43,7 @@ def prompt_faults(tmp_path: Path, content: list[dict] | bytes, **options) -> lis
 def test_a_right_spec_loads_with_its_defaults(tmp_path):
     path = tmp_path / "demo.yaml"
     path.write_text(SPEC)
-    spec = load_spec(path)
+    spec = load(path).spec
     assert spec.contrast.statistic == "pratt+mcnemar"
     assert spec.targets["organism"].layers == (0, 1)
     assert spec.split.discovery == 0.5
@@ -53,11 +52,11 @@ def test_a_right_spec_loads_with_its_defaults(tmp_path):
 def test_the_hash_is_of_the_content_not_of_the_writing(tmp_path):
     path = tmp_path / "demo.yaml"
     path.write_text(SPEC)
-    first = load_spec(path)
+    first = load(path).spec
     path.write_text("# a comment\nmetric: logit_difference\n" + SPEC)
-    assert load_spec(path).hash == first.hash
+    assert load(path).spec.hash == first.hash
     path.write_text(SPEC.replace("greater", "less"))
-    assert load_spec(path).hash != first.hash
+    assert load(path).spec.hash != first.hash
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_an_ablation_that_is_zero_by_construction_is_refused(tmp_path, at, by, p
     text = SPEC + extra
     if refused is None:
         (tmp_path / "demo.yaml").write_text(text)
-        assert load_spec(tmp_path / "demo.yaml").ablations
+        assert load(tmp_path / "demo.yaml").spec.ablations
     else:
         (fault,) = spec_faults(tmp_path, text)
         assert refused in fault
@@ -167,7 +166,7 @@ def test_listed_features_belong_to_one_target(tmp_path):
     (tmp_path / "demo.yaml").write_text(
         only.replace("toward-correct}", "toward-correct, only: [organism]}")
     )
-    spec = load_spec(tmp_path / "demo.yaml")
+    spec = load(tmp_path / "demo.yaml").spec
     assert not spec.ablations_on("gemma-2-2b")
     assert spec.ablations_on("organism")[0].select.features == {1: (2,)}
 
@@ -178,7 +177,7 @@ def test_recursive_yaml_is_a_fault(tmp_path):
 
 def test_a_missing_spec_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'voices'"):
-        load_spec("voicse")
+        load("voicse")
 
 
 def test_a_name_means_the_spec_of_the_working_directory_first(tmp_path, monkeypatch):
@@ -187,12 +186,12 @@ def test_a_name_means_the_spec_of_the_working_directory_first(tmp_path, monkeypa
     (tmp_path / "evals" / "two.yaml").write_text(SPEC)
     (tmp_path / "pilot").mkdir()  # a folder of a spec's name is not the spec
     monkeypatch.chdir(tmp_path)
-    assert load_spec("voices").name == load_spec("two").name == "demo"
-    assert load_spec("pilot").name == "pilot"
+    assert load("voices").spec.name == load("two").spec.name == "demo"
+    assert load("pilot").spec.name == "pilot"
     with pytest.raises(InputError, match="did you mean 'two'"):
-        load_spec("twoo")
+        load("twoo")
     with pytest.raises(InputError, match="did you mean 'placebo'"):
-        load_spec("placbo")
+        load("placbo")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_a_folder_or_a_pattern_is_no_spec(tmp_path, monkeypatch, path, said):
     (tmp_path / "evals" / "two.yaml").write_text(SPEC)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
-        load_spec(path)
+        load(path)
     assert str(caught.value) == said
 
 
@@ -225,7 +224,7 @@ def test_prompts_are_found_in_the_folder_above_from_wherever_one_stands(
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, prompt_lines)))
     (tmp_path / "evals" / "demo.yaml").write_text(SPEC.replace("prompts.jsonl", "p.jsonl"))
     monkeypatch.chdir(tmp_path / folder)
-    assert prompts_path(load_spec(spec), Path(spec)).samefile(tmp_path / "p.jsonl")
+    assert load(spec).prompts_path.samefile(tmp_path / "p.jsonl")
 
 
 def test_prompts_are_looked_for_in_the_order_that_the_pages_give(tmp_path, root, monkeypatch):
@@ -238,7 +237,7 @@ def test_prompts_are_looked_for_in_the_order_that_the_pages_give(tmp_path, root,
     path.write_text(SPEC.replace("prompts.jsonl", "data/voices.jsonl"))
     monkeypatch.chdir(tmp_path / "here")
     for place in [*places, root]:
-        found = prompts_path(load_spec(path), path)
+        found = load(path).prompts_path
         assert found.samefile(place / "data" / "voices.jsonl")
         if place != root:
             found.unlink()
@@ -342,16 +341,16 @@ def test_equal_prompts_at_a_readout_before_the_answer_are_refused(tmp_path, prom
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, same)))
     (tmp_path / "demo.yaml").write_text(SPEC)
     with pytest.raises(InputError, match="every difference is zero by construction"):
-        load_plan(tmp_path / "demo.yaml", "organism")
+        load(tmp_path / "demo.yaml").plan("organism")
     (tmp_path / "demo.yaml").write_text(SPEC + "readout: {at: answer}\n")
-    assert load_plan(tmp_path / "demo.yaml", "organism").layers == (0, 1)
+    assert load(tmp_path / "demo.yaml").plan("organism").layers == (0, 1)
 
 
 def test_a_layer_that_the_model_lacks_is_refused(tmp_path, prompt_lines):
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompt_lines)))
     (tmp_path / "demo.yaml").write_text(SPEC.replace("[0, 1]", "[0, 99]"))
     with pytest.raises(InputError, match="organism has no layer 99; name layers from 0 to 5"):
-        load_plan(tmp_path / "demo.yaml", "organism")
+        load(tmp_path / "demo.yaml").plan("organism")
 
 
 @pytest.mark.parametrize("value", ["1e-1", "1e30", "-2e3", "1E-9", "3e5", "1e400", "nan", "-1.5e7"])

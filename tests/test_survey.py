@@ -18,7 +18,7 @@ from harness.sae.diagnosis import median_fvu, misfit
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.weights import load_sae
 from harness.specs.plan import make_plan
-from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 from harness.testing.models import random_model, random_sae
 
@@ -35,7 +35,7 @@ def own(layer):
 
 @cache
 def plan():
-    whole = load_plan(bundled("evals", "voices.yaml"), "organism")
+    whole = load(bundled("evals", "voices.yaml")).plan("organism")
     return make_plan(whole.spec, whole.target, whole.prompts[:24])
 
 

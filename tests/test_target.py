@@ -11,7 +11,7 @@ from harness.models.sae_files import sae_bytes, sae_file
 from harness.paths import bundled
 from harness.specs.sae_catalogue import choose, features_of, listed, published, ranges, scanned
 from harness.specs.spec import TargetChoice
-from harness.specs.spec_file import load_plan, load_spec
+from harness.specs.spec_file import load
 from harness.specs.targets import load_targets, mocked, resolve
 
 SCOPE = published("gemma-scope-2b-pt-res")
@@ -206,17 +206,17 @@ def write(tmp_path, target, *claims):
 def test_faults_of_a_target_are_said_before_anything_is_loaded(tmp_path, target, said):
     path = write(tmp_path, target)
     with pytest.raises(InputError, match=said):
-        load_plan(path, next(iter(load_spec(path).targets)))
+        load(path).plan()
 
 
 def test_without_layers_only_behaviour_can_be_claimed(tmp_path):
     fine = write(tmp_path, "organism: {layers: none}")
-    assert load_plan(fine, "organism").layers == ()
+    assert load(fine).plan("organism").layers == ()
     feature = write(
         tmp_path, "organism: {layers: none}", "{name: f, features: significant, at_least: 1}"
     )
     with pytest.raises(InputError, match="it needs SAEs, and no layer is read"):
-        load_plan(feature, "organism")
+        load(feature).plan("organism")
 
 
 def test_a_local_folder_may_have_any_name(tmp_path):

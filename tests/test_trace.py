@@ -15,7 +15,7 @@ from harness.runner.doctor import forward_tokens
 from harness.runner.pipeline import STRONGEST, execute
 from harness.runner.stages.trace import followed, trace
 from harness.sae.jumprelu import encode
-from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.prompts import to_columns
 from harness.store.tables.interventions import Interventions
@@ -225,7 +225,7 @@ def test_it_is_planned_where_layers_are_read():
     for spec, target in (("voices", "organism"), ("pilot", "gemma-3-270m")):
         found = call("plan", spec, "--target", target, "--json")
         units[spec] = json.loads(found.stdout)["units"]
-        tokens = forward_tokens(load_plan(spec, target))
+        tokens = forward_tokens(load(spec).plan(target))
         assert 0 <= tokens["trace"] < tokens["observe"]
         assert (tokens["trace"] > 0) == ("trace" in units[spec])
     assert units["voices"]["trace"] == 20

@@ -13,6 +13,7 @@ from harness.paths import bundled
 from harness.runner.context import How
 from harness.runner.reanalysis import analyse_again
 from harness.runner.run import run_eval
+from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.tables import TABLES
 
@@ -49,7 +50,7 @@ def rows(db, query):
 
 def run(spec, tmp_path, **how):
     db = tmp_path / "r.duckdb"
-    return run_eval(spec, "organism", db=db, how=How(device="cpu", **how), progress=QUIET)
+    return run_eval(load(spec), "organism", db=db, how=How(device="cpu", **how), progress=QUIET)
 
 
 def test_every_file_and_hash_is_recorded(spec, tmp_path):
@@ -118,7 +119,12 @@ def test_missing_saes_stop_an_eval_unless_random_ones_are_allowed(spec, tmp_path
     said = []
     how = How(device="cpu", mock_if_missing=True)
     outcome = run_eval(
-        path, "organism", db=tmp_path / "r.duckdb", how=how, progress=QUIET, say=said.append
+        load(path),
+        "organism",
+        db=tmp_path / "r.duckdb",
+        how=how,
+        progress=QUIET,
+        say=said.append,
     )
     assert outcome.target.origin == "mock"
     assert any("random SAEs, which are no evidence of anything" in line for line in said)
@@ -134,7 +140,13 @@ def test_a_run_that_is_taken_up_keeps_its_own_batch_size(spec, tmp_path, monkeyp
 
     monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 4)
     with pytest.raises(KeyboardInterrupt):
-        run_eval(path, "organism", db=tmp_path / "r.duckdb", how=How(device="cpu"), progress=stop)
+        run_eval(
+            load(path),
+            "organism",
+            db=tmp_path / "r.duckdb",
+            how=How(device="cpu"),
+            progress=stop,
+        )
     monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 16)
     run(path, tmp_path)
     assert rows(tmp_path / "r.duckdb", "SELECT status, batch_size FROM runs") == [("finished", 4)]
@@ -146,7 +158,7 @@ def test_the_dtype_that_is_asked_for_is_recorded_and_float16_is_warned_about(spe
     said = []
     how = How(device="cpu", dtype="float16")
     outcome = run_eval(
-        spec(), "organism", db=tmp_path / "r.duckdb", how=how, progress=QUIET, say=said.append
+        load(spec()), "organism", db=tmp_path / "r.duckdb", how=how, progress=QUIET, say=said.append
     )
     assert any("float16 overflows" in line for line in said)
     assert rows(outcome.db, "SELECT dtype FROM runs") == [("float16",)]
@@ -159,7 +171,7 @@ def test_another_number_of_features_than_published_is_warned_about(spec, tmp_pat
     width = {512: "65k", 1024: "1k"}[features]
     path = spec(f"{{layers: [1], width: {width}, files: 'layer_{{layer}}/width_1k/*/params.npz'}}")
     run_eval(
-        path,
+        load(path),
         "organism",
         db=tmp_path / "r.duckdb",
         how=How(device="cpu"),
@@ -186,9 +198,9 @@ def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
 
     db = tmp_path / "r.duckdb"
     with pytest.raises(KeyboardInterrupt):
-        run_eval(path, "organism", db=db, how=How(device="cpu", threads=3), progress=stop)
+        run_eval(load(path), "organism", db=db, how=How(device="cpu", threads=3), progress=stop)
     assert torch.get_num_threads() == before
-    run_eval(path, "organism", db=db, how=How(device="cpu"), progress=watch)
+    run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=watch)
     assert seen == {3}
     assert torch.get_num_threads() == before
     assert rows(db, "SELECT status, threads FROM runs") == [("finished", 3)]
@@ -197,7 +209,9 @@ def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
 def test_a_results_file_that_cannot_be_written_is_said_before_the_model_is_loaded(
     spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("harness.runner.run.loaded", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr(
+        "harness.runner.resources.loaded", lambda *_, **__: pytest.fail("it was loaded")
+    )
     (tmp_path / "r.duckdb").write_text("no database" * 999)
     with pytest.raises(CannotRun, match="it is no DuckDB file"):
         run(spec(), tmp_path)
@@ -210,8 +224,8 @@ def test_afresh_begins_a_run_anew(spec, tmp_path):
 
     db, path = tmp_path / "r.duckdb", spec()
     with pytest.raises(KeyboardInterrupt):
-        run_eval(path, "organism", db=db, how=How(device="cpu"), progress=stop)
-    run_eval(path, "organism", db=db, resume=False, how=How(device="cpu"), progress=QUIET)
+        run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=stop)
+    run_eval(load(path), "organism", db=db, resume=False, how=How(device="cpu"), progress=QUIET)
     assert rows(db, "SELECT status, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
         ("finished", 1),
         ("unfinished", 1),

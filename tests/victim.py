@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.runner.context import How
 from harness.runner.run import run_eval
+from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.single_writer import RemoteStore
 from harness.store.tables.observations import Activations
@@ -20,7 +21,7 @@ from harness.store.tables.runs import Units
 def run(spec, db):
     """A whole run, as `harness run` does it."""
     run_eval(
-        spec,
+        load(spec),
         "organism",
         db=db,
         how=How(device="cpu", batch_size=8),

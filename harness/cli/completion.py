@@ -45,9 +45,9 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     known = {name: target.summary for name, target in load_targets().items()}
     spec = _argument(ctx, "spec", "specs")
     if spec:
-        from harness.specs.spec_file import load_spec
+        from harness.specs.spec_file import load
 
-        of_spec = load_spec(spec).targets
+        of_spec = load(spec).targets
         known = {name: known.get(name, "of the spec's own") for name in of_spec}
     return known.items()
 

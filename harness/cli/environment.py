@@ -123,13 +123,14 @@ def doctor(
     """
     from harness.reports.terminal.width import columns, hanging
     from harness.runner.doctor import machine, requirements
-    from harness.specs.spec_file import load_plan, load_spec
+    from harness.specs.spec_file import load
     from harness.specs.targets import MOCKS
 
     plans = []
     if spec:
-        names = [target] if target else list(load_spec(spec).targets)
-        plans = [load_plan(spec, name, MOCKS[0] if mock else "") for name in names]
+        file = load(spec)
+        names = [target] if target else list(file.targets)
+        plans = [file.plan(name, MOCKS[0] if mock else "") for name in names]
     if dtype:
         plans = [replace(plan, target=replace(plan.target, dtype=dtype)) for plan in plans]
     found = [

@@ -19,7 +19,7 @@ from harness.reports.terminal.progress import PlainProgress
 from harness.runner.context import How
 from harness.runner.outcome import Outcome
 from harness.runner.run import run_into
-from harness.specs.spec_paths import find_spec
+from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.single_writer import Address, RemoteStore, served
 
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def run_evals(
-    specs: Sequence[str | Path],
+    files: Sequence[SpecFile],
     target: str,
     jobs: int,
     *,
@@ -43,9 +43,9 @@ def run_evals(
     `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals.
     """
     # A run cannot be taken up by two at once.
-    specs = list({find_spec(spec).resolve(): spec for spec in specs}.values())
+    files = list({file.path.resolve(): file for file in files}.values())
     context = multiprocessing.get_context("spawn")
-    workers = min(jobs, len(specs))
+    workers = min(jobs, len(files))
     devices = context.Queue()
     named = how.device.split(",")
     for worker in range(workers):
@@ -57,8 +57,8 @@ def run_evals(
         ProcessPoolExecutor(workers, context, _begin, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)
-        waiting: dict[Future[Outcome | HarnessError], str | Path] = {
-            pool.submit(work, spec): spec for spec in specs
+        waiting: dict[Future[Outcome | HarnessError], Path] = {
+            pool.submit(work, file): file.path for file in files
         }
         faults: list[HarnessError] = []
         try:
@@ -78,7 +78,7 @@ def run_evals(
 
 
 def _ended(
-    waiting: dict[Future[Outcome | HarnessError], str | Path], lines: Any, say: Say
+    waiting: dict[Future[Outcome | HarnessError], Path], lines: Any, say: Say
 ) -> Iterator[Outcome | HarnessError]:
     """What the workers return, and in between what they say."""
     while waiting:
@@ -113,10 +113,10 @@ def _begin(devices: Any, lines: Any, workers: int) -> None:
 
 
 def _run(
-    spec: str | Path, *, address: Address, target: str, resume: bool, how: How
+    file: SpecFile, *, address: Address, target: str, resume: bool, how: How
 ) -> Outcome | HarnessError:
     """One eval in a worker. A fault is returned: the other evals go on."""
-    name = Path(spec).stem
+    name = file.path.stem
 
     def say(line: str) -> None:
         _own["lines"].put(f"[{name}] {line}")
@@ -124,7 +124,7 @@ def _run(
     try:
         return run_into(
             partial(RemoteStore, address),
-            spec,
+            file,
             target,
             resume=resume,
             how=replace(how, device=_own["device"]),

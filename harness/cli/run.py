@@ -76,23 +76,22 @@ def run(
     from harness.reports.terminal.progress import console, progress_on
     from harness.reports.terminal.verdicts import print_verdicts
     from harness.runner.run import run_eval
-    from harness.specs.spec_file import load_spec
+    from harness.specs.spec_file import load
 
-    for spec in specs:
-        load_spec(spec)
+    files = [load(spec) for spec in specs]
     out = console(sys.stderr if as_json else sys.stdout)
     say = partial(out.print, soft_wrap=True, markup=False)
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 
     def in_turn() -> "Iterator[Outcome]":
-        for spec in specs:
+        for file in files:
             with progress_on(out) as progress:
-                yield run_eval(spec, target, progress=progress, say=say, **options)
+                yield run_eval(file, target, progress=progress, say=say, **options)
 
     outcomes = []
     try:
         for outcome in (
-            run_evals(specs, target, jobs, say=say, **options) if jobs > 1 else in_turn()
+            run_evals(files, target, jobs, say=say, **options) if jobs > 1 else in_turn()
         ):
             outcomes.append(outcome)
     finally:

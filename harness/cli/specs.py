@@ -93,30 +93,24 @@ def _checked(name: str) -> tuple[dict[str, Any], list[Fault]]:
 
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
-    from harness.specs.prompt_file import load_prompts
-    from harness.specs.spec_file import load_spec, prompt_faults, target_of
-    from harness.specs.spec_paths import find_spec, prompts_path
-    from harness.specs.yaml_source import locator
+    from harness.specs.spec_file import load
+    from harness.specs.spec_paths import find_spec
 
     facts: dict[str, Any] = {"spec": name}
     faults: list[Fault] = []
     try:
         path = find_spec(name)
         facts["spec"] = str(path)
-        try:
-            spec = load_spec(path)
-        except InputError as error:
-            raise InputError(*error.faults, *prompt_faults(path)) from None
-        where = locator(path)
-        prompts = load_prompts(prompts_path(spec, path), balanced=spec.balance == "family")
-        for target in spec.targets:
-            plan = make_plan(spec, target_of(spec, target, path), prompts)
-            faults += [*faults_of(plan, where), *unreachable(plan, where)]
+        file = load(path, with_prompts=True)
+        spec = file.spec
+        for target in file.targets.values():
+            plan = make_plan(spec, target, file.prompts)
+            faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         facts |= {
             "hash": spec.hash,
             "discovery": len(plan.families("discovery")),
             "confirmation": len(plan.families("confirmation")),
-            "pairs": len(prompts) // 2,
+            "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
         }
@@ -138,9 +132,9 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     harness plan voices --target organism
     """
     from harness.specs.power import families_needed, smallest_p
-    from harness.specs.spec_file import load_plan, load_spec
+    from harness.specs.spec_file import load
 
-    made = load_plan(spec, target or next(iter(load_spec(spec).targets)))
+    made = load(spec).plan(target)
     confirming = made.families("confirmation")
     alpha = made.spec.contrast.alpha
     tests = (made.target.features or 0) * len(made.layers)

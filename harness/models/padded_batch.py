@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.specs.fields import Where
+from harness.specs.fields import NamedPositions
 
 Side = Literal["left", "right"]
 
@@ -107,7 +107,7 @@ def pad(
     return Batch(*(tensor.to(device) for tensor in (ids, branch, place, source)))
 
 
-def where(batch: Batch, at: Where | tuple[int, ...]) -> Tensor:
+def where(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
     """The positions that are meant, (rows, columns) bool: never BOS, never padding.
 
     `answer` and `all` are the tokens of every candidate answer in the row. Numbers count the

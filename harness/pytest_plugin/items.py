@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome
     from harness.specs.claims import Claim
-    from harness.specs.spec import Spec
+    from harness.specs.spec_file import SpecFile
 
 
 OUTCOMES = pytest.StashKey[Outcomes]()
@@ -30,15 +30,15 @@ class EvalFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
         from harness.errors import HarnessError, nearest
-        from harness.specs.spec_file import load_spec
-        from harness.specs.yaml_source import locator
+        from harness.specs.spec_file import load
 
         try:
-            spec = load_spec(self.path)
+            file = load(self.path)
         except HarnessError as error:
             from harness.reports.terminal.excerpt import with_excerpts
 
             raise self.CollectError("\n".join(with_excerpts(error.faults))) from None
+        spec = file.spec
         target = self.config.getoption("--harness-target")
         if target not in ("auto", *spec.targets):
             advice = nearest(target, spec.targets)
@@ -46,19 +46,18 @@ class EvalFile(pytest.File):
                 f"--harness-target: '{target}' is not among the targets of {spec.name}; {advice}"
             )
         claims = spec.claims if target == "auto" else spec.claims_on(target)
-        where = locator(self.path)
         for claim in claims:
-            line = int(where("claims", spec.claims.index(claim)).split(":")[-2])
-            yield ClaimItem.from_parent(self, name=claim.name, claim=claim, spec=spec, line=line)
+            line = int(file.where("claims", spec.claims.index(claim)).split(":")[-2])
+            yield ClaimItem.from_parent(self, name=claim.name, claim=claim, file=file, line=line)
 
 
 class ClaimItem(pytest.Item):
     """One claim: it passes where its verdict is `supported`."""
 
-    def __init__(self, *, claim: Claim, spec: Spec, line: int, **options: Any) -> None:
+    def __init__(self, *, claim: Claim, file: SpecFile, line: int, **options: Any) -> None:
         super().__init__(**options)
         self.claim = claim
-        self.spec = spec
+        self.file = file
         self.line = line
 
     def runtest(self) -> None:
@@ -74,7 +73,7 @@ class ClaimItem(pytest.Item):
                 if verdict.verdict != "supported":
                     from harness.reports.terminal.failure import failure
 
-                    raise ClaimFailed(failure(self.spec, self.claim, verdict, outcome))
+                    raise ClaimFailed(failure(self.file.spec, self.claim, verdict, outcome))
                 return
         pytest.skip(f"not claimed on {outcome.target.name}")
 
@@ -109,10 +108,10 @@ class ClaimItem(pytest.Item):
         device = config.getoption("--harness-device")
         folder = config.stash[OUTCOMES].folder
         if folder is not None:
-            with _telling_from_a_worker(config, self.spec.name) as (progress, say):
+            with _telling_from_a_worker(config, self.file.spec.name) as (progress, say):
                 return run_into(
                     partial(served_store, folder),
-                    self.path,
+                    self.file,
                     target,
                     probe=lambda: served_store(folder).__exit__(),
                     how=how(**_share(config, device)),
@@ -121,7 +120,7 @@ class ClaimItem(pytest.Item):
                 )
         with _telling(config) as (progress, say):
             return run_eval(
-                self.path,
+                self.file,
                 target,
                 db=results_file(config),
                 wait=config.getoption("--harness-wait"),

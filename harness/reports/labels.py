@@ -1,14 +1,10 @@
 """What others say that a run's features mean: each is asked for once, and kept in the store."""
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import replace
-from datetime import UTC
-from datetime import datetime
-from typing import Any
-from typing import Protocol
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
 from harness.errors import CannotRun, Fault, InputError
 from harness.reports.neuronpedia import Explanation
 from harness.specs.intervention import Feature
@@ -17,7 +13,6 @@ from harness.store.queries import saved_queries
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels
-
 
 C = TypeVar("C", bound=Columns)
 Run = Mapping[str, Any]

@@ -1,12 +1,12 @@
 """Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
-from pathlib import Path
 import os
-from harness.reports.text import closing, marks, numbers
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from harness.reports.text import closing, marks, numbers
+
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome

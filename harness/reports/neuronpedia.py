@@ -1,22 +1,19 @@
 """Neuronpedia: what others say that a feature means. Nothing asks it but who calls this."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from dataclasses import field
-from datetime import UTC
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from importlib.metadata import version
-from pydantic import BaseModel
-from pydantic import Field
-from pydantic import ValidationError
-from typing import Self
-import httpx2
 import os
 import time
-from harness.errors import CannotRun, Fault
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Self
 
+import httpx2
+from pydantic import BaseModel, Field, ValidationError
+
+from harness.errors import CannotRun, Fault
 
 ENDPOINT = "https://www.neuronpedia.org"
 PAUSE = 0.5  # seconds between two requests, at least

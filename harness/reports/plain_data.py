@@ -1,8 +1,8 @@
 """What is shown, as plain data for a script."""
 
 from dataclasses import asdict
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
     from harness.runner.rerun import Repeated

@@ -1,16 +1,16 @@
 """Numbers, p values, marks and commands as people read them, on every surface."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from harness.paths import DEFAULT_DB
 from harness.store.export.query_text import short
 from harness.store.find_run import trial
-from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome

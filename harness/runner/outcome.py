@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from harness.analysis.feature_tests import analyse
 from harness.analysis.verdicts import Verdict, to_columns, verdicts
@@ -27,6 +28,32 @@ class Outcome:
     seconds: float
     limited: bool = False
     reads: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        store: Results,
+        plan: Plan,
+        run_id: str,
+        verdicts: tuple[Verdict, ...],
+        exploratory: str | None,
+        seconds: float,
+    ) -> Self:
+        """What the surfaces show of a run whose verdicts are in `store`."""
+        return cls(
+            run_id=run_id,
+            spec=plan.spec.name,
+            question=plan.spec.question,
+            target=plan.target,
+            families=len(plan.sides),
+            verdicts=verdicts,
+            exploratory=exploratory,
+            warnings=warnings_of(store, run_id),
+            db=store.path,
+            seconds=seconds,
+            limited=bool(plan.limit),
+            reads=bool(plan.layers),
+        )
 
     @property
     def all_supported(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which software a run was made with."""
+"""What a run was made with: everything that could change a number of it."""
 
 import hashlib
 import os
@@ -11,45 +11,35 @@ from typing import Any
 
 import torch
 
-from harness.models import checksums
 from harness.models import hub_download as hub
 from harness.models.checksums import digest_of
-from harness.models.language_model import LanguageModel
-from harness.models.model_files import ModelFiles
 from harness.paths import PACKAGE, find
-from harness.runner.run_start import Question
+from harness.runner.preparation import Prepared, RunRequest
 from harness.specs.targets import Target
 
 
 def facts_of(
-    question: Question,
-    model: LanguageModel,
-    source: ModelFiles,
-    files: Mapping[int, Path],
-    *,
-    batch_size: int,
-    threads: int,
+    wanted: RunRequest, prepared: Prepared, *, batch_size: int, threads: int
 ) -> dict[str, Any]:
     """What `runs` records of a run before it begins: all that could change a number, and more."""
-    plan = question.plan
-    hashes = [checksums.digest_of(files[layer]) for layer in plan.layers if layer in files]
+    plan = prepared.plan
+    source, files = prepared.resources.model_files, prepared.resources.sae_files
+    hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
     return {
-        **provenance(),
-        **model.facts,
+        **_software(),
+        **prepared.resources.model.facts,
         "spec_name": plan.spec.name,
         "spec_hash": plan.spec.hash,
         "spec": plan.spec.canonical(),
-        "spec_path": str(question.spec_path.resolve()),
+        "spec_path": str(wanted.spec_path.resolve()),
         "question": plan.spec.question,
         "target": plan.target.name,
         "origin": plan.target.origin,
-        "prompts_path": str(question.prompts_path.resolve()),
+        "prompts_path": str(wanted.prompts_path.resolve()),
         "prompts_hash": plan.prompts_hash,
         "model": source.name,
         "model_revision": source.revision,
-        "model_hash": None
-        if hub.commit_of(source.folder)
-        else checksums.digest_of(*source.weights),
+        "model_hash": None if hub.commit_of(source.folder) else digest_of(*source.weights),
         "sae": plan.target.sae if plan.layers else "none",
         "sae_revision": _commit(plan.target, files),
         "sae_hash": _hash(plan.target, hashes),
@@ -89,7 +79,7 @@ def _named(target: Target, path: Path) -> str:
     return "/".join(parts[parts.index("snapshots") + 2 :]) if "snapshots" in parts else str(path)
 
 
-def provenance() -> dict[str, object]:
+def _software() -> dict[str, object]:
     """What `runs` records of the software: versions, the commit, a hash of the package's own code."""
     commit, dirty = _git()
     return {

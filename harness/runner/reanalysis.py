@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError
 from harness.paths import DEFAULT_DB
-from harness.runner.outcome import Outcome, conclude, warnings_of
+from harness.runner.outcome import Outcome, conclude
 from harness.specs.plan import trial_of
-from harness.specs.spec_file import load_plan
+from harness.specs.spec_file import load
 from harness.specs.targets import MOCK
 from harness.store.database import WAIT, Store
 from harness.store.find_run import check_finished, find_run
@@ -32,9 +32,10 @@ def analyse_again(
         run = find_run(store, run_id)
         check_finished(run)
         name = run["run_id"]
-        plan = load_plan(run["spec_path"], run["target"])
+        file = load(run["spec_path"])
+        plan = file.plan(run["target"])
         if run["origin"] == "mock" and plan.target.sae != run["sae"]:
-            plan = load_plan(run["spec_path"], run["target"], run["sae"].removeprefix(MOCK))
+            plan = file.plan(run["target"], run["sae"].removeprefix(MOCK))
         then = json.loads(run["spec"])
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
@@ -54,18 +55,5 @@ def analyse_again(
         if plan.spec.hash != run["spec_hash"]:
             exploratory, analysed = "the spec changed since the run", plan.spec.canonical()
         exploratory = plan.limited or exploratory
-        found = conclude(store, plan, name, exploratory, analysed_spec=analysed)
-        return Outcome(
-            run_id=name,
-            spec=plan.spec.name,
-            question=plan.spec.question,
-            target=plan.target,
-            families=len(plan.sides),
-            verdicts=found,
-            exploratory=exploratory,
-            warnings=warnings_of(store, name),
-            db=store.path,
-            seconds=run["wall_seconds"],
-            limited=bool(plan.limit),
-            reads=bool(plan.layers),
-        )
+        verdicts = conclude(store, plan, name, exploratory, analysed_spec=analysed)
+        return Outcome.of(store, plan, name, verdicts, exploratory, run["wall_seconds"])

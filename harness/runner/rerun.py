@@ -14,13 +14,13 @@ from harness.errors import Fault, InputError
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
-from harness.runner.run import run_question
-from harness.runner.run_start import Question
+from harness.runner.preparation import RunRequest
+from harness.runner.run import run_request
 from harness.specs.plan import make_plan
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
-from harness.specs.spec_file import target_of
-from harness.specs.targets import MOCK, mocked
+from harness.specs.spec_paths import folders_around
+from harness.specs.targets import MOCK, mocked, resolve
 from harness.store.agreement import TableAgreement, facts_of, tables_of
 from harness.store.database import WAIT, Store
 from harness.store.export.poc import stored_prompts
@@ -59,7 +59,7 @@ def rerun(
     with Store.open_to_read(db, say=say) as store:
         run = find_run(store, name)
         check_finished(run)
-        question = _question(store, run)
+        wanted = _request(store, run)
     threads = run["threads"]  # null, which is read as NaN, in runs of old
     how = How(
         threads=int(threads) if threads is not None and threads == threads else 0,
@@ -69,10 +69,9 @@ def rerun(
         batch_size=run["batch_size"],
     )
     Store.probe(db, wait=wait, say=say)
-    outcome = run_question(
-        question,
+    outcome = run_request(
+        wanted,
         partial(Store.open, db, wait=wait, say=say),
-        f"repeats {run['run_id']}",
         how=how,
         progress=progress,
         say=say,
@@ -87,7 +86,7 @@ def rerun(
         )
 
 
-def _question(store: Store, run: Mapping[str, Any]) -> Question:
+def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     """What was asked then. Raises `InputError` where this harness would ask something else."""
     where = f"run {run['run_id']}"
     remedy = f"repeat it with harness {run['harness_version']} (commit {run['git_commit']})"
@@ -97,7 +96,7 @@ def _question(store: Store, run: Mapping[str, Any]) -> Question:
         what = "its spec is not one that this harness reads"
         raise InputError(Fault(where, what, remedy)) from None
     path = Path(run["spec_path"])
-    target = target_of(spec, run["target"], path)
+    target = resolve(run["target"], spec.targets[run["target"]], *folders_around(path))
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
     plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))
@@ -111,7 +110,14 @@ def _question(store: Store, run: Mapping[str, Any]) -> Question:
     if changed := [part for part, (now, then) in hashes.items() if now != then]:
         what = f"this harness reads its {' and '.join(changed)} otherwise"
         raise InputError(Fault(where, what, remedy))
-    return Question(plan, path, Path(run["prompts_path"]), repeated=run)
+    return RunRequest(
+        plan,
+        why=f"repeats {run['run_id']}",
+        spec_path=path,
+        prompts_path=Path(run["prompts_path"]),
+        where=lambda *at: f"{where}, {'.'.join(map(str, at))}",
+        repeated=run,
+    )
 
 
 def _tuples(value: Any) -> Any:

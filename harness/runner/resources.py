@@ -1,13 +1,17 @@
-"""What a run is given: its model, kept for the next one, and its SAEs, a few at a time."""
+"""What a run computes with: its model, kept for the next one, and its SAEs, a few at a time."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
-from harness.models.model_files import ModelFiles
+from harness.models.model_files import ModelFiles, model_files, reach
+from harness.models.sae_files import saes_or_mock
+from harness.runner.context import How
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import mock
 from harness.sae.weights import load_sae
@@ -15,6 +19,50 @@ from harness.specs.targets import Target
 
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
 _last: dict[object, LanguageModel] = {}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """A loaded model, where its files came from, and the file of each layer's SAE.
+
+    `target` has random SAEs, and `sae_files` is empty, where its own could not be had.
+    """
+
+    target: Target
+    model: LanguageModel
+    model_files: ModelFiles
+    sae_files: Mapping[int, Path]
+
+
+def acquire(
+    target: Target,
+    layers: tuple[int, ...],
+    *,
+    device: str,
+    how: How,
+    mock_if_missing: bool,
+    say: Callable[[str], None],
+    check: Callable[[Target], None] = lambda _: None,
+) -> Resources:
+    """Fetch what is not here, and load the model. `check` is told of random SAEs before that.
+
+    The order matters: what is quick and can fail comes before what takes gigabytes and minutes. Raises
+    `InputError` and `CannotRun`.
+    """
+    # A gated model is refused before gigabytes of SAEs are fetched for it.
+    reach(target)
+    # Without SAEs there is nothing to read, so they are had before the model is loaded.
+    whose, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
+    if whose.mock and not target.mock:
+        check(whose)
+    if whose.dtype == "float16":
+        say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
+    source = model_files(whose)
+    if source.gguf:
+        say(f"  loading {source.name}, about a minute")
+    verify(source.folder, [*source.weights, *sae_files.values()])
+    model = loaded(source, dtype=whose.dtype, device=device, attention=how.attention)
+    return Resources(whose, model, source, sae_files)
 
 
 def loaded(source: ModelFiles, **how: Any) -> LanguageModel:

@@ -1,11 +1,10 @@
-"""Which run is which: what makes two runs the same, and what makes one exploratory."""
+"""The first line of a run: an unfinished one of the same content is taken up, else one begins."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from harness.runner.exploratory import reason_exploratory
@@ -19,20 +18,7 @@ _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpe
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is to be run, and the files that it was read from.
-
-    `repeated` is the line of the run that this one repeats, where it does.
-    """
-
-    plan: Plan
-    spec_path: Path
-    prompts_path: Path
-    repeated: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Begun:
+class RunStart:
     """A run that is begun or taken up; `exploratory` says why it cannot confirm, if it cannot."""
 
     run_id: str
@@ -43,17 +29,18 @@ class Begun:
 
 def begin(
     store: Results,
-    question: Question,
+    plan: Plan,
     facts: Mapping[str, Any],
     *,
+    repeated: Mapping[str, Any] | None = None,
     asked: bool,
     resume: bool = True,
-) -> Begun:
+) -> RunStart:
     """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
 
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
-    run that is taken up keeps its own, and its number of threads. A run that repeats another is
-    exploratory where that one was.
+    run that is taken up keeps its own, and its number of threads. A run that repeats another, whose
+    line is `repeated`, is exploratory where that one was.
     """
     irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
     content = hashlib.sha256(
@@ -62,12 +49,11 @@ def begin(
     unfinished = store.read(Runs, content=content, status="unfinished")
     if resume and len(unfinished):
         row = next(unfinished.rows())
-        return Begun(row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]))
-    plan = question.plan
+        return RunStart(row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]))
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
-    if question.repeated is not None:
-        exploratory = question.repeated["exploratory"]
+    if repeated is not None:
+        exploratory = repeated["exploratory"]
     else:
         exploratory = plan.limited or reason_exploratory(store, plan, str(facts["sae_hash"]))
     row = {
@@ -79,4 +65,4 @@ def begin(
         **facts,
     }
     store.commit(Runs.of([row]), *prompt_rows.to_columns(plan.prompts, plan.sides, run_id))
-    return Begun(run_id, exploratory, facts["batch_size"], facts["threads"])
+    return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])

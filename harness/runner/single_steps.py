@@ -13,18 +13,14 @@ import torch
 from harness.errors import Fault, InputError
 from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.adaptive_batching import Limit, each
-from harness.models.checksums import verify
 from harness.models.devices import choose_device
-from harness.models.loading import load_model
 from harness.models.memory import rows_that_fit
-from harness.models.model_files import model_files, reach
 from harness.models.padded_batch import where
 from harness.models.prompt_rows import Rows
 from harness.models.requirements import model_bytes
-from harness.models.sae_files import saes_or_mock
 from harness.paths import DEFAULT_DB, find
 from harness.runner.context import Bench, How
-from harness.runner.resources import sae_provider
+from harness.runner.resources import acquire, sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.sae.jumprelu import Sae
@@ -160,20 +156,18 @@ def _prepare(step: Step, at: str, *, saes: bool = True, new_tokens: int = 0) -> 
     how = step.how
     device, why = choose_device(how.device, model_bytes(target))
     step.say(f"{target.model} on {device} ({why})")
-    # The model comes first: without it there is nothing to look at, mock or not.
-    reach(target)
     if how.mock and saes:
         target = mocked(target, how.mock)
         step.say("warning: random SAEs, as asked: what follows is evidence of nothing")
-    target, files = saes_or_mock(target, layers, allowed=True, say=step.say)
-    source = model_files(target)
-    verify(source.folder, [*source.weights, *files.values()])
-    model = load_model(source, dtype=target.dtype, device=device, attention=how.attention)
-    target = replace(target, width=model.width, blocks=model.depth)
+    resources = acquire(target, layers, device=device, how=how, mock_if_missing=True, say=step.say)
+    model = resources.model
+    target = replace(resources.target, width=model.width, blocks=model.depth)
     if beyond := [layer for layer in layers if not 0 <= layer < model.depth]:
         remedy = f"name layers from 0 to {model.depth - 1}"
         raise InputError(Fault(step.model, f"it has no layer {beyond[0]}", remedy))
-    provider = sae_provider(target, files, str(model.device), step.say, seed=step.seed)
+    provider = sae_provider(
+        target, resources.sae_files, str(model.device), step.say, seed=step.seed
+    )
     rows = how.batch_size or rows_that_fit(model, 64)
     bench = Bench("step", target.origin, model, provider, Limit(rows, step.say))
     return bench, make_plan(_spec(target, layers, at, new_tokens), target, prompts)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim
-from harness.specs.fields import VALUED, Contradiction, Name, Path_
+from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.spec import Spec
 
 
@@ -45,7 +45,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     return found
 
 
-def sound_part(data: dict[str, Any], faulty: Collection[Path_]) -> tuple[Spec | None, set[Path_]]:
+def sound_part(
+    data: dict[str, Any], faulty: Collection[KeyPath]
+) -> tuple[Spec | None, set[KeyPath]]:
     """A spec that has something harmless in place of each part that is faulty, and those parts.
 
     What its contradictions say of other parts holds of the spec as it is written. None where too
@@ -92,7 +94,7 @@ _ANY: dict[str, dict[str, Any]] = {
 }
 
 
-def _name(data: dict[str, Any], part: Path_) -> str:
+def _name(data: dict[str, Any], part: KeyPath) -> str:
     """What an ablation is called; empty where that cannot be read."""
     item = data["ablations"][int(part[1])]
     name = item.get("name") if isinstance(item, dict) else None
@@ -110,7 +112,7 @@ def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
     return made
 
 
-def _below(place: Path_, found: list[Contradiction]) -> list[Contradiction]:
+def _below(place: KeyPath, found: list[Contradiction]) -> list[Contradiction]:
     return [((*place, *path), what, remedy) for path, what, remedy in found]
 
 

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-Path_ = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
-Contradiction = tuple[Path_, str, str]  # (path, what is wrong, what to do)
-Where = Literal["last_prompt_token", "prompt", "answer", "all"]
+KeyPath = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
+Contradiction = tuple[KeyPath, str, str]  # (path, what is wrong, what to do)
+NamedPositions = Literal["last_prompt_token", "prompt", "answer", "all"]
 Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
 VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
@@ -22,7 +22,7 @@ class SpecPart(BaseModel):
 
 Place = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 Positions = Annotated[
-    Annotated[Where, Tag("named")]
+    Annotated[NamedPositions, Tag("named")]
     | Annotated[tuple[Place, ...], Field(min_length=1), Tag("numbered")],
     Discriminator(lambda positions: "named" if isinstance(positions, str) else "numbered"),
 ]

@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.specs.fields import Where
+from harness.specs.fields import NamedPositions
 from harness.specs.prompt import Label
 
 Feature = tuple[int, int]  # (layer, index)
 Role = Literal["target", "single", "dose", "control", "no-op"]
-At = Where | tuple[int, ...]
+At = NamedPositions | tuple[int, ...]
 
 
 @dataclass(frozen=True)

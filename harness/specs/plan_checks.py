@@ -10,10 +10,10 @@ from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
 from harness.specs.power import asked_for, smallest_p
 
-Where = Callable[..., str]  # a path in a spec, step by step, as file:line:column
+Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
 
-def faults_of(plan: Plan, where: Where) -> list[Fault]:
+def faults_of(plan: Plan, where: Locate) -> list[Fault]:
     """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
     found = _unreadable(plan, where)
     if not plan.families("confirmation"):
@@ -48,7 +48,7 @@ def faults_of(plan: Plan, where: Where) -> list[Fault]:
     return found
 
 
-def _unreadable(plan: Plan, where: Where) -> list[Fault]:
+def _unreadable(plan: Plan, where: Locate) -> list[Fault]:
     """Layers that the target does not have, or of which no SAE is meant."""
     target, layers = plan.target, plan.layers
     here = where("targets", target.name, "layers")
@@ -138,7 +138,7 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
         )
 
 
-def unreachable(plan: Plan, where: Where) -> list[Fault]:
+def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     """Claims that no result could support at the spec's alpha: too few families or controls."""
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))

@@ -1,7 +1,7 @@
 """A prompt file as prompts and pairs: completed from its lines, with every fault found at once."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
@@ -109,74 +109,32 @@ def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
 def _pair(
     path: str, pair_id: str, variants: Mapping[str, Line]
 ) -> tuple[list[Prompt], list[Fault]]:
+    """Both prompts of a pair, completed from each other; none where there is a fault."""
     if len(variants) < 2:
         ((label, (number, _)),) = variants.items()
         partner = LABELS[1 - LABELS.index(label)]
-        return [], [
-            Fault(
-                f"{path}:{number}", f"pair '{pair_id}' has no {partner} variant", "add its partner"
-            )
-        ]
+        what = f"pair '{pair_id}' has no {partner} variant"
+        return [], [Fault(f"{path}:{number}", what, "add its partner")]
     (first, correct), (second, confused) = (variants[label] for label in LABELS)
-    place = f"{path}:{max(first, second)}"
     answers = [line.get("answer", line["expected_correct_answer"]) for line in (correct, confused)]
-    families = [line.get("family", pair_id) for line in (correct, confused)]
+    problems = _disagreements(pair_id, correct, confused, answers)
     foils = {line["foil"] for line in (correct, confused) if "foil" in line}
-    found = []
-    if families[0] != families[1]:
-        found.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
-    if correct["prompt"] == confused["prompt"] and answers[0] == answers[1]:
-        found.append(
-            (
-                f"the variants of pair '{pair_id}' are equal",
-                "let them differ in the prompt or in the answer",
-            )
-        )
-    if answers[0] != correct["expected_correct_answer"]:
-        found.append(
-            (
-                f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where "
-                f"'{correct['expected_correct_answer']}' is expected",
-                "make the two the same",
-            )
-        )
-    if "answer" in confused and (
-        confused["expected_correct_answer"] != correct["expected_correct_answer"]
-    ):
-        found.append(
-            (
-                f"the variants of pair '{pair_id}' expect '{correct['expected_correct_answer']}' and "
-                f"'{confused['expected_correct_answer']}'",
-                "give both the same expected_correct_answer",
-            )
-        )
-    if answers[1] != answers[0]:
-        foils.add(answers[1])
-    foils.discard(answers[0])
-    if len(foils) != 1 and not found:
-        found.append(
-            (
-                f"pair '{pair_id}' has {'no' if not foils else 'more than one'} wrong answer",
-                "let the misconception variant's answer be it, or give both variants the same foil",
-            )
-        )
-    for foil in sorted(foils):
-        shorter, longer = sorted((answers[0], foil), key=len)
-        if longer.startswith(shorter + " "):
-            found.append(
-                (
-                    f"the answers '{shorter}' and '{longer}' of pair '{pair_id}' begin alike",
-                    "let no answer be the beginning of the other: it is the likelier by construction",
-                )
-            )
-    if found:
-        return [], [Fault(place, *fault) for fault in found]
+    foils = (foils | {answers[1]}) - {answers[0]}
+    if len(foils) != 1 and not problems:
+        how_many = "no" if not foils else "more than one"
+        what = f"pair '{pair_id}' has {how_many} wrong answer"
+        remedy = "let the misconception variant's answer be it, or give both variants the same foil"
+        problems.append((what, remedy))
+    problems += _alike(pair_id, answers[0], foils)
+    if problems:
+        place = f"{path}:{max(first, second)}"
+        return [], [Fault(place, *problem) for problem in problems]
     (foil,) = foils
     return [
         Prompt(
             id=line["id"],
             pair_id=pair_id,
-            family=families[0],
+            family=correct.get("family", pair_id),
             label=label,
             text=line["prompt"],
             answer=answer,
@@ -189,6 +147,37 @@ def _pair(
             LABELS, ((first, correct), (second, confused)), answers, strict=True
         )
     ], []
+
+
+def _disagreements(
+    pair_id: str, correct: Mapping[str, Any], confused: Mapping[str, Any], answers: Sequence[str]
+) -> list[tuple[str, str]]:
+    """In what the lines of a pair contradict each other, or themselves."""
+    problems = []
+    expected = [line["expected_correct_answer"] for line in (correct, confused)]
+    if correct.get("family", pair_id) != confused.get("family", pair_id):
+        problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
+    if correct["prompt"] == confused["prompt"] and answers[0] == answers[1]:
+        what = f"the variants of pair '{pair_id}' are equal"
+        problems.append((what, "let them differ in the prompt or in the answer"))
+    if answers[0] != expected[0]:
+        what = f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where"
+        problems.append((f"{what} '{expected[0]}' is expected", "make the two the same"))
+    if "answer" in confused and expected[1] != expected[0]:
+        what = f"the variants of pair '{pair_id}' expect '{expected[0]}' and '{expected[1]}'"
+        problems.append((what, "give both the same expected_correct_answer"))
+    return problems
+
+
+def _alike(pair_id: str, answer: str, foils: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """An answer that begins the other one is the likelier by construction."""
+    for foil in sorted(foils):
+        shorter, longer = sorted((answer, foil), key=len)
+        if longer.startswith(shorter + " "):
+            yield (
+                f"the answers '{shorter}' and '{longer}' of pair '{pair_id}' begin alike",
+                "let no answer be the beginning of the other: it is the likelier by construction",
+            )
 
 
 def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:

@@ -11,7 +11,17 @@ from pydantic import Field
 
 from harness.specs.ablations import Ablation
 from harness.specs.claims import Claim
-from harness.specs.fields import Alpha, Dtype, L0s, Layers, Name, SaeWidth, Share, SpecPart, Where
+from harness.specs.fields import (
+    Alpha,
+    Dtype,
+    L0s,
+    Layers,
+    Name,
+    NamedPositions,
+    SaeWidth,
+    Share,
+    SpecPart,
+)
 from harness.specs.prompt import Label
 
 
@@ -62,7 +72,7 @@ class TargetChoice(SpecPart):
 class Readout(SpecPart):
     """Where features are read, and how several positions become one value."""
 
-    at: Where = Field(
+    at: NamedPositions = Field(
         default="last_prompt_token",
         description="`last_prompt_token`: before any answer is given. `answer`: on the tokens of the "
         "variant's own answer. `prompt`: on every prompt token but BOS. `all`: on both.",

@@ -1,9 +1,10 @@
-"""Files that people write, as checked values: specs (YAML) and prompts (JSON lines).
+"""A spec as its file says it: read once, checked as a whole, and carried from there as one value."""
 
-Every fault of a file is found at once, and says file:line or file:line:column.
-"""
-
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -11,67 +12,132 @@ from pydantic import ValidationError
 from harness.errors import Fault, InputError, nearest
 from harness.paths import find
 from harness.specs.contradictions import contradictions, sound_part
-from harness.specs.fields import Path_
+from harness.specs.fields import Contradiction, KeyPath
 from harness.specs.plan import Plan, make_plan
 from harness.specs.plan_checks import faults_of
+from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
-from harness.specs.spec_paths import find_spec, folders_around, prompts_path
+from harness.specs.spec_paths import find_spec, folders_around
 from harness.specs.targets import Target, mocked, resolve
 from harness.specs.text_file import place_order, read_text
-from harness.specs.validation_messages import explained
-from harness.specs.yaml_source import locator, parse
+from harness.specs.validation_messages import explain
+from harness.specs.yaml_source import Mark, place_of, read_yaml
 
 
-def load_spec(path: str | Path) -> Spec:
-    """Read and check a spec file; raises `InputError` with all of its faults."""
-    found = find_spec(path)
-    text = read_text(found)
+@dataclass(frozen=True)
+class SpecFile:
+    """A spec without faults, and where it and what it names were found.
+
+    `targets` are the spec's, in its order, as it means them. `prompts_path` is None where there is no
+    such file. `marks` are the line and column of each part of the spec, counted from 1.
+    """
+
+    path: Path
+    spec: Spec
+    targets: Mapping[str, Target]
+    prompts_path: Path | None
+    marks: Mapping[KeyPath, Mark]
+
+    def where(self, *at: str | int) -> str:
+        """Where a part of the spec stands: `where("claims", 0)` is file:line:column."""
+        return place_of(self.path, self.marks, at)
+
+    @cached_property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The spec's prompts, read when they are first asked for.
+
+        Raises `InputError` with all of their faults, or saying where the file was looked for.
+        """
+        if self.prompts_path is None:
+            above = folders_around(self.path)[1].resolve()
+            what = f"there is no prompt file {self.spec.prompts}"
+            remedy = f"put it beside the spec, in {above}, or in the working directory"
+            raise InputError(Fault(self.where("prompts"), what, remedy))
+        return load_prompts(self.prompts_path, balanced=self.spec.balance == "family")
+
+    def plan(self, target: str = "", mock: str = "") -> Plan:
+        """What a run on one of the targets would do, the first where none is named.
+
+        `mock` names the kind of random SAEs that take the place of the target's own. Raises
+        `InputError` with all faults.
+        """
+        name = target or next(iter(self.targets))
+        if name not in self.targets:
+            what = f"'{name}' is not among the targets of {self.spec.name}"
+            raise InputError(Fault(str(self.path), what, nearest(name, self.targets)))
+        chosen = mocked(self.targets[name], mock) if mock else self.targets[name]
+        plan = make_plan(self.spec, chosen, self.prompts)
+        if faults := faults_of(plan, self.where):
+            raise InputError(*faults)
+        return plan
+
+
+def load(name: str | Path, *, with_prompts: bool = False) -> SpecFile:
+    """Read and check a spec that is given by path or name; raises `InputError` with all of its faults.
+
+    `with_prompts` adds the faults of the prompts that a faulty spec names.
+    """
+    path = find_spec(name)
+    data, marks, repeated = _read(path)
     try:
-        data, marks, twice = parse(text)
+        spec, targets = _check(path, data, marks, repeated)
+    except InputError as error:
+        if not with_prompts:
+            raise
+        raise InputError(*error.faults, *_prompt_faults(path, data)) from None
+    return SpecFile(path, spec, targets, _prompts_path(spec.prompts, path), marks)
+
+
+def _read(path: Path) -> tuple[Any, Mapping[KeyPath, Mark], list[KeyPath]]:
+    """The values of a file's YAML, the mark of each, and the keys that are given twice."""
+    text = read_text(path)
+    try:
+        document = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise InputError(
-            Fault(f"{found}{place}", f"not YAML: {error.problem}", "correct the line")
+            Fault(f"{path}{place}", f"not YAML: {error.problem}", "correct the line")
         ) from None
     except (yaml.YAMLError, RecursionError) as error:
         what = " ".join(str(error).split())
-        raise InputError(Fault(str(found), f"not YAML: {what}", "correct the file")) from None
-    if not isinstance(data, dict):
+        raise InputError(Fault(str(path), f"not YAML: {what}", "correct the file")) from None
+    if not isinstance(document.data, dict):
         raise InputError(
-            Fault(f"{found}:1:1", "a spec is a mapping", "begin with `name: ...`; see README")
+            Fault(f"{path}:1:1", "a spec is a mapping", "begin with `name: ...`; see README")
         )
+    return document
 
-    def fault(at: Path_, what: str, remedy: str) -> Fault:
-        while at not in marks:
-            at = at[:-1]
-        line, column = marks[at]
-        return Fault(f"{found}:{line}:{column}", what, remedy)
 
-    repeated = [fault(at, f"key '{at[-1]}' is given twice", "keep one") for at in twice]
-    faulty: set[Path_] = set()
-    wrong = repeated
+def _check(
+    path: Path, data: Any, marks: Mapping[KeyPath, Mark], repeated: list[KeyPath]
+) -> tuple[Spec, dict[str, Target]]:
+    """The spec that the values are, and its targets. Raises `InputError` with every fault."""
+
+    def fault(at: KeyPath, what: str, remedy: str) -> Fault:
+        return Fault(place_of(path, marks, at), what, remedy)
+
+    wrong = [fault(at, f"key '{at[-1]}' is given twice", "keep one") for at in repeated]
+    faulty: set[KeyPath] = set()
+    targets: dict[str, Target] = {}
     spec: Spec | None
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors():
-            # A list whose items are all faulty is not short besides.
-            if not (detail["type"] == "too_short" and detail["input"]):
-                problem = explained(data, detail)
-                wrong.append(fault(*problem))
-                faulty.add(problem[0])
-        spec, faulty = sound_part(data, faulty)
+        problems = list(_problems(data, error))
+        wrong += [fault(*problem) for problem in problems]
+        # What contradicts a part that is wrong itself is not said besides.
+        spec, faulty = sound_part(data, {at for at, _, _ in problems})
     if spec is not None:
         wrong += [
-            fault(*contradiction)
-            for contradiction in contradictions(spec)
-            if not any(contradiction[0][: len(part)] == part for part in faulty)
+            fault(at, what, remedy)
+            for at, what, remedy in contradictions(spec)
+            if not any(at[: len(part)] == part for part in faulty)
         ]
         for name, choice in spec.targets.items():
             try:
-                resolve(name, choice, *folders_around(found))
+                targets[name] = resolve(name, choice, *folders_around(path))
             except InputError as error:
                 if ("targets", name) not in faulty:
                     wrong += [
@@ -79,46 +145,29 @@ def load_spec(path: str | Path) -> Spec:
                     ]
     if wrong or spec is None:
         raise InputError(*sorted(dict.fromkeys(wrong), key=place_order))
-    return spec
+    return spec, targets
 
 
-def prompt_faults(spec_path: Path) -> list[Fault]:
+def _problems(data: Any, error: ValidationError) -> Iterator[Contradiction]:
+    for detail in error.errors():
+        # A list whose items are all faulty is not short besides.
+        if not (detail["type"] == "too_short" and detail["input"]):
+            yield explain(data, detail)
+
+
+def _prompts_path(name: str, path: Path) -> Path | None:
+    prompts = find(name, *folders_around(path))
+    return None if prompts is None or prompts.is_dir() else prompts
+
+
+def _prompt_faults(path: Path, data: Any) -> tuple[Fault, ...]:
     """What is wrong with the prompts of a spec that is itself wrong, as far as it names them."""
     try:
-        data, _, _ = parse(read_text(spec_path))
-        found = find(data["prompts"], *folders_around(spec_path))
-        if found is not None and not found.is_dir():
-            load_prompts(found, balanced=data.get("balance", "family") == "family")
+        prompts = _prompts_path(data["prompts"], path)
+        if prompts is not None:
+            load_prompts(prompts, balanced=data.get("balance", "family") == "family")
     except InputError as error:
-        return list(error.faults)
-    except (yaml.YAMLError, RecursionError, KeyError, TypeError, AttributeError):
-        return []
-    return []
-
-
-def load_plan(path: str | Path, target: str, mock: str = "") -> Plan:
-    """A spec with its prompts on one of its targets; raises `InputError` with all faults.
-
-    `mock` names the kind of random SAEs that take the place of the target's own.
-    """
-    spec_path = find_spec(path)
-    spec = load_spec(spec_path)
-    if target not in spec.targets:
-        raise InputError(
-            Fault(
-                str(spec_path),
-                f"'{target}' is not among the targets of {spec.name}",
-                nearest(target, spec.targets),
-            )
-        )
-    prompts = load_prompts(prompts_path(spec, spec_path), balanced=spec.balance == "family")
-    chosen = target_of(spec, target, spec_path)
-    plan = make_plan(spec, mocked(chosen, mock) if mock else chosen, prompts)
-    if faults := faults_of(plan, locator(spec_path)):
-        raise InputError(*faults)
-    return plan
-
-
-def target_of(spec: Spec, name: str, spec_path: Path) -> Target:
-    """One of a spec's targets, as the spec means it."""
-    return resolve(name, spec.targets[name], *folders_around(spec_path))
+        return error.faults
+    except (KeyError, TypeError):
+        return ()
+    return ()

@@ -1,4 +1,4 @@
-"""Where a spec and its prompt file lie: beside it, above it, below here, or in the package."""
+"""Where a spec lies that is given by path or name, and where its own relative paths begin."""
 
 import re
 from glob import glob
@@ -6,8 +6,6 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError, nearest
 from harness.paths import eval_names, find
-from harness.specs.spec import Spec
-from harness.specs.yaml_source import locator
 
 
 def find_spec(path: str | Path) -> Path:
@@ -43,18 +41,3 @@ def folders_around(spec_path: Path) -> tuple[Path, Path]:
     beside = spec_path.parent
     # The name of the folder that one stands in, or above, is not part of the path.
     return beside, beside.parent if beside.name not in ("", "..") else beside / ".."
-
-
-def prompts_path(spec: Spec, spec_path: Path) -> Path:
-    """The prompt file of a spec; raises `InputError` saying where it was looked for."""
-    around = folders_around(spec_path)
-    found = find(spec.prompts, *around)
-    if found is None or found.is_dir():
-        raise InputError(
-            Fault(
-                locator(spec_path)("prompts"),
-                f"there is no prompt file {spec.prompts}",
-                f"put it beside the spec, in {around[1].resolve()}, or in the working directory",
-            )
-        )
-    return found

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from harness.errors import nearest
 from harness.specs.ablations import Ablation, Select
 from harness.specs.claims import CLAIM_KINDS
-from harness.specs.fields import Path_
+from harness.specs.fields import KeyPath
 from harness.specs.spec import Contrast, Readout, Spec, Split, TargetChoice
-from harness.specs.yaml_source import shown
+from harness.specs.yaml_source import excerpt_of
 
 # The model that holds each mapping of a spec, so that an unknown key can be answered with a known one.
-_PARTS: dict[Path_, type[BaseModel]] = {
+_PARTS: dict[KeyPath, type[BaseModel]] = {
     (): Spec,
     ("targets", "*"): TargetChoice,
     ("readout",): Readout,
@@ -28,7 +28,7 @@ _PARTS: dict[Path_, type[BaseModel]] = {
 }
 
 
-def explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
+def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
     """A validation error as (path, what, what to do)."""
     at = _resolved(data, detail["loc"])
     last = next((step for step in reversed(at) if isinstance(step, str)), "the spec")
@@ -44,7 +44,7 @@ def explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
             return at, f"{last} is '{given}'", nearest(given, valid)
         alone = isinstance(given, tuple) and len(given) == 1 and given[0] in valid
         remedy = "write it without brackets" if alone else f"use one of {', '.join(valid)}"
-        return at, f"{last} is {shown(given)}", remedy
+        return at, f"{last} is {excerpt_of(given)}", remedy
     if kind in ("claim_kind", "union_tag_not_found"):
         keys = detail["input"] if isinstance(detail["input"], dict) else ()
         unknown = next((key for key in keys if key not in ("name", "only")), "")
@@ -61,7 +61,7 @@ def explained(data: Any, detail: Any) -> tuple[Path_, str, str]:
         return at, f"{last}: {advice[0]}", advice[1]
     message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
     message = re.sub("valid dictionary( or instance of .*)?", "mapping", message)
-    return at, f"{last}: {message}", f"it is {shown(detail['input'])}"
+    return at, f"{last}: {message}", f"it is {excerpt_of(detail['input'])}"
 
 
 def _as_yaml_reads(kind: str, given: Any) -> tuple[str, str] | None:
@@ -81,7 +81,7 @@ def _as_yaml_reads(kind: str, given: Any) -> tuple[str, str] | None:
     # As Python writes it, but that YAML 1.1 wants a point before the exponent.
     number = repr(int(value) if kind == "int_type" else value)
     number = re.sub(r"^(-?\d+)e", r"\1.0e", number)
-    return f"YAML reads {shown(given)} as a text", f"write {number}"
+    return f"YAML reads {excerpt_of(given)} as a text", f"write {number}"
 
 
 # What a text of a certain form looks like.
@@ -91,7 +91,7 @@ _SHAPES = {
 }
 
 
-def _resolved(data: Any, loc: Sequence[Any]) -> Path_:
+def _resolved(data: Any, loc: Sequence[Any]) -> KeyPath:
     """The error's location without the names of union members that pydantic puts into it."""
     at: list[str | int] = []
     for i, step in enumerate(loc):
@@ -106,7 +106,7 @@ def _resolved(data: Any, loc: Sequence[Any]) -> Path_:
     return tuple(at)
 
 
-def _fields_at(data: Any, at: Path_) -> tuple[str, ...]:
+def _fields_at(data: Any, at: KeyPath) -> tuple[str, ...]:
     if len(at) == 2 and at[0] == "claims":
         claim = data["claims"][at[1]]
         return tuple(next(m for k, m in CLAIM_KINDS.items() if k in claim).model_fields)

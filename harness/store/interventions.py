@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from harness.specs.fields import Where
+from harness.specs.fields import NamedPositions
 from harness.specs.intervention import At, Intervention, positions_name
 from harness.specs.prompt import Origin
 from harness.store.tables.interventions import Interventions
@@ -62,7 +62,7 @@ def from_columns(rows: Interventions) -> tuple[Intervention, ...]:
 
 
 def _positions(name: str) -> At:
-    known: tuple[Where, ...] = get_args(Where)
+    known: tuple[NamedPositions, ...] = get_args(NamedPositions)
     return next((at for at in known if at == name), None) or tuple(map(int, name.split(",")))
 
 

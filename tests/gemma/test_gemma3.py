@@ -19,6 +19,7 @@ from harness.runner.run import run_eval
 from harness.sae.jumprelu import decode, encode
 from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
+from harness.specs.spec_file import load
 from harness.store.database import Store
 
 QUIET = lambda stage, done, total: None  # noqa: E731
@@ -185,7 +186,7 @@ def rows_of(db, query):
 
 def test_an_eval_runs_on_a_trained_dictionary(gemma, dictionary, write_spec, tmp_path):
     spec = write_spec(f"gemma-3-270m: {{layers: [{LAYER}], sae: {dictionary}}}", ABLATION)
-    outcome = run_eval(spec, "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
+    outcome = run_eval(load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
     assert outcome.target.origin == "real"
     ((fvu, recovered, warning),) = rows_of(
         outcome.db, "SELECT fvu_median, loss_recovered, warning FROM sae_health"
@@ -210,14 +211,16 @@ def test_an_eval_runs_on_a_trained_dictionary(gemma, dictionary, write_spec, tmp
 def test_an_eval_on_random_directions_is_a_mock_in_every_row(gemma, write_spec, tmp_path):
     spec = write_spec("gemma-3-270m: {layers: [5, 9]}", ABLATION)
     how = How(mock="orthogonal")
-    outcome = run_eval(spec, "gemma-3-270m", db=tmp_path / "r.duckdb", how=how, progress=QUIET)
+    outcome = run_eval(
+        load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", how=how, progress=QUIET
+    )
     for table in ("runs", "activations", "impacts", "sae_health", "verdicts", "answers"):
         assert rows_of(outcome.db, f"SELECT DISTINCT origin FROM {table}") == [("mock",)]
     assert rows_of(outcome.db, "SELECT max(feature) < 640 FROM activations") == [(True,)]
 
 
 def test_the_pilot_is_what_plain_forwards_give(gemma, root, tmp_path):
-    outcome = run_eval("pilot", "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
+    outcome = run_eval(load("pilot"), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
     (verdict,) = outcome.verdicts
     prompts = load_prompts(root / "data" / "prompts_physics.jsonl")
     found = dict(rows_of(outcome.db, "SELECT prompt_id, logit_difference FROM behaviour"))

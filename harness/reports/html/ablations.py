@@ -1,12 +1,12 @@
 """What edits do to the answers: beside matched controls, by family, by dose, one by one."""
 
 from dataclasses import dataclass
+
 from harness.reports.html import charts
-from harness.reports.html.charts import Chart, HIT, INK, QUIET
+from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.run_data import Row, Run, Source, asked, known
 from harness.specs.ablations import Ablation
 from harness.specs.spec import Spec
-
 
 IMPACT = "mean impact, nats"
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from typing import Any
+
 from harness.reports.html import charts
-from harness.reports.html.charts import CORRECT, Chart, INK, MISCONCEPTION, on_side
+from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, on_side
 from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
 from harness.store.tables.runs import Prompts
-
 
 TITLE = "log p(right) - log p(misconception), nats"
 COLOURS = {"after correct": CORRECT, "after misconception": MISCONCEPTION}

@@ -1,6 +1,7 @@
 """What a page may not be taken for, said on every screen of it."""
 
 from dataclasses import dataclass
+
 from harness.reports.html.run_data import Run
 from harness.specs.prompt import LIMITED
 from harness.store.find_run import trial

@@ -3,12 +3,9 @@
 Colours are the page's own CSS variables, so that one picture serves a light and a dark page.
 """
 
-from collections.abc import Iterable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
 
 Spec = dict[str, Any]
 Values = Sequence[Mapping[str, Any]]

@@ -1,8 +1,9 @@
 """The verdicts of a run, claim by claim."""
 
 from dataclasses import dataclass
+
 from harness.reports.html import charts
-from harness.reports.html.charts import Chart, HIT, INK
+from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.run_data import Row, Run, Source, rows_of
 from harness.reports.text import p_text
 from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, in_words

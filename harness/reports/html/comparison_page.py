@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+
 from harness.analysis.comparison import Compared, Comparison
 from harness.reports.html import charts
 from harness.reports.html.caveats import stamps_of, told
-from harness.reports.html.charts import Chart, HIT, INK, QUIET
+from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.layout import environment, frame
 from harness.reports.html.svg import Pencil
 from harness.reports.text import TOLD_APART, db_option, told_value
-
 
 PARTS = (
     ("verdicts", "Verdicts"),

@@ -1,6 +1,7 @@
 """What a run's design could show at all: its floor, and the effects it detects."""
 
 from dataclasses import dataclass
+
 from harness.reports.html.run_data import Run, Source, rows_of
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim
 from harness.specs.power import families_needed, smallest_p

@@ -1,17 +1,16 @@
 """The features that differ most and those that were edited: numbers, every pair, tokens in context."""
 
-from collections.abc import Iterable
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+
 from harness.reports.html import charts
-from harness.reports.html.charts import CORRECT, Chart, INK, MISCONCEPTION
+from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart
 from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
 from harness.reports.labels import shown_features
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels, FeatureTests
-
 
 EVERY = 999_999_999
 SPOTS = 100  # values that differ by less than this part of the largest are one mark

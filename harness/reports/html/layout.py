@@ -1,16 +1,14 @@
 """What every page has around its content: style, script, stamps, and how numbers are written."""
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
-from jinja2 import Environment
-from jinja2 import PackageLoader
-from jinja2 import StrictUndefined
-from markupsafe import Markup
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from harness.reports.html.caveats import Stamp
 from harness.reports.html.charts import THEME
 from harness.reports.html.svg import in_script, library

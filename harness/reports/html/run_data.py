@@ -1,14 +1,11 @@
 """What a report reads: the saved queries, and tables of one run."""
 
-from collections.abc import Iterable
-from collections.abc import Mapping
-from typing import Any
-from typing import Protocol
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
 from harness.store.export.query_text import finite
 from harness.store.queries import saved_queries
 from harness.store.tables.base import Columns
-
 
 C = TypeVar("C", bound=Columns)
 Run = Mapping[str, Any]

@@ -1,12 +1,13 @@
 """Pages put together: facts in, one HTML text out that needs nothing else."""
 
+import json
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-import json
-import re
-import shlex
+
 from harness.reports.html.ablations import Ablated, ablations_of
 from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import stamps_of, told
@@ -23,7 +24,6 @@ from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.store.tables.observations import PromptTokens, SaeHealth
 from harness.store.tables.runs import Runs
-
 
 PARTS = (
     ("verdicts", "Verdicts"),

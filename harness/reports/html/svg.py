@@ -1,18 +1,18 @@
 """Charts drawn: a static SVG for every reader, and what the page's script needs to bring it to life."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
-from functools import cache
-from itertools import count
-from markupsafe import Markup
-from typing import Any
 import json
 import re
-import vl_convert
-from harness.reports.html.charts import Chart, THEME
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from typing import Any
 
+import vl_convert
+from markupsafe import Markup
+
+from harness.reports.html.charts import THEME, Chart
 
 _NUMBER = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
 _LONG = re.compile(r'(?<= )(transform|d|x2|y2|width|height|viewBox)="([^"]*)"')

@@ -1,15 +1,13 @@
 """Every feature of a layer: how far the variants part, and how surely; a placebo's on the same axes."""
 
-from collections.abc import Collection
-from collections.abc import Iterable
-from collections.abc import Sequence
-from dataclasses import dataclass
 import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
 from harness.reports.html import charts
-from harness.reports.html.charts import Chart, HIT, INK, QUIET
+from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.run_data import Row, Run, Source, known, rows_of
 from harness.store.tables.results import FeatureTests
-
 
 WIDTH, HEIGHT = 330, 150
 PIXEL = 2.5  # features of no small p that fall on one spot so large are one dot

@@ -1,13 +1,12 @@
 """The line that a fault is about, with a mark below the place."""
 
-from collections.abc import Iterable
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-import re
+
 from harness.errors import Fault
 from harness.reports.terminal.width import WIDTH
-
 
 MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")

@@ -1,11 +1,13 @@
 """A claim that is not supported, in the few lines that a test report has for it."""
 
 import math
+from typing import TYPE_CHECKING
+
 from harness.reports.text import numbers, sql_command
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.power import asked_for
 from harness.specs.spec import Spec
-from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome

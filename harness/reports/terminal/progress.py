@@ -1,22 +1,23 @@
 """A console, and how far a run is: bars on a terminal, plain lines elsewhere."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
-from rich.progress import ProgressColumn
-from rich.progress import Task
-from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
-from rich.text import Text
-from typing import Any
-from typing import TextIO
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 WIDTH = 132
 LOG_EVERY = 10.0  # seconds between plain lines of one stage

@@ -1,14 +1,16 @@
 """Stored runs: the rows of a query, a run's line, two runs side by side."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typing import Any
+
 from harness.reports.terminal.tables import print_rows
 from harness.reports.text import TOLD_APART, p_text, told_value, told_verdict
 from harness.store.export.query_text import short
-from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
     from harness.runner.rerun import Repeated

@@ -1,13 +1,14 @@
 """Rows in as much width as there is: a table, or one value a line where a table would be unreadable."""
 
 from collections.abc import Sequence
+from typing import Any
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typing import Any
-from harness.store.export.query_text import short
 
+from harness.store.export.query_text import short
 
 FOLDED = 20  # columns of text in which a long value can still be read
 

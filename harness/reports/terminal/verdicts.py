@@ -1,14 +1,16 @@
 """Verdicts as people read them, and what to do with them."""
 
 from collections.abc import Sequence
-from rich.console import Console
-from rich.console import JustifyMethod
+from typing import TYPE_CHECKING
+
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
 from harness.reports.text import closing, marks, numbers
-from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome

@@ -1,9 +1,8 @@
 """How many columns there are for what is printed."""
 
-from typing import TextIO
 import shutil
 import textwrap
-
+from typing import TextIO
 
 WIDTH = 100
 LEAST = 40

@@ -1,0 +1,130 @@
+"""From what is asked for to a plan, a loaded model and the SAEs' files: all that precedes the store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Fault, InputError, first_few
+from harness.models.devices import choose_device
+from harness.models.language_model import LanguageModel
+from harness.models.requirements import model_bytes
+from harness.runner.context import How
+from harness.runner.resources import Resources, acquire
+from harness.runner.target_choice import choose_target
+from harness.specs.plan import Plan, layers_of, limited
+from harness.specs.plan_checks import Locate, faults_of
+from harness.specs.spec_file import SpecFile
+from harness.specs.targets import Target, mocked
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be run, `why` on this target, and the files that it was read from.
+
+    `where` places a part of the spec in a message. `repeated` is the line of the run that this one
+    repeats, where it does.
+    """
+
+    plan: Plan
+    why: str
+    spec_path: Path
+    prompts_path: Path
+    where: Locate
+    repeated: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan that suits the loaded model, and what it is run with."""
+
+    plan: Plan
+    resources: Resources
+
+
+def request(file: SpecFile, target: str, how: How, say: Callable[[str], None]) -> RunRequest:
+    """What a spec asks for on `target`, or on the best one present. Raises `InputError`, `CannotRun`."""
+    targets = dict(file.targets)
+    if how.mock:
+        targets = {name: mocked(choice, how.mock) for name, choice in targets.items()}
+    layers = {name: layers_of(file.spec, choice) for name, choice in targets.items()}
+    name, why = choose_target(targets, layers, target)
+    plan = file.plan(name, how.mock)
+    if how.limit:
+        plan = limited(plan, how.limit)
+        extent = plan.limited or "so few families that all of them run: this is no trial"
+        say(f"{file.spec.name}: {extent}")
+    assert file.prompts_path is not None  # the plan holds its prompts
+    return RunRequest(plan, why, file.path, file.prompts_path, file.where)
+
+
+def prepare(request: RunRequest, how: How, say: Callable[[str], None]) -> Prepared:
+    """Choose a device, fetch what is missing, load the model and fit the plan to it.
+
+    Raises `InputError` or `CannotRun`.
+    """
+    plan = request.plan
+    # A dtype that is asked for is the target's in this run.
+    plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
+    device, reason = choose_device(how.device, model_bytes(plan.target))
+    more = "" if reason in request.why else f" ({reason})"
+    say(f"{plan.spec.name} on {plan.target.name} ({request.why}), {device}{more}")
+
+    def check(target: Target) -> None:
+        # What a spec may ask of random SAEs is checked as for any others.
+        if faults := faults_of(replace(plan, target=target), request.where):
+            raise InputError(*faults)
+
+    resources = acquire(
+        plan.target,
+        plan.layers,
+        device=device,
+        how=how,
+        mock_if_missing=how.mock_if_missing,
+        say=say,
+        check=check,
+    )
+    return Prepared(_fit(replace(plan, target=resources.target), resources.model), resources)
+
+
+def longest_row(plan: Plan) -> int:
+    """How many tokens the longest prompt with its answers has, from above.
+
+    Three characters a token, and some to spare: English has four to five, so that the rows that are
+    thought to fit do, and nothing need be tokenized to know how many.
+    """
+    return max(
+        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3 + 8
+        for prompt in plan.prompts
+    )
+
+
+def _fit(plan: Plan, model: LanguageModel) -> Plan:
+    """The plan with what only the loaded model tells; raises `InputError` where they disagree."""
+    beyond = [layer for layer in plan.layers if layer >= model.depth]
+    if beyond:
+        raise InputError(
+            Fault(
+                f"target {plan.target.name}",
+                f"the model has {model.depth} blocks and no layer {beyond[0]}",
+                f"name layers from 0 to {model.depth - 1}",
+            )
+        )
+    _check_positions(plan, model)
+    return replace(plan, target=replace(plan.target, width=model.width, blocks=model.depth))
+
+
+def _check_positions(plan: Plan, model: LanguageModel) -> None:
+    """Raises `InputError` where an edit is at a token that none of its prompts has: it would do nothing."""
+    faults = []
+    for ablation in plan.ablations:
+        if isinstance(ablation.positions, str):
+            continue
+        edited = [prompt for prompt in plan.prompts if prompt.label == ablation.variant]
+        longest = max(len(model.tokens(prompt.text).prompt) - 1 for prompt in edited)
+        if absent := [place for place in ablation.positions if abs(place) > longest]:
+            what = f"no prompt has a token {first_few(map(str, absent))}: the longest has {longest}"
+            remedy = "count from 1 after BOS, or from -1 at the end"
+            faults.append(Fault(f"{plan.spec.name}, ablation {ablation.name}", what, remedy))
+    if faults:
+        raise InputError(*faults)
