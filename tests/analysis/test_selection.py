@@ -11,7 +11,7 @@ from harness.specs.targets import load_targets, load_truth
 from harness.store.interventions import from_columns, to_columns
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions, FeatureActivity
-from tests.test_run import a_plan
+from tests.helpers.specs import ablation_plan
 
 RATES = {(layer, f): (0.1 + 0.01 * f, 1.0 + f + layer) for layer in (1, 2) for f in range(20)}
 ACTIVITY = FeatureActivity.of(
@@ -26,7 +26,7 @@ def chosen(scores=SCORES, **fields):
     ablation = Ablation.model_validate(
         {"name": "top", "select": {"by": "contrast", "top": 2}, "controls": 4} | fields
     )
-    found = choose(a_plan(), ablation, scores, ACTIVITY)
+    found = choose(ablation_plan(), ablation, scores, ACTIVITY)
     return {role: [one for one in found if one.role == role]
             for role in ("target", "no-op", "single", "dose", "control")}  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_attribution_scores_take_the_named_families_alone():
 
 def test_predictions_are_held_against_exact_impacts():
     """A set's prediction is the sum of its features', and a dose of s does 1 - s of it."""
-    plan = a_plan(select={"by": "attribution", "top": 2}, controls=4, doses=(0.5,))
+    plan = ablation_plan(select={"by": "attribution", "top": 2}, controls=4, doses=(0.5,))
     ablation = plan.spec.ablations[0]
     found = choose(plan, ablation, {(1, 3): 2.0, (1, 4): 1.0}, ACTIVITY)
     prompts = [p for p in plan.of("confirmation") if p.label == ablation.variant]

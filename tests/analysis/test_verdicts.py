@@ -8,13 +8,13 @@ from harness.analysis.feature_tests import Analysis, FeatureResult
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of
 from harness.stats.max_t import MaxT
-from tests.test_plan import a_plan
+from tests.helpers.specs import behaviour_plan
 
 ABLATIONS = ({"name": "top", "select": {"by": "contrast"}, "controls": 20},)
 
 
 def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0.0, truth=None):
-    plan = a_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
+    plan = behaviour_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
     pairs = pairs_of(plan.of("confirmation"))
     random = np.random.default_rng(0)
     behaviour = {}

@@ -1,67 +1,21 @@
-"""Many processes, one writer: everything arrives once, and whoever ends is told of."""
+"""Evals side by side: each is run once, and whoever ends is told of."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from harness.cli.parallel import run_evals
-from harness.errors import CannotRun, InputError
+from harness.errors import InputError
 from harness.runner.context import How
 from harness.runner.run import run_eval
 from harness.specs.spec_file import load
 from harness.store.database import Store
-from harness.store.single_writer import RemoteStore, served
-from harness.store.tables.observations import Activations
-from harness.store.tables.runs import Units
-from tests.test_survival import SPEC
-from tests.victim import deliver, unit_and_rows
-
-SPAWN = multiprocessing.get_context("spawn")
-
-
-def test_what_many_workers_deliver_arrives_once(tmp_path):
-    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
-        workers = [SPAWN.Process(target=deliver, args=(address, f"w{i}", 40)) for i in range(4)]
-        for worker in workers:
-            worker.start()
-        while len(store.finished("r")) < 20:  # the writer reads while they write
-            time.sleep(0.01)
-        for worker in workers:
-            worker.join()
-            assert worker.exitcode == 0
-        assert len(store.read(Units, "r")) == 160
-        assert len(store.read(Activations, "r")) == 160 * 50
-
-
-def test_a_worker_hears_what_the_store_refuses(tmp_path):
-    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
-        with RemoteStore(address) as remote:
-            remote.commit(*unit_and_rows("a", 3))
-            with pytest.raises(CannotRun, match="could not be written: Constraint") as caught:
-                remote.commit(*unit_and_rows("a", 3))
-            assert caught.value.faults[0].where.endswith("r.duckdb")
-            assert len(remote.read(Activations, "r")) == 3
-            remote.replace("r", unit_and_rows("b", 5)[0])
-        assert len(store.read(Activations, "r")) == 5
-        assert address.path == remote.path == store.path
-
-
-def test_only_a_store_that_is_served_is_found_and_only_with_its_key(tmp_path):
-    with Store.open(tmp_path / "r.duckdb") as store:
-        with served(store) as address:
-            wrong = type(address)(address.place, b"guess", address.path)
-            with pytest.raises(multiprocessing.AuthenticationError):
-                RemoteStore(wrong)
-            with RemoteStore(address) as remote:  # the stranger has done no harm
-                assert remote.finished("r") == set()
-        with pytest.raises(CannotRun, match="has ended; the same command goes on from there"):
-            RemoteStore(address)
+from tests.helpers.runs import quiet
+from tests.helpers.specs import SMALL_SPEC
 
 
 @pytest.fixture
@@ -72,7 +26,7 @@ def specs(tmp_path, root):
     (tmp_path / "few.jsonl").write_text("\n".join(some))
     paths = [tmp_path / "few.yaml", tmp_path / "more.yaml"]
     for path in paths:
-        path.write_text(SPEC.replace("name: few\n", f"name: {path.stem}\n"))
+        path.write_text(SMALL_SPEC.replace("name: few\n", f"name: {path.stem}\n"))
     return paths
 
 
@@ -100,7 +54,7 @@ def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, sp
             "organism",
             db=tmp_path / "turn.duckdb",
             how=How(device="cpu", batch_size=8),
-            progress=lambda stage, done, total: None,
+            progress=quiet,
         )
     found = fingerprints(tmp_path / "both.duckdb")
     assert len(found) == 2

@@ -6,13 +6,14 @@ where the block's first word is `file=NAME`. A block is tried unless it is marke
 `slow` (minutes), `here` (its output is of one machine) and `sketch` (it names what is not there) are
 only parsed. In expected output a line `...` stands for any lines.
 
-    python -m tests.documents results.duckdb    # write what the commands print into the pages
+    python -m tests.helpers.documents results.duckdb    # write what the commands print into the pages
 """
 
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,10 @@ from glob import glob
 from itertools import zip_longest
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers import ROOT
+
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+SHIPPED = ("evals", "data", "docs/notebook.py")
 UNTRIED = frozenset({"gpu", "network", "slow", "here", "sketch"})
 _FENCE = re.compile(r"^```(\w*) *([^\n`]*)\n(.*?)^```$", flags=re.S | re.M)
 
@@ -163,6 +166,16 @@ def tried(shell: Shell, page: Path) -> Iterator[tuple[Block, str, str, str]]:
                 yield block, command, shown, shell.run(command)
 
 
+def prepare(folder: Path, db: Path) -> None:
+    """A folder as a checkout looks after `harness run`: specs, prompts, a results file."""
+    (folder / "db").mkdir(parents=True)
+    shutil.copy(db, folder / "db" / "results.duckdb")
+    for name in SHIPPED:
+        there, here = ROOT / name, folder / name
+        here.parent.mkdir(exist_ok=True)
+        (shutil.copytree if there.is_dir() else shutil.copy)(there, here)
+
+
 _SAME = (
     (r"\d{8}-\d{6}(-\d{3})?", "TIME"),
     (r"\d{8}_\d{6}(_\d+)?", "TIME"),
@@ -249,8 +262,6 @@ def rewritten(page: Path, shell: Shell) -> str:
 
 if __name__ == "__main__":
     import tempfile
-
-    from tests.test_docs import prepare
 
     with tempfile.TemporaryDirectory() as place:
         for number, one in enumerate(PAGES):

@@ -23,7 +23,8 @@ from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
 from harness.specs.targets import load_targets, resolve
 from harness.testing.models import random_model, random_sae
-from tests.test_run import a_bench, a_plan
+from tests.helpers.runs import a_bench
+from tests.helpers.specs import ablation_plan
 
 TEXT = "A ball is thrown straight up. At the top its velocity is"
 
@@ -157,7 +158,7 @@ def test_split_loads_without_a_gpu_too():
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_stream_that_overflows_is_named_by_its_layer(layer):
     """In float16 it happens to real models: NaN must not become a number in the store."""
-    plan, bench = a_plan(), a_bench()
+    plan, bench = ablation_plan(), a_bench()
     model = bench.model
     broken = model.blocks[layer].mlp.down_proj.weight
     plain = broken.data.clone()
@@ -211,6 +212,6 @@ def test_free_memory_is_known_here():
 
 def test_a_targets_dtype_is_what_the_spec_says():
     choice = {"dtype": "float16"}
-    spec = a_plan().spec.targets["organism"].model_copy(update=choice)
+    spec = ablation_plan().spec.targets["organism"].model_copy(update=choice)
     assert resolve("organism", spec).dtype == "float16"
     assert dataclasses.asdict(load_targets()["organism"])["dtype"] == "float32"

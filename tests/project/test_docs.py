@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -12,33 +11,25 @@ import yaml
 import harness
 from harness.cli import main
 from harness.reports.terminal.progress import PlainProgress
-from tests.documents import (
+from tests.helpers import ROOT
+from tests.helpers.documents import (
     PAGES,
-    ROOT,
     Block,
     Shell,
     alike,
     blocks,
     commands,
     first_difference,
+    prepare,
     tried,
     words,
 )
 
-SHIPPED = ("evals", "data", "docs/notebook.py")
 # What can be tried in a folder that is nobody's.
 HARMLESS = ("harness", "cat", "cp", "diff", "echo", "head", "ls", "mkdir", "pytest", "sed")
+
+
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-
-
-def prepare(folder: Path, db: Path) -> None:
-    """A folder as a checkout looks after `harness run`: specs, prompts, a results file."""
-    (folder / "db").mkdir(parents=True)
-    shutil.copy(db, folder / "db" / "results.duckdb")
-    for name in SHIPPED:
-        there, here = ROOT / name, folder / name
-        here.parent.mkdir(exist_ok=True)
-        (shutil.copytree if there.is_dir() else shutil.copy)(there, here)
 
 
 @every_page

@@ -9,20 +9,22 @@ import sys
 import pytest
 
 from harness.store.database import Store
-from tests.test_export import a_run, a_spec
+from tests.helpers.runs import run_on_organism
+from tests.helpers.specs import write_few
 
 FIGURES = ("behaviour", "volcano", "against_controls", "dose_response")
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory, root):
+def stored(tmp_path_factory, few):
     """A run with an ablation and doses, and after it one that only behaves."""
     folder = tmp_path_factory.mktemp("notebook")
-    db = folder / "r.duckdb"
-    run_id = a_run(a_spec(folder, root), db)
+    db = shutil.copy(few[0], folder / "r.duckdb")
     claim = "claims:\n  - {name: right, behaviour: logit_difference, direction: greater}\n"
-    a_run(a_spec(folder, root, more="split: {discovery: 0}\n", claims=claim, name="bare"), db)
-    return db, run_id
+    run_on_organism(
+        write_few(folder, more="split: {discovery: 0}\n", claims=claim, name="bare"), db
+    )
+    return db, few[1]
 
 
 def drawn(root, monkeypatch, db, run):

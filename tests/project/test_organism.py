@@ -21,9 +21,9 @@ from harness.sae.weights import load_sae
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 from harness.store.database import Store
+from tests.helpers.runs import quiet
 
 ORGANISM = bundled("fixtures", "organism")
-QUIET = lambda stage, done, total: None  # noqa: E731
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +161,13 @@ def test_analysing_again_gives_the_same_verdicts_and_a_changed_spec_is_explorato
     spec = tmp_path / "pilot.yaml"
     spec.write_text(text)
     db = tmp_path / "r.duckdb"
-    first = run_eval(load(spec), "organism", db=db, progress=QUIET)
+    first = run_eval(load(spec), "organism", db=db, progress=quiet)
     assert first.exploratory is None
     assert analyse_again(first.run_id, db=db).verdicts == first.verdicts
     spec.write_text(text.replace("than: 0", "than: 0.1"))
     again = analyse_again(first.run_id, db=db)
     assert again.exploratory == "the spec changed since the run"
-    second = run_eval(load(spec), "organism", db=db, progress=QUIET)
+    second = run_eval(load(spec), "organism", db=db, progress=quiet)
     assert second.exploratory == f"the spec changed since run {first.run_id}"
     with Store.open_to_read(db) as store:
         assert store.query("SELECT DISTINCT exploratory FROM verdicts")[1] == [(True,)]

@@ -11,7 +11,7 @@ from harness.cli import main
 from harness.reports.terminal.progress import console
 from harness.reports.terminal.verdicts import print_verdicts
 from harness.runner.reanalysis import analyse_again
-from tests.documents import alike, settled
+from tests.helpers.documents import alike, settled
 
 
 @pytest.fixture(scope="module")

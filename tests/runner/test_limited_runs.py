@@ -14,8 +14,8 @@ from harness.specs.plan import limited, trial_of
 from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.find_run import find_run
+from tests.helpers.runs import quiet
 
-QUIET = lambda stage, done, total: None  # noqa: E731
 SPEC = """\
 name: few
 question: Does it run?
@@ -44,7 +44,7 @@ def stored(spec, tmp_path_factory):
     """A trial, then the whole, then another trial, in one results file."""
     db = tmp_path_factory.mktemp("limited") / "r.duckdb"
     return [
-        run_eval(load(spec), "organism", db=db, how=How(device="cpu", limit=limit), progress=QUIET)
+        run_eval(load(spec), "organism", db=db, how=How(device="cpu", limit=limit), progress=quiet)
         for limit in (2, 0, 3)
     ]
 
@@ -100,9 +100,9 @@ def test_a_spec_that_changed_since_a_trial_is_exploratory(spec, tmp_path):
     copy, db = tmp_path / "few.yaml", tmp_path / "r.duckdb"
     (tmp_path / "few.jsonl").write_text(spec.with_name("few.jsonl").read_text())
     copy.write_text(SPEC)
-    trial = run_eval(load(copy), "organism", db=db, how=How(device="cpu", limit=2), progress=QUIET)
+    trial = run_eval(load(copy), "organism", db=db, how=How(device="cpu", limit=2), progress=quiet)
     copy.write_text(SPEC.replace("direction: greater", "direction: less"))
-    changed = run_eval(load(copy), "organism", db=db, how=How(device="cpu"), progress=QUIET)
+    changed = run_eval(load(copy), "organism", db=db, how=How(device="cpu"), progress=quiet)
     assert changed.exploratory == f"the spec changed since run {trial.run_id}"
     again = analyse_again(trial.run_id, db=db)
     assert (again.trial, again.exploratory) == ("limited", trial.exploratory)
@@ -122,7 +122,7 @@ def test_a_trial_that_is_analysed_again_or_repeated_stays_one(stored, tmp_path):
     again = analyse_again(stored[0].run_id, db=db)
     assert again.verdicts == stored[0].verdicts
     assert (again.limited, again.exploratory) == (True, stored[0].exploratory)
-    repeated = rerun(stored[0].run_id, db=db, progress=QUIET, say=lambda _: None)
+    repeated = rerun(stored[0].run_id, db=db, progress=quiet, say=lambda _: None)
     assert repeated.agrees
     assert repeated.outcome.trial == "limited"
 

@@ -16,8 +16,7 @@ from harness.runner.run import run_eval
 from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.tables import TABLES
-
-QUIET = lambda stage, done, total: None  # noqa: E731
+from tests.helpers.runs import quiet
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def rows(db, query):
 
 def run(spec, tmp_path, **how):
     db = tmp_path / "r.duckdb"
-    return run_eval(load(spec), "organism", db=db, how=How(device="cpu", **how), progress=QUIET)
+    return run_eval(load(spec), "organism", db=db, how=How(device="cpu", **how), progress=quiet)
 
 
 def test_every_file_and_hash_is_recorded(spec, tmp_path):
@@ -123,7 +122,7 @@ def test_missing_saes_stop_an_eval_unless_random_ones_are_allowed(spec, tmp_path
         "organism",
         db=tmp_path / "r.duckdb",
         how=how,
-        progress=QUIET,
+        progress=quiet,
         say=said.append,
     )
     assert outcome.target.origin == "mock"
@@ -158,7 +157,7 @@ def test_the_dtype_that_is_asked_for_is_recorded_and_float16_is_warned_about(spe
     said = []
     how = How(device="cpu", dtype="float16")
     outcome = run_eval(
-        load(spec()), "organism", db=tmp_path / "r.duckdb", how=how, progress=QUIET, say=said.append
+        load(spec()), "organism", db=tmp_path / "r.duckdb", how=how, progress=quiet, say=said.append
     )
     assert any("float16 overflows" in line for line in said)
     assert rows(outcome.db, "SELECT dtype FROM runs") == [("float16",)]
@@ -175,7 +174,7 @@ def test_another_number_of_features_than_published_is_warned_about(spec, tmp_pat
         "organism",
         db=tmp_path / "r.duckdb",
         how=How(device="cpu"),
-        progress=QUIET,
+        progress=quiet,
         say=said.append,
     )
     assert any("1024 features where 65536 are expected" in line for line in said) is (
@@ -225,7 +224,7 @@ def test_afresh_begins_a_run_anew(spec, tmp_path):
     db, path = tmp_path / "r.duckdb", spec()
     with pytest.raises(KeyboardInterrupt):
         run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=stop)
-    run_eval(load(path), "organism", db=db, resume=False, how=How(device="cpu"), progress=QUIET)
+    run_eval(load(path), "organism", db=db, resume=False, how=How(device="cpu"), progress=quiet)
     assert rows(db, "SELECT status, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
         ("finished", 1),
         ("unfinished", 1),

@@ -1,6 +1,5 @@
 """Killed, interrupted, locked out, starved of disk: what was committed survives, and nothing doubles."""
 
-import json
 import os
 import random
 import shutil
@@ -9,27 +8,15 @@ import subprocess
 import sys
 import time
 from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
 
 from harness.errors import CannotRun
 from harness.store.database import Store
-from tests import victim
+from tests.helpers import ROOT, victim
+from tests.helpers.specs import SMALL_SPEC, some_voices
 
 KILLS = 30
-SPEC = """name: few
-question: Does it survive?
-targets: {organism: {layers: [1, 3]}}
-prompts: few.jsonl
-new_tokens: 1
-contrast: {alpha: 0.3}
-ablations: [{name: top, select: {top: 2, by: contrast}, kind: zero, controls: 2}]
-claims:
-  - {name: moved, behaviour: logit_difference, contrast: true, direction: greater}
-  - {name: exists, features: significant, at_least: 1}
-  - {name: matters, ablation: top, direction: toward-correct}
-"""
 OWN = "run_id, created_at, finished_at, wall_seconds, peak_memory"
 
 
@@ -37,7 +24,7 @@ OWN = "run_id, created_at, finished_at, wall_seconds, peak_memory"
 def processes(spec):
     """Processes that begin with everything imported and loaded, and without this one's threads."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.victim"])
+    context.set_forkserver_preload(["tests.helpers.victim"])
     os.environ["WARM"] = str(spec)
     first = context.Process(target=time.sleep, args=(0,))
     first.start()  # and with it the process that all are forked from
@@ -47,22 +34,14 @@ def processes(spec):
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory, root_folder):
+def spec(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spec")
-    text = (root_folder / "data" / "voices.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    families = sorted({line["family"] for line in lines})[:6]
-    pairs = {f"{family}-{kind}-named-1" for family in families for kind in ("rate", "level")}
-    some = [json.dumps(line) for line in lines if line["pair_id"] in pairs]
-    assert len(some) == 24
-    (folder / "few.jsonl").write_text("\n".join(some))
-    (folder / "few.yaml").write_text(SPEC)
+    kinds = ("-rate-named-1", "-level-named-1")
+    prompts = some_voices(6, lambda line: line["pair_id"].endswith(kinds))
+    assert prompts.count("\n") == 23
+    (folder / "few.jsonl").write_text(prompts)
+    (folder / "few.yaml").write_text(SMALL_SPEC)
     return folder / "few.yaml"
-
-
-@pytest.fixture(scope="module")
-def root_folder():
-    return Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +166,16 @@ def units_of_snapshot(db):
     return units
 
 
-def test_a_second_writer_waits_and_then_says_who_holds_the_file(tmp_path, root_folder):
+def test_a_second_writer_waits_and_then_says_who_holds_the_file(tmp_path):
     db = tmp_path / "r.duckdb"
-    call = [sys.executable, "-m", "tests.victim", db, "4"]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, cwd=root_folder) as holder:
+    call = [sys.executable, "-m", "tests.helpers.victim", db, "4"]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, cwd=ROOT) as holder:
         assert holder.stdout.readline() == b"open\n"
         said = []
         began = time.monotonic()
-        with pytest.raises(CannotRun, match=rf"process {holder.pid} .*tests.victim.* is writing"):
+        with pytest.raises(
+            CannotRun, match=rf"process {holder.pid} .*tests.helpers.victim.* is writing"
+        ):
             Store.open(db, wait=0.5, say=said.append)
         assert 0.5 <= time.monotonic() - began < 3
         assert len(said) == 1

@@ -9,9 +9,7 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from harness.cli import main
 from harness.pytest_plugin import _is_spec
 from harness.specs.power import smallest_p
 from harness.specs.scaffold import named
@@ -19,13 +17,11 @@ from harness.specs.scaffold_facts import Facts, needed
 from harness.specs.spec import json_schema
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
+from tests.helpers import ROOT
+from tests.helpers.cli import invoke
 
-DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "data").glob("*.jsonl"))
+DATA = sorted(path.stem for path in (ROOT / "data").glob("*.jsonl"))
 TARGETS = ("organism", "gemma-2-2b")
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def write(folder, prompts, *more, question="Does it matter?"):

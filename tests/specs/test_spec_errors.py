@@ -1,13 +1,10 @@
-"""Wrong specs, prompts and calls: the whole of what is said, line by line."""
+"""Wrong specs and prompts: the whole of what is said, line by line."""
 
-import io
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from harness.cli import main
-from harness.reports.terminal.width import columns, hanging
+from tests.helpers.cli import invoke
 
 SPEC = """\
 name: demo
@@ -22,12 +19,6 @@ claims:
   - {name: moved, behaviour: logit_difference, direction: greater}
   - {name: matters, ablation: top, direction: toward-correct}
 """
-
-
-def invoke(*arguments):
-    found = CliRunner().invoke(main, list(map(str, arguments)))
-    assert "Traceback" not in found.output
-    return found
 
 
 @pytest.fixture
@@ -313,50 +304,6 @@ def test_a_line_that_is_not_json(folder):
     assert "\x1b" not in check(folder), "a file's escape sequences are not the terminal's"
 
 
-@pytest.mark.parametrize(
-    "call, status, said",
-    [
-        ("chekc x", 2, "error: harness: there is no command 'chekc'; did you mean 'check'?\n"
-                       "see harness --help\n"),
-        ("check", 2, "error: harness check: SPECS is missing; add it\nsee harness check --help\n"),
-        ("check voicse", 2, "error: voicse: there is no such spec; did you mean 'voices'?\n"),
-        ("plan voices --targt organism", 2,
-         "error: harness plan: there is no option '--targt'; did you mean '--target'?\n"
-         "see harness plan --help\n"),
-        ("plan voices --bogus", 2,
-         "error: harness plan: there is no option '--bogus'; leave it out\nsee harness plan --help\n"),
-        ("plan voices more", 2,
-         "error: harness plan: got unexpected extra argument (more); leave it out, or quote what belongs "
-         "together\nsee harness plan --help\n"),
-        ("plan voices --target", 2,
-         "error: harness plan --target: it has no value; write one after it\nsee harness plan --help\n"),
-        ("plan voices --target gemma-2-b", 2,
-         "error: VOICES: 'gemma-2-b' is not among the targets of voices; did you mean 'gemma-2-2b'?\n"),
-        ("sql x --format jsno", 2,
-         "error: harness sql --format: there is no 'jsno'; did you mean 'json'?\nsee harness sql --help\n"),
-        ("sql top_featurs", 2,
-         "error: top_featurs: there is no such saved query; did you mean 'top_features'?\n"),
-        ("run voices --jobs 0", 2,
-         "error: harness run --jobs: 0 is not allowed; write a whole number of at least 1\n"
-         "see harness run --help\n"),
-        ("extract --layers_to_hook a,b", 2,
-         "error: harness extract --layers_to_hook: 'a,b' is no list of numbers; write them with commas "
-         "between: 0,6,12\nsee harness extract --help\n"),
-        ("schema evla", 2,
-         "error: harness schema NAME: there is no 'evla'; did you mean 'eval'?\n"
-         "see harness schema --help\n"),
-        ("show --db none.duckdb", 3,
-         "error: none.duckdb: there are no results yet; run `harness run voices` first\n"),
-    ],
-)  # fmt: skip
-def test_a_wrong_call(root, call, status, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = invoke(*call.split())
-    voices = str(root / "evals" / "voices.yaml")
-    assert (found.exit_code, found.stdout) == (status, "")
-    assert found.stderr == said.replace("VOICES", voices)
-
-
 def test_of_many_faults_in_a_file_the_first_are_printed_and_the_others_counted(folder):
     wrong = [line | {"label": "x"} for line in lines()]
     write_prompts(folder, wrong)
@@ -380,20 +327,3 @@ def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch
     _, line, mark = check(folder).splitlines()
     assert max(len(line), len(mark)) <= width
     assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'
-
-
-def test_columns_are_the_terminals_where_there_is_one(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setenv("COLUMNS", "77")
-    assert columns(Terminal()) == 77
-    assert columns(io.StringIO()) == 100
-
-
-def test_what_does_not_fit_goes_on_below_its_text_in_whole_words():
-    assert hanging("packages  ", "torch 2.13.0, numpy 2.4.6", 24) == (
-        "packages  torch 2.13.0,\n          numpy 2.4.6"
-    )
-    assert hanging("at  ", "a/path/that-is-long", 10) == "at  a/path/that-is-long"

@@ -208,3 +208,11 @@ def test_rows_that_only_the_other_run_has_are_no_agreement(store):
         (one,) = tables_of(store, first, second)
         assert not one.agrees
         assert (one.only_a, one.only_b) == only
+
+
+def test_older_command_lines_can_read_a_new_file(tmp_path):
+    with Store.open(tmp_path / "r.duckdb"):
+        pass
+    header = (tmp_path / "r.duckdb").read_bytes()[:20]
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") <= 67  # DuckDB 1.4's storage

@@ -1,20 +1,19 @@
 """Older results files: brought up to date after a backup, whole or not at all."""
 
-import re
-
 import duckdb
 import pytest
 
-from harness.cli import main
 from harness.errors import CannotRun
 from harness.store import migrations as schema
 from harness.store.database import Store
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
 from harness.store.tables.runs import Runs
-from tests.test_cli import invoke
+from tests.helpers.cli import invoke
 
 OLDER = range(1, VERSION)
+
+
 SINCE = {"impact_tokens": 3, "prompt_tokens": 6, "token_activations": 6}
 
 
@@ -148,8 +147,3 @@ def test_views_follow_the_harness_without_a_new_version(tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "_sql", lambda *p: plain(*p) + (more if "views.sql" in p else ""))
     with Store.open(tmp_path / "r.duckdb") as store:
         assert store.query("FROM answer")[1] == [(42,)]
-
-
-def test_every_command_of_the_help_has_an_example():
-    for name, command in main.commands.items():
-        assert re.search(rf"harness {name}\b", command.help or ""), name

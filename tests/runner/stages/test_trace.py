@@ -22,8 +22,9 @@ from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, PromptTokens, TokenActivations
 from harness.store.tables.results import FeatureTests
 from harness.store.tables.runs import Units
-from tests.test_export import call
-from tests.test_run import QUIET, a_bench, a_plan, lines, sae
+from tests.helpers.cli import invoke
+from tests.helpers.runs import a_bench, quiet, sae
+from tests.helpers.specs import ablation_plan, family_lines
 
 
 @pytest.fixture(scope="module", params=["last_prompt_token", "answer"])
@@ -33,10 +34,10 @@ def run(request, tmp_path_factory):
     more = (
         {} if request.param == "last_prompt_token" else {"by": "attribution", "positions": "prompt"}
     )
-    plan = a_plan(at=request.param, **more)
+    plan = ablation_plan(at=request.param, **more)
     with Store.open(tmp_path_factory.mktemp("trace") / "r.duckdb") as store:
         store.commit(*to_columns(plan.prompts, plan.sides, "r"))
-        execute(a_bench(), plan, store, QUIET)
+        execute(a_bench(), plan, store, quiet)
         yield plan, store
 
 
@@ -181,10 +182,10 @@ def test_it_is_the_last_stage_and_in_the_ledger(run):
 
 def test_a_text_with_two_answers_has_each_at_its_own_prompt():
     """Both variants share a row: what fires at the one's answer is not the other's."""
-    same = lines()
+    same = family_lines()
     for line in same:
         line["prompt"] = line["prompt"].replace("Someone mixes them up", "A careful reader says so")
-    plan, bench = a_plan(same, at="answer", by="attribution", positions="prompt"), a_bench()
+    plan, bench = ablation_plan(same, at="answer", by="attribution", positions="prompt"), a_bench()
     features = [(1, f) for f in range(sae(1).features)]
     parts = followed(bench, features)
     _, *tables = trace(bench, lambda: parts, plan.prompts)
@@ -209,13 +210,13 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
 
 
 def test_nothing_is_forwarded_where_no_feature_is_traced():
-    plan, bench = a_plan(), a_bench()
+    plan, bench = ablation_plan(), a_bench()
     found = trace(bench, dict, plan.prompts[:2])
     assert [type(table) for table in found] == [PromptTokens]
 
 
 def test_one_family_has_no_strongest_feature():
-    plan = a_plan(lines(2))
+    plan = ablation_plan(family_lines(2))
     data = contrasted(plan, "confirmation", Activations.of([]))
     assert strongest(plan, data, 5) == ()
 
@@ -223,7 +224,7 @@ def test_one_family_has_no_strongest_feature():
 def test_it_is_planned_where_layers_are_read():
     units = {}
     for spec, target in (("voices", "organism"), ("pilot", "gemma-3-270m")):
-        found = call("plan", spec, "--target", target, "--json")
+        found = invoke("plan", spec, "--target", target, "--json")
         units[spec] = json.loads(found.stdout)["units"]
         tokens = forward_tokens(load(spec).plan(target))
         assert 0 <= tokens["trace"] < tokens["observe"]
@@ -233,7 +234,7 @@ def test_it_is_planned_where_layers_are_read():
 
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
-    plan, bench = a_plan(), a_bench()
+    plan, bench = ablation_plan(), a_bench()
     parts = followed(bench, [(1, 0)])
     with torch.no_grad():
         bench.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)

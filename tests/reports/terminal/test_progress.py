@@ -1,6 +1,5 @@
-"""What is printed where: on a terminal of any width, in a log, with and without colours."""
+"""Progress: on a terminal of any width, in a log, with and without colours."""
 
-import io
 import os
 import pty
 import re
@@ -10,23 +9,13 @@ import sys
 
 import pytest
 
-from harness.reports.terminal.progress import PlainProgress, console
-from harness.reports.terminal.tables import print_rows
-from harness.reports.terminal.verdicts import print_verdicts
-from tests.test_summary import outcome
+from harness.reports.terminal.progress import PlainProgress
+from tests.helpers import ROOT
 
-STAGES = """
-import sys, time
-from harness.show import console, print_rows, progress_on
-out = console()
-with progress_on(out) as progress:
-    for done in range(6):
-        progress("observe", done, 5)
-        time.sleep(0.03)
-    out.print("a note", style="red")
-print_rows(out, ["a" * 12] * 5, [["b" * 12] * 5])
-"""
+STAGES = [sys.executable, "-m", "tests.helpers.stages"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
 MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Zhl]")
 
 
@@ -40,8 +29,9 @@ def on_terminal(width, **wanted):
     """What a terminal of this width receives."""
     own, theirs = pty.openpty()
     running = subprocess.Popen(
-        [sys.executable, "-c", STAGES],
+        STAGES,
         stdin=theirs, stdout=theirs, stderr=theirs,
+        cwd=ROOT,
         env=environment(COLUMNS=str(width), **wanted),
     )  # fmt: skip
     os.close(theirs)
@@ -61,7 +51,7 @@ def on_terminal(width, **wanted):
 
 def in_log(**wanted):
     found = subprocess.run(
-        [sys.executable, "-c", STAGES], capture_output=True, text=True, env=environment(**wanted)
+        STAGES, capture_output=True, text=True, cwd=ROOT, env=environment(**wanted)
     )
     assert (found.returncode, found.stderr) == (0, "")
     return found.stdout
@@ -97,48 +87,6 @@ def test_a_log_gets_lines_and_colours_only_where_they_are_asked_for():
     assert COLOUR.sub("", forced).count("observe") == text.count("observe")
     assert "aaaaaaaaaaaa   aaaaaaaaaaaa" in text
     assert "row 1" in in_log(COLUMNS="60")
-
-
-@pytest.mark.parametrize("width", [40, 60, 80])
-def test_verdicts_are_readable_in_a_narrow_terminal(width):
-    """No word is cut, and no column has the width of a letter."""
-    out = io.StringIO()
-    print_verdicts(console(out, width=width), [outcome()])
-    lines = out.getvalue().splitlines()
-    assert "moved" in lines
-    assert "few" in lines
-    where = lines.index("moved")
-    if width >= 60:
-        assert lines[where + 1 : where + 3] == [
-            "  supported  +1.500 nats  [+1.000, +2.000]  p 0.031",
-            "  6 families",
-        ]
-    words = " ".join(" ".join(lines).split())
-    assert "supported +1.500 nats [+1.000, +2.000] p 0.031 6 families" in words
-    assert "untestable 3 families can give no p below 0.25" in words
-
-
-def test_verdicts_are_a_table_where_there_is_room():
-    out = io.StringIO()
-    print_verdicts(console(out, width=100), [outcome()])
-    assert re.search(r"\nclaim +verdict +estimate +interval +p +rests on", out.getvalue())
-
-
-def test_rows_are_a_table_or_a_list_by_the_room_there_is():
-    names, rows = (
-        ["run_id", "verdict", "question"],
-        [["x" * 16, "supported", "word " * 30], [1, 2, None]],
-    )
-    for width, listed in ((200, False), (90, False), (50, True)):
-        out = io.StringIO()
-        print_rows(console(out, width=width), names, rows)
-        text = out.getvalue()
-        assert ("row 2" in text) == listed
-        assert max(map(len, text.splitlines())) <= width
-        assert "x" * 16 in text
-    out = io.StringIO()
-    print_rows(console(out, width=20), names, [])
-    assert "row" not in out.getvalue().replace("run_id", "")
 
 
 def test_a_long_stage_says_how_fast_it_is_and_what_is_left(monkeypatch):
