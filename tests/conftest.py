@@ -82,6 +82,18 @@ def two_dtypes(tmp_path_factory) -> tuple[Path, str, str]:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without their pictures, for what is said in words: drawing takes seconds."""
+    from markupsafe import Markup
+
+    from harness.reports.html.svg import Drawn, Pencil
+
+    monkeypatch.setattr(
+        Pencil, "draw", lambda _, chart: Drawn(Markup(""), Markup("{}"), chart.says)
+    )
+
+
+@pytest.fixture
 def prompt_lines():
     """A balanced set of two families with two pairs each, as the objects of a prompt file."""
     return [
