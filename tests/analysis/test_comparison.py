@@ -44,8 +44,6 @@ LOG_P = """
     FROM answers JOIN prompts p USING (run_id, prompt_id) WHERE run_id = $r GROUP BY ALL
     ORDER BY p.prompt_id
 """
-
-
 BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
 
 

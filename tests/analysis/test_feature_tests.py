@@ -15,8 +15,6 @@ from tests.helpers.runs import a_bench, quiet
 from tests.helpers.specs import ablation_plan, family_lines
 
 COUNT = FeatureClaim(name="count", features="significant", at_least=1)
-
-
 MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
 
 

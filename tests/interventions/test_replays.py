@@ -1,21 +1,14 @@
 """Impacts against an implementation that shares nothing with it: one prompt, one answer, one hook."""
 
 import dataclasses
-from functools import cache
 
 import pytest
 import torch
 
 from harness.errors import CannotRun
 from harness.interventions.resampling import donors
-from harness.models.adaptive_batching import Limit
-from harness.runner.context import Bench
-from harness.runner.stages.ablate import banks_of, intervene
-from harness.specs.ablations import Ablation
-from harness.specs.intervention import Intervention
-from harness.specs.prompt import LABELS, Prompt
-from harness.testing.models import random_model, random_sae
-from tests.test_run import a_plan
+from tests.helpers.edits import METRICS, an_ablation, an_edit, bench, impacts_of, sae
+from tests.helpers.specs import ablation_plan
 
 KINDS = [
     ("zero", None),
@@ -26,115 +19,95 @@ KINDS = [
     ("direction", None),
     ("resample", None),
 ]
-FEATURES = ((1, 3), (1, 9), (2, 5))
 
 
-@cache
-def sae(layer):
-    return random_sae(layer)
+# The same by hand: a token at a time, a feature at a time, in float64. Nothing of the harness' edits.
 
 
-@cache
-def bench(architecture="gemma2", dtype=torch.float32, size=5):
-    model = random_model(3, architecture=architecture, dtype=dtype)
-    return Bench("r", "mock", model, sae, Limit(size))
-
-
-def an_edit(kind="zero", values=None, *, at="all", role="target", features=FEATURES, number=0):
-    values = values[: len(features)] if values else ()
-    source = "pair" if kind == "resample" else None
-    return Intervention(
-        "top", role, number, kind, at, "misconception", features, (), values, source
-    )
-
-
-def impacts_of(bench, edits, prompts, lenders=None):
-    """Both tables as dictionaries, by (intervention number, prompt, ...)."""
-    impacts, tokens = intervene(
-        bench, edits, lambda: banks_of(bench, edits), lenders or {}, prompts
-    )
-    number = {one.id: i for i, one in enumerate(edits)}
-    summed = {
-        (number[one], prompt, metric): (baseline, edited, impact, active)
-        for one, prompt, metric, baseline, edited, impact, active in zip(
-            impacts.intervention_id, impacts.prompt_id, impacts.metric, impacts.baseline,
-            impacts.edited, impacts.impact, impacts.active, strict=True,
-        )
-    }  # fmt: skip
-    apart = {
-        (number[one], prompt, candidate, index): (baseline, edited, kl, flipped)
-        for one, prompt, candidate, index, baseline, edited, kl, flipped in zip(
-            tokens.intervention_id, tokens.prompt_id, tokens.candidate, tokens.token_index,
-            tokens.baseline, tokens.edited, tokens.kl, tokens.flipped, strict=True,
-        )
-    }  # fmt: skip
-    return summed, apart
-
-
-def features_by_hand(x, layer, feature):
-    """A feature's values along a row, (tokens,), in float64."""
+def value_of(feature, layer, x):
+    """A feature's value at a token's stream x (width,)."""
     one = sae(layer)
-    pre = x.double() @ one.w_enc[:, feature].double() + one.b_enc[feature].double()
+    pre = x @ one.w_enc[:, feature].double() + one.b_enc[feature].double()
     return pre * (pre > one.threshold[feature].double())
+
+
+def written(feature, layer):
+    """What one unit of a feature adds to the stream, (width,)."""
+    return sae(layer).w_dec[feature].double()
+
+
+# A feature's new value: of its value f, the number that the edit has for it, and the donor's value.
+NEW_VALUE = {
+    "zero": lambda f, number, lent: 0.0,
+    "mean": lambda f, number, lent: number,
+    "clamp": lambda f, number, lent: number,
+    "scale": lambda f, number, lent: number * f,
+    "steer": lambda f, number, lent: f + number,
+    "resample": lambda f, number, lent: lent,
+}
+
+
+def replaced_values(edit, layer, x, donor_x):
+    """x with new values in the place of an edit's features; `donor_x` is the donor's stream."""
+    numbers = edit.values or (None,) * len(edit.features)
+    moved = x.clone()
+    for (of, feature), number in zip(edit.features, numbers, strict=True):
+        if of == layer:
+            lent = None if donor_x is None else value_of(feature, layer, donor_x)
+            f = value_of(feature, layer, x)
+            moved += (NEW_VALUE[edit.kind](f, number, lent) - f) * written(feature, layer)
+    return moved
+
+
+def without_directions(edit, layer, x):
+    """x without what it has in the span of an edit's features."""
+    rows = torch.stack([written(feature, layer) for of, feature in edit.features if of == layer])
+    return x - torch.linalg.pinv(rows) @ (rows @ x)
+
+
+def edited_at(positions, start, length):
+    """Which tokens of a row are edited whose answer begins at `start`; token 0 is BOS."""
+    named = {
+        "all": range(1, length),
+        "prompt": range(1, start),
+        "answer": range(start, length),
+        "last_prompt_token": range(start - 1, start),
+    }
+    if isinstance(positions, str):
+        return set(named[positions])
+    counted = {place if place > 0 else start + place for place in positions}
+    return counted & set(range(1, length))
+
+
+def plain_row(model, prompt, answer):
+    """A prompt with an answer as ids (1, tokens), and where the answer begins."""
+    tokens = model.tokens(prompt.text, answer)
+    return torch.tensor([[*tokens.prompt, *tokens.answers[0]]]), len(tokens.prompt)
 
 
 def by_hand(model, prompt, answer, edit, donor=None):
     """Log-probabilities (answer tokens, vocabulary) of a plain forward, edited by a plain hook."""
-    tokens = model.tokens(prompt.text, answer)
-    ids = torch.tensor([[*tokens.prompt, *tokens.answers[0]]])
-    n = len(tokens.prompt)
+    ids, start = plain_row(model, prompt, answer)
     lent = {}
     if donor is not None:
-        other = model.tokens(donor.text, answer)
-        lent_ids = torch.tensor([[*other.prompt, *other.answers[0]]])
+        # Prompts are aligned at their ends: the answer's first tokens stand at each other's place.
+        lent_ids, lent_start = plain_row(model, donor, answer)
         states = model.network(lent_ids, output_hidden_states=True).hidden_states
-        lent = {layer: states[layer + 1][0] for layer, _ in edit.features}
-        shift = len(other.prompt) - n
+        lent = {layer: states[layer + 1][0].double() for layer, _ in edit.features}
 
-    def positions():
-        for at in range(1, ids.shape[1]):
-            named = {
-                "all": True,
-                "prompt": at < n,
-                "answer": at >= n,
-                "last_prompt_token": at == n - 1,
-            }
-            if named.get(
-                edit.positions,
-                at
-                in {
-                    p if p > 0 else n + p
-                    for p in edit.positions
-                    if not isinstance(edit.positions, str)
-                },
-            ):
-                yield at
+    def moved(layer, at, x):
+        if edit.kind == "direction":
+            return without_directions(edit, layer, x)
+        if donor is None:
+            return replaced_values(edit, layer, x, None)
+        there = at - start + lent_start
+        return replaced_values(edit, layer, x, lent[layer][there]) if there >= 1 else x
 
     def hook(layer):
         def edited(_module, _inputs, output):
             out = output.clone()
-            for at in positions():
-                x = output[0, at].double()
-                if edit.kind == "direction":
-                    rows = sae(layer).w_dec[[f for of, f in edit.features if of == layer]].double()
-                    out[0, at] = (x - torch.linalg.pinv(rows) @ (rows @ x)).to(out.dtype)
-                    continue
-                for i, (of, feature) in enumerate(edit.features):
-                    if of != layer:
-                        continue
-                    f = features_by_hand(x, layer, feature)
-                    value = edit.values[i] if edit.values else 0.0
-                    if edit.kind == "resample":
-                        source = at + shift
-                        if source < 1:
-                            continue
-                        v = features_by_hand(lent[layer][source], layer, feature)
-                    else:
-                        v = {
-                            "zero": 0.0, "mean": value, "clamp": value,
-                            "scale": value * f, "steer": f + value,
-                        }[edit.kind]  # fmt: skip
-                    out[0, at] += ((v - f) * sae(layer).w_dec[feature].double()).to(out.dtype)
+            for at in edited_at(edit.positions, start, ids.shape[1]):
+                out[0, at] = moved(layer, at, output[0, at].double()).to(out.dtype)
             return out
 
         return edited
@@ -142,18 +115,18 @@ def by_hand(model, prompt, answer, edit, donor=None):
     blocks = model.network.model.layers
     handles = [blocks[layer].register_forward_hook(hook(layer)) for layer in edit.layers]
     try:
-        logits = model.network(ids).logits[0, n - 1 : -1]
+        logits = model.network(ids).logits[0, start - 1 : -1]
     finally:
         for handle in handles:
             handle.remove()
-    return logits.double().log_softmax(-1), tokens.answers[0]
+    return logits.double().log_softmax(-1), ids[0, start:].tolist()
 
 
 @pytest.mark.parametrize("architecture", ["gemma2", "gemma3"])
 @pytest.mark.parametrize("at", ["all", "prompt", "answer", "last_prompt_token", (2, -2, 30)])
 @pytest.mark.parametrize("kind, values", KINDS)
 def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, values):
-    plan, tools = a_plan(), bench(architecture)
+    plan, tools = ablation_plan(), bench(architecture)
     prompts = plan.of("confirmation")[:4]
     edit = an_edit(kind, values, at=at)
     lenders = {}
@@ -189,19 +162,10 @@ def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, va
     assert moved
 
 
-METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "top1_flips")
-
-
-def an_ablation(**fields):
-    return Ablation.model_validate(
-        {"name": "top", "select": {"by": "contrast"}, "variant": "misconception"} | fields
-    )
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_interventions_do_not_disturb_each_other(dtype):
     """Together with many others in the same replays, each has the impact it has alone."""
-    plan, tools = a_plan(), bench(dtype=dtype)
+    plan, tools = ablation_plan(), bench(dtype=dtype)
     prompts = plan.of("confirmation")
     edits = [
         an_edit("zero", features=((layer, f),), number=f) for layer in (1, 2) for f in range(9)
@@ -225,7 +189,7 @@ def test_what_an_intervention_does_not_touch_is_exactly_its_baseline(monkeypatch
         raise AssertionError("nothing needs a replay")
 
     monkeypatch.setattr(type(tools.model), "replay", never)
-    summed, apart = impacts_of(tools, [an_edit(features=((1, 3),))], a_plan().prompts)
+    summed, apart = impacts_of(tools, [an_edit(features=((1, 3),))], ablation_plan().prompts)
     assert all(
         was == now and impact == 0.0 and not active for was, now, impact, active in summed.values()
     )
@@ -235,14 +199,16 @@ def test_what_an_intervention_does_not_touch_is_exactly_its_baseline(monkeypatch
 def test_a_kind_that_moves_inactive_features_is_replayed():
     silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
     tools = dataclasses.replace(bench(), saes=lambda layer: silent)
-    summed, _ = impacts_of(tools, [an_edit("clamp", (4.0,), features=((1, 3),))], a_plan().prompts)
+    summed, _ = impacts_of(
+        tools, [an_edit("clamp", (4.0,), features=((1, 3),))], ablation_plan().prompts
+    )
     assert all(active for *_, active in summed.values())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind, values", KINDS)
 def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
-    plan = a_plan()
+    plan = ablation_plan()
     lenders = (
         donors(plan, an_ablation(kind="resample", source="pair")) if kind == "resample" else {}
     )
@@ -264,12 +230,12 @@ def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
         lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
     )
     with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
-        impacts_of(bench(), [an_edit(role="no-op")], a_plan().prompts)
+        impacts_of(bench(), [an_edit(role="no-op")], ablation_plan().prompts)
 
 
 def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch):
     """Noise of the geometry, here planted, cancels."""
-    plan, tools = a_plan(), bench(dtype=torch.bfloat16)
+    plan, tools = ablation_plan(), bench(dtype=torch.bfloat16)
     prompts = plan.of("confirmation")
     plain, _ = impacts_of(tools, [an_edit()], prompts)
     replay = type(tools.model).replay
@@ -284,123 +250,3 @@ def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch)
         if active and key[2] == "log_p_correct":
             assert shaken[key][2] == pytest.approx(impact, abs=1e-5)
             assert shaken[key][0] != plain[key][0]
-
-
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
-def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
-    plan, said = a_plan(), []
-    plain, _ = impacts_of(bench(size=8), [an_edit()], plan.prompts)
-    tools = dataclasses.replace(bench(), limit=Limit(8, said.append))
-    whole = type(tools.model).cached_forward
-
-    def full(self, batch, reads, blocks):
-        if len(batch) > 3:
-            raise error
-        return whole(self, batch, reads, blocks)
-
-    monkeypatch.setattr(type(tools.model), "cached_forward", full)
-    found, _ = impacts_of(tools, [an_edit()], plan.prompts)
-    assert said == ["memory ran out: going on with 4 rows at a time",
-                    "memory ran out: going on with 2 rows at a time"]  # fmt: skip
-    assert set(found) == set(plain)
-    assert all(found[key][2] == pytest.approx(plain[key][2], abs=1e-5) for key in plain)
-    assert tools.model.taps_left == 0
-
-
-def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monkeypatch):
-    said, rows = [], []
-    tools = dataclasses.replace(bench(), limit=Limit(16, said.append))
-    replay = type(tools.model).replay
-
-    def full(self, kept, tail, *rest, **options):
-        rows.append(len(tail.row))
-        if len(tail.row) > 5:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return replay(self, kept, tail, *rest, **options)
-
-    monkeypatch.setattr(type(tools.model), "replay", full)
-    edits = [an_edit("clamp", (3.0,), features=((1, f),), number=f) for f in range(20)]
-    found, _ = impacts_of(tools, edits, a_plan().prompts[:1])
-    assert max(rows) > 5 >= rows[-1]
-    assert tools.limit.rows < 16
-    assert len(said) >= 1
-    assert len(found) == 20 * len(METRICS)
-
-
-def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
-
-    def full(self, batch, reads, blocks):
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
-
-    monkeypatch.setattr(type(tools.model), "cached_forward", full)
-    with pytest.raises(CannotRun, match="with a single prompt"):
-        impacts_of(tools, [an_edit()], a_plan().prompts)
-
-
-def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
-
-    def wrong(self, batch, reads, blocks):
-        raise RuntimeError("shapes do not match")
-
-    monkeypatch.setattr(type(tools.model), "cached_forward", wrong)
-    with pytest.raises(RuntimeError, match="shapes"):
-        impacts_of(tools, [an_edit()], a_plan().prompts)
-
-
-def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
-    def pair(name, right, wrong):
-        texts = "One ball rises and it goes", "A stone falls down and it goes"
-        return [
-            Prompt(f"{name}{at}", name, "f", label, text, answer, right, wrong, 1)
-            for at, label, text, answer in zip("ab", LABELS, texts, (right, wrong), strict=True)
-        ]
-
-    first = pair("A", "along the tangent", "toward the center")
-    second = pair("B", "along the orbit", "toward the inside of the bend")
-    edit = an_edit("resample", at="answer", features=tuple((1, f) for f in range(40)))
-
-    def impacts(*pairs):
-        lenders = {confused.id: right for right, confused in pairs}
-        found, _ = impacts_of(bench(), [edit], [confused for _, confused in pairs], lenders)
-        return {key[1:]: impact for key, (_, _, impact, _) in found.items()}
-
-    alone = impacts(first) | impacts(second)
-    assert all(abs(alone[p, "logit_difference"]) > 1e-4 for p in ("Ab", "Bb"))
-    for together in (impacts(first, second), impacts(second, first)):
-        assert together == pytest.approx(alone, abs=5e-5)
-
-
-def test_a_dose_beside_a_resampled_target_only_scales():
-    """The donor's values are the target's alone."""
-    plan, tools = a_plan(), bench()
-    prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
-    lenders = donors(plan, an_ablation(kind="resample", source="pair"))
-    dose = an_edit("scale", (2.0,) * 3, role="dose")
-    beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, lenders)
-    alone, _ = impacts_of(tools, [dose], prompts)
-    assert any(active for *_, active in alone.values())
-    for (_, *key), found in alone.items():
-        assert beside[1, *key][2] == pytest.approx(found[2], abs=1e-5)
-        assert beside[1, *key][3] == found[3]
-
-
-def test_an_edit_that_leaves_the_numbers_is_said_in_a_sentence():
-    with pytest.raises(CannotRun, match="infinite or NaN; give a smaller value"):
-        impacts_of(bench(), [an_edit("clamp", (1e39,), features=((1, 3),))], a_plan().prompts)
-
-
-@pytest.mark.parametrize("source", ["pair", "random"])
-def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
-    plan = a_plan()
-    found = donors(plan, an_ablation(kind="resample", source=source))
-    prompts = {prompt.id: prompt for prompt in plan.prompts}
-    assert set(found) == {p.id for p in plan.of("confirmation") if p.label == "misconception"}
-    for receiver, donor in found.items():
-        if source == "pair":
-            assert donor.pair_id == prompts[receiver].pair_id
-            assert donor.label == "correct"
-        else:
-            assert plan.sides[donor.family] == "discovery"
-    assert found == donors(plan, an_ablation(kind="resample", source=source))

@@ -18,8 +18,6 @@ TEXTS = [
     ("For a ferry, the velocity-time graph is a straight line. Its slope is", "not zero"),
     ("The acceleration of the car while it slows down points", "westward"),
 ]
-
-
 OTHER = "upward without end"
 
 

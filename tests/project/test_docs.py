@@ -27,8 +27,6 @@ from tests.helpers.documents import (
 
 # What can be tried in a folder that is nobody's.
 HARMLESS = ("harness", "cat", "cp", "diff", "echo", "head", "ls", "mkdir", "pytest", "sed")
-
-
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 

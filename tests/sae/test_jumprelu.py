@@ -1,14 +1,20 @@
 """The SAE's mathematics and its health."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.mock import jumprelu, orthogonal
 from harness.testing.models import random_sae
-from harness.testing.strategies import cases
+from harness.testing.strategies import (
+    cases,
+    mock_saes,
+)
 
 
 @given(cases())
@@ -60,3 +66,27 @@ def test_health_adds_up_over_batches(sae, most):
     assert health.dead == pytest.approx(float(((values > 0).sum(0) == 0).float().mean()))
     rate = (values > 0).float().mean(0)
     assert torch.allclose(health.firing_rate.float(), rate)
+
+
+@given(st.lists(st.floats(2.0**-10, 2.0**10, width=32), min_size=1, max_size=6))
+def test_a_feature_is_on_strictly_above_its_threshold(thresholds):
+    threshold = torch.tensor(thresholds)
+    n, zeros = len(threshold), torch.zeros(len(threshold))
+    sae = Sae(torch.eye(n), zeros, torch.eye(n), zeros, threshold)
+    above = torch.nextafter(threshold, torch.tensor(torch.inf))
+    below = torch.nextafter(threshold, torch.tensor(-torch.inf))
+    assert torch.equal(encode(sae, threshold), zeros)
+    assert torch.equal(encode(sae, below), zeros)
+    assert torch.equal(encode(sae, above), above)
+
+
+@given(cases(mock_saes()))
+def test_a_threshold_moved_by_one_float_decides(case):
+    """Thresholds put exactly at what the encoder computes, and one float below it."""
+    sae, x, _ = case
+    x = x[0, 0]
+    before = encode(dataclasses.replace(sae, threshold=torch.full_like(sae.b_enc, -torch.inf)), x)
+    at = dataclasses.replace(sae, threshold=before)
+    under = dataclasses.replace(sae, threshold=torch.nextafter(before, before - 1))
+    assert torch.equal(encode(at, x), torch.zeros_like(before))
+    assert torch.equal(encode(under, x), before)

@@ -12,8 +12,6 @@ from harness.store.tables.runs import Runs
 from tests.helpers.cli import invoke
 
 OLDER = range(1, VERSION)
-
-
 SINCE = {"impact_tokens": 3, "prompt_tokens": 6, "token_activations": 6}
 
 

@@ -14,8 +14,6 @@ from tests.helpers import ROOT
 
 STAGES = [sys.executable, "-m", "tests.helpers.stages"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
 MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Zhl]")
 
 

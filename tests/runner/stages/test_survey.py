@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from harness.models.adaptive_batching import Limit
+from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import Tokens
@@ -19,7 +20,8 @@ from harness.sae.weights import load_sae
 from harness.specs.plan import make_plan
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
-from harness.testing.models import random_model, random_sae
+from harness.testing.models import ARCHITECTURES, random_model, random_sae
+from tests.helpers.drawn import Poisoned, bench_of, model, planned, prompts
 from tests.helpers.runs import a_bench
 from tests.helpers.specs import ablation_plan
 
@@ -135,3 +137,20 @@ def test_the_survey_covers_prompt_positions_but_bos():
     positions = sum(len(bench.model.tokens(text).prompt) - 1 for text in texts)
     assert list(health.n_positions) == [positions, positions]
     assert all(0 < rate <= 1 for table in activity for rate in table.firing_rate)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_survey_never_reads_bos(architecture, side):
+    class Unread(Poisoned):
+        cached_forward = (
+            LanguageModel.cached_forward
+        )  # its losses are of whole streams, BOS and all
+
+    plan, used = planned(prompts()), model(architecture, side)
+    health, *activity = survey(bench_of(Unread(used)), plan, plan.prompts)
+    wanted, *rates = survey(bench_of(used), plan, plan.prompts)
+    for name in ("n_positions", "l0", "fvu", "fvu_median", "dead"):
+        assert list(getattr(health, name)) == list(getattr(wanted, name))
+    for own, other in zip(activity, rates, strict=True):
+        assert (own.firing_rate == other.firing_rate).all()
