@@ -78,7 +78,7 @@ class Hub:
 
     def __enter__(self) -> "Hub":
         self.over = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(self)
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
@@ -112,113 +112,129 @@ class Hub:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hub = hub
+
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is no news."""
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        entry = Asked("", "", "", None)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+    entry = Asked("", "", "", None)
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def log_message(self, *_: object) -> None:
+        pass
 
-        def do_HEAD(self) -> None:
-            self.answer()
+    def do_HEAD(self) -> None:
+        self.answer()
 
-        def do_GET(self) -> None:
-            self.answer()
+    def do_GET(self) -> None:
+        self.answer()
 
-        def answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            if not _KNOWN.match(path):
-                # The library has questions of its own, about itself.
-                return self.send(404, b"{}", {})
-            file, tree, info = (kind.fullmatch(path) for kind in (_FILE, _TREE, _INFO))
-            name = file[3] if file else path
-            self.entry = Asked(self.command, path, name, self.headers.get("Range"))
-            hub.asked.append(self.entry)
-            trouble = hub.troubled(self.command, name)
-            if trouble.sleep:
-                hub.over.wait(trouble.sleep)
-            if trouble.status:
-                return self.refuse(trouble.status, None, trouble.message or "Something broke")
-            match = file or tree or info
-            if match is None:
-                return self.refuse(400, None, "Malformed")
-            repo = hub.repositories.get(match[1])
-            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            if token in hub.invalid_tokens:
-                return self.refuse(401, None, "Invalid credentials in Authorization header")
-            hidden = repo is None or (not repo.gated and repo.token not in (None, token))
-            if repo is None or hidden:
-                return self.refuse(404 if token else 401, "RepoNotFound", "Repository not found")
-            # Of a gated repository everybody may see the names of the files.
-            if file and repo.gated and token != repo.token:
-                return self.refuse(403 if token else 401, "GatedRepo", "Access is restricted")
-            if (match[2] or "main") not in ("main", repo.commit):
-                return self.refuse(404, "RevisionNotFound", "Invalid rev id")
-            if file:
-                return self.send_file(repo, name, trouble)
-            listing = [
+    def answer(self) -> None:
+        """Note what is asked, let go wrong what shall, and answer."""
+        path = unquote(urlsplit(self.path).path)
+        if not _KNOWN.match(path):
+            # The library has questions of its own, about itself.
+            return self.send(404, b"{}", {})
+        file, tree, info = (kind.fullmatch(path) for kind in (_FILE, _TREE, _INFO))
+        name = file[3] if file else path
+        self.entry = Asked(self.command, path, name, self.headers.get("Range"))
+        self.server.hub.asked.append(self.entry)
+        trouble = self.server.hub.troubled(self.command, name)
+        if trouble.sleep:
+            self.server.hub.over.wait(trouble.sleep)
+        if trouble.status:
+            return self.refuse(trouble.status, None, trouble.message or "Something broke")
+        match = file or tree or info
+        if match is None:
+            return self.refuse(400, None, "Malformed")
+        repo = self.admit(match[1], match[2] or "main", is_file=file is not None)
+        if repo is None:
+            return None
+        if file:
+            return self.send_file(repo, name, trouble)
+        return self.send(200, self.listing(repo, match[1], as_tree=tree is not None), {})
+
+    def admit(self, repository: str, revision: str, *, is_file: bool) -> Repo | None:
+        """The repository, where this token may see it; otherwise the refusal is sent."""
+        hub = self.server.hub
+        repo = hub.repositories.get(repository)
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token in hub.invalid_tokens:
+            return self.refuse(401, None, "Invalid credentials in Authorization header")
+        hidden = repo is None or (not repo.gated and repo.token not in (None, token))
+        if repo is None or hidden:
+            return self.refuse(404 if token else 401, "RepoNotFound", "Repository not found")
+        # Of a gated repository everybody may see the names of the files.
+        if is_file and repo.gated and token != repo.token:
+            return self.refuse(403 if token else 401, "GatedRepo", "Access is restricted")
+        if revision not in ("main", repo.commit):
+            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
+        return repo
+
+    @staticmethod
+    def listing(repo: Repo, repository: str, *, as_tree: bool) -> bytes:
+        """A repository's files, as a tree or among its facts."""
+        if as_tree:
+            entries = [
                 {"type": "file", "path": name, "oid": "0" * 40, "size": 1} for name in repo.files()
             ]
-            siblings = {"id": match[1], "sha": repo.commit} | {
-                "siblings": [{"rfilename": one["path"]} for one in listing]
-            }
-            return self.send(200, json.dumps(listing if tree else siblings).encode(), {})
+            return json.dumps(entries).encode()
+        siblings = [{"rfilename": name} for name in repo.files()]
+        return json.dumps({"id": repository, "sha": repo.commit, "siblings": siblings}).encode()
 
-        def refuse(self, status: int, code: str | None, message: str, commit: str = "") -> None:
-            said = {"X-Error-Message": message}
-            said |= {"X-Error-Code": code} if code else {}
-            said |= {"X-Repo-Commit": commit} if commit else {}
-            self.send(status, json.dumps({"error": message}).encode(), said)
+    def refuse(self, status: int, code: str | None, message: str, commit: str = "") -> None:
+        said = {"X-Error-Message": message}
+        said |= {"X-Error-Code": code} if code else {}
+        said |= {"X-Repo-Commit": commit} if commit else {}
+        self.send(status, json.dumps({"error": message}).encode(), said)
 
-        def send_file(self, repo: Repo, name: str, trouble: Trouble) -> None:
-            if name not in repo.files():
-                return self.refuse(404, "EntryNotFound", "Entry not found", repo.commit)
-            data = (repo.folder / name).read_bytes()
-            headers = {
-                "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
-                "X-Repo-Commit": repo.commit,
-                "X-Linked-Size": str(len(data)),
-                "Accept-Ranges": "bytes",
-            }
-            if trouble.bare:
-                headers = {}
-            first = 0
-            if wanted := re.fullmatch(r"bytes=(\d+)-", self.entry.range or ""):
-                first = int(wanted[1])
-                headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-            return self.send(206 if wanted else 200, data[first:], headers, trouble, first)
+    def send_file(self, repo: Repo, name: str, trouble: Trouble) -> None:
+        if name not in repo.files():
+            return self.refuse(404, "EntryNotFound", "Entry not found", repo.commit)
+        data = (repo.folder / name).read_bytes()
+        headers = {
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X-Repo-Commit": repo.commit,
+            "X-Linked-Size": str(len(data)),
+            "Accept-Ranges": "bytes",
+        }
+        if trouble.bare:
+            headers = {}
+        first = 0
+        if wanted := re.fullmatch(r"bytes=(\d+)-", self.entry.range or ""):
+            first = int(wanted[1])
+            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+        return self.send(206 if wanted else 200, data[first:], headers, trouble, first)
 
-        def send(
-            self,
-            status: int,
-            body: bytes,
-            headers: Mapping[str, str],
-            trouble: Trouble = Trouble(),
-            first: int = 0,
-        ) -> None:
-            self.send_response(status, HTTPStatus(status).phrase)
-            for key, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            ends = [end for end in (trouble.cut, trouble.stall) if end is not None]
-            part = body[: max(0, min(ends) - first)] if ends else body
-            self.entry.bytes = len(part)
-            self.wfile.write(part)
-            if trouble.stall is not None:
-                hub.over.wait(60)
-            if ends:
-                self.close_connection = True
-            if trouble.reset:
-                # Closing with a linger of 0 resets the connection.
-                linger = struct.pack("ii", 1, 0)
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                self.connection.close()
-
-    return Handler
+    def send(
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str],
+        trouble: Trouble = Trouble(),
+        first: int = 0,
+    ) -> None:
+        self.send_response(status, HTTPStatus(status).phrase)
+        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        ends = [end for end in (trouble.cut, trouble.stall) if end is not None]
+        part = body[: max(0, min(ends) - first)] if ends else body
+        self.entry.bytes = len(part)
+        self.wfile.write(part)
+        if trouble.stall is not None:
+            self.server.hub.over.wait(60)
+        if ends:
+            self.close_connection = True
+        if trouble.reset:
+            # Closing with a linger of 0 resets the connection.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
