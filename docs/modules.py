@@ -1,7 +1,7 @@
 """The list of modules in docs/architecture.md, from their docstrings.
 
-    python docs/modules.py            write it
-    python docs/modules.py --check    exit with 1 where it is not up to date
+python docs/modules.py            write it
+python docs/modules.py --check    exit with 1 where it is not up to date
 """
 
 import ast

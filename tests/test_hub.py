@@ -14,7 +14,7 @@ import yaml
 
 from harness.models.checksums import digest_of
 from harness.paths import bundled
-from harness.specs.sae_catalogue import published
+from harness.specs.sae_catalogue import read_catalogue
 from harness.specs.targets import load_targets
 from harness.store.database import Store
 from harness.store.tables import TABLES
@@ -122,7 +122,9 @@ def folders(tmp_path_factory):
     write(top / "model", whole)
     write(top / "shards", {"config.json": "{}"} | SHARDS)
     write(top / "saes", {path: path for path in SAES})
-    scope = [entry.path for entry in published("gemma-scope-2b-pt-res") if entry.layer in (0, 12)]
+    scope = [
+        entry.path for entry in read_catalogue("gemma-scope-2b-pt-res") if entry.layer in (0, 12)
+    ]
     write(top / "scope", {path: path for path in scope})
     (top / "large").mkdir()
     (top / "large" / "big.bin").write_bytes(np.random.default_rng(0).bytes(BIG))

@@ -9,12 +9,19 @@ from harness.errors import InputError
 from harness.models.requirements import model_bytes, needs, parameters
 from harness.models.sae_files import sae_bytes, sae_file
 from harness.paths import bundled
-from harness.specs.sae_catalogue import choose, features_of, listed, published, ranges, scanned
+from harness.specs.sae_catalogue import (
+    choose_entry,
+    features_of,
+    list_entries,
+    ranges,
+    read_catalogue,
+    scan_folder,
+)
 from harness.specs.spec import TargetChoice
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets, mocked, resolve
 
-SCOPE = published("gemma-scope-2b-pt-res")
+SCOPE = read_catalogue("gemma-scope-2b-pt-res")
 
 
 def folder_of(tmp_path, *files):
@@ -39,20 +46,20 @@ def test_the_whole_published_collection_can_be_chosen_from():
     """312 SAEs of blocks; the four of the embedding are of no block's output."""
     assert len(SCOPE) == len({entry.path for entry in SCOPE}) == 312
     for entry in SCOPE:
-        assert choose(SCOPE, entry.layer, entry.width, entry.l0, "") == entry
+        assert choose_entry(SCOPE, entry.layer, entry.width, entry.l0, "") == entry
 
 
 def test_the_canonical_saes_are_those_marked_so():
-    found = [choose(SCOPE, layer, "16k", "canonical", "").l0 for layer in range(26)]
+    found = [choose_entry(SCOPE, layer, "16k", "canonical", "").l0 for layer in range(26)]
     assert found[:5] == [105, 102, 141, 59, 124]
-    assert [choose(SCOPE, layer, "16k", "canonical", "").l0 for layer in (12, 20, 25)] == [
+    assert [choose_entry(SCOPE, layer, "16k", "canonical", "").l0 for layer in (12, 20, 25)] == [
         82,
         71,
         116,
     ]
-    assert choose(SCOPE, 12, "65k", "canonical", "").l0 == 72
+    assert choose_entry(SCOPE, 12, "65k", "canonical", "").l0 == 72
     # Of this width and layer none is marked: nearest to 100.
-    assert choose(SCOPE, 12, "131k", "canonical", "").l0 == 129
+    assert choose_entry(SCOPE, 12, "131k", "canonical", "").l0 == 129
 
 
 @pytest.mark.parametrize(
@@ -68,22 +75,22 @@ def test_the_canonical_saes_are_those_marked_so():
 def test_what_is_not_there_or_not_clear_is_said(wanted, said):
     if said:
         with pytest.raises(InputError, match=said):
-            choose(SCOPE, *wanted, "here")
+            choose_entry(SCOPE, *wanted, "here")
     else:
-        assert choose(SCOPE, *wanted, "here").canonical
+        assert choose_entry(SCOPE, *wanted, "here").canonical
 
 
 def test_gemma_scope_2_is_chosen_by_its_labels():
-    entries = published("gemma-scope-2-270m-pt")
-    found = choose(entries, 9, "16k", "canonical", "")
+    entries = read_catalogue("gemma-scope-2-270m-pt")
+    found = choose_entry(entries, 9, "16k", "canonical", "")
     assert found.path == "resid_post/layer_9_width_16k_l0_medium/params.safetensors"
     assert found.neuronpedia == "gemma-3-270m/9-gemmascope-2-res-16k"
-    assert choose(entries, 9, "65k", "big", "").label == "big"
-    assert choose(entries, 4, "16k", "small", "").path.startswith("resid_post_all/")
+    assert choose_entry(entries, 9, "65k", "big", "").label == "big"
+    assert choose_entry(entries, 4, "16k", "small", "").path.startswith("resid_post_all/")
 
 
 def test_files_are_known_by_the_published_names():
-    entries = listed(
+    entries = list_entries(
         [
             "layer_5/width_16k/average_l0_68/params.npz",
             "resid_post/layer_9_width_65k_l0_small/params.safetensors",
@@ -105,7 +112,7 @@ def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):
     (tmp_path / "a" / "cfg.json").write_text(
         json.dumps({"metadata": {"hook_name": "blocks.7.hook_resid_post"}})
     )
-    assert [(e.layer, e.path) for e in scanned(tmp_path)] == [
+    assert [(e.layer, e.path) for e in scan_folder(tmp_path)] == [
         (2, "layer_2/width_1k/average_l0_9/params.npz"),
         (7, "a/sae_weights.safetensors"),
     ]
@@ -114,7 +121,7 @@ def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):
 def test_a_folder_of_another_site_is_refused_and_not_misread(tmp_path):
     folder = folder_of(tmp_path, "attn_out/layer_9_width_16k_l0_small/params.safetensors")
     with pytest.raises(InputError, match="not of the residual stream"):
-        scanned(folder)
+        scan_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["att", "mlp"])
