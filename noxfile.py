@@ -52,6 +52,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
     session.run("python", "-m", "data.render", "--check")
+    session.run("python", "docs/modules.py", "--check")
 
 
 @nox.session

@@ -86,12 +86,25 @@ def run(
 ) -> "Outcome":
     """Run a spec, from its file to its verdicts, all of it stored in the results file `db`.
 
-    `target` is one of the spec's; `auto` is the best that is present. `batch_size` is rows in
-    one forward, as many as memory allows where it is left out. `mock` takes random SAEs, `limit` the
-    first families of each side: trials, which support no claim. An unfinished run of the same content
-    is taken up, unless `resume` is false. `say` is given the notes and the progress that the command
-    prints, a line each. Raises `InputError` where the spec or the call is wrong, `CannotRun` where it
-    cannot be done here.
+    Arguments:
+        spec: a path, or the name of a spec in ./evals or of the package's.
+        target: one of the spec's; `auto` is the best that is present.
+        db: the results file; it is made where there is none.
+        device: `auto`, or as torch names it: `cpu`, `cuda:1`, `mps`; `split` spreads the model.
+        dtype: what the model computes in; the target's own where it is left out.
+        batch_size: rows in one forward; as many as memory allows where it is left out.
+        limit: so many families of each side, the first by name: a trial, which supports no claim.
+        mock: takes random SAEs: a trial as well.
+        resume: takes up an unfinished run of the same content.
+        wait: seconds to wait for another process that writes to `db`.
+        say: is given the notes and the progress that the command prints, a line each.
+
+    Returns:
+        The outcome: `run_id`, `verdicts`, `all_supported`, `exploratory`, `warnings`.
+
+    Raises:
+        InputError: the spec or the call is wrong, with all faults.
+        CannotRun: it cannot be done here: weights, token, device, memory, disk.
     """
     from harness.reports.terminal.progress import PlainProgress
     from harness.runner.context import How

@@ -7,7 +7,7 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.models import hub_download as hub
 from harness.models.model_files import configuration_beside
 from harness.paths import find
-from harness.specs.sae_catalogue import OTHER_SITE, choose, listed
+from harness.specs.sae_catalogue import OTHER_SITE, choose_entry, list_entries
 from harness.specs.targets import Target, mocked
 
 
@@ -32,8 +32,8 @@ def sae_file(target: Target, layer: int) -> Path:
     entry = target.entry(layer)
     folder = find(target.sae)
     if entry is None:
-        found = listed(hub.files_of(target.sae, target.sae_revision))
-        entry = choose(found, layer, target.sae_width, target.l0_of(layer), target.sae)
+        found = list_entries(hub.files_of(target.sae, target.sae_revision))
+        entry = choose_entry(found, layer, target.sae_width, target.l0_of(layer), target.sae)
     if folder is None:
         path = hub.fetch(target.sae, entry.path, target.sae_revision)
         for beside in configuration_beside(entry.path):

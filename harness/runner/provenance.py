@@ -18,7 +18,7 @@ from harness.runner.preparation import Prepared, RunRequest
 from harness.specs.targets import Target
 
 
-def facts_of(
+def run_facts(
     wanted: RunRequest, prepared: Prepared, *, batch_size: int, threads: int
 ) -> dict[str, Any]:
     """What `runs` records of a run before it begins: all that could change a number, and more."""

@@ -16,9 +16,9 @@ from harness.runner.context import Bench, How, Progress
 from harness.runner.outcome import Outcome, conclude
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
-from harness.runner.provenance import facts_of
+from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
-from harness.runner.run_start import begin
+from harness.runner.resume import resume_or_begin
 from harness.specs.spec_file import SpecFile
 from harness.store.database import WAIT, Store
 from harness.store.interface import Results
@@ -95,9 +95,11 @@ def run_request(
     threads = how.threads or torch.get_num_threads()
     # The file is held only from here on: others may write to it while gigabytes are loaded.
     with opened() as store:
-        facts = facts_of(wanted, prepared, batch_size=rows, threads=threads)
+        facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
         asked = bool(how.batch_size)
-        started = begin(store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume)
+        started = resume_or_begin(
+            store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
+        )
         limit = Limit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
         bench = Bench(started.run_id, plan.target.origin, model, saes, limit)

@@ -14,24 +14,24 @@ from harness.specs.spec import Spec
 
 def contradictions(spec: Spec) -> list[Contradiction]:
     """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
-    found: list[Contradiction] = []
+    problems: list[Contradiction] = []
     for part in ("ablations", "claims"):
         seen: set[str] = set()
         for i, item in enumerate(getattr(spec, part)):
             if item.name in seen:
-                found.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
+                problems.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
             seen.add(item.name)
     for target in spec.targets:
         if not spec.claims_on(target):
-            found.append(
+            problems.append(
                 (("targets", target), f"no claim is made on {target}", "drop it, or make a claim")
             )
     if spec.contrast.of == spec.contrast.against:
-        found.append(
+        problems.append(
             (("contrast", "against"), "a variant is compared with itself", "name the other one")
         )
     if spec.ablations and spec.split.discovery == 0:
-        found.append(
+        problems.append(
             (
                 ("split", "discovery"),
                 "no family is left to select the ablation's features on",
@@ -39,10 +39,10 @@ def contradictions(spec: Spec) -> list[Contradiction]:
             )
         )
     for i, ablation in enumerate(spec.ablations):
-        found += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
+        problems += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
     for i, claim in enumerate(spec.claims):
-        found += _below(("claims", i), _unclear(spec, claim))
-    return found
+        problems += _below(("claims", i), _unclear(spec, claim))
+    return problems
 
 
 def sound_part(
@@ -112,30 +112,30 @@ def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
     return made
 
 
-def _below(place: KeyPath, found: list[Contradiction]) -> list[Contradiction]:
-    return [((*place, *path), what, remedy) for path, what, remedy in found]
+def _below(place: KeyPath, problems: list[Contradiction]) -> list[Contradiction]:
+    return [((*place, *path), what, remedy) for path, what, remedy in problems]
 
 
 def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     """Parts of an ablation that do not belong together, or to the spec."""
-    found: list[Contradiction] = []
+    problems: list[Contradiction] = []
     kind, select = ablation.kind, ablation.select
     if (ablation.value is None) == (kind in VALUED):
         remedy = "give `value`" if kind in VALUED else f"drop it, or use {', '.join(VALUED)}"
         what = f"{kind} needs a value" if kind in VALUED else f"{kind} takes no value"
-        found.append((("value" if ablation.value is not None else "kind",), what, remedy))
+        problems.append((("value" if ablation.value is not None else "kind",), what, remedy))
     if (kind, ablation.value) in (("scale", 1.0), ("steer", 0.0)):
         what = f"the impact is zero by construction: {kind} {ablation.value:g} changes nothing"
-        found.append((("value",), what, "give another value"))
+        problems.append((("value",), what, "give another value"))
     if (ablation.source is None) == (kind == "resample"):
         what = "resample needs a source" if kind == "resample" else f"{kind} takes no source"
         remedy = "give `source: pair` or `source: random`" if kind == "resample" else "drop it"
-        found.append((("source" if ablation.source else "kind",), what, remedy))
+        problems.append((("source" if ablation.source else "kind",), what, remedy))
     if (select.by == "list") != bool(select.features):
         what = "no feature is listed" if select.by == "list" else "features are listed but not used"
-        found.append((("select", "by"), what, "give `by: list` and `features: {layer: [...]}`"))
+        problems.append((("select", "by"), what, "give `by: list` and `features: {layer: [...]}`"))
     if select.by == "list" and len(ablation.only or spec.targets) > 1:
-        found.append(
+        problems.append(
             (
                 ("select", "features"),
                 "the same numbers name other features on another target",
@@ -143,29 +143,29 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
             )
         )
     unused, beside = _unused(ablation)
-    found += [
+    problems += [
         (("select", name), f"{name} is not used with `{beside}`", "drop it")
         for name in unused
         if name in select.model_fields_set
     ]
     if any(feature < 0 for some in select.features.values() for feature in some):
-        found.append((("select", "features"), "a feature is below 0", "count features from 0"))
+        problems.append((("select", "features"), "a feature is below 0", "count features from 0"))
     if not isinstance(ablation.positions, str) and 0 in ablation.positions:
-        found.append(
+        problems.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
         )
-    return found + _elsewhere(spec, ablation.only)
+    return problems + _elsewhere(spec, ablation.only)
 
 
 def _elsewhere(spec: Spec, only: Sequence[str]) -> list[Contradiction]:
     """Targets of an ablation or a claim that the spec does not have."""
-    found: list[Contradiction] = []
+    problems: list[Contradiction] = []
     for target in only:
         if target not in spec.targets:
             advice = nearest(target, spec.targets)
             remedy = advice if advice.endswith("?") else "list it under targets"
-            found.append((("only",), f"'{target}' is not among the targets", remedy))
-    return found
+            problems.append((("only",), f"'{target}' is not among the targets", remedy))
+    return problems
 
 
 def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
@@ -179,15 +179,15 @@ def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
 
 def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     """Edits that cannot change the metric whatever the model does."""
-    found: list[Contradiction] = []
+    problems: list[Contradiction] = []
     instead = (
         "select `by: attribution`, or ask a second question in the prompt and read at its "
         "last_prompt_token"
     )
     if 1 in ablation.doses and set(ablation.doses) == {1.0}:
-        found.append((("doses",), "a factor of 1 changes nothing", "add 0, 0.5, 2 or 4"))
+        problems.append((("doses",), "a factor of 1 changes nothing", "add 0, 0.5, 2 or 4"))
     if ablation.select.by == "contrast" and spec.readout.at == "answer":
-        found.append(
+        problems.append(
             (
                 ("select", "by"),
                 "features read at the answer fire after its first token is decided, so removing "
@@ -195,33 +195,33 @@ def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
                 instead,
             )
         )
-    return found
+    return problems
 
 
 def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
-    found: list[Contradiction] = []
+    problems: list[Contradiction] = []
     if isinstance(claim, FeatureClaim):
         if (claim.at_least is None) == (claim.at_most is None):
-            found.append(
+            problems.append(
                 (("features",), "the count has no bound, or two", "give at_least or at_most")
             )
     elif (claim.direction is None) == (claim.within is None):
-        found.append(
+        problems.append(
             ((), "the claim has no direction, or one and a margin", "give direction or within")
         )
     if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
         names = [ablation.name for ablation in spec.ablations]
         remedy = nearest(claim.ablation, names) if names else "write it under `ablations`"
-        found.append((("ablation",), f"there is no ablation '{claim.ablation}'", remedy))
+        problems.append((("ablation",), f"there is no ablation '{claim.ablation}'", remedy))
     if isinstance(claim, AblationClaim):
         for target in claim.only or spec.targets:
             made = {one.name for one in spec.ablations_on(target)}
             if claim.ablation in {one.name for one in spec.ablations} - made:
-                found.append(
+                problems.append(
                     (
                         ("ablation",),
                         f"'{claim.ablation}' is not made on {target}",
                         "give the claim the ablation's `only`",
                     )
                 )
-    return found + _elsewhere(spec, claim.only)
+    return problems + _elsewhere(spec, claim.only)

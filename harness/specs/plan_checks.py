@@ -15,9 +15,9 @@ Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
 def faults_of(plan: Plan, where: Locate) -> list[Fault]:
     """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
-    found = _unreadable(plan, where)
+    faults = _unreadable(plan, where)
     if not plan.families("confirmation"):
-        found.append(
+        faults.append(
             Fault(
                 where("split", "discovery"),
                 f"all {len(plan.sides)} families discover and none is left to confirm",
@@ -30,7 +30,7 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
     same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
     # Where no layer is read there is no readout.
     if plan.layers and plan.spec.readout.at in ("last_prompt_token", "prompt") and same:
-        found.append(
+        faults.append(
             Fault(
                 where("readout", "at"),
                 f"both variants of {len(same)} of {len(texts)} pairs have the same prompt, so "
@@ -41,11 +41,11 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
         )
     for i, ablation in enumerate(plan.spec.ablations):
         if ablation in plan.ablations:
-            found += [
+            faults += [
                 Fault(where("ablations", i, *path), what, remedy)
                 for path, what, remedy in _misplaced(plan, ablation, bool(same))
             ]
-    return found
+    return faults
 
 
 def _unreadable(plan: Plan, where: Locate) -> list[Fault]:
@@ -142,7 +142,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     """Claims that no result could support at the spec's alpha: too few families or controls."""
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))
-    found = []
+    faults = []
     for i, claim in enumerate(plan.spec.claims):
         if claim not in plan.spec.claims_on(plan.target.name):
             continue
@@ -150,7 +150,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
         if equivalent and units >= 2:
             continue
         if (floor := smallest_p(units)) > alpha:
-            found.append(
+            faults.append(
                 Fault(
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
@@ -161,7 +161,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
         if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
             (ablation,) = (a for a in plan.ablations if a.name == claim.ablation)
             if 1 / (ablation.controls + 1) > alpha:
-                found.append(
+                faults.append(
                     Fault(
                         where("claims", i),
                         f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
@@ -170,4 +170,4 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                         f"ask for {math.ceil(1 / alpha - 1e-9) - 1} controls",
                     )
                 )
-    return found
+    return faults

@@ -59,51 +59,55 @@ def complete(
 
 
 def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = []
+    problems = []
     for name in line:
         if name not in REQUIRED + OPTIONAL:
-            found.append((f"unknown field '{name}'", nearest(name, REQUIRED + OPTIONAL)))
+            problems.append((f"unknown field '{name}'", nearest(name, REQUIRED + OPTIONAL)))
     for name in REQUIRED:
         if name not in line:
-            found.append((f"'{name}' is missing", "add it"))
+            problems.append((f"'{name}' is missing", "add it"))
     for name in (*REQUIRED, "answer", "family", "foil"):
         value = line.get(name, "-")
         if not isinstance(value, str):
-            found.append((f"'{name}' is {_kind(value)}", "write a text"))
+            problems.append((f"'{name}' is {_kind(value)}", "write a text"))
         elif _is_half(value):
-            found.append((f"'{name}' holds half of a surrogate pair", "write the whole character"))
+            problems.append(
+                (f"'{name}' holds half of a surrogate pair", "write the whole character")
+            )
         elif not any(letter.isprintable() and not letter.isspace() for letter in value):
-            found.append((f"'{name}' is empty", "write a text"))
+            problems.append((f"'{name}' is empty", "write a text"))
         elif name not in ("prompt", "id") and value != value.strip():
-            found.append((f"'{name}' begins or ends with a space", "remove it"))
+            problems.append((f"'{name}' begins or ends with a space", "remove it"))
     label = line.get("label", "correct")
     if isinstance(label, str) and label.strip() and label not in LABELS:
-        found.append((f"unknown label '{label}'", nearest(label, LABELS)))
+        problems.append((f"unknown label '{label}'", nearest(label, LABELS)))
     prompt = line.get("prompt")
     if isinstance(prompt, str) and prompt.strip() and prompt != prompt.rstrip():
-        found.append(
+        problems.append(
             ("'prompt' ends with white space", "remove it: one space is put before the answer")
         )
     tags = line.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
-        found.append(("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}'))
-    return found
+        problems.append(
+            ("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}')
+        )
+    return problems
 
 
 def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
     first: dict[str, int] = {}
-    found = []
+    faults = []
     for number, line in lines:
         name = line.get("id")
         if isinstance(name, str) and first.setdefault(name, number) != number:
-            found.append(
+            faults.append(
                 Fault(
                     f"{path}:{number}",
                     f"id '{name}' is used on line {first[name]} already",
                     "give each prompt its own id",
                 )
             )
-    return found
+    return faults
 
 
 def _pair(
@@ -183,11 +187,11 @@ def _alike(pair_id: str, answer: str, foils: Iterable[str]) -> Iterator[tuple[st
 def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
     """A text that two families use would be counted twice, or stand on both sides of the split."""
     first: dict[str, Prompt] = {}
-    found = []
+    faults = []
     for prompt in prompts:
         other = first.setdefault(prompt.text, prompt)
         if other.family != prompt.family:
-            found.append(
+            faults.append(
                 Fault(
                     f"{path}:{prompt.line}",
                     f"family '{prompt.family}' has the same prompt as family '{other.family}' "
@@ -195,7 +199,7 @@ def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
                     "put both pairs into one family",
                 )
             )
-    return found
+    return faults
 
 
 def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:

@@ -56,7 +56,7 @@ def features_of(width: str) -> int:
     return 2 ** round(math.log2(number)) if width[-1] in "km" else number
 
 
-def published(name: str) -> tuple[Entry, ...]:
+def read_catalogue(name: str) -> tuple[Entry, ...]:
     """A list that comes with the package: layer, width, average L0, path, canonical, Neuronpedia.
 
     The SAEs of the embedding are left out: there is no block whose output they read.
@@ -78,16 +78,16 @@ def published(name: str) -> tuple[Entry, ...]:
         )
 
 
-def listed(files: Iterable[str]) -> tuple[Entry, ...]:
+def list_entries(files: Iterable[str]) -> tuple[Entry, ...]:
     """The SAEs of the residual stream among some files, read from their names."""
-    found = []
+    entries = []
     for path in sorted(files):
         folder, _, name = path.rpartition("/")
         layer = _layer_in(folder)
         if name not in NAMES or layer is None or OTHER_SITE.search(folder):
             continue
         width, l0, label = (pattern.search(folder) for pattern in (_WIDTH, _L0, _LABEL))
-        found.append(
+        entries.append(
             Entry(
                 layer=layer,
                 path=path,
@@ -96,11 +96,11 @@ def listed(files: Iterable[str]) -> tuple[Entry, ...]:
                 label=label[1] if label else None,
             )
         )
-    return tuple(found)
+    return tuple(entries)
 
 
-def scanned(folder: Path) -> tuple[Entry, ...]:
-    """The SAEs of a local folder; SAELens' own say in `cfg.json` which layer they read.
+def scan_folder(folder: Path) -> tuple[Entry, ...]:
+    """The SAEs of a local folder; SAELens' configured say in `cfg.json` which layer they read.
 
     Raises `InputError` where all that it has is of another site than the residual stream.
     """
@@ -112,14 +112,14 @@ def scanned(folder: Path) -> tuple[Entry, ...]:
         for path in folder.rglob(name)
         if path.is_file()
     )
-    own = []
+    configured = []
     for path in files:
         config = folder / Path(path).with_name("cfg.json")
         if path.endswith(NAMES[2]) and (layer := _layer_said(config)) is not None:
-            own.append(Entry(layer, path))
-    said = {entry.path for entry in own}
-    found = (*own, *listed(path for path in files if path not in said))
-    if files and not found and all(OTHER_SITE.search(path) for path in files):
+            configured.append(Entry(layer, path))
+    with_configuration = {entry.path for entry in configured}
+    entries = (*configured, *list_entries(path for path in files if path not in with_configuration))
+    if files and not entries and all(OTHER_SITE.search(path) for path in files):
         raise InputError(
             Fault(
                 str(folder),
@@ -127,7 +127,7 @@ def scanned(folder: Path) -> tuple[Entry, ...]:
                 "name a folder of residual-stream SAEs: the harness reads and edits no other site",
             )
         )
-    return tuple(sorted(found, key=lambda entry: (entry.layer, entry.path)))
+    return tuple(sorted(entries, key=lambda entry: (entry.layer, entry.path)))
 
 
 def site_layer(hook: str) -> int | None:
@@ -139,7 +139,7 @@ def site_layer(hook: str) -> int | None:
     return layer if layer >= 0 else None
 
 
-def choose(
+def choose_entry(
     entries: Sequence[Entry], layer: int, width: str | None, l0: int | str | None, where: str
 ) -> Entry:
     """The SAE of a layer that is meant; raises `InputError` where there is none, or several.
@@ -151,8 +151,8 @@ def choose(
     def refuse(what: str, remedy: str) -> InputError:
         return InputError(Fault(where, what, remedy))
 
-    here = [entry for entry in entries if entry.layer == layer]
-    if not here:
+    candidates = [entry for entry in entries if entry.layer == layer]
+    if not candidates:
         layers = sorted({entry.layer for entry in entries})
         raise refuse(
             f"there is no SAE of layer {layer}",
@@ -161,41 +161,44 @@ def choose(
             else "it has none that is known by its name",
         )
     if width is not None:
-        of_width = [entry for entry in here if entry.width == width]
+        of_width = [entry for entry in candidates if entry.width == width]
         # A folder that says nothing of widths is taken at its word.
-        if not of_width and any(entry.width for entry in here):
-            known = dict.fromkeys(entry.width for entry in here if entry.width)
-            raise refuse(f"layer {layer} has no SAE of width {width}", f"it has {', '.join(known)}")
-        here = of_width or here
+        if not of_width and any(entry.width for entry in candidates):
+            widths = dict.fromkeys(entry.width for entry in candidates if entry.width)
+            raise refuse(
+                f"layer {layer} has no SAE of width {width}", f"it has {', '.join(widths)}"
+            )
+        candidates = of_width or candidates
     if l0 is not None and l0 != "canonical":
-        of_l0 = [entry for entry in here if l0 in (entry.l0, entry.label)]
+        of_l0 = [entry for entry in candidates if l0 in (entry.l0, entry.label)]
         if not of_l0:
             raise refuse(
                 f"layer {layer} has no SAE of L0 {l0}",
-                f"it has {', '.join(entry.name for entry in here)}",
+                f"it has {', '.join(entry.name for entry in candidates)}",
             )
-        here = of_l0
-    marked = [entry for entry in here if entry.canonical]
-    if l0 == "canonical" and not marked and len(here) > 1:
-        known_l0 = [entry for entry in here if entry.l0 is not None]
-        if known_l0:
-            nearest = min(abs((entry.l0 or 0) - USUAL_L0) for entry in known_l0)
-            marked = [e for e in known_l0 if abs((e.l0 or 0) - USUAL_L0) == nearest]
-    here = marked or here
+        candidates = of_l0
+    marked = [entry for entry in candidates if entry.canonical]
+    if l0 == "canonical" and not marked and len(candidates) > 1:
+        with_l0 = [entry for entry in candidates if entry.l0 is not None]
+        if with_l0:
+            nearest = min(abs((entry.l0 or 0) - USUAL_L0) for entry in with_l0)
+            marked = [e for e in with_l0 if abs((e.l0 or 0) - USUAL_L0) == nearest]
+    candidates = marked or candidates
     # Gemma Scope 2 has a main collection and one of all layers, whose folder ends in _all.
-    main = [entry for entry in here if "_all/" not in entry.path]
-    here = main or here
-    if len({entry.width for entry in here}) > 1:
+    main = [entry for entry in candidates if "_all/" not in entry.path]
+    candidates = main or candidates
+    if len({entry.width for entry in candidates}) > 1:
         raise refuse(
             f"layer {layer} has SAEs of several widths",
-            f"add `width:` with one of {', '.join(dict.fromkeys(str(e.width) for e in here))}",
+            f"add `width:` with one of {', '.join(dict.fromkeys(str(e.width) for e in candidates))}",
         )
-    if len(here) > 1:
+    if len(candidates) > 1:
+        paths = first_few([entry.path for entry in candidates], 4)
         raise refuse(
-            f"layer {layer} has {len(here)} SAEs that fit: {first_few([e.path for e in here], 4)}",
+            f"layer {layer} has {len(candidates)} SAEs that fit: {paths}",
             "add `l0:` or `files:` to the target",
         )
-    return here[0]
+    return candidates[0]
 
 
 def ranges(numbers: Sequence[int]) -> str:

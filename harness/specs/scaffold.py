@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import CannotRun, Fault, InputError, nearest
 from harness.paths import PACKAGE, bundled, find
-from harness.specs.scaffold_facts import facts_of
+from harness.specs.scaffold_facts import prompt_facts
 from harness.specs.scaffold_template import draft
 from harness.specs.targets import load_targets
 
@@ -37,14 +37,14 @@ def write_spec(
     if unknown := [target for target in targets if target not in known]:
         what = "there is no such target"
         raise InputError(*(Fault(f"--target {one}", what, nearest(one, known)) for one in unknown))
-    found = find(prompts)
-    if found is None or found.is_dir():
+    prompt_file = find(prompts)
+    if prompt_file is None or prompt_file.is_dir():
         what, remedy = "there is no such prompt file", "name a file of JSON lines"
         raise InputError(Fault(f"--prompts {prompts}", what, remedy))
-    facts = facts_of(found)
+    facts = prompt_facts(prompt_file)
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
-    text = draft(name, question, chosen, _from(output, found), schema_of(output), facts)
+    text = draft(name, question, chosen, _from(output, prompt_file), schema_of(output), facts)
     if output.exists():
         remedy = "name another with --output or --name"
         raise InputError(Fault(str(output), "it is there already", remedy))

@@ -13,7 +13,7 @@ FEWEST = 2  # families that discover: one has no spread
 
 
 @dataclass(frozen=True)
-class Facts:
+class PromptFacts:
     """What of the prompts decides how a spec is written.
 
     `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
@@ -44,7 +44,7 @@ def needed() -> int:
     return families_needed(Contrast().alpha) or 0
 
 
-def facts_of(path: Path) -> Facts:
+def prompt_facts(path: Path) -> PromptFacts:
     """The facts of a prompt file. Raises `InputError`, also where no claim could be reached."""
     prompts = load_prompts(path)
     try:
@@ -63,4 +63,4 @@ def facts_of(path: Path) -> Facts:
         )
         raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
     shared = sum(len(distinct) == 1 for distinct in texts.values())
-    return Facts(families, len(texts), shared, balanced)
+    return PromptFacts(families, len(texts), shared, balanced)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from harness.specs.power import smallest_p
-from harness.specs.scaffold_facts import FEWEST, Facts, needed
+from harness.specs.scaffold_facts import FEWEST, PromptFacts, needed
 from harness.specs.targets import Target
 
 # A sentence that YAML reads as itself.
@@ -14,7 +14,12 @@ _PLAIN = re.compile(r"[A-Za-z][\w ,;().?/-]* [\w ,;().?/-]*")
 
 
 def draft(
-    name: str, question: str, targets: Sequence[Target], prompts: str, schema: str, facts: Facts
+    name: str,
+    question: str,
+    targets: Sequence[Target],
+    prompts: str,
+    schema: str,
+    facts: PromptFacts,
 ) -> str:
     """The text of a spec; `prompts` and `schema` are paths as it names them."""
     said = question if _PLAIN.fullmatch(question) else json.dumps(question, ensure_ascii=False)
@@ -59,7 +64,7 @@ def _layers(target: Target) -> str:
     return f"[{', '.join(map(str, target.layers))}]" if target.layers else "all"
 
 
-def _balance(facts: Facts) -> Iterator[str]:
+def _balance(facts: PromptFacts) -> Iterator[str]:
     if facts.balanced:
         yield from _comment(
             "`family`: within every family each answer is right as often as it is wrong, so that "
@@ -74,7 +79,7 @@ def _balance(facts: Facts) -> Iterator[str]:
         yield "balance: none"
 
 
-def _readout(facts: Facts) -> Iterator[str]:
+def _readout(facts: PromptFacts) -> Iterator[str]:
     if facts.shared:
         which = "The" if facts.shared == facts.pairs else f"{facts.shared} of {facts.pairs}"
         yield from _comment(
@@ -91,7 +96,7 @@ def _readout(facts: Facts) -> Iterator[str]:
         yield "readout: {at: last_prompt_token}"
 
 
-def _split(facts: Facts) -> Iterator[str]:
+def _split(facts: PromptFacts) -> Iterator[str]:
     if facts.discovery:
         text = (
             f"{facts.families - facts.confirming} families select features and {facts.confirming} others "
@@ -107,7 +112,7 @@ def _split(facts: Facts) -> Iterator[str]:
     yield f"split: {{by: family, discovery: {facts.discovery:g}, seed: 42}}"
 
 
-def _ablations(facts: Facts) -> Iterator[str]:
+def _ablations(facts: PromptFacts) -> Iterator[str]:
     yield from _comment(
         "Edits of the model: chosen on the discovering families, frozen, made on the confirming ones."
     )
@@ -145,14 +150,14 @@ def _ablations(facts: Facts) -> Iterator[str]:
     yield "    controls: 20"
 
 
-def _no_ablations(facts: Facts) -> Iterator[str]:
+def _no_ablations(facts: PromptFacts) -> Iterator[str]:
     yield from _comment(
         f"No ablations: with {needed() + FEWEST} families instead of {facts.families}, some could select "
         "the features to remove and enough would be left to confirm what that does."
     )
 
 
-def _claims(targets: Sequence[Target], facts: Facts) -> Iterator[str]:
+def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
     floor = smallest_p(facts.confirming)
     yield from _comment(
         f"What must be true for the answer to be yes, fixed before the run. {facts.confirming} families "

@@ -11,7 +11,13 @@ from typing import Any
 from harness.errors import Fault, InputError, nearest
 from harness.paths import PACKAGE, find
 from harness.specs.prompt import Origin
-from harness.specs.sae_catalogue import Entry, choose, features_of, published, scanned
+from harness.specs.sae_catalogue import (
+    Entry,
+    choose_entry,
+    features_of,
+    read_catalogue,
+    scan_folder,
+)
 from harness.specs.spec import TargetChoice
 
 MOCK = "mock:"
@@ -74,8 +80,10 @@ class Target:
         folder = find(self.sae)
         if folder is None and self.catalogue is None:
             return None
-        entries = scanned(folder) if folder else published(self.catalogue or "")
-        return choose(entries, layer, self.sae_width, self.l0_of(layer), str(folder or self.sae))
+        entries = scan_folder(folder) if folder else read_catalogue(self.catalogue or "")
+        return choose_entry(
+            entries, layer, self.sae_width, self.l0_of(layer), str(folder or self.sae)
+        )
 
     def l0_of(self, layer: int) -> int | str | None:
         """Which L0 is asked for at a layer."""

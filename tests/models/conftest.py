@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.specs.sae_catalogue import published
+from harness.specs.sae_catalogue import read_catalogue
 from harness.specs.targets import load_targets
 from tests.helpers.files import write_files
 from tests.helpers.hub import BIG, SAES, SHARDS
@@ -16,7 +16,9 @@ def folders(tmp_path_factory):
     write_files(top / "model", whole)
     write_files(top / "shards", {"config.json": "{}"} | SHARDS)
     write_files(top / "saes", {path: path for path in SAES})
-    scope = [entry.path for entry in published("gemma-scope-2b-pt-res") if entry.layer in (0, 12)]
+    scope = [
+        entry.path for entry in read_catalogue("gemma-scope-2b-pt-res") if entry.layer in (0, 12)
+    ]
     write_files(top / "scope", {path: path for path in scope})
     (top / "large").mkdir()
     (top / "large" / "big.bin").write_bytes(np.random.default_rng(0).bytes(BIG))

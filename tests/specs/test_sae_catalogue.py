@@ -5,10 +5,17 @@ import json
 import pytest
 
 from harness.errors import InputError
-from harness.specs.sae_catalogue import choose, features_of, listed, published, ranges, scanned
+from harness.specs.sae_catalogue import (
+    choose_entry,
+    features_of,
+    list_entries,
+    ranges,
+    read_catalogue,
+    scan_folder,
+)
 from tests.helpers.files import write_files
 
-SCOPE = published("gemma-scope-2b-pt-res")
+SCOPE = read_catalogue("gemma-scope-2b-pt-res")
 
 
 @pytest.mark.parametrize(
@@ -26,20 +33,20 @@ def test_the_whole_published_collection_can_be_chosen_from():
     """312 SAEs of blocks; the four of the embedding are of no block's output."""
     assert len(SCOPE) == len({entry.path for entry in SCOPE}) == 312
     for entry in SCOPE:
-        assert choose(SCOPE, entry.layer, entry.width, entry.l0, "") == entry
+        assert choose_entry(SCOPE, entry.layer, entry.width, entry.l0, "") == entry
 
 
 def test_the_canonical_saes_are_those_marked_so():
-    found = [choose(SCOPE, layer, "16k", "canonical", "").l0 for layer in range(26)]
+    found = [choose_entry(SCOPE, layer, "16k", "canonical", "").l0 for layer in range(26)]
     assert found[:5] == [105, 102, 141, 59, 124]
-    assert [choose(SCOPE, layer, "16k", "canonical", "").l0 for layer in (12, 20, 25)] == [
+    assert [choose_entry(SCOPE, layer, "16k", "canonical", "").l0 for layer in (12, 20, 25)] == [
         82,
         71,
         116,
     ]
-    assert choose(SCOPE, 12, "65k", "canonical", "").l0 == 72
+    assert choose_entry(SCOPE, 12, "65k", "canonical", "").l0 == 72
     # Of this width and layer none is marked: nearest to 100.
-    assert choose(SCOPE, 12, "131k", "canonical", "").l0 == 129
+    assert choose_entry(SCOPE, 12, "131k", "canonical", "").l0 == 129
 
 
 @pytest.mark.parametrize(
@@ -55,22 +62,22 @@ def test_the_canonical_saes_are_those_marked_so():
 def test_what_is_not_there_or_not_clear_is_said(wanted, said):
     if said:
         with pytest.raises(InputError, match=said):
-            choose(SCOPE, *wanted, "here")
+            choose_entry(SCOPE, *wanted, "here")
     else:
-        assert choose(SCOPE, *wanted, "here").canonical
+        assert choose_entry(SCOPE, *wanted, "here").canonical
 
 
 def test_gemma_scope_2_is_chosen_by_its_labels():
-    entries = published("gemma-scope-2-270m-pt")
-    found = choose(entries, 9, "16k", "canonical", "")
+    entries = read_catalogue("gemma-scope-2-270m-pt")
+    found = choose_entry(entries, 9, "16k", "canonical", "")
     assert found.path == "resid_post/layer_9_width_16k_l0_medium/params.safetensors"
     assert found.neuronpedia == "gemma-3-270m/9-gemmascope-2-res-16k"
-    assert choose(entries, 9, "65k", "big", "").label == "big"
-    assert choose(entries, 4, "16k", "small", "").path.startswith("resid_post_all/")
+    assert choose_entry(entries, 9, "65k", "big", "").label == "big"
+    assert choose_entry(entries, 4, "16k", "small", "").path.startswith("resid_post_all/")
 
 
 def test_files_are_known_by_the_published_names():
-    entries = listed(
+    entries = list_entries(
         [
             "layer_5/width_16k/average_l0_68/params.npz",
             "resid_post/layer_9_width_65k_l0_small/params.safetensors",
@@ -95,7 +102,7 @@ def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):
         "a/cfg.json": config,
     }
     write_files(tmp_path, files)
-    assert [(e.layer, e.path) for e in scanned(tmp_path)] == [
+    assert [(e.layer, e.path) for e in scan_folder(tmp_path)] == [
         (2, "layer_2/width_1k/average_l0_9/params.npz"),
         (7, "a/sae_weights.safetensors"),
     ]
@@ -104,7 +111,7 @@ def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):
 def test_a_folder_of_another_site_is_refused_and_not_misread(tmp_path):
     folder = write_files(tmp_path, {"attn_out/layer_9_width_16k_l0_small/params.safetensors": ""})
     with pytest.raises(InputError, match="not of the residual stream"):
-        scanned(folder)
+        scan_folder(folder)
 
 
 def test_ranges_are_short():

@@ -13,7 +13,7 @@ import yaml
 from harness.pytest_plugin import _is_spec
 from harness.specs.power import smallest_p
 from harness.specs.scaffold import named
-from harness.specs.scaffold_facts import Facts, needed
+from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.spec import json_schema
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
@@ -101,7 +101,7 @@ def test_too_few_families_for_any_claim_are_refused(tmp_path):
 
 @pytest.mark.parametrize("families", range(6, 200))
 def test_the_split_leaves_enough_to_confirm(families):
-    facts = Facts(families, families, 0, True)
+    facts = PromptFacts(families, families, 0, True)
     assert facts.confirming >= needed()
     assert facts.discovery == 0 or math.ceil(facts.discovery * families) >= 2
     assert facts.discovery == 0.5 or families < 2 * needed()

@@ -27,7 +27,7 @@ class RunStart:
     threads: int
 
 
-def begin(
+def resume_or_begin(
     store: Results,
     plan: Plan,
     facts: Mapping[str, Any],
