@@ -199,6 +199,6 @@ def test_frames_without_pandas_say_what_to_install(stored, monkeypatch):
         results.frame("FROM runs")
 
 
-def test_verdicts_are_values(stored):
+def test_verdicts_can_be_written_as_json(stored):
     verdict = stored[3].verdicts[0]
     assert json.dumps(dataclasses.asdict(verdict))

@@ -58,7 +58,7 @@ MOVED = {"behaviour": "logit_difference", "contrast": True, "direction": "greate
         ({"behaviour": "logit_difference", "within": 0.01}, {"moved": 0.0}, "inconclusive"),
     ],
 )  # fmt: skip
-def test_behaviour(claim, results, expected):
+def test_a_claim_about_behaviour_is_drawn_from_its_interval_and_its_flips(claim, results, expected):
     assert verdict(claim, **results).verdict == expected
 
 
@@ -72,7 +72,9 @@ def test_behaviour(claim, results, expected):
         ({"at_most": 1}, (0.04, 0.3), "supported"),
     ],
 )
-def test_features(claim, p_adjusted, expected):
+def test_a_claim_about_features_counts_those_whose_adjusted_p_is_at_most_alpha(
+    claim, p_adjusted, expected
+):
     found = verdict({"features": "significant", **claim}, p_adjusted=p_adjusted)
     assert found.verdict == expected
     assert found.estimate == sum(p <= 0.05 for p in p_adjusted)
@@ -108,7 +110,7 @@ def test_equivalence_of_what_never_varies_is_untestable():
     assert "exactly the same" in found.because
 
 
-def test_known_features():
+def test_a_claim_about_known_features_counts_those_of_the_truth_alone():
     claim = {"features": "truth", "at_least": 1}
     p = (0.01, 0.01, 0.6)
     assert verdict(claim, p_adjusted=p, truth={(0, 1), (3, 3)}).estimate == 1
@@ -133,7 +135,9 @@ TOWARD = {"ablation": "top", "direction": "toward-correct"}
         ({"ablation": "top", "within": 0.5}, {"impact": 1.0, "controls": 1.0}, "supported"),
     ],
 )
-def test_ablations(claim, results, expected):
+def test_a_claim_about_an_ablation_is_drawn_from_its_impact_beside_its_controls(
+    claim, results, expected
+):
     assert verdict(claim, **results).verdict == expected
 
 

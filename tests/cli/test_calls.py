@@ -19,7 +19,7 @@ from tests.helpers.cli import invoke
         (("analyse", "x", "--db", "/nowhere/at/all.duckdb"), 3, "there are no results yet"),
     ],
 )
-def test_wrong_calls(arguments, status, said, tmp_path):
+def test_a_wrong_call_has_its_status_and_the_nearest_name(arguments, status, said, tmp_path):
     own = () if "--db" in arguments or arguments[0] != "run" else ("--db", tmp_path / "r.duckdb")
     found = invoke(*arguments, *own)
     assert found.exit_code == status, found.output
@@ -78,7 +78,7 @@ def test_an_interrupt_while_something_is_imported_is_a_line(module):
          "error: none.duckdb: there are no results yet; run `harness run voices` first\n"),
     ],
 )  # fmt: skip
-def test_a_wrong_call(root, call, status, said, tmp_path, monkeypatch):
+def test_a_wrong_call_is_answered_word_for_word(root, call, status, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = invoke(*call.split())
     voices = str(root / "evals" / "voices.yaml")

@@ -68,7 +68,7 @@ def test_twins_are_shared_where_that_costs_least(firsts):
 
 
 @given(jobs)
-def test_padding_is_small_where_there_is_enough_to_do(jobs):
+def test_every_chunk_but_the_last_fills_a_third_of_the_tokens_it_may_hold(jobs):
     alone = [Job(0, job.row, job.first, job.intervention) for job in jobs]
     made = list(chunks(alone, length, tokens=4 * COLUMNS, rows=1000))
     for chunk in made[:-1]:

@@ -150,7 +150,7 @@ def test_a_model_spread_over_memory_and_disk_says_the_same(tmp_path):
     assert all(torch.allclose(a[0], b[0], atol=1e-5) for a, b in zip(plain, plainly, strict=True))
 
 
-def test_split_loads_without_a_gpu_too():
+def test_a_model_to_be_split_loads_on_the_processor_where_there_is_no_gpu():
     model = load_model(ModelFiles(bundled("fixtures", "organism"), "o"), device="split")
     assert model.device.type == "cpu"
 

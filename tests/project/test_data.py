@@ -36,7 +36,7 @@ def test_the_pilot_has_the_proof_of_concepts_shape(sets):
     assert all(len(distinct) == 1 for distinct in texts.values())
 
 
-def test_sizes(sets):
+def test_prompt_sets_have_the_families_and_pairs_that_their_power_needs(sets):
     families = {name: {prompt.family for prompt in found} for name, found in sets.items()}
     assert len(families["kinematics"]) >= 36
     assert len(families["voices"]) >= 36

@@ -17,7 +17,7 @@ def test_no_design_is_promised_a_smaller_p_than_its_flips_give():
         assert smallest_p(units) <= sign_flips(units).floor
 
 
-def test_families_needed():
+def test_the_families_needed_are_the_fewest_whose_flips_reach_alpha():
     assert families_needed(0.05) == 6
     assert smallest_p(5) == 0.0625
     assert needed_in_all(6, 0.5) == 12

@@ -77,7 +77,7 @@ def test_faults_of_prompts_are_named_by_line(tmp_path, prompt_lines, index, fiel
     assert any(fault.startswith(expected) for fault in faults), faults
 
 
-def test_a_missing_partner(tmp_path, prompt_lines):
+def test_a_pair_without_its_other_variant_is_named(tmp_path, prompt_lines):
     assert prompt_faults(tmp_path, prompt_lines[:-1]) == [
         "7: pair 'ball-change' has no misconception variant; add its partner"
     ]
@@ -108,5 +108,5 @@ def test_all_faults_of_a_file_come_at_once(tmp_path, prompt_lines):
         (b"[" * 100_000, "1:1: not JSON: nested too deeply"),
     ],
 )
-def test_files_that_are_not_prompt_files(tmp_path, content, expected):
+def test_a_file_without_prompts_is_refused_at_its_place(tmp_path, content, expected):
     assert prompt_faults(tmp_path, content)[0].startswith(expected)

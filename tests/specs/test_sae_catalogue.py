@@ -114,5 +114,5 @@ def test_a_folder_of_another_site_is_refused_and_not_misread(tmp_path):
         scan_folder(folder)
 
 
-def test_ranges_are_short():
+def test_consecutive_layers_are_written_as_ranges():
     assert ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"

@@ -205,7 +205,7 @@ error: demo.yaml:11:5: claim 'matters' cannot reach alpha 0.05: its rank among 5
 """),
     ],
 )  # fmt: skip
-def test_a_wrong_spec(folder, old, new, said):
+def test_a_wrong_spec_is_answered_with_its_line_a_mark_and_a_remedy(folder, old, new, said):
     assert SPEC.count(old) == 1, "the test's own"
     (folder / "demo.yaml").write_text(SPEC.replace(old, new))
     assert check(folder) == said.replace("PARENT", str(folder.parent))
@@ -282,14 +282,14 @@ error: prompts.jsonl:2: 'answer' begins or ends with a space; remove it
 """),
     ],
 )  # fmt: skip
-def test_a_wrong_prompt(folder, number, change, said):
+def test_a_wrong_prompt_is_answered_with_its_line_a_mark_and_a_remedy(folder, number, change, said):
     wrong = lines()
     wrong[number] |= change
     write_prompts(folder, wrong)
     assert check(folder) == said
 
 
-def test_a_line_that_is_not_json(folder):
+def test_a_line_that_is_not_json_is_shown_without_its_escape_sequences(folder):
     with (folder / "prompts.jsonl").open("a") as file:
         file.write('{"id": "x", }\n\x1b[31m[]\n')
     assert check(folder).splitlines()[:3] == [

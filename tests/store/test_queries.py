@@ -157,7 +157,7 @@ def test_the_results_file_is_no_place_for_a_query_s_rows(three_runs, tmp_path):
     assert db.read_bytes() == before
 
 
-def test_names_that_look_like_numbers_stay_names(three_runs, tmp_path):
+def test_a_text_that_looks_like_a_number_is_compared_as_text(three_runs, tmp_path):
     db = Path(shutil.copy(three_runs[0], tmp_path / "r.duckdb"))
     with duckdb.connect(str(db)) as connection:
         connection.execute("UPDATE interventions SET ablation = '10'")

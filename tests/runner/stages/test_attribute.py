@@ -86,7 +86,7 @@ def test_one_step_of_integrated_gradients_is_the_slope_half_way():
     assert any(along[key] != pytest.approx(local[key], rel=0.05) for key in along)
 
 
-def test_predictions_of_the_confirming_families_are_kept_apart_from_selection(tmp_path):
+def test_confirming_families_have_predictions_of_the_edited_features_alone(tmp_path):
     select = {"top": 3, "by": "attribution"}
     found = run_into(
         tmp_path / "a.duckdb", ablation_plan(select=select, positions="prompt"), a_bench()

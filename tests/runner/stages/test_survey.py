@@ -94,7 +94,7 @@ def test_prompts_without_bos_are_named():
     assert all("without BOS" in row["warning"] for row in found.values())
 
 
-def test_an_sae_of_another_model_is_of_no_use_for_no_known_reason():
+def test_an_sae_of_another_model_is_warned_of_without_a_reason():
     found = health(lambda layer: random_sae(layer, 128, 512))
     assert "for no reason that is known" in found[3]["warning"]
     assert found[3]["loss_recovered"] < sound()[3]["loss_recovered"] - 0.1
