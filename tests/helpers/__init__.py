@@ -1,8 +1,10 @@
 """What several test files share; a test file imports from here, and from no other test file.
 
 cli            the command line, called in this process
-files          folders of files that a test makes
 documents      the commands, queries and links of the documents, and what it takes to try them
+drawn          what property tests of whole forwards draw from
+edits          edits of features, and what they do to the answers of a small model
+files          folders of files that a test makes
 hub            what a process does that knows no hub but the tests' own
 hub_child      what that process can be asked for
 hub_server     the hub: as much of its protocol as a download needs

@@ -1,11 +1,10 @@
 """What the doctor says of this machine, and of what a run would need."""
 
 import pytest
-from click.testing import CliRunner
 
-from harness.cli import main
 from harness.runner.doctor import forward_tokens, machine, requirements
 from harness.specs.spec_file import load
+from tests.helpers.cli import invoke
 
 GB = 10**9
 
@@ -63,13 +62,13 @@ def test_tokens_are_counted_by_stage():
 
 
 def test_the_command_says_it_and_its_status_tells(monkeypatch):
-    fine = CliRunner().invoke(main, ["doctor", "pilot", "--target", "organism"])
+    fine = invoke("doctor", "pilot", "--target", "organism")
     assert fine.exit_code == 0, fine.output
     assert "pilot on organism, layers 0, 1, 2, 3, 4, 5" in fine.output
     assert "harness run pilot --target organism" in fine.output
     monkeypatch.setattr("harness.models.hub_settings.has_token", lambda: False)
     monkeypatch.setattr("harness.models.hub_download.cached", lambda *_: None)
-    stopped = CliRunner().invoke(main, ["doctor", "pilot", "--target", "gemma-2-2b"])
+    stopped = invoke("doctor", "pilot", "--target", "gemma-2-2b")
     assert stopped.exit_code == 3
     assert "It cannot run here like this." in stopped.output
-    assert CliRunner().invoke(main, ["doctor", "pilto"]).exit_code == 2
+    assert invoke("doctor", "pilto").exit_code == 2

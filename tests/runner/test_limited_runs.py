@@ -1,7 +1,5 @@
 """A trial on some of the families is marked, is evidence of nothing, and is no version of the run."""
 
-import json
-
 import pytest
 
 from harness.errors import Fault, InputError
@@ -15,6 +13,7 @@ from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.find_run import find_run
 from tests.helpers.runs import quiet
+from tests.helpers.specs import some_voices
 
 SPEC = """\
 name: few
@@ -28,13 +27,10 @@ claims:
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory, root):
+def spec(tmp_path_factory):
     """Twelve families, six on each side, with four prompts each."""
-    lines = [json.loads(line) for line in (root / "data" / "voices.jsonl").read_text().splitlines()]
-    families = sorted({line["family"] for line in lines})[:12]
-    some = [line for line in lines if line["family"] in families and "-named-" in line["id"]]
     folder = tmp_path_factory.mktemp("limit")
-    (folder / "few.jsonl").write_text("\n".join(map(json.dumps, some)))
+    (folder / "few.jsonl").write_text(some_voices(12, lambda line: "-named-" in line["id"]))
     (folder / "few.yaml").write_text(SPEC)
     return folder / "few.yaml"
 

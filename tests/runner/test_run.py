@@ -1,12 +1,8 @@
 """Whole runs of a small spec on the organism: what is recorded, what is taken up, what is a mock."""
 
-import json
-
 import pytest
 import torch
-from click.testing import CliRunner
 
-from harness.cli import main
 from harness.errors import CannotRun, InputError
 from harness.models.checksums import digest_of
 from harness.paths import bundled
@@ -14,18 +10,17 @@ from harness.runner.context import How
 from harness.runner.reanalysis import analyse_again
 from harness.runner.run import run_eval
 from harness.specs.spec_file import load
-from harness.store.database import Store
 from harness.store.tables import TABLES
+from tests.helpers.cli import invoke
 from tests.helpers.runs import quiet
+from tests.helpers.specs import some_voices
+from tests.helpers.store import query
 
 
 @pytest.fixture
-def spec(tmp_path, root):
+def spec(tmp_path):
     """Six families of `voices`, with an ablation."""
-    lines = [json.loads(line) for line in (root / "data" / "voices.jsonl").read_text().splitlines()]
-    families = sorted({line["family"] for line in lines})[:6]
-    some = [json.dumps(line) for line in lines if line["family"] in families]
-    (tmp_path / "few.jsonl").write_text("\n".join(some))
+    (tmp_path / "few.jsonl").write_text(some_voices(6))
 
     def write(choice="{layers: [1, 3]}", more=""):
         path = tmp_path / "few.yaml"
@@ -42,11 +37,6 @@ def spec(tmp_path, root):
 ABLATION = "ablations: [{name: top, select: {top: 2, by: contrast}, kind: zero, controls: 2}]\n"
 
 
-def rows(db, query):
-    with Store.open_to_read(db) as store:
-        return store.query(query)[1]
-
-
 def run(spec, tmp_path, **how):
     db = tmp_path / "r.duckdb"
     return run_eval(load(spec), "organism", db=db, how=How(device="cpu", **how), progress=quiet)
@@ -54,7 +44,7 @@ def run(spec, tmp_path, **how):
 
 def test_every_file_and_hash_is_recorded(spec, tmp_path):
     outcome = run(spec(), tmp_path)
-    ((files, hashes, dtype, attention, peak),) = rows(
+    ((files, hashes, dtype, attention, peak),) = query(
         outcome.db, "SELECT sae_files, sae_hashes, dtype, attention, peak_memory FROM runs"
     )
     folder = bundled("fixtures", "organism", "sae")
@@ -73,13 +63,13 @@ def test_a_mock_says_so_in_every_row_of_every_table(spec, tmp_path, kind):
     told = [table for table in TABLES if "origin" in table.names()]
     assert len(told) > 8
     for table in told:
-        found = rows(outcome.db, f"SELECT DISTINCT origin FROM {table.table}")
+        found = query(outcome.db, f"SELECT DISTINCT origin FROM {table.table}")
         assert found in ([("mock",)], []), table.table
 
 
 def test_a_mock_is_unmistakable_and_supports_nothing(spec, tmp_path):
     call = ["run", str(spec()), "--mock", "--device", "cpu", "--db", str(tmp_path / "r.duckdb")]
-    found = CliRunner().invoke(main, call)
+    found = invoke(*call)
     assert found.exit_code == 1, found.output
     assert "few on organism  MOCK" in found.output
     assert "mock: supported" in found.output
@@ -98,8 +88,8 @@ def test_without_layers_no_sae_is_looked_for(spec, tmp_path, monkeypatch):
     )
     outcome = run(spec("{layers: none, sae: nowhere/at-all}"), tmp_path)
     assert outcome.verdicts[0].verdict == "supported"
-    assert rows(outcome.db, "SELECT sae, sae_files, layers FROM runs") == [("none", [], [])]
-    assert rows(outcome.db, "SELECT count(*) FROM activations") == [(0,)]
+    assert query(outcome.db, "SELECT sae, sae_files, layers FROM runs") == [("none", [], [])]
+    assert query(outcome.db, "SELECT count(*) FROM activations") == [(0,)]
 
 
 def test_an_edit_at_a_token_that_no_prompt_has_is_refused_before_anything_is_stored(spec, tmp_path):
@@ -148,9 +138,9 @@ def test_a_run_that_is_taken_up_keeps_its_own_batch_size(spec, tmp_path, monkeyp
         )
     monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 16)
     run(path, tmp_path)
-    assert rows(tmp_path / "r.duckdb", "SELECT status, batch_size FROM runs") == [("finished", 4)]
+    assert query(tmp_path / "r.duckdb", "SELECT status, batch_size FROM runs") == [("finished", 4)]
     run(path, tmp_path, batch_size=8)
-    assert rows(tmp_path / "r.duckdb", "SELECT count(*), max(batch_size) FROM runs") == [(2, 8)]
+    assert query(tmp_path / "r.duckdb", "SELECT count(*), max(batch_size) FROM runs") == [(2, 8)]
 
 
 def test_the_dtype_that_is_asked_for_is_recorded_and_float16_is_warned_about(spec, tmp_path):
@@ -160,7 +150,7 @@ def test_the_dtype_that_is_asked_for_is_recorded_and_float16_is_warned_about(spe
         load(spec()), "organism", db=tmp_path / "r.duckdb", how=how, progress=quiet, say=said.append
     )
     assert any("float16 overflows" in line for line in said)
-    assert rows(outcome.db, "SELECT dtype FROM runs") == [("float16",)]
+    assert query(outcome.db, "SELECT dtype FROM runs") == [("float16",)]
 
 
 @pytest.mark.parametrize("features", [512, 1024])
@@ -202,7 +192,7 @@ def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
     run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=watch)
     assert seen == {3}
     assert torch.get_num_threads() == before
-    assert rows(db, "SELECT status, threads FROM runs") == [("finished", 3)]
+    assert query(db, "SELECT status, threads FROM runs") == [("finished", 3)]
 
 
 def test_a_results_file_that_cannot_be_written_is_said_before_the_model_is_loaded(
@@ -225,7 +215,7 @@ def test_afresh_begins_a_run_anew(spec, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=stop)
     run_eval(load(path), "organism", db=db, resume=False, how=How(device="cpu"), progress=quiet)
-    assert rows(db, "SELECT status, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
+    assert query(db, "SELECT status, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
         ("finished", 1),
         ("unfinished", 1),
     ]
@@ -238,14 +228,14 @@ def test_verdicts_drawn_again_say_what_they_are_drawn_of(spec, tmp_path):
     changed = path.read_text().replace("direction: greater", "direction: less")
     path.write_text(changed + "  - {name: added, ablation: top, direction: toward-correct}\n")
     analyse_again("few", db=first.db)
-    claims = rows(first.db, "SELECT claim, about, direction, verdict, exploratory FROM claims")
+    claims = query(first.db, "SELECT claim, about, direction, verdict, exploratory FROM claims")
     assert ("moved", "logit_difference", "less", "refuted", True) in claims
     assert {claim for claim, *_ in claims} == {"moved", "added"}
     evidence = f"SELECT count(*) FROM evidence('{first.run_id}', 'added')"
-    assert rows(first.db, evidence)[0][0] > 0
+    assert query(first.db, evidence)[0][0] > 0
     before = "SELECT spec_hash, analysed_spec IS NULL, exploratory FROM runs"
-    ((spec_hash, same, why),) = rows(first.db, before)
+    ((spec_hash, same, why),) = query(first.db, before)
     assert (same, why) == (False, "the spec changed since the run")
     path.write_text(spec(more=ABLATION).read_text())
     analyse_again("few", db=first.db)
-    assert rows(first.db, before)[0][:2] == (spec_hash, True)
+    assert query(first.db, before)[0][:2] == (spec_hash, True)

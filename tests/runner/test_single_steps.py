@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 
-from harness.cli import main
 from harness.models.loading import load_model
 from harness.models.model_files import model_files
 from harness.models.padded_batch import where
@@ -16,20 +14,15 @@ from harness.sae.jumprelu import encode
 from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
 from harness.specs.targets import load_targets
+from tests.helpers.cli import invoke
 
 ORGANISM = load_targets()["organism"]
 
 
 def step(tmp_path, *arguments):
-    options = [
-        "--model_name",
-        "organism",
-        "--output_dir",
-        str(tmp_path / "runs"),
-        "--device",
-        "cpu",
-    ]
-    found = CliRunner().invoke(main, [*arguments[:1], *options, *map(str, arguments[1:])])
+    name, *rest = arguments
+    own = ("--model_name", "organism", "--output_dir", tmp_path / "runs", "--device", "cpu")
+    found = invoke(name, *own, *rest)
     assert found.exit_code == 0, found.output
     return found.stdout.split()[-1], found.stderr
 
@@ -126,9 +119,7 @@ def test_without_sae_weights_a_step_goes_on_with_random_ones_and_says_so(tmp_pat
     ],
 )
 def test_wrong_calls_are_said_in_a_line(tmp_path, arguments, said):
-    found = CliRunner().invoke(
-        main, [*arguments, "--model_name", "organism", "--output_dir", str(tmp_path)]
-    )
+    found = invoke(*arguments, "--model_name", "organism", "--output_dir", tmp_path)
     assert found.exit_code == 2
     assert said in found.output
     assert "Traceback" not in found.output
@@ -155,16 +146,8 @@ def test_diff_takes_what_extract_wrote_folder_or_file(tmp_path):
     reports = []
     for place in (Path(path), Path(path).parent):
         out = tmp_path / "report.json"
-        call = [
-            "diff",
-            "--run_dir_a",
-            str(place),
-            "--topk_features",
-            "3",
-            "--output_path",
-            str(out),
-        ]
-        found = CliRunner().invoke(main, call)
+        call = ("diff", "--run_dir_a", place, "--topk_features", 3, "--output_path", out)
+        found = invoke(*call)
         assert found.exit_code == 0, found.output
         reports.append(json.loads(out.read_text()))
     assert reports[0]["all_diffs"] == reports[1]["all_diffs"]

@@ -3,15 +3,14 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cli import main
 from harness.errors import InputError
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.files import read_features
 from harness.store.export.formats import FeatureLine
+from tests.helpers.cli import invoke
 
 COLUMNS = ("top_diff_features", "diff_magnitudes", "activations_a", "activations_b")
 # Eighths add up exactly, and few of them make ties.
@@ -163,7 +162,7 @@ def folder_of(path, lines, *drop):
 def diffed(tmp_path, a, b=None, *more):
     out = tmp_path / "out.json"
     sides = ["--run_dir_a", a] + ([] if b is None else ["--run_dir_b", b])
-    found = CliRunner().invoke(main, [str(one) for one in ("diff", *sides, "--output_path", out, *more)])  # fmt: skip
+    found = invoke("diff", *sides, "--output_path", out, *more)
     if found.exit_code == 0:
         assert found.stdout.strip() == str(out)
         return json.loads(out.read_text()), found.stderr
