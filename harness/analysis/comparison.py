@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,13 @@ from harness.specs.prompt import Prompt
 from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
+from harness.store.interface import ReadStore
 from harness.store.prompts import from_columns
-from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Answers, Generations
 from harness.store.tables.results import Verdicts
 from harness.store.tables.runs import Prompts, PromptTags
 
-C = TypeVar("C", bound=Columns)
 Values = Mapping[str, float]  # by prompt
 BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
 
@@ -65,15 +64,7 @@ class Comparison:
     same_text: float | None
 
 
-class Source(Protocol):
-    """What is read of two runs."""
-
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
-
-
-def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
+def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     """Run `b` against run `a`. Raises `InputError` where they were not asked the same prompts."""
     ids = (a["run_id"], b["run_id"])
     prompts, others = (
@@ -125,7 +116,7 @@ def _edits(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {one["name"]: one for one in json.loads(run["spec"]).get("ablations", ())}
 
 
-def _impacts(source: Source, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
+def _impacts(source: ReadStore, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
     """What each ablation's target did, by ablation, metric and prompt."""
     targets = {
         row["intervention_id"]: row["ablation"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +16,14 @@ from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import MaxT, paired_max_t, paired_statistic
 from harness.stats.multiplicity import fdr, hierarchical_fdr
+from harness.store.interface import ReadStore
 from harness.store.interventions import from_columns
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
 from harness.store.tables.results import FeatureTests
 
-C = TypeVar("C", bound=Columns)
 Floats = NDArray[np.float64]
-
-
-class Source(Protocol):
-    """What analysis reads: the rows of a run."""
-
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class Analysis:
     rows: tuple[Columns, ...]
 
 
-def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
+def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
     """All tests of a run whose units are all in."""
     activations = source.read(Activations, run_id)
     discovery = contrasted(plan, "discovery", activations)

@@ -3,34 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from harness.errors import CannotRun, Fault, InputError
 from harness.reports.neuronpedia import Explanation
 from harness.specs.intervention import Feature
 from harness.store.database import Store
+from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries
-from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels
 
-C = TypeVar("C", bound=Columns)
 Run = Mapping[str, Any]
 Say = Callable[[str], None]
-
-
-class Source(Protocol):
-    """What says which features a report shows."""
-
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
-
-    def query(
-        self, sql: str, parameters: Mapping[str, object] | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The names and rows of a query."""
-        ...
 
 
 class Explainer(Protocol):
@@ -51,7 +36,7 @@ class Labelled:
     explainer: str | None
 
 
-def shown_features(store: Source, run: Run) -> tuple[Feature, ...]:
+def shown_features(store: ReadStore, run: Run) -> tuple[Feature, ...]:
     """The features that a report of a run shows: those that it edits, then its strongest."""
     edited = sorted(
         store.read(Interventions, run["run_id"], role="target").rows(),

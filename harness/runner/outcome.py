@@ -8,7 +8,7 @@ from harness.analysis.feature_tests import analyse
 from harness.analysis.verdicts import Verdict, to_columns, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth
-from harness.store.interface import Results
+from harness.store.interface import RunStore
 from harness.store.tables.observations import SaeHealth
 
 
@@ -32,7 +32,7 @@ class Outcome:
     @classmethod
     def of(
         cls,
-        store: Results,
+        store: RunStore,
         plan: Plan,
         run_id: str,
         verdicts: tuple[Verdict, ...],
@@ -72,7 +72,7 @@ class Outcome:
 
 
 def conclude(
-    store: Results, plan: Plan, run_id: str, exploratory: str | None, **values: object
+    store: RunStore, plan: Plan, run_id: str, exploratory: str | None, **values: object
 ) -> tuple[Verdict, ...]:
     """Analyse a run whose units are all in, and store its tests and verdicts, all or nothing.
 
@@ -89,7 +89,7 @@ def conclude(
     return found
 
 
-def warnings_of(store: Results, run_id: str) -> tuple[str, ...]:
+def warnings_of(store: RunStore, run_id: str) -> tuple[str, ...]:
     """What the SAEs' health says against them."""
     health = store.read(SaeHealth, run_id)
     return tuple(

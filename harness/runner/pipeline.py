@@ -33,7 +33,7 @@ from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan, Stage, Unit
 from harness.specs.prompt import Prompt
 from harness.specs.targets import load_truth
-from harness.store.interface import Store
+from harness.store.interface import RunStore
 from harness.store.interventions import from_columns, to_columns
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
@@ -61,7 +61,7 @@ Work = Callable[[Sequence[Prompt]], list[Columns]]
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
-def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
+def execute(bench: Bench, plan: Plan, store: RunStore, progress: Progress) -> None:
     """Everything that needs the model. The run and its prompts are in the store already.
 
     Raises `CannotRun` where it cannot go on; what is committed stays.
@@ -129,7 +129,9 @@ def _refuse_powerless(bench: Bench, plan: Plan, ablation: Ablation) -> None:
         )
 
 
-def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple[Intervention, ...]:
+def _frozen(
+    bench: Bench, plan: Plan, ablation: Ablation, store: RunStore
+) -> tuple[Intervention, ...]:
     """The ablation's interventions: chosen once, then read from the store ever after."""
     rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
     if not len(rows):
@@ -144,7 +146,7 @@ def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple
     return from_columns(rows)
 
 
-def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Scores:
+def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: RunStore) -> Scores:
     """What the features are ranked by, from the discovery families alone."""
     if ablation.select.by == "contrast":
         activations = store.read(Activations, bench.run_id)
@@ -157,7 +159,7 @@ def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Score
     return {}
 
 
-def _strongest(bench: Bench, plan: Plan, store: Store) -> set[Feature]:
+def _strongest(bench: Bench, plan: Plan, store: RunStore) -> set[Feature]:
     """The features of the confirming families' contrast that a reader will ask about."""
     activations = store.read(Activations, bench.run_id)
     return set(strongest(plan, contrasted(plan, "confirmation", activations), STRONGEST))

@@ -10,7 +10,7 @@ from typing import Any
 from harness.runner.exploratory import reason_exploratory
 from harness.specs.plan import Plan
 from harness.store import prompts as prompt_rows
-from harness.store.interface import Results
+from harness.store.interface import RunStore
 from harness.store.tables.runs import Runs
 
 # What two runs may differ in and still be the same run.
@@ -28,7 +28,7 @@ class RunStart:
 
 
 def resume_or_begin(
-    store: Results,
+    store: RunStore,
     plan: Plan,
     facts: Mapping[str, Any],
     *,

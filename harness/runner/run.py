@@ -21,7 +21,7 @@ from harness.runner.resources import sae_provider
 from harness.runner.resume import resume_or_begin
 from harness.specs.spec_file import SpecFile
 from harness.store.database import WAIT, Store
-from harness.store.interface import Results
+from harness.store.interface import RunStore
 
 Say = Callable[[str], None]
 
@@ -55,7 +55,7 @@ def run_eval(
 
 
 def run_into(
-    opened: Callable[[], AbstractContextManager[Results]],
+    opened: Callable[[], AbstractContextManager[RunStore]],
     file: SpecFile,
     target: str = "auto",
     *,
@@ -76,7 +76,7 @@ def run_into(
 
 def run_request(
     wanted: RunRequest,
-    opened: Callable[[], AbstractContextManager[Results]],
+    opened: Callable[[], AbstractContextManager[RunStore]],
     *,
     resume: bool = True,
     how: How,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -16,13 +16,13 @@ from harness.store import connection as opening
 from harness.store import errors as refusals
 from harness.store import migrations as schema
 from harness.store.export.query_text import plain
+from harness.store.interface import ColumnsT
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.base import Columns
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Units
 
-C = TypeVar("C", bound=Columns)
 WAIT = 10.0  # seconds that a second writer waits for the first
 # What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
 _QUERIES = ("SELECT", "MULTI")
@@ -146,7 +146,7 @@ class Store(AbstractContextManager["Store"]):
         """The ids of the units whose rows are in."""
         return set(map(str, self.read(Units, run_id).unit_id))
 
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+    def read(self, kind: type[ColumnsT], run_id: str | None = None, **equal: object) -> ColumnsT:
         """A table's columns as numpy arrays, in a fixed order; `equal` restricts other columns.
 
         Raises `CannotRun` where the file cannot be read.

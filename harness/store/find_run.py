@@ -1,32 +1,23 @@
 """Which stored run is meant."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from harness.errors import Fault, InputError, first_few, nearest
 from harness.specs.prompt import LIMITED
-from harness.store.tables.base import Columns
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Runs
 
-C = TypeVar("C", bound=Columns)
 LATEST = "latest"
 
 
-class Source(Protocol):
-    """Where runs are stored."""
-
-    def read(self, kind: type[C]) -> C:
-        """All rows of a table."""
-        ...
-
-
-def find_run(source: Source, name: str) -> dict[str, Any]:
+def find_run(store: ReadStore, name: str) -> dict[str, Any]:
     """The line of `runs` that a name means: an id or its beginning, a spec, or `latest`.
 
     `latest` is the last run that finished; of a spec, the last one that is no trial, if there is any.
     Raises `InputError`.
     """
-    runs = list(source.read(Runs).rows())
+    runs = list(store.read(Runs).rows())
     exact = [run for run in runs if run["run_id"] == name]
     matches = exact or [run for run in runs if name and run["run_id"].startswith(name)]
     if len(matches) == 1:

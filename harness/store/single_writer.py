@@ -5,22 +5,22 @@ file. A worker that dies takes its unanswered message with it, or leaves it whol
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.errors import CannotRun, Fault, HarnessError
 from harness.store.database import Store
+from harness.store.interface import ColumnsT
 from harness.store.tables.base import Columns
 
-C = TypeVar("C", bound=Columns)
 PAUSE = 0.2  # seconds between looks at whether to end
-_CALLS = ("commit", "replace", "set_run", "finished", "read")
+_CALLS = ("commit", "replace", "set_run", "finished", "read", "query")  # of `RunStore`
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,17 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         """As `Store.finished`."""
         return set(self._call("finished", run_id))
 
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+    def read(self, kind: type[ColumnsT], run_id: str | None = None, **equal: object) -> ColumnsT:
         """As `Store.read`."""
-        found: C = self._call("read", kind, run_id, **equal)
-        return found
+        columns: ColumnsT = self._call("read", kind, run_id, **equal)
+        return columns
+
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """As `Store.query`."""
+        names, rows = self._call("query", sql, parameters)
+        return names, rows
 
     def _call(self, name: str, *arguments: object, **options: object) -> Any:
         try:

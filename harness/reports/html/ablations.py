@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row, Run, Source, asked, known
+from harness.reports.html.run_data import Row, Run, asked, known
 from harness.specs.ablations import Ablation
 from harness.specs.spec import Spec
+from harness.store.interface import ReadStore
 
 IMPACT = "mean impact, nats"
 
@@ -27,11 +28,11 @@ class Ablated:
     parts: Chart | None
 
 
-def ablations_of(source: Source, run: Run, spec: Spec) -> list[Ablated]:
+def ablations_of(store: ReadStore, run: Run, spec: Spec) -> list[Ablated]:
     """Those made on the run's target, in the order of the spec."""
-    rows = known(asked(source, "ablations", run=run["run_id"]), "mean_impact")
-    families = known(asked(source, "impact_by_family", run=run["run_id"]), "target")
-    doses = known(asked(source, "dose_response", run=run["run_id"]), "mean_impact")
+    rows = known(asked(store, "ablations", run=run["run_id"]), "mean_impact")
+    families = known(asked(store, "impact_by_family", run=run["run_id"]), "target")
+    doses = known(asked(store, "dose_response", run=run["run_id"]), "mean_impact")
     found = []
     for ablation in spec.ablations_on(run["target"]):
         mine, theirs, scaled = (

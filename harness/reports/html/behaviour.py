@@ -5,7 +5,8 @@ from typing import Any
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, on_side
-from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
+from harness.reports.html.run_data import Row, Run, asked, known, rows_of
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts
 
 TITLE = "log p(right) - log p(misconception), nats"
@@ -26,15 +27,15 @@ class Behaviour:
     chart: Chart
 
 
-def behaviour_of(source: Source, run: Run) -> Behaviour | None:
+def behaviour_of(store: ReadStore, run: Run) -> Behaviour | None:
     """None where nothing was observed."""
-    families = known(asked(source, "behaviour_by_family", run=run["run_id"]), "after_correct")
-    answers = known(asked(source, "answers", run=run["run_id"]), "logit_difference")
+    families = known(asked(store, "behaviour_by_family", run=run["run_id"]), "after_correct")
+    answers = known(asked(store, "answers", run=run["run_id"]), "logit_difference")
     if not families or not answers:
         return None
     prefers = {row["prompt_id"]: row["logit_difference"] > 0 for row in answers}
     pairs: dict[str, dict[str, bool]] = {}
-    for row in rows_of(source, Prompts, run["run_id"]):
+    for row in rows_of(store, Prompts, run["run_id"]):
         if row["prompt_id"] in prefers:
             pairs.setdefault(row["pair_id"], {})[row["prompt"]] = prefers[row["prompt_id"]]
     contrasted = any(len(texts) > 1 for texts in pairs.values())

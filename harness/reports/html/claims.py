@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
-from harness.reports.html.run_data import Row, Run, Source, rows_of
+from harness.reports.html.run_data import Row, Run, rows_of
 from harness.reports.text import p_text
 from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, in_words
 from harness.specs.spec import Spec
+from harness.store.interface import ReadStore
 from harness.store.tables.results import Verdicts
 
 
@@ -28,9 +29,9 @@ class Claimed:
     chart: Chart | None
 
 
-def claims_of(source: Source, run: Run, spec: Spec) -> list[Claimed]:
+def claims_of(store: ReadStore, run: Run, spec: Spec) -> list[Claimed]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
-    found = {row["claim"]: row for row in rows_of(source, Verdicts, run["run_id"])}
+    found = {row["claim"]: row for row in rows_of(store, Verdicts, run["run_id"])}
     return [
         _claimed(claim, found[claim.name])
         for claim in spec.claims_on(run["target"])

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from harness.reports.html.run_data import Run, Source, rows_of
+from harness.reports.html.run_data import Run, rows_of
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim
 from harness.specs.power import families_needed, smallest_p
 from harness.specs.spec import Spec
 from harness.stats.power import minimum_detectable
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts
 
 
@@ -35,9 +36,9 @@ class Design:
     claims: tuple[Reach, ...]
 
 
-def design_of(source: Source, run: Run, spec: Spec, tests: int) -> Design | None:
+def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | None:
     """For so many `tests` of features at once; None where the run has no prompts."""
-    prompts = rows_of(source, Prompts, run["run_id"])
+    prompts = rows_of(store, Prompts, run["run_id"])
     if not prompts:
         return None
     confirming = {row["family"] for row in prompts if row["split"] == "confirmation"}

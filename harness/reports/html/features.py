@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart
-from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
+from harness.reports.html.run_data import Row, Run, asked, known, rows_of
 from harness.reports.labels import shown_features
+from harness.store.interface import ReadStore
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels, FeatureTests
 
@@ -70,42 +71,42 @@ class Feature:
         return f"feature-{self.layer}-{self.feature}"
 
 
-def features_of(source: Source, run: Run) -> list[Feature]:
+def features_of(store: ReadStore, run: Run) -> list[Feature]:
     """The strongest of the confirming families and those that the ablations edit, by rank."""
     tested = {
         (row["layer"], row["feature"]): row
-        for row in asked(source, "top_features", run=run["run_id"], limit=EVERY)
+        for row in asked(store, "top_features", run=run["run_id"], limit=EVERY)
     }
-    edited, labels = _edited(source, run), _labels(source, run)
+    edited, labels = _edited(store, run), _labels(store, run)
     last = len(tested) + 1
     shown = sorted(
-        shown_features(source, run), key=lambda key: tested.get(key, {}).get("rank", last)
+        shown_features(store, run), key=lambda key: tested.get(key, {}).get("rank", last)
     )
     return [
         Feature(
             layer=layer,
             feature=feature,
             rank=tested[layer, feature]["rank"] if (layer, feature) in tested else None,
-            row=_tested(source, run, layer, feature) | tested.get((layer, feature), {}),
+            row=_tested(store, run, layer, feature) | tested.get((layer, feature), {}),
             edited_by=tuple(edited.get((layer, feature), ())),
             label=labels.get((layer, feature)),
-            chart=_every_pair(source, run, layer, feature),
-            contexts=_contexts(source, run, layer, feature),
+            chart=_every_pair(store, run, layer, feature),
+            contexts=_contexts(store, run, layer, feature),
         )
         for layer, feature in shown
     ]
 
 
-def _edited(source: Source, run: Run) -> dict[tuple[int, int], list[str]]:
+def _edited(store: ReadStore, run: Run) -> dict[tuple[int, int], list[str]]:
     """The ablations that edit each feature, in the order of their ranks."""
     found: dict[tuple[int, int], list[str]] = {}
-    rows = rows_of(source, Interventions, run["run_id"], role="target")
+    rows = rows_of(store, Interventions, run["run_id"], role="target")
     for row in sorted(rows, key=lambda row: (row["ablation"], row["rank"])):
         found.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
     return found
 
 
-def _labels(source: Source, run: Run) -> dict[tuple[int, int], Label]:
+def _labels(store: ReadStore, run: Run) -> dict[tuple[int, int], Label]:
     """Those that are in the results file, by layer and feature."""
     layers = {
         name: n for n, name in zip(run["layers"], run["neuronpedia"] or (), strict=False) if name
@@ -114,23 +115,23 @@ def _labels(source: Source, run: Run) -> dict[tuple[int, int], Label]:
         (layers[row["source"]], row["feature"]): Label(
             row["label"], row["explainer"] or "somebody", f"{row['fetched_at']:%d %B %Y}"
         )
-        for row in (source.read(FeatureLabels).rows() if layers else ())
+        for row in (store.read(FeatureLabels).rows() if layers else ())
         if row["source"] in layers and row["label"]
     }
 
 
-def _tested(source: Source, run: Run, layer: int, feature: int) -> Row:
+def _tested(store: ReadStore, run: Run, layer: int, feature: int) -> Row:
     """Its test; nothing but its name where it is silent on the confirming families."""
     rows = rows_of(
-        source, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
+        store, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
     )
     silent = dict.fromkeys((*FeatureTests.names(), "page"))
     return silent | {"layer": layer, "feature": feature} | (rows[0] if rows else {})
 
 
-def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | None:
+def _every_pair(store: ReadStore, run: Run, layer: int, feature: int) -> Chart | None:
     """Its values on both variants of every pair, family by family; None where it is always silent."""
-    rows = asked(source, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
+    rows = asked(store, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
     pairs = known(rows, "after_correct", "after_misconception", "difference")
     spots: dict[tuple[str, str, float], dict[str, Any]] = {}
     means: dict[str, list[float]] = {}
@@ -178,8 +179,8 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
     )
 
 
-def _contexts(source: Source, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
-    rows = asked(source, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
+def _contexts(store: ReadStore, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
+    rows = asked(store, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
     return tuple(
         Context(prompt_id, *_of_prompt(list(tokens), run["readout"] == "last_prompt_token"))
         for prompt_id, tokens in groupby(rows, key=lambda row: row["prompt_id"])

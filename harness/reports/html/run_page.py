@@ -16,12 +16,13 @@ from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
 from harness.reports.html.features import Feature, features_of
 from harness.reports.html.layout import environment, frame, number
-from harness.reports.html.run_data import Run, Source, asked, rows_of
+from harness.reports.html.run_data import Run, asked, rows_of
 from harness.reports.html.svg import Pencil
 from harness.reports.html.volcano import layers_of
 from harness.reports.text import db_option, p_text, told_value
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
+from harness.store.interface import ReadStore
 from harness.store.tables.observations import PromptTokens, SaeHealth
 from harness.store.tables.runs import Runs
 
@@ -38,15 +39,15 @@ PARTS = (
 SILENT = ("spec", "analysed_spec", "question")  # shown elsewhere on the page
 
 
-def run_page(source: Source, run: Run, db: Path) -> str:
+def run_page(store: ReadStore, run: Run, db: Path) -> str:
     """One run's report. Whatever the run has not, its part says so."""
     spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
-    placebo = _placebo(source, run)
+    placebo = _placebo(store, run)
     pencil = Pencil()
-    features = [pictured(one, pencil, chart="drawn") for one in features_of(source, run)]
+    features = [pictured(one, pencil, chart="drawn") for one in features_of(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
-    layers = layers_of(source, run, placebo, shown)
-    health = rows_of(source, SaeHealth, run["run_id"])
+    layers = layers_of(store, run, placebo, shown)
+    health = rows_of(store, SaeHealth, run["run_id"])
     return (
         environment()
         .get_template("run.html")
@@ -56,15 +57,15 @@ def run_page(source: Source, run: Run, db: Path) -> str:
             summary=_summary(run),
             told=lambda verdict: told(verdict, run),
             sql=_Sql(db),
-            claims=[pictured(one, pencil, chart="drawn") for one in claims_of(source, run, spec)],
+            claims=[pictured(one, pencil, chart="drawn") for one in claims_of(store, run, spec)],
             warnings=[
                 f"the SAE of layer {r['layer']}: {r['warning']}" for r in health if r["warning"]
             ],
-            behaviour=(found := behaviour_of(source, run))
+            behaviour=(found := behaviour_of(store, run))
             and pictured(found, pencil, chart="drawn"),
             contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
             placebo=placebo,
-            calibration=asked(source, "placebo_calibration", run=placebo["run_id"])
+            calibration=asked(store, "placebo_calibration", run=placebo["run_id"])
             if placebo
             else [],
             layers=[
@@ -73,10 +74,10 @@ def run_page(source: Source, run: Run, db: Path) -> str:
             features=features,
             headline=lambda one: _headline(one, tested=bool(layers)),
             labelled=any(one["label"] for one in features),
-            traced=len(source.read(PromptTokens, run["run_id"])) > 0,
-            ablations=[_ablation(one, pencil) for one in ablations_of(source, run, spec)],
+            traced=len(store.read(PromptTokens, run["run_id"])) > 0,
+            ablations=[_ablation(one, pencil) for one in ablations_of(store, run, spec)],
             health=health,
-            design=design_of(source, run, spec, sum(one.tested for one in layers)),
+            design=design_of(store, run, spec, sum(one.tested for one in layers)),
             provenance=[
                 (key.replace("_", " "), told_value(key, value))
                 for key, value in run.items()
@@ -107,11 +108,11 @@ def _ablation(one: Ablated, pencil: Pencil) -> dict[str, Any]:
     }
 
 
-def _placebo(source: Source, run: Run) -> Run | None:
+def _placebo(store: ReadStore, run: Run) -> Run | None:
     """The last finished run of the eval `placebo` on the same target and SAEs, best at the same readout."""
     if run["spec_name"] == "placebo":
         return None
-    runs = source.read(Runs).rows()
+    runs = store.read(Runs).rows()
     found = [
         other
         for other in runs

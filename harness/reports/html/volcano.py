@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row, Run, Source, known, rows_of
+from harness.reports.html.run_data import Row, Run, known, rows_of
+from harness.store.interface import ReadStore
 from harness.store.tables.results import FeatureTests
 
 WIDTH, HEIGHT = 330, 150
@@ -52,11 +53,11 @@ class _Axes:
 
 
 def layers_of(
-    source: Source, run: Run, placebo: Run | None, shown: Collection[Key] = ()
+    store: ReadStore, run: Run, placebo: Run | None, shown: Collection[Key] = ()
 ) -> list[Layer]:
     """One panel a layer, from the confirming families; those `shown` elsewhere keep their own dot."""
-    mine = _tested(source, run)
-    other = _tested(source, placebo) if placebo else []
+    mine = _tested(store, run)
+    other = _tested(store, placebo) if placebo else []
     if not mine:
         return []
     axes = _Axes(
@@ -82,8 +83,8 @@ def layers_of(
     return found
 
 
-def _tested(source: Source, run: Run) -> list[Row]:
-    rows = rows_of(source, FeatureTests, run["run_id"], split="confirmation")
+def _tested(store: ReadStore, run: Run) -> list[Row]:
+    rows = rows_of(store, FeatureTests, run["run_id"], split="confirmation")
     return known(rows, "mean_difference", "statistic")
 
 
