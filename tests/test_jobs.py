@@ -47,6 +47,10 @@ def test_a_worker_hears_what_the_store_refuses(tmp_path):
                 remote.commit(*unit_and_rows("a", 3))
             assert caught.value.faults[0].where.endswith("r.duckdb")
             assert len(remote.read(Activations, "r")) == 3
+            counted = "SELECT count(*) AS n FROM activations WHERE run_id = $run"
+            assert remote.query(counted, {"run": "r"}) == (["n"], [(3,)])
+            with pytest.raises(InputError, match="DELETE is refused"):
+                remote.query("DELETE FROM activations")
             remote.replace("r", unit_and_rows("b", 5)[0])
         assert len(store.read(Activations, "r")) == 5
         assert address.path == remote.path == store.path
