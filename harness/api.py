@@ -1,12 +1,12 @@
 """The public functions of Python, under their names in `harness`: as the commands, but they return."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.errors import CannotRun, Fault, InputError, Say, nearest
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan
@@ -17,6 +17,7 @@ from harness.specs.spec_file import load
 from harness.specs.targets import resolve
 from harness.store.find_run import LATEST, check_finished
 from harness.store.find_run import find_run as found_run
+from harness.store.interface import WAIT_SECONDS
 from harness.store.queries import RUNS, find_query
 
 # What loads torch, numpy or duckdb is imported where it is used: reading a spec needs none of them.
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome
     from harness.store.database import Store
-
-
-Say = Callable[[str], None]
-WAIT = 10.0  # seconds that a second writer waits for the first
 
 
 def _quiet(_: str) -> None:
@@ -81,7 +78,7 @@ def run(
     limit: int | None = None,
     mock: bool = False,
     resume: bool = True,
-    wait: float = WAIT,
+    wait: float = WAIT_SECONDS,
     say: Say = _quiet,
 ) -> "Outcome":
     """Run a spec, from its file to its verdicts, all of it stored in the results file `db`.

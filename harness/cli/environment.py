@@ -11,12 +11,10 @@ import click
 from harness.cli import completion as complete
 from harness.cli.options import DTYPES, JSON, print_json, reporting, target_option
 from harness.cli.parser import OneOf
+from harness.store.export import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from harness.specs.targets import Target
-
-
-FORMATS = ("results", "features", "diff_report", "ablation_report")
 
 
 @click.command(short_help="List what evals can run on, and what of it is here.")
@@ -168,7 +166,7 @@ def doctor(
 
 
 @click.command(short_help="Print the JSON Schema of a spec, or of another file.")
-@click.argument("name", type=OneOf(["eval", *FORMATS]), default="eval")
+@click.argument("name", type=OneOf(["eval", *FORMAT_NAMES]), default="eval")
 @reporting
 def schema(name: str) -> None:
     """Print the JSON Schema of a spec file, or of a line of the files that single steps write.

@@ -13,6 +13,7 @@ from harness.cli import completion as complete
 from harness.cli.parser import INTERRUPTED, OneOf
 from harness.errors import Fault, HarnessError
 from harness.paths import DEFAULT_DB
+from harness.store.interface import WAIT_SECONDS
 
 DB = click.option(
     "--db",
@@ -32,7 +33,7 @@ OUTPUT_DIR = click.option(
 WAIT = click.option(
     "--wait",
     type=click.FloatRange(0),
-    default=10.0,
+    default=WAIT_SECONDS,
     show_default=True,
     help="Seconds to wait where another process writes to the results file.",
 )

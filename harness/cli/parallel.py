@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import CannotRun, Fault, HarnessError
+from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.reports.terminal.progress import PlainProgress
 from harness.runner.context import How
 from harness.runner.outcome import Outcome
@@ -22,8 +22,6 @@ from harness.runner.run import run_into
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.single_writer import Address, RemoteStore, served
-
-Say = Callable[[str], None]
 
 
 def run_evals(

@@ -14,14 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Say
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
     from harness.store.single_writer import RemoteStore
 
 
-Say = Callable[[str], None]
 SERVED, ENDED = "served", ".outcome"
 
 

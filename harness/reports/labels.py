@@ -1,11 +1,11 @@
 """What others say that a run's features mean: each is asked for once, and kept in the store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from harness.errors import CannotRun, Fault, InputError
+from harness.errors import CannotRun, Fault, InputError, Say
 from harness.reports.neuronpedia import Explanation
 from harness.specs.intervention import Feature
 from harness.store.database import Store
@@ -15,7 +15,6 @@ from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels
 
 Run = Mapping[str, Any]
-Say = Callable[[str], None]
 
 
 class Explainer(Protocol):

@@ -1,10 +1,11 @@
 """Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import Say
 from harness.reports.text import closing, marks, numbers
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ NAMES = ("claim", "verdict", "estimate", "interval", "p", "rests on", "rows")
 
 def append_summary(
     outcomes: "Sequence[Outcome]",
-    say: Callable[[str], None],
+    say: Say,
     environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Append the verdicts to the file that the environment names, if it names one.

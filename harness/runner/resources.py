@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.errors import Say
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
@@ -41,7 +42,7 @@ def acquire(
     device: str,
     how: How,
     mock_if_missing: bool,
-    say: Callable[[str], None],
+    say: Say,
     check: Callable[[Target], None] = lambda _: None,
 ) -> Resources:
     """Fetch what is not here, and load the model. `check` is told of random SAEs before that.
@@ -79,7 +80,7 @@ def sae_provider(
     target: Target,
     files: Mapping[int, Path],
     device: str,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     seed: int = 0,
 ) -> Callable[[int], Sae]:
     """The SAE of a layer, read when it is asked for: never more than two are resident.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from harness.errors import Say
 from harness.models.adaptive_batching import Limit
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
@@ -20,10 +21,8 @@ from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
 from harness.runner.resume import resume_or_begin
 from harness.specs.spec_file import SpecFile
-from harness.store.database import WAIT, Store
-from harness.store.interface import RunStore
-
-Say = Callable[[str], None]
+from harness.store.database import Store
+from harness.store.interface import WAIT_SECONDS, RunStore
 
 
 def run_eval(
@@ -31,7 +30,7 @@ def run_eval(
     target: str = "auto",
     *,
     db: str | Path = DEFAULT_DB,
-    wait: float = WAIT,
+    wait: float = WAIT_SECONDS,
     resume: bool = True,
     how: How = How(),
     progress: Progress,

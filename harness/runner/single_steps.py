@@ -4,13 +4,13 @@ They conclude nothing: no family is set aside, nothing is compared with controls
 be had they go on with random directions, say so, and mark every line as a mock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.adaptive_batching import Limit, each
 from harness.models.devices import choose_device
@@ -50,7 +50,7 @@ class Step:
     output: Path = Path("runs")
     seed: int = 42
     how: How = field(default_factory=How)
-    say: Callable[[str], None] = print
+    say: Say = print
 
 
 def prompts(step: Step, *, new_tokens: int = 10) -> Path:
@@ -90,7 +90,7 @@ def diff(
     *,
     top: int = 20,
     db: Path = DEFAULT_DB,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> DiffReport:
     """Which features differ between two stored runs or folders; between the variants of one.
 
@@ -106,7 +106,7 @@ def write_diff(report: DiffReport, path: Path | None, parent: Path) -> Path:
     return write(path or new_folder(parent) / "diff_report.json", report)
 
 
-def _features(name: str, db: Path, say: Callable[[str], None]) -> list[FeatureLine]:
+def _features(name: str, db: Path, say: Say) -> list[FeatureLine]:
     """The features of a folder's file, or all of a stored run's."""
     if Path(name).exists():
         lines, told = read_features(Path(name))

@@ -2,16 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
-from harness.errors import CannotRun, Fault
+from harness.errors import CannotRun, Fault, Say
 from harness.store import migrations as schema
 from harness.store.errors import first_line, holder_of, no_database, of_opening
 
-Say = Callable[[str], None]
 RETRY = 0.1  # seconds
 # A new file can be read by every DuckDB that this package works with, and by as old command lines.
 _READABLE = {"storage_compatibility_version": "v1.4.0"}

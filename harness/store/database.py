@@ -11,7 +11,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from harness.errors import CannotRun, Fault, InputError
+from harness.errors import CannotRun, Fault, InputError, Say
 from harness.store import connection as opening
 from harness.store import errors as refusals
 from harness.store import migrations as schema
@@ -23,7 +23,6 @@ from harness.store.tables.base import Columns
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Units
 
-WAIT = 10.0  # seconds that a second writer waits for the first
 # What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
 _QUERIES = ("SELECT", "MULTI")
 _WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
@@ -47,7 +46,7 @@ class Store(AbstractContextManager["Store"]):
         *,
         create: bool = True,
         wait: float = 0.0,
-        say: opening.Say = lambda _: None,
+        say: Say = lambda _: None,
     ) -> Self:
         """Open for writing; created with its tables where it is not there, migrated where it is old.
 
@@ -60,7 +59,7 @@ class Store(AbstractContextManager["Store"]):
         return cls(opening.to_write(file, wait, say), file)
 
     @staticmethod
-    def probe(path: str | Path, *, wait: float = 0.0, say: opening.Say = lambda _: None) -> None:
+    def probe(path: str | Path, *, wait: float = 0.0, say: Say = lambda _: None) -> None:
         """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
         file = Path(path)
         if file.exists():
@@ -69,7 +68,7 @@ class Store(AbstractContextManager["Store"]):
             opening.check_folder(file)
 
     @classmethod
-    def open_to_read(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+    def open_to_read(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
         """Open a file that is there for queries that cannot write, read files or load extensions.
 
         Any number of processes can, while none writes. Raises `CannotRun`.
@@ -78,7 +77,7 @@ class Store(AbstractContextManager["Store"]):
         return cls(opening.to_read(file, say), file)
 
     @classmethod
-    def open_snapshot(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+    def open_snapshot(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
         """Open a copy of the file as of its last commit, to read while another process writes.
 
         Raises `CannotRun`.

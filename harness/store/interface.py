@@ -5,11 +5,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from harness.store.tables.base import Columns
+if TYPE_CHECKING:  # whoever waits for a store needs none of its tables
+    from harness.store.tables.base import Columns
 
-ColumnsT = TypeVar("ColumnsT", bound=Columns)
+WAIT_SECONDS = 10.0  # that a second writer waits for the first
+ColumnsT = TypeVar("ColumnsT", bound="Columns")
 
 
 class ReadStore(Protocol):
@@ -41,11 +43,11 @@ class RunStore(ReadStore, Protocol):
         """The ids of the units whose rows are in."""
         ...
 
-    def commit(self, *columns: Columns) -> None:
+    def commit(self, *columns: "Columns") -> None:
         """Write all of these: a unit's rows, and its line in the ledger."""
         ...
 
-    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
+    def replace(self, run_id: str, *columns: "Columns", **values: object) -> None:
         """Put these in the place of the run's rows in the same tables, and change its line."""
         ...
 

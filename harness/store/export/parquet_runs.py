@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, model_validator
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.store.database import Store
 from harness.store.export import files, parquet
-from harness.store.export.poc import Run, Say
+from harness.store.export.poc import Run
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
 from harness.store.tables.results import FeatureLabels

@@ -1,9 +1,9 @@
 """A stored run as files for other programs, and back from them."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.errors import Say
 from harness.specs.prompt import Prompt
 from harness.store import prompts as prompt_rows
 from harness.store.database import Store
@@ -17,7 +17,6 @@ from harness.store.tables.observations import Activations, Generations, TopkLogi
 from harness.store.tables.runs import Prompts, PromptTags
 
 Run = dict[str, Any]
-Say = Callable[[str], None]
 
 
 def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
