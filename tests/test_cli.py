@@ -127,8 +127,8 @@ def test_wrong_calls(arguments, status, said, tmp_path):
 
 def test_every_format_of_a_file_has_its_schema():
     """The command line names them without importing what defines them."""
-    assert set(here.FORMATS) == set(formats.FORMATS)
-    for name in here.FORMATS:
+    assert set(here.FORMAT_NAMES) == set(formats.FORMATS)
+    for name in here.FORMAT_NAMES:
         assert json.loads(invoke("schema", name).output)["properties"]
 
 
