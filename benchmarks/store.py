@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.figures import figure, seconds
 from harness.specs.prompt import LABELS
 from harness.store.database import Store
-from harness.store.queries import SavedQuery, saved_queries, typed
+from harness.store.queries import SavedQuery, parse_value, saved_queries
 from harness.store.tables import interventions, observations, results, runs
 from harness.store.tables.base import Columns
 from harness.store.tables.observations import Activations
@@ -197,8 +197,10 @@ def ask(store: Store, runs: list[Run], rounds: int) -> bool:
         given = {"run": run, "run_a": runs[1].id, "run_b": runs[2].id, "claim": claim}
         given |= {"layer": layer, "feature": feature}
         known = {one.name for one in query.parameters}
-        filled = query.filled({name: given[name] for name in known & given.keys()})
-        call = partial(store.query, query.sql, {name: typed(it) for name, it in filled.items()})
+        filled = query.fill({name: given[name] for name in known & given.keys()})
+        call = partial(
+            store.query, query.sql, {name: parse_value(it) for name, it in filled.items()}
+        )
         name, (_, rows) = f"{query.name} {claim}".strip(), call()
         taken[name] = float(np.median([seconds(call) for _ in range(rounds)]))
         print(f"  {name}: {taken[name] * 1e3:.0f} ms, {len(rows):,} rows", flush=True)

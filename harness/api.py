@@ -159,7 +159,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         text = query if saved is None else saved.sql
         if saved is not None:
             given = {name: str(value) for name, value in parameters.items()}
-            values: Mapping[str, object] = saved.filled(given)
+            values: Mapping[str, object] = saved.fill(given)
         else:
             wanted = self._store.parameters(text)
             if extra := sorted(set(parameters) - wanted):

@@ -15,11 +15,10 @@ from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
 from harness.store.interface import ReadStore
-from harness.store.prompts import from_columns
+from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Answers, Generations
 from harness.store.tables.results import Verdicts
-from harness.store.tables.runs import Prompts, PromptTags
 
 Values = Mapping[str, float]  # by prompt
 BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
@@ -67,9 +66,7 @@ class Comparison:
 def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     """Run `b` against run `a`. Raises `InputError` where they were not asked the same prompts."""
     ids = (a["run_id"], b["run_id"])
-    prompts, others = (
-        from_columns(source.read(Prompts, run), source.read(PromptTags, run)) for run in ids
-    )
+    prompts, others = (stored_prompts(source, run) for run in ids)
     check_same_prompts(prompts, others, ids)
     seen = [behaviours(source.read(Answers, run)) for run in ids]
     rows = compare_behaviour(prompts, *seen)

@@ -17,7 +17,7 @@ from harness.stats.intervals import mean_interval
 from harness.stats.max_t import MaxT, paired_max_t, paired_statistic
 from harness.stats.multiplicity import fdr, hierarchical_fdr
 from harness.store.interface import ReadStore
-from harness.store.interventions import from_columns
+from harness.store.interventions import interventions_of
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
@@ -68,7 +68,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         ablations[ablation.name], tables = ablation_tests(
             plan,
             ablation,
-            from_columns(source.read(Interventions, run_id, ablation=ablation.name)),
+            interventions_of(source.read(Interventions, run_id, ablation=ablation.name)),
             source.read(Impacts, run_id),
             source.read(Attributions, run_id, ablation=ablation.name),
             run_id,

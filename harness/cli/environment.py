@@ -28,17 +28,17 @@ def targets(as_json: bool) -> None:
     \b
     harness targets
     """
-    from harness.reports.terminal.width import columns, hanging
+    from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.specs.targets import load_targets
 
     found = [_present(target) for target in load_targets().values()]
     if as_json:
         print_json(found)
         return
-    width = columns(sys.stdout)
+    width = terminal_columns(sys.stdout)
     for one in found:
         for head, text in _lines(one):
-            click.echo(hanging(head, text, width))
+            click.echo(hanging_indent(head, text, width))
 
 
 def _present(target: "Target") -> dict[str, Any]:
@@ -119,7 +119,7 @@ def doctor(
     harness doctor
     harness doctor voices --target gemma-2-2b
     """
-    from harness.reports.terminal.width import columns, hanging
+    from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.runner.doctor import machine, requirements
     from harness.specs.spec_file import load
     from harness.specs.targets import MOCKS
@@ -149,16 +149,16 @@ def doctor(
         ]
         print_json({"machine": dict(machine()), "runs": runs})
     else:
-        width = columns(sys.stdout)
+        width = terminal_columns(sys.stdout)
         for name, value in machine():
-            click.echo(hanging(f"{name:<12}", value, width))
+            click.echo(hanging_indent(f"{name:<12}", value, width))
         for plan, needed, able in found:
             layers = ", ".join(map(str, plan.layers)) or "none"
             click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
                 remedy = f"; {one.remedy}" if one.stops else ""
                 text = f"{one.needed}; {one.there}{remedy}"
-                click.echo(hanging(f"  {one.mark} {one.what:<10}", text, width))
+                click.echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
             click.echo(f"  {command if able else 'It cannot run here like this.'}")
     if found and not any(able for _, _, able in found):

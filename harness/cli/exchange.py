@@ -55,8 +55,8 @@ def export(
     harness export latest --format parquet --output_dir /tmp/exports
     """
     from harness.store.export.files import filled_folder
-    from harness.store.export.parquet_runs import as_parquet
-    from harness.store.export.poc import as_poc
+    from harness.store.export.parquet_runs import export_parquet
+    from harness.store.export.poc import export_poc
     from harness.store.find_run import check_finished, find_run
     from harness.store.tables.results import Verdicts
 
@@ -68,9 +68,9 @@ def export(
         check_finished(found)
         with filled_folder(output_dir) as folder:
             if shape == "poc":
-                as_poc(store, found, folder, top=topk_features, say=say)
+                export_poc(store, found, folder, top=topk_features, say=say)
             elif shape == "parquet":
-                as_parquet(store, found, folder)
+                export_parquet(store, found, folder)
             else:
                 from harness.store.export.hub_results import write_results
 
@@ -94,7 +94,7 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     harness import node1.duckdb node2.duckdb --db db/results.duckdb
     """
     from harness.store.database import Store
-    from harness.store.export.parquet_runs import from_parquet, from_results, read_export
+    from harness.store.export.parquet_runs import import_parquet, import_results, read_export
 
     with ExitStack() as held:
         # All are looked at before the results file is, so that what is refused leaves no trace.
@@ -107,6 +107,6 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
         with Store.open(db, wait=wait, say=say) as store:
             for one in found:
                 several = isinstance(one, Store)
-                taken = from_results(store, one, say) if several else [from_parquet(store, one)]
+                taken = import_results(store, one, say) if several else [import_parquet(store, one)]
                 for run_id in taken:
                     click.echo(run_id)

@@ -102,9 +102,9 @@ def target_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..
 
 def print_json(value: Any) -> None:
     """A value as JSON on standard output; what is not finite is null."""
-    from harness.store.export.query_text import finite
+    from harness.store.values import json_value
 
-    click.echo(json.dumps(finite(value), indent=2, default=str, ensure_ascii=False))
+    click.echo(json.dumps(json_value(value), indent=2, default=str, ensure_ascii=False))
 
 
 def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +128,7 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
 def print_faults(faults: Iterable[Fault]) -> None:
     """Each fault in a line, and below it the line that it is about; of a file's faults the first."""
     from harness.reports.terminal.excerpt import with_excerpts
-    from harness.reports.terminal.width import columns
+    from harness.reports.terminal.width import terminal_columns
 
-    for line in with_excerpts(faults, columns(sys.stderr), head="error: "):
+    for line in with_excerpts(faults, terminal_columns(sys.stderr), head="error: "):
         click.echo(line, err=True)

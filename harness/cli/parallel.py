@@ -21,7 +21,7 @@ from harness.runner.outcome import Outcome
 from harness.runner.run import run_into
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
-from harness.store.single_writer import Address, RemoteStore, served
+from harness.store.single_writer import Address, RemoteStore, serve
 
 
 def run_evals(
@@ -51,7 +51,7 @@ def run_evals(
     lines = context.Queue()
     with (
         Store.open(db, wait=wait, say=say) as store,
-        served(store) as address,
+        serve(store) as address,
         ProcessPoolExecutor(workers, context, _begin, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)

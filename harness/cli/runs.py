@@ -39,14 +39,14 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import told_verdict
-    from harness.store.export.query_text import finite
+    from harness.reports.text import verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.tables.results import Verdicts
+    from harness.store.values import json_value
 
     with opened_to_read(snapshot, db) as store:
         found = find_run(store, run)
-        verdicts = [finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
+        verdicts = [json_value(row) for row in store.read(Verdicts, found["run_id"]).rows()]
     if as_json:
         spec = json.loads(found["spec"])
         print_json({**found, "spec": spec, "verdicts": verdicts})
@@ -55,7 +55,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     out.print(run_table(found))
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
     for row in verdicts:
-        row["verdict"] = told_verdict(row["verdict"], found)
+        row["verdict"] = verdict_with_trial(row["verdict"], found)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
 
 

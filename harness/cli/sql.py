@@ -72,7 +72,7 @@ def sql(
     harness sql pairs_of_feature --run voices --set layer=3 --set feature=17
     harness sql "FROM latest_verdicts"
     """
-    from harness.store.queries import RUNS, find_query, saved_queries, typed
+    from harness.store.queries import RUNS, find_query, parse_value, saved_queries
 
     if listing:
         _list(saved_queries().values())
@@ -90,13 +90,13 @@ def sql(
     given = {name: value for name, value in runs.items() if value is not None}
     given |= dict(_setting(text) for text in settings)
     # A saved query says of what type its parameters are.
-    convert = str if saved else typed
+    convert = str if saved else parse_value
     opened = Store.open_snapshot if snapshot else Store.open_to_read
     with opened(db, say=_say) as store:
         text = saved.sql if saved else query
         wanted = store.parameters(text) if not saved else set()
         # SQL of one's own may use $run as well.
-        values = saved.filled(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
+        values = saved.fill(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
         if not saved and (extra := sorted(set(given) - wanted)):
             raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
         found = store.table(
@@ -151,7 +151,8 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
     from harness.store.export import files
-    from harness.store.export import query_text as tables
+    from harness.store.export.query_text import WRITERS, as_markdown
+    from harness.store.values import python_rows
 
     if shape == "parquet":
         from harness.store.export import parquet
@@ -162,12 +163,12 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
             )
         parquet.write(found, output)
         return
-    names, rows = tables.plain(found)
+    names, rows = python_rows(found)
     if shape == "table" and output is None:
         # Elsewhere than on a terminal a row is a line, however long.
         print_rows(console(width=10_000), names, rows)
         return
-    text = tables.WRITERS.get(shape, tables.as_markdown)(names, rows)
+    text = WRITERS.get(shape, as_markdown)(names, rows)
     if output is None:
         sys.stdout.write(text)
     else:

@@ -85,11 +85,11 @@ class Desk:
             return
         self._serves = True
         from harness.store.database import Store
-        from harness.store.single_writer import served
+        from harness.store.single_writer import serve
 
         try:
             store = self._held.enter_context(Store.open(db, wait=wait, say=say))
-            _write(self.folder / SERVED, self._held.enter_context(served(store)))
+            _write(self.folder / SERVED, self._held.enter_context(serve(store)))
         except HarnessError as error:
             _write(self.folder / SERVED, error)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import Say
-from harness.reports.text import closing, marks, numbers
+from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -43,7 +43,7 @@ def summary(outcomes: "Sequence[Outcome]") -> str:
 
 
 def _eval(outcome: "Outcome") -> list[str]:
-    marked = [f"**{mark}**" for mark in marks(outcome)]
+    marked = [f"**{mark}**" for mark in caveat_marks(outcome)]
     if outcome.target.origin == "stand-in":
         marked.append("stand-in")
     title = " · ".join([f"{_text(outcome.spec)} on {_text(outcome.target.name)}", *marked])
@@ -63,13 +63,13 @@ def _eval(outcome: "Outcome") -> list[str]:
 
 def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
     told = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
-    texts = [verdict.claim, told, *numbers(verdict), verdict.because]
+    texts = [verdict.claim, told, *verdict_numbers(verdict), verdict.because]
     return [*map(_text, texts), _code(verdict.query)]
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
     """As in a terminal; the commands that end it stand as code."""
-    lines = closing(outcomes)
+    lines = closing_lines(outcomes)
     said = [_text(line) for line in lines if not line.startswith("  ")]
     commands = [line for line in lines if line.startswith("  ")]
     return ["\n\n".join(said), "", "```", *(line.strip() for line in commands), "```", "", ""]

@@ -130,7 +130,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
 _CORRECT = "correct NEURONPEDIA_ENDPOINT, or the proxy's settings"
 
 
-class _Told(BaseModel):
+class _Explanation(BaseModel):
     description: str | None = None
     explainer: str | None = Field(default=None, alias="explanationModelName")
 
@@ -138,7 +138,7 @@ class _Told(BaseModel):
 class _Feature(BaseModel):
     """What is read of an answer: `explanations` must be there, and may be empty."""
 
-    explanations: list[_Told]
+    explanations: list[_Explanation]
 
 
 def _line(text: str) -> str:

@@ -34,7 +34,7 @@ from harness.specs.plan import Plan, Stage, Unit
 from harness.specs.prompt import Prompt
 from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
-from harness.store.interventions import from_columns, to_columns
+from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, Attributions, FeatureActivity
@@ -141,9 +141,9 @@ def _frozen(
             _scores(bench, plan, ablation, store),
             store.read(FeatureActivity, bench.run_id),
         )
-        store.commit(to_columns(chosen, bench.run_id, bench.origin))
+        store.commit(intervention_rows(chosen, bench.run_id, bench.origin))
         rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
-    return from_columns(rows)
+    return interventions_of(rows)
 
 
 def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: RunStore) -> Scores:

@@ -21,11 +21,11 @@ from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.specs.spec_paths import folders_around
 from harness.specs.targets import MOCK, mocked, resolve
-from harness.store.agreement import TableAgreement, facts_of, tables_of
+from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
-from harness.store.export.poc import stored_prompts
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
+from harness.store.prompts import stored_prompts
 from harness.store.tables.runs import Prompts
 
 
@@ -82,8 +82,8 @@ def rerun(
         return Repeated(
             run["run_id"],
             outcome,
-            tuple(tables_of(store, run["run_id"], outcome.run_id)),
-            facts_of(run, again),
+            tuple(compare_tables(store, run["run_id"], outcome.run_id)),
+            compare_facts(run, again),
         )
 
 

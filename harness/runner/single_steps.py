@@ -33,8 +33,13 @@ from harness.store.database import Store
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.files import new_folder, read_features, write, write_new
 from harness.store.export.formats import AblationResult, DiffReport, FeatureLine
-from harness.store.export.jsonl import ablated, ablation_report, feature_lines, result_lines
-from harness.store.export.poc import stored_features
+from harness.store.export.jsonl import (
+    ablation_entry,
+    ablation_report,
+    feature_lines,
+    result_lines,
+    stored_features,
+)
 from harness.store.find_run import find_run
 from harness.store.tables.observations import Activations, Generations, TopkLogits
 
@@ -132,7 +137,7 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
-    found = ablated([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
+    found = ablation_entry([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
     report = ablation_report(
         [found],
         model=plan.target.model,

@@ -15,13 +15,13 @@ from harness.errors import CannotRun, Fault, InputError, Say
 from harness.store import connection as opening
 from harness.store import errors as refusals
 from harness.store import migrations as schema
-from harness.store.export.query_text import plain
 from harness.store.interface import ColumnsT
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.base import Columns
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Units
+from harness.store.values import python_rows
 
 # What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
 _QUERIES = ("SELECT", "MULTI")
@@ -56,14 +56,14 @@ class Store(AbstractContextManager["Store"]):
         file = Path(path)
         if not create:
             opening.must_exist(file)
-        return cls(opening.to_write(file, wait, say), file)
+        return cls(opening.connect_to_write(file, wait, say), file)
 
     @staticmethod
     def probe(path: str | Path, *, wait: float = 0.0, say: Say = lambda _: None) -> None:
         """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
         file = Path(path)
         if file.exists():
-            opening.to_write(file, wait, say).close()
+            opening.connect_to_write(file, wait, say).close()
         else:
             opening.check_folder(file)
 
@@ -74,7 +74,7 @@ class Store(AbstractContextManager["Store"]):
         Any number of processes can, while none writes. Raises `CannotRun`.
         """
         file = Path(path)
-        return cls(opening.to_read(file, say), file)
+        return cls(opening.connect_to_read(file, say), file)
 
     @classmethod
     def open_snapshot(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
@@ -84,7 +84,7 @@ class Store(AbstractContextManager["Store"]):
         """
         with ExitStack() as held:
             copy = held.enter_context(snapshot(Path(path)))
-            return cls(opening.to_read(copy, say, keep=False), Path(path), held.pop_all())
+            return cls(opening.connect_to_read(copy, say, keep=False), Path(path), held.pop_all())
 
     def __exit__(self, *_: object) -> None:
         with self._held:
@@ -107,13 +107,13 @@ class Store(AbstractContextManager["Store"]):
             if values:
                 self._update(run_id, values)
 
-    def cached_forward(self, labels: FeatureLabels, *, anew: bool = True) -> None:
-        """Write labels, which are of no run: in the place of those that are there, where `anew`.
+    def put_labels(self, labels: FeatureLabels, *, overwrite: bool = True) -> None:
+        """Write labels, which belong to no run; those that are there already stay unless `overwrite`.
 
         Raises `CannotRun`.
         """
         with self._transaction():
-            self._insert([labels], "INSERT OR REPLACE" if anew else "INSERT OR IGNORE")
+            self._insert([labels], "INSERT OR REPLACE" if overwrite else "INSERT OR IGNORE")
 
     def insert(self, tables: Mapping[str, pa.Table], version: int = schema.VERSION) -> None:
         """Write Arrow tables, by the names of the store's, in one transaction.
@@ -122,7 +122,7 @@ class Store(AbstractContextManager["Store"]):
         where they are no tables of that schema.
         """
         if version < schema.VERSION:
-            tables = schema.brought_up_to_date(tables, version)
+            tables = schema.upgrade_tables(tables, version)
         for name, rows in tables.items():
             known = {column[0] for column in self.query(f"DESCRIBE {name}")[1]}
             if wrong := known ^ set(rows.column_names):
@@ -166,7 +166,7 @@ class Store(AbstractContextManager["Store"]):
         self, sql: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names and rows of a query; see `table`."""
-        return plain(self.table(sql, parameters))
+        return python_rows(self.table(sql, parameters))
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """What one query returns, as an Arrow table; `$name` stands for a parameter.
@@ -182,7 +182,7 @@ class Store(AbstractContextManager["Store"]):
                 # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
                 return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
             except (duckdb.Error, UnicodeError) as error:
-                raise refusals.of_query(self.path, error) from None
+                raise refusals.query_error(self.path, error) from None
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""
@@ -193,7 +193,7 @@ class Store(AbstractContextManager["Store"]):
                 for name in statement.named_parameters
             }
         except (duckdb.Error, UnicodeError) as error:
-            raise refusals.of_query(self.path, error) from None
+            raise refusals.query_error(self.path, error) from None
 
     def _update(self, run_id: str, values: Mapping[str, object]) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -233,7 +233,7 @@ class Store(AbstractContextManager["Store"]):
                         self._db.rollback()
                     raise
         except duckdb.Error as error:
-            raise refusals.of_writing(self.path, error) from error
+            raise refusals.writing_error(self.path, error) from error
 
 
 def _column(values: Any) -> pa.Array:

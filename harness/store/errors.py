@@ -18,7 +18,7 @@ _FILE = (
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
 
 
-def of_opening(file: Path, error: Exception) -> CannotRun:
+def opening_error(file: Path, error: Exception) -> CannotRun:
     """Why a results file cannot be opened."""
     message = first_line(error)
     if (holder := holder_of(message)) is not None:
@@ -32,7 +32,7 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
         )
     # DuckDB opens a file of text as a database in memory that reads it, where it may.
     if "not a valid DuckDB" in message or "in-memory" in message:
-        return no_database(file)
+        return not_a_database(file)
     if isinstance(error, PermissionError) or re.search("(?i)permission denied|read-only", message):
         what = f"cannot be opened for writing: {_system(message)}"
         return CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
@@ -46,12 +46,12 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
     )
 
 
-def no_database(file: Path) -> CannotRun:
+def not_a_database(file: Path) -> CannotRun:
     """The file is something else."""
     return CannotRun(Fault(str(file), "it is no DuckDB file", "name another file with --db"))
 
 
-def of_writing(file: Path, error: Exception) -> CannotRun:
+def writing_error(file: Path, error: Exception) -> CannotRun:
     """Why rows cannot be written."""
     message = first_line(error)
     remedy = "what was committed before is safe, and the same command goes on from there"
@@ -63,7 +63,7 @@ def of_writing(file: Path, error: Exception) -> CannotRun:
     return CannotRun(Fault(str(file), f"the rows could not be written: {message}", remedy))
 
 
-def of_query(file: Path, error: Exception) -> HarnessError:
+def query_error(file: Path, error: Exception) -> HarnessError:
     """Why a query has no answer: it is wrong, or the file is damaged."""
     message = first_line(error)
     if _damaged(error):

@@ -9,6 +9,7 @@ from harness.store.interface import ReadStore
 from harness.store.tables.runs import Runs
 
 LATEST = "latest"
+Run = Mapping[str, Any]  # a line of `runs`, by column
 
 
 def find_run(store: ReadStore, name: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def find_run(store: ReadStore, name: str) -> dict[str, Any]:
         run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
     ]
     if name != LATEST:
-        finished = [run for run in finished if not trial(run)] or finished
+        finished = [run for run in finished if not trial_word(run)] or finished
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
     if any(name == run["spec_name"] for run in runs):
@@ -44,7 +45,7 @@ def find_run(store: ReadStore, name: str) -> dict[str, Any]:
     raise InputError(Fault(f"run {name}", "there is no such run", remedy))
 
 
-def trial(run: Mapping[str, Any]) -> str:
+def trial_word(run: Mapping[str, Any]) -> str:
     """What makes a run evidence of nothing, in a word: `mock` SAEs, `limited` families, or nothing does."""
     if run["origin"] == "mock":
         return "mock"

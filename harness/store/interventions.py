@@ -10,7 +10,9 @@ from harness.specs.prompt import Origin
 from harness.store.tables.interventions import Interventions
 
 
-def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origin) -> Interventions:
+def intervention_rows(
+    interventions: Iterable[Intervention], run_id: str, origin: Origin
+) -> Interventions:
     """One row a feature."""
     return Interventions.of(
         {
@@ -35,7 +37,7 @@ def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origi
     )
 
 
-def from_columns(rows: Interventions) -> tuple[Intervention, ...]:
+def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
     """The same interventions back from the store, in the order of their ablation, role and number."""
     found: dict[str, list[int]] = defaultdict(list)
     for i in range(len(rows)):

@@ -52,7 +52,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     connection.execute("INSERT INTO schema_version (version) VALUES (?)", [VERSION])
 
 
-def brought_up_to_date(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
+def upgrade_tables(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
     """Arrow tables of an older schema as today's. Raises `InputError` where they are none."""
     with duckdb.connect() as scratch:
         scratch.execute("CREATE TABLE schema_version (version INTEGER, views VARCHAR)")

@@ -34,7 +34,7 @@ class SavedQuery:
     parameters: tuple[Parameter, ...]
     sql: str
 
-    def filled(self, given: Mapping[str, str]) -> dict[str, str]:
+    def fill(self, given: Mapping[str, str]) -> dict[str, str]:
         """A value for each parameter. Raises `InputError` for what is missing or unknown."""
         known = {one.name: one for one in self.parameters}
         faults = [
@@ -64,7 +64,7 @@ class SavedQuery:
 def saved_queries() -> Mapping[str, SavedQuery]:
     """All of them, by name."""
     files = sorted(bundled("db", "queries").glob("*.sql"))
-    return {file.stem: _parsed(file.stem, file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: _parse(file.stem, file.read_text(encoding="utf-8")) for file in files}
 
 
 def find_query(text: str) -> SavedQuery | None:
@@ -78,7 +78,7 @@ def find_query(text: str) -> SavedQuery | None:
     return known[name]
 
 
-def typed(text: str) -> str | int | float:
+def parse_value(text: str) -> str | int | float:
     """A parameter of one's own SQL as it compares it: a number where it is written as one."""
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
@@ -87,9 +87,9 @@ def typed(text: str) -> str | int | float:
     return text
 
 
-def _parsed(name: str, text: str) -> SavedQuery:
+def _parse(name: str, text: str) -> SavedQuery:
     lines = text.splitlines()
-    comment = [line.removeprefix("--").strip() for line in _while_comment(lines)]
+    comment = [line.removeprefix("--").strip() for line in _leading_comment(lines)]
     matches = [(line, _PARAMETER.fullmatch(line)) for line in comment]
     return SavedQuery(
         name,
@@ -99,7 +99,7 @@ def _parsed(name: str, text: str) -> SavedQuery:
     )
 
 
-def _while_comment(lines: Iterable[str]) -> list[str]:
+def _leading_comment(lines: Iterable[str]) -> list[str]:
     found = []
     for line in lines:
         if not line.startswith("--"):

@@ -33,7 +33,7 @@ class Address:
 
 
 @contextmanager
-def served(store: Store) -> Iterator[Address]:
+def serve(store: Store) -> Iterator[Address]:
     """Let processes that have the address write through this store, for as long as the block lasts.
 
     What was sent before the block ends is answered.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row, Run, known, rows_of
+from harness.reports.html.run_data import Row, rows_with, table_rows
+from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.results import FeatureTests
 
@@ -17,7 +18,7 @@ Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerPanel:
     """One layer's features, and the placebo's of the same layer where there is one."""
 
     layer: int
@@ -54,10 +55,10 @@ class _Axes:
 
 def layers_of(
     store: ReadStore, run: Run, placebo: Run | None, shown: Collection[Key] = ()
-) -> list[Layer]:
+) -> list[LayerPanel]:
     """One panel a layer, from the confirming families; those `shown` elsewhere keep their own dot."""
-    mine = _tested(store, run)
-    other = _tested(store, placebo) if placebo else []
+    mine = _test_rows(store, run)
+    other = _test_rows(store, placebo) if placebo else []
     if not mine:
         return []
     axes = _Axes(
@@ -65,34 +66,38 @@ def layers_of(
         max(abs(row["statistic"]) for row in (*mine, *other)) or 1.0,
     )
     alpha = run["alpha"]
-    threshold = min((abs(row["statistic"]) for row in mine if _below(row, alpha)), default=None)
+    threshold = min(
+        (abs(row["statistic"]) for row in mine if _is_significant(row, alpha)), default=None
+    )
     found = []
     for layer in run["layers"]:
         here, there = ([row for row in rows if row["layer"] == layer] for rows in (mine, other))
         found.append(
-            Layer(
+            LayerPanel(
                 layer,
                 len(here),
-                sum(_below(row, alpha) for row in here),
-                _panel(here, axes, alpha, threshold, shown, f"layer {layer}"),
+                sum(_is_significant(row, alpha) for row in here),
+                _volcano_chart(here, axes, alpha, threshold, shown, f"layer {layer}"),
                 len(there),
-                sum(_below(row, alpha) for row in there),
-                _panel(there, axes, alpha, None, (), f"layer {layer}, placebo") if there else None,
+                sum(_is_significant(row, alpha) for row in there),
+                _volcano_chart(there, axes, alpha, None, (), f"layer {layer}, placebo")
+                if there
+                else None,
             )
         )
     return found
 
 
-def _tested(store: ReadStore, run: Run) -> list[Row]:
-    rows = rows_of(store, FeatureTests, run["run_id"], split="confirmation")
-    return known(rows, "mean_difference", "statistic")
+def _test_rows(store: ReadStore, run: Run) -> list[Row]:
+    rows = table_rows(store, FeatureTests, run["run_id"], split="confirmation")
+    return rows_with(rows, "mean_difference", "statistic")
 
 
-def _below(row: Row, alpha: float) -> bool:
+def _is_significant(row: Row, alpha: float) -> bool:
     return row["p_adjusted"] is not None and row["p_adjusted"] <= alpha
 
 
-def _panel(
+def _volcano_chart(
     rows: Sequence[Row],
     axes: _Axes,
     alpha: float,
@@ -107,12 +112,12 @@ def _panel(
             "difference": float(f"{row['mean_difference']:.3g}"),
             "statistic": round(abs(row["statistic"]), 2),
             "p": row["p_adjusted"] and float(f"{row['p_adjusted']:.2g}"),
-            "kind": below if _below(row, alpha) else above,
+            "kind": below if _is_significant(row, alpha) else above,
             "here": here,
         }
-        for row, here in _apart(rows, axes, alpha, shown)
+        for row, here in _merge_spots(rows, axes, alpha, shown)
     ]
-    across = charts.x(
+    across = charts.quantity(
         "difference",
         "mean difference between the variants",
         scale={
@@ -123,7 +128,7 @@ def _panel(
         },
         axis={"values": axes.ticks, "labelExpr": charts.LABEL_AS_IS, "grid": False},
     )
-    up = charts.x(
+    up = charts.quantity(
         "statistic",
         "|test statistic|",
         scale={"domain": [0, axes.highest * 1.04], "nice": False},
@@ -139,7 +144,7 @@ def _panel(
                 "condition": {"test": f"datum.kind === '{below}'", "value": 1},
                 "value": 0.6,
             },
-            "tooltip": charts.tips(
+            "tooltip": charts.tooltip(
                 ("feature", "layer:feature"),
                 ("difference", "mean difference", "+.3g"),
                 ("statistic", "|statistic|", ".2f"),
@@ -148,7 +153,7 @@ def _panel(
             ),
         },
     }
-    hits = sum(_below(row, alpha) for row in rows)
+    hits = sum(_is_significant(row, alpha) for row in rows)
     layers = [charts.line_at(0), points]
     if threshold is not None:
         layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
@@ -162,18 +167,18 @@ def _panel(
     return charts.chart(says, values, layers, width=WIDTH, height=HEIGHT)
 
 
-def _apart(
+def _merge_spots(
     rows: Iterable[Row], axes: _Axes, alpha: float, shown: Collection[Key]
 ) -> list[tuple[Row, int]]:
     """What is drawn and for how many features: what was found by itself and last, others by spots."""
     spots: dict[object, tuple[Row, int]] = {}
     for row in sorted(rows, key=lambda row: -abs(row["statistic"])):
         key = (row["layer"], row["feature"])
-        own = _below(row, alpha) or key in shown
+        own = _is_significant(row, alpha) or key in shown
         spot: object = key if own else ("spot", *axes.spot(row))
         first, here = spots.get(spot, (row, 0))
         spots[spot] = first, here + 1
     return sorted(
         spots.values(),
-        key=lambda one: (_below(one[0], alpha), one[0]["layer"], one[0]["feature"]),
+        key=lambda one: (_is_significant(one[0], alpha), one[0]["layer"], one[0]["feature"]),
     )

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reports.terminal.tables import print_rows
-from harness.reports.text import TOLD_APART, p_text, told_value, told_verdict
-from harness.store.export.query_text import short
+from harness.reports.text import COMPARED_COLUMNS, p_text, value_text, verdict_with_trial
+from harness.store.values import short_text
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
@@ -24,7 +24,7 @@ def run_table(run: Mapping[str, Any]) -> Table:
     shown = {key: value for key, value in run.items() if key not in ("spec", "analysed_spec")}
     for key, value in shown.items():
         style = "bold red" if key == "origin" and value == "mock" else ""
-        table.add_row(key.replace("_", " "), Text(told_value(key, value), style=style))
+        table.add_row(key.replace("_", " "), Text(value_text(key, value), style=style))
     return table
 
 
@@ -35,8 +35,8 @@ def print_comparison(out: Console, found: "Comparison") -> None:
         mark += "  [yellow]exploratory[/]" if run["exploratory"] else ""
         out.print(f"[bold]{side}[/] {run['run_id']}{mark}")
     apart = [
-        (name, short(found.a[name]), short(found.b[name]))
-        for name in TOLD_APART
+        (name, short_text(found.a[name]), short_text(found.b[name]))
+        for name in COMPARED_COLUMNS
         if found.a[name] != found.b[name]
     ]
     if apart:
@@ -64,7 +64,7 @@ def print_comparison(out: Console, found: "Comparison") -> None:
     for line in found.left_out:
         out.print(f"{line}; not compared", style="yellow", soft_wrap=True)
     told = [
-        (claim, told_verdict(a, found.a), told_verdict(b, found.b))
+        (claim, verdict_with_trial(a, found.a), verdict_with_trial(b, found.b))
         for claim, (a, b) in found.verdicts.items()
     ]
     print_rows(out, ("claim", "A", "B"), told)
@@ -82,7 +82,7 @@ def print_agreement(out: Console, found: "Repeated") -> None:
         for one in found.tables
     ]
     print_rows(out, ("table", "rows", "again", "largest difference"), rows)
-    changed = [(name, short(a), short(b)) for name, (a, b) in found.facts.items()]
+    changed = [(name, short_text(a), short_text(b)) for name, (a, b) in found.facts.items()]
     if changed:
         print_rows(out, ("not the same", "then", "now"), changed)
     out.print(f"{found.first}, and again as {found.outcome.run_id}:", soft_wrap=True)
