@@ -13,7 +13,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
 from harness.specs.spec import Split
 from harness.store.database import Store
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from harness.store.tables.runs import Runs, Units
 from tests.test_run import QUIET, a_bench, a_plan, lines
 
@@ -25,7 +25,7 @@ MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
 def concluded(tmp_path, plan, **spec):
     plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
     with Store.open(tmp_path / "a.duckdb") as store:
-        store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(a_bench(), plan, store, QUIET)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)

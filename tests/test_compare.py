@@ -14,7 +14,7 @@ from harness.errors import InputError
 from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
-from harness.store.agreement import facts_of, tables_of
+from harness.store.agreement import compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import find_run
 from tests.test_export import a_run, a_spec, call, query, rows_of
@@ -35,7 +35,7 @@ def compared(db, a, b):
 
 def agreement(db, a, b):
     with Store.open_to_read(db) as store:
-        return {one.table: one for one in tables_of(store, a, b)}
+        return {one.table: one for one in compare_tables(store, a, b)}
 
 
 def changed(db, tmp_path, *statements):
@@ -232,7 +232,7 @@ def test_a_run_repeated_from_the_store_alone_agrees_to_the_last_bit(repeated):
     for name in there:
         assert found[name].rows_a == found[name].rows_b == len(rows_of(db, first)[name])
     with Store.open_to_read(db) as store:
-        assert facts_of(find_run(store, first), find_run(store, again)) == {}
+        assert compare_facts(find_run(store, first), find_run(store, again)) == {}
         assert find_run(store, again)["exploratory"] is None
 
 

@@ -18,8 +18,8 @@ from harness.reports.html.charts import THEME, Chart
 from harness.reports.html.comparison_page import comparison_page
 from harness.reports.html.layout import percent
 from harness.reports.html.run_page import run_page
-from harness.reports.html.svg import Drawn, Pencil, in_script, smaller
-from harness.reports.html.volcano import _apart, _Axes
+from harness.reports.html.svg import ChartRenderer, RenderedChart, script_json, shrink_svg
+from harness.reports.html.volcano import _Axes, _merge_spots
 from harness.store.database import Store
 from harness.store.find_run import find_run
 from harness.store.tables.runs import Runs
@@ -76,8 +76,8 @@ def changed(finished, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages without their pictures, for what is said in words: drawing takes seconds."""
-    nothing = Drawn(Markup(""), Markup("{}"), "")
-    monkeypatch.setattr(Pencil, "draw", lambda _, chart: replace(nothing, says=chart.says))
+    nothing = RenderedChart(Markup(""), Markup("{}"), "")
+    monkeypatch.setattr(ChartRenderer, "render", lambda _, chart: replace(nothing, says=chart.says))
 
 
 def page_of(db, name="voices"):
@@ -362,7 +362,7 @@ def test_a_report_takes_the_place_of_a_report_and_of_nothing_else(changed, undra
 
 
 def test_json_in_a_script_element_cannot_end_it():
-    text = in_script({"a": "</script><!--\u2028&"})
+    text = script_json({"a": "</script><!--\u2028&"})
     assert "<" not in text
     assert "&" not in text
     assert json.loads(text) == {"a": "</script><!--\u2028&"}
@@ -378,9 +378,9 @@ def test_marks_that_look_alike_are_drawn_by_reference_and_lose_nothing():
         "mark": {"type": "point", "filled": True},
         "encoding": {name: {"field": name, "type": "quantitative"} for name in "xy"},
     }
-    pencil = Pencil()
-    first, second = (pencil.draw(Chart(spec, "dots")).svg for _ in range(2))
-    whole = smaller(vl_convert.vegalite_to_svg({"config": THEME, **spec}))
+    renderer = ChartRenderer()
+    first, second = (renderer.render(Chart(spec, "dots")).svg for _ in range(2))
+    whole = shrink_svg(vl_convert.vegalite_to_svg({"config": THEME, **spec}))
     places = re.findall(r'<path transform="translate\(([-\d.]+),([-\d.]+)\)" d="[^"]*A', whole)
     assert len(places) == 12
     for svg in (first, second):
@@ -540,7 +540,7 @@ def test_dots_stand_for_several_features_only_where_nothing_is_lost():
         {"layer": 0, "feature": n, "mean_difference": 0.5, "statistic": 1.0, "p_adjusted": p}
         for n, p in enumerate([0.01, 0.02, *[0.5] * 6])
     ]
-    drawn = _apart(rows, _Axes(1.0, 2.0), 0.05, {(0, 4)})
+    drawn = _merge_spots(rows, _Axes(1.0, 2.0), 0.05, {(0, 4)})
     assert sorted(here for _, here in drawn) == [1, 1, 1, 5]
     assert {row["feature"] for row, here in drawn if here == 1} == {0, 1, 4}
     assert [row["feature"] for row, _ in drawn[-2:]] == [0, 1]  # on top of the others

@@ -29,7 +29,7 @@ from harness.specs.prompt_pairs import complete
 from harness.specs.spec import Spec
 from harness.specs.targets import load_targets
 from harness.store.database import Store
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from harness.store.tables import TABLES
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
@@ -113,7 +113,7 @@ def a_bench(batch_size=5, side="left", seed=0):
 def run_into(path, plan, bench, store_type=Store):
     with store_type.open(path) as store:
         if not len(store.read(TABLES[2], "r")):
-            store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+            store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(bench, plan, store, QUIET)
         return tables(store)
 

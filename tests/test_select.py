@@ -8,7 +8,7 @@ from harness.analysis.selection import attribution_scores, choose, truth_scores
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
 from harness.specs.targets import load_targets, load_truth
-from harness.store.interventions import from_columns, to_columns
+from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions, FeatureActivity
 from tests.test_run import a_plan
@@ -89,7 +89,7 @@ def test_interventions_come_back_from_the_store_as_they_were(positions):
     found = chosen(kind="steer", value=-1.0, doses=(2,), positions=positions)
     made = sorted((one for some in found.values() for one in some),
                   key=lambda one: (one.ablation, one.role, one.number))  # fmt: skip
-    assert from_columns(to_columns(made, "r", "mock")) == tuple(made)
+    assert interventions_of(intervention_rows(made, "r", "mock")) == tuple(made)
     assert len({one.id for one in made}) == len(made)
 
 

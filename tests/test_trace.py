@@ -17,7 +17,7 @@ from harness.runner.stages.trace import followed, trace
 from harness.sae.jumprelu import encode
 from harness.specs.spec_file import load
 from harness.store.database import Store
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, PromptTokens, TokenActivations
 from harness.store.tables.results import FeatureTests
@@ -35,7 +35,7 @@ def run(request, tmp_path_factory):
     )
     plan = a_plan(at=request.param, **more)
     with Store.open(tmp_path_factory.mktemp("trace") / "r.duckdb") as store:
-        store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(a_bench(), plan, store, QUIET)
         yield plan, store
 
