@@ -200,7 +200,7 @@ def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkey
 @pytest.mark.parametrize("width", [80, 100])
 def test_what_is_here_and_what_is_missing_fits_the_terminal(monkeypatch, width):
     """All but words that are longer than the line, as paths can be."""
-    monkeypatch.setattr("harness.reports.terminal.width.columns", lambda _: width)
+    monkeypatch.setattr("harness.reports.terminal.width.terminal_columns", lambda _: width)
     for call in (["targets"], ["doctor"], ["doctor", "voices"]):
         for line in invoke(*call).output.splitlines():
             words = line.split()
