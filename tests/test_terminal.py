@@ -17,7 +17,8 @@ from tests.test_summary import outcome
 
 STAGES = """
 import sys, time
-from harness.show import console, print_rows, progress_on
+from harness.reports.terminal.progress import console, progress_on
+from harness.reports.terminal.tables import print_rows
 out = console()
 with progress_on(out) as progress:
     for done in range(6):
