@@ -15,7 +15,7 @@ from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
 from harness.specs.spec_file import load
 from harness.specs.targets import resolve
-from harness.store.find_run import LATEST, check_finished
+from harness.store.find_run import LATEST, find_two_runs
 from harness.store.find_run import find_run as found_run
 from harness.store.interface import WAIT_SECONDS
 from harness.store.queries import RUNS, find_query
@@ -215,12 +215,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         """
         from harness.analysis.comparison import compare as compared
 
-        first, second = found_run(self._store, a), found_run(self._store, b)
-        for one in (first, second):
-            check_finished(one)
-        if first["run_id"] == second["run_id"]:
-            raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
-        return compared(self._store, first, second)
+        return compared(self._store, *find_two_runs(self._store, a, b))
 
 
 def open_store(

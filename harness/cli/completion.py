@@ -10,12 +10,12 @@ from click.shell_completion import CompletionItem
 
 from harness.paths import DEFAULT_DB, eval_names
 
-Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _beginning(
+def _completing(
     found: Callable[[click.Context], Iterable[tuple[str, str]]],
-) -> Completion:
+) -> Completer:
     """Those (word, what it is) that begin as what is typed; none where they cannot be found."""
 
     @wraps(found)
@@ -37,7 +37,7 @@ def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionI
     return found or [CompletionItem(typed, type="file")]
 
 
-@_beginning
+@_completing
 def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The targets of the specs that are named before, or all that are known."""
     from harness.specs.targets import load_targets
@@ -52,7 +52,7 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return known.items()
 
 
-@_beginning
+@_completing
 def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """`latest`, the specs that were run and the ids of their runs, newest first."""
     from harness.store.run_names import stored_runs
@@ -63,7 +63,7 @@ def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return {"latest": "the last run that finished", **specs, **ids}.items() if stored else ()
 
 
-@_beginning
+@_completing
 def queries(_: click.Context) -> Iterable[tuple[str, str]]:
     """The saved queries."""
     from harness.store.queries import saved_queries
@@ -71,7 +71,7 @@ def queries(_: click.Context) -> Iterable[tuple[str, str]]:
     return [(query.name, query.about) for query in saved_queries().values()]
 
 
-@_beginning
+@_completing
 def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The parameters of the saved query that is named before, each with its `=`."""
     from harness.store.queries import RUNS, find_query

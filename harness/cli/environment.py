@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DTYPES, JSON, print_json, reporting, target_option
+from harness.cli import completion
+from harness.cli.exit_status import CANNOT_RUN, exit_with_status
+from harness.cli.options import DTYPES, JSON, target_option
+from harness.cli.output import print_json
 from harness.cli.parser import OneOf
 from harness.store.export import FORMAT_NAMES
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="List what evals can run on, and what of it is here.")
 @JSON
-@reporting
+@exit_with_status
 def targets(as_json: bool) -> None:
     """List what evals can run on, what of it is here, and what a run would fetch.
 
@@ -31,17 +33,17 @@ def targets(as_json: bool) -> None:
     from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.specs.targets import load_targets
 
-    found = [_present(target) for target in load_targets().values()]
+    found = [_target_facts(target) for target in load_targets().values()]
     if as_json:
         print_json(found)
         return
     width = terminal_columns(sys.stdout)
     for one in found:
-        for head, text in _lines(one):
+        for head, text in _target_lines(one):
             click.echo(hanging_indent(head, text, width))
 
 
-def _present(target: "Target") -> dict[str, Any]:
+def _target_facts(target: "Target") -> dict[str, Any]:
     """A target as data: what it is, and what of it is missing here."""
     from harness.models import hub_settings
     from harness.models.requirements import is_local, needs
@@ -71,7 +73,7 @@ def _present(target: "Target") -> dict[str, Any]:
     }
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _target_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a target: the head of each line, and its text."""
     from harness.models.requirements import gigabytes
 
@@ -101,13 +103,13 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @click.command(short_help="Say what this machine has, and what a run would need.")
-@click.argument("spec", default="", shell_complete=complete.specs)
+@click.argument("spec", default="", shell_complete=completion.specs)
 @target_option(default="", help="One of the spec's targets; all of them when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @click.option("--dtype", type=OneOf(DTYPES), help="As for `run`.")
 @click.option("--mock", is_flag=True, help="As for `run`.")
 @JSON
-@reporting
+@exit_with_status
 def doctor(
     spec: str, target: str, device: str, dtype: str | None, mock: bool, as_json: bool
 ) -> None:
@@ -162,12 +164,12 @@ def doctor(
             command = f"harness run {spec} --target {plan.target.name}"
             click.echo(f"  {command if able else 'It cannot run here like this.'}")
     if found and not any(able for _, _, able in found):
-        sys.exit(3)
+        sys.exit(CANNOT_RUN)
 
 
 @click.command(short_help="Print the JSON Schema of a spec, or of another file.")
 @click.argument("name", type=OneOf(["eval", *FORMAT_NAMES]), default="eval")
-@reporting
+@exit_with_status
 def schema(name: str) -> None:
     """Print the JSON Schema of a spec file, or of a line of the files that single steps write.
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT, reporting
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT
+from harness.cli.output import say
 from harness.cli.parser import OneOf
-from harness.cli.runs import opened_other, opened_to_read, say
+from harness.cli.results_file import open_other, open_to_read
 from harness.errors import Fault, InputError
 
 
 @click.command(short_help="Write a stored run into a new folder.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--format",
     "shape",
@@ -36,7 +38,7 @@ from harness.errors import Fault, InputError
 @click.option("--dataset", default="", help="Of hub: the Hub's dataset that holds the prompts.")
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def export(
     run: str,
     shape: str,
@@ -63,7 +65,7 @@ def export(
     if shape == "hub" and dataset.count("/") != 1:
         remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
         raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
-    with opened_to_read(snapshot, db) as store:
+    with open_to_read(db, snapshot=snapshot) as store:
         found = find_run(store, run)
         check_finished(found)
         with filled_folder(output_dir) as folder:
@@ -82,7 +84,7 @@ def export(
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     """Put exported runs, or the runs of other results files, into the results file.
 
@@ -103,7 +105,7 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
             if source.is_dir():
                 found.append(read_export(source))
             else:
-                found.append(held.enter_context(opened_other(source, db)))
+                found.append(held.enter_context(open_other(source, db)))
         with Store.open(db, wait=wait, say=say) as store:
             for one in found:
                 several = isinstance(one, Store)

@@ -1,19 +1,18 @@
 """The one command that asks Neuronpedia."""
 
 from dataclasses import astuple
-from functools import partial
 from pathlib import Path
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, WAIT, reporting
-
-say = partial(click.echo, err=True)
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, WAIT
+from harness.cli.output import say
 
 
 @click.command(short_help="Fetch what Neuronpedia says that a run's features mean.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -24,7 +23,7 @@ say = partial(click.echo, err=True)
 @click.option("--again", is_flag=True, help="Ask for those too that are known.")
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
     """Fetch what Neuronpedia says that a run's features mean: of those edited and the 20 strongest.
 

@@ -52,7 +52,7 @@ def run_evals(
     with (
         Store.open(db, wait=wait, say=say) as store,
         serve(store) as address,
-        ProcessPoolExecutor(workers, context, _begin, (devices, lines, workers)) as pool,
+        ProcessPoolExecutor(workers, context, _start_worker, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)
         waiting: dict[Future[Outcome | HarnessError], Path] = {
@@ -60,7 +60,7 @@ def run_evals(
         }
         faults: list[HarnessError] = []
         try:
-            for found in _ended(waiting, lines, say):
+            for found in _results(waiting, lines, say):
                 if isinstance(found, HarnessError):
                     faults.append(found)
                 else:
@@ -75,7 +75,7 @@ def run_evals(
         raise type(worst)(*(fault for error in faults for fault in error.faults))
 
 
-def _ended(
+def _results(
     waiting: dict[Future[Outcome | HarnessError], Path], lines: Any, say: Say
 ) -> Iterator[Outcome | HarnessError]:
     """What the workers return, and in between what they say."""
@@ -101,13 +101,13 @@ def _drain(lines: Any, say: Say, seconds: float = 0.0) -> None:
 
 
 # What a worker was given when it began.
-_own: dict[str, Any] = {}
+_WORKER: dict[str, Any] = {}
 
 
-def _begin(devices: Any, lines: Any, workers: int) -> None:
+def _start_worker(devices: Any, lines: Any, workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for all ends them
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    _own.update(device=devices.get(), lines=lines)
+    _WORKER.update(device=devices.get(), lines=lines)
 
 
 def _run(
@@ -117,7 +117,7 @@ def _run(
     name = file.path.stem
 
     def say(line: str) -> None:
-        _own["lines"].put(f"[{name}] {line}")
+        _WORKER["lines"].put(f"[{name}] {line}")
 
     try:
         return run_into(
@@ -125,7 +125,7 @@ def _run(
             file,
             target,
             resume=resume,
-            how=replace(how, device=_own["device"]),
+            how=replace(how, device=_WORKER["device"]),
             progress=PlainProgress(say),
             say=say,
         )

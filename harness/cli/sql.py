@@ -6,35 +6,38 @@ from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, SNAPSHOT, reporting
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, SNAPSHOT
+from harness.cli.output import say
 from harness.cli.parser import OneOf
+from harness.cli.results_file import open_to_read
 from harness.errors import Fault, InputError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 
 
 @click.command(short_help="Ask the results file, in SQL or by a saved query's name.")
-@click.argument("query", default="", shell_complete=complete.queries)
+@click.argument("query", default="", shell_complete=completion.queries)
 @click.option("--list", "listing", is_flag=True, help="List the saved queries.")
 @click.option(
     "--run",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="Of a saved query: a run's id, its beginning, a spec, or latest.",
 )
 @click.option(
     "--run-a",
     "--run_a",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="The first of two runs.",
 )
 @click.option(
     "--run-b",
     "--run_b",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="The second of two runs.",
 )
 @click.option(
@@ -42,7 +45,7 @@ FORMATS = ("table", "csv", "json", "markdown", "parquet")
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    shell_complete=complete.settings,
+    shell_complete=completion.settings,
     help="Another parameter.",
 )
 @click.option("--format", "shape", type=OneOf(FORMATS), default="table", show_default=True)
@@ -53,7 +56,7 @@ FORMATS = ("table", "csv", "json", "markdown", "parquet")
 )
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def sql(
     query: str,
     listing: bool,
@@ -75,9 +78,8 @@ def sql(
     from harness.store.queries import RUNS, find_query, parse_value, saved_queries
 
     if listing:
-        _list(saved_queries().values())
+        _print_queries(saved_queries().values())
         return
-    from harness.store.database import Store
     from harness.store.find_run import LATEST, find_run
 
     if not query.strip():
@@ -88,11 +90,10 @@ def sql(
         raise InputError(Fault(f"--output {output}", "it is the results file", "name another"))
     saved = find_query(query)
     given = {name: value for name, value in runs.items() if value is not None}
-    given |= dict(_setting(text) for text in settings)
+    given |= dict(_parse_setting(text) for text in settings)
     # A saved query says of what type its parameters are.
     convert = str if saved else parse_value
-    opened = Store.open_snapshot if snapshot else Store.open_to_read
-    with opened(db, say=_say) as store:
+    with open_to_read(db, snapshot=snapshot) as store:
         text = saved.sql if saved else query
         wanted = store.parameters(text) if not saved else set()
         # SQL of one's own may use $run as well.
@@ -108,7 +109,7 @@ def sql(
         )
         if saved and not found.num_rows:
             _check_claim(store, values)
-            _say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
+            say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
     _print(found, shape, output)
 
 
@@ -126,7 +127,7 @@ def _check_claim(store: Any, values: dict[str, str]) -> None:
             raise InputError(Fault("--set claim", what, nearest(values["claim"], known)))
 
 
-def _list(queries: Any) -> None:
+def _print_queries(queries: Any) -> None:
     for query in queries:
         click.echo(f"{query.name}\n    {query.about}")
         for one in query.parameters:
@@ -139,7 +140,7 @@ def _list(queries: Any) -> None:
             click.echo(f"    {option:<16}{one.meaning}{default}")
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _parse_setting(text: str) -> tuple[str, str]:
     name, mark, value = text.partition("=")
     if not mark:
         raise InputError(Fault(f"--set {text}", "it has no value", "write --set name=value"))
@@ -173,7 +174,3 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
         sys.stdout.write(text)
     else:
         files.write_text(output, [text])
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -45,14 +45,24 @@ def find_run(store: ReadStore, name: str) -> dict[str, Any]:
     raise InputError(Fault(f"run {name}", "there is no such run", remedy))
 
 
-def trial_word(run: Mapping[str, Any]) -> str:
+def find_two_runs(store: ReadStore, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The lines of two finished runs to compare. Raises `InputError`, also where they are one."""
+    first, second = find_run(store, a), find_run(store, b)
+    for run in (first, second):
+        check_finished(run)
+    if first["run_id"] == second["run_id"]:
+        raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
+    return first, second
+
+
+def trial_word(run: Run) -> str:
     """What makes a run evidence of nothing, in a word: `mock` SAEs, `limited` families, or nothing does."""
     if run["origin"] == "mock":
         return "mock"
     return "limited" if str(run["exploratory"] or "").startswith(LIMITED) else ""
 
 
-def check_finished(run: dict[str, Any]) -> None:
+def check_finished(run: Run) -> None:
     """Raises `InputError` where a run is not finished."""
     if run["status"] != "finished":
         raise InputError(
