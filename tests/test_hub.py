@@ -31,7 +31,7 @@ from harness.models import hub_download as hub
 from harness.models import model_files as sources
 from harness.models.model_files import model_files
 from harness.models.sae_files import sae_file
-from harness.cli.options import reporting
+from harness.cli.exit_status import exit_with_status
 from harness.specs.spec import TargetChoice
 from harness.specs.targets import resolve
 
@@ -85,7 +85,7 @@ def child(code, home, hub, **more):
     """What a fresh process says of an expression: the library reads its settings at import."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     return subprocess.run(
-        [sys.executable, "-c", f"{HASTY}\nreporting(lambda: print({code}))()"],
+        [sys.executable, "-c", f"{HASTY}\nexit_with_status(lambda: print({code}))()"],
         capture_output=True,
         text=True,
         env=environment(home, endpoint, **more),
