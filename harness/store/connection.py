@@ -1,4 +1,8 @@
-"""Connections to a results file: one that writes, or any number that read."""
+"""Connections to a results file: one that writes, or any number that read.
+
+DuckDB locks the file for a process: whoever writes keeps every other one out, readers too, and
+readers keep writers out. A process that would read beside a writer reads a copy (`snapshot`).
+"""
 
 import os
 import time
@@ -7,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from harness.errors import CannotRun, Fault, Say
-from harness.store import migrations as schema
+from harness.store import migrations
 from harness.store.errors import first_line, holder_of, not_a_database, opening_error
 
 RETRY = 0.1  # seconds
@@ -51,17 +55,17 @@ def connect_to_write(
         raise opening_error(file, error) from None
     connection = _connect(file, wait, say)
     try:
-        version = schema.version_of(connection)
+        version = migrations.version_of(connection)
         if version is not None:
-            schema.check_version(file, version)
-            if version < schema.VERSION and keep:
+            migrations.check_version(file, version)
+            if version < migrations.VERSION and keep:
                 connection = _back_up(connection, file, version, wait, say)
         connection.begin()
         if version is None:
-            schema.create(connection)
-        elif version < schema.VERSION:
-            schema.migrate(connection, version)
-        schema.refresh_views(connection)
+            migrations.create(connection)
+        elif version < migrations.VERSION:
+            migrations.migrate(connection, version)
+        migrations.refresh_views(connection)
         connection.commit()
     except (duckdb.Error, OSError) as error:
         connection.close()
@@ -83,20 +87,21 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     must_exist(file)
     connection = _connect_to_read(file)
     try:
-        version = schema.version_of(connection)
+        version = migrations.version_of(connection)
     except ValueError as error:
         connection.close()
         raise _foreign_file(file, str(error)) from None
     except duckdb.Error as error:
         connection.close()
         raise opening_error(file, error) from None
-    if version == schema.VERSION:
+    if version == migrations.VERSION:
         connection.execute(_READ_ONLY)
         return connection
     connection.close()
     if version is None:
         raise CannotRun(Fault(str(file), "it has no results yet", "run `harness run voices` first"))
-    schema.check_version(file, version)
+    migrations.check_version(file, version)
+    # Opened for writing for as long as this takes, and no longer: others may read then.
     connect_to_write(file, 0, say, keep=keep).close()
     connection = _connect_to_read(file)
     connection.execute(_READ_ONLY)
@@ -111,8 +116,9 @@ def _connect_to_read(file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
+    """Try until the lock is free, for so many seconds: DuckDB itself does not wait for one."""
     until = time.monotonic() + wait
-    told = False
+    waiting = False
     while True:
         try:
             return _check_on_disk(_use_utc(duckdb.connect(str(file), config=dict(_READABLE))), file)
@@ -120,14 +126,17 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
             holder = holder_of(first_line(error))
             if holder is None or time.monotonic() >= until:
                 raise opening_error(file, error) from None
-            if not told:
+            if not waiting:
                 say(f"{file}: {holder} is writing to it; waiting up to {wait:g} s")
-                told = True
+                waiting = True
             time.sleep(RETRY)
 
 
 def _check_on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyConnection:
-    """What is written to a database in memory would be lost."""
+    """Raises `CannotRun` where DuckDB opened something else, such as a CSV file, in memory.
+
+    What is written there would be lost.
+    """
     paths = connection.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
     if paths and all(path is None for (path,) in paths):
         connection.close()
@@ -136,6 +145,7 @@ def _check_on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.
 
 
 def _use_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
@@ -143,13 +153,16 @@ def _use_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
 def _back_up(
     connection: duckdb.DuckDBPyConnection, file: Path, version: int, wait: float, say: Say
 ) -> duckdb.DuckDBPyConnection:
-    """The file copied, and opened again. A file is copied closed: closing a copy drops its lock."""
-    connection.execute("CHECKPOINT")
+    """The file copied, and opened again. Raises `CannotRun` where another process was in between."""
+    connection.execute("CHECKPOINT")  # so that the file is whole without its log
+    # POSIX drops a process's locks on a file as soon as it closes any descriptor of it, and copying
+    # closes one: beside an open connection, that would let another writer in without a word.
     connection.close()
-    copy = schema.back_up(file, version)
-    say(f"{file}: brought from schema {version} to {schema.VERSION}; as it was: {copy}")
+    copy = migrations.back_up(file, version)
+    say(f"{file}: brought from schema {version} to {migrations.VERSION}; as it was: {copy}")
     connection = _connect(file, wait, say)
-    if schema.version_of(connection) != version:
+    # Between closing and opening nobody was kept out.
+    if migrations.version_of(connection) != version:
         connection.close()
         raise CannotRun(
             Fault(str(file), "another process changed it", "run the same command again")

@@ -79,6 +79,12 @@ def query_error(file: Path, error: Exception) -> HarnessError:
     return InputError(Fault("query", message, remedy))
 
 
+def not_tables(reason: str) -> InputError:
+    """Why what is to be imported is refused."""
+    what = f"these are no tables of a results file: {reason}"
+    return InputError(Fault("import", what, "export the run again"))
+
+
 def holder_of(message: str) -> str | None:
     """Who has the file locked, in words; None where the message is about something else."""
     if found := LOCKED.search(message):

@@ -1,7 +1,8 @@
 """One writer for many processes: theirs hand their rows to the one that has the file open.
 
-A worker's call is a message, and its answer the acknowledgement: a commit that was answered is in the
-file. A worker that dies takes its unanswered message with it, or leaves it whole: the ledger knows.
+DuckDB lets one process write at a time, and no other read meanwhile. So a worker's call is a message,
+and its answer the acknowledgement: a commit that was answered is in the file. A worker that dies takes
+its unanswered message with it, or leaves it whole: the ledger knows.
 """
 
 import secrets
@@ -20,7 +21,8 @@ from harness.store.interface import ColumnsT
 from harness.store.tables.base import Columns
 
 PAUSE = 0.2  # seconds between looks at whether to end
-_CALLS = ("commit", "replace", "set_run", "finished", "read", "query")  # of `RunStore`
+# The methods of `RunStore`: a message names the one that it calls, and may name no other of a store.
+_CALLS = ("commit", "replace", "set_run", "finished", "read", "query")
 
 
 @dataclass(frozen=True)
@@ -111,24 +113,27 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
 
 def _accept(listener: Listener, store: Store, ending: Event) -> None:
     """Answer every worker in a thread of its own, until it ends."""
-    answering: list[Thread] = []
+    threads: list[Thread] = []
     while not ending.is_set():
         try:
             connection = listener.accept()
         except (AuthenticationError, EOFError, OSError):  # a stranger, or a worker that died
             continue
-        answering.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
-        answering[-1].start()
-    for thread in answering:
+        threads.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
+        threads[-1].start()
+    for thread in threads:
         thread.join()
 
 
 def _answer(connection: Connection, store: Store, ending: Event) -> None:
+    """Answer one worker, also when the end has come, until nothing of its is left unanswered."""
     with connection, suppress(EOFError, OSError):
         while not (ending.is_set() and not connection.poll()):
             if not connection.poll(PAUSE):
                 continue
             name, arguments, options = connection.recv()
+            # An error of the store is the worker's to raise; any other one ends its thread, and the
+            # worker hears that the writer is gone.
             try:
                 if name not in _CALLS:
                     raise ValueError(name)

@@ -19,6 +19,7 @@ from harness.store.connection import must_exist
 from harness.store.errors import opening_error
 
 HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
+LOG_HEAD = 4096  # bytes: a checkpoint empties the log, so that another record begins it
 TRIES = 50
 PAUSE = 0.1  # seconds
 
@@ -67,9 +68,10 @@ def _check_magic(file: Path) -> None:
 
 
 def _copy_unchanged(file: Path, copy: Path) -> bool:
-    """Whether no checkpoint ended, and none began anew, while the file and its log were copied."""
+    """Copy file and log; returns whether no checkpoint ended meanwhile, so that they belong together."""
     before = _state(file)
     shutil.copyfile(file, copy)
+    # The log after the file: it holds all that was committed since the file's last checkpoint.
     log = _log(file)
     if log.exists():
         shutil.copyfile(log, _log(copy))
@@ -82,7 +84,7 @@ def _state(file: Path) -> tuple[bytes, bytes]:
         headers = data.read(HEADERS)
     try:
         with _log(file).open("rb") as data:
-            return headers, data.read(4096)
+            return headers, data.read(LOG_HEAD)
     except FileNotFoundError:
         return headers, b""
 

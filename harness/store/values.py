@@ -9,7 +9,7 @@ from harness.errors import Fault, InputError
 
 
 def python_rows(table: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """An Arrow table's names and rows; whole decimals, which are sums of integers, as integers.
+    """An Arrow table's n_columns names and n_rows rows; whole decimals, sums of integers, as integers.
 
     Raises `InputError` for a value that Python has no type for.
     """

@@ -15,7 +15,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of one table; a subclass names them."""
+    """Columns of one table, each of shape (n_rows,); a subclass names them, and `len` is n_rows."""
 
     table: ClassVar[str]
 
@@ -26,7 +26,7 @@ class Columns:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
-        """From rows; a column that a row lacks is null there."""
+        """From rows; a column that a row lacks is null there. Raises `KeyError` for a column too many."""
         listed = list(rows)
         unknown = {key for row in listed for key in row} - set(cls.names())
         if unknown:
