@@ -14,14 +14,14 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def _completing(
-    found: Callable[[click.Context], Iterable[tuple[str, str]]],
+    find: Callable[[click.Context], Iterable[tuple[str, str]]],
 ) -> Completer:
     """Those (word, what it is) that begin as what is typed; none where they cannot be found."""
 
-    @wraps(found)
+    @wraps(find)
     def complete(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
         try:
-            words = list(found(ctx))
+            words = list(find(ctx))
         except Exception:  # a shell that waits for words has no use for a reason
             return []
         return [CompletionItem(word, help=what) for word, what in words if word.startswith(typed)]
@@ -31,10 +31,10 @@ def _completing(
 
 def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
     """The names of the evals that are there, or a path."""
-    found = [
+    names = [
         CompletionItem(name, help="an eval") for name in eval_names() if name.startswith(typed)
     ]
-    return found or [CompletionItem(typed, type="file")]
+    return names or [CompletionItem(typed, type="file")]
 
 
 @_completing
@@ -83,7 +83,7 @@ def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def _argument(ctx: click.Context, *names: str) -> str:
     """The first argument of those names; click leaves it aside where an option still lacks its value."""
-    found = next((ctx.params[name] for name in names if ctx.params.get(name)), None)
-    if found is None and ctx.args and any(one.name in names for one in ctx.command.params):
-        found = ctx.args[0]
-    return found if isinstance(found, str) else found[0] if found else ""
+    value = next((ctx.params[name] for name in names if ctx.params.get(name)), None)
+    if value is None and ctx.args and any(one.name in names for one in ctx.command.params):
+        value = ctx.args[0]
+    return value if isinstance(value, str) else value[0] if value else ""

@@ -33,13 +33,13 @@ def targets(as_json: bool) -> None:
     from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.specs.targets import load_targets
 
-    found = [_target_facts(target) for target in load_targets().values()]
+    facts = [_target_facts(target) for target in load_targets().values()]
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
     width = terminal_columns(sys.stdout)
-    for one in found:
-        for head, text in _target_lines(one):
+    for target in facts:
+        for head, text in _target_lines(target):
             click.echo(hanging_indent(head, text, width))
 
 
@@ -73,33 +73,33 @@ def _target_facts(target: "Target") -> dict[str, Any]:
     }
 
 
-def _target_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _target_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a target: the head of each line, and its text."""
     from harness.models.requirements import gigabytes
 
-    if found["missing"]:
-        layers = ", ".join(map(str, found["layers"]))
-        state = f"a run of layers {layers} fetches {gigabytes(found['bytes'])}"
+    if facts["missing"]:
+        layers = ", ".join(map(str, facts["layers"]))
+        state = f"a run of layers {layers} fetches {gigabytes(facts['bytes'])}"
     else:
-        local = found["comes_with_the_package"]
+        local = facts["comes_with_the_package"]
         state = "comes with the package" if local else "its files are here"
     margin, inner = " " * 14, " " * 16
-    yield f"{found['name']:<14}", found["summary"]
+    yield f"{facts['name']:<14}", facts["summary"]
     yield (
         margin,
-        f"{found['blocks']} layers of width {found['width']}, "
-        f"{found['features']:,} features a layer, {found['dtype']}; {found['origin']}",
+        f"{facts['blocks']} layers of width {facts['width']}, "
+        f"{facts['features']:,} features a layer, {facts['dtype']}; {facts['origin']}",
     )
     yield margin, state
-    for need in found["missing"]:
+    for need in facts["missing"]:
         how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
         yield f"{inner}missing  ", f"{need['place']}: {need['what']}{how_large}"
-    if found["gated"]:
-        token = "a token is set" if found["token"] else "no token is set: `hf auth login`"
-        yield f"{inner}gated    ", f"accept the terms of {found['model']} on the hub; {token}"
-    if found["package"]:
+    if facts["gated"]:
+        token = "a token is set" if facts["token"] else "no token is set: `hf auth login`"
+        yield f"{inner}gated    ", f"accept the terms of {facts['model']} on the hub; {token}"
+    if facts["package"]:
         how = "(the model in 4 bits, without a gate)"
-        yield f"{inner}or       ", f"pip install {found['package']} {how}"
+        yield f"{inner}or       ", f"pip install {facts['package']} {how}"
 
 
 @click.command(short_help="Say what this machine has, and what a run would need.")
@@ -133,7 +133,7 @@ def doctor(
         plans = [file.plan(name, MOCKS[0] if mock else "") for name in names]
     if dtype:
         plans = [replace(plan, target=replace(plan.target, dtype=dtype)) for plan in plans]
-    found = [
+    needs = [
         (plan, needed, not any(one.stops for one in needed))
         for plan in plans
         for needed in [requirements(plan, device)]
@@ -147,14 +147,14 @@ def doctor(
                 "can_run": able,
                 "needs": [asdict(one) for one in needed],
             }
-            for plan, needed, able in found
+            for plan, needed, able in needs
         ]
         print_json({"machine": dict(machine()), "runs": runs})
     else:
         width = terminal_columns(sys.stdout)
         for name, value in machine():
             click.echo(hanging_indent(f"{name:<12}", value, width))
-        for plan, needed, able in found:
+        for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"
             click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
@@ -163,7 +163,7 @@ def doctor(
                 click.echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
             click.echo(f"  {command if able else 'It cannot run here like this.'}")
-    if found and not any(able for _, _, able in found):
+    if needs and not any(able for _, _, able in needs):
         sys.exit(CANNOT_RUN)
 
 
@@ -180,5 +180,5 @@ def schema(name: str) -> None:
     from harness.specs.spec import json_schema
     from harness.store.export.formats import format_schema
 
-    found = json_schema() if name == "eval" else format_schema(name)
-    click.echo(json.dumps(found, indent=2))
+    content = json_schema() if name == "eval" else format_schema(name)
+    click.echo(json.dumps(content, indent=2))

@@ -66,17 +66,17 @@ def export(
         remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
         raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
     with open_to_read(db, snapshot=snapshot) as store:
-        found = find_run(store, run)
-        check_finished(found)
+        stored = find_run(store, run)
+        check_finished(stored)
         with filled_folder(output_dir) as folder:
             if shape == "poc":
-                export_poc(store, found, folder, top=topk_features, say=say)
+                export_poc(store, stored, folder, top=topk_features, say=say)
             elif shape == "parquet":
-                export_parquet(store, found, folder)
+                export_parquet(store, stored, folder)
             else:
                 from harness.store.export.hub_results import write_results
 
-                write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
+                write_results(stored, store.read(Verdicts, stored["run_id"]), folder, dataset)
     click.echo(folder)
 
 
@@ -100,15 +100,17 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
 
     with ExitStack() as held:
         # All are looked at before the results file is, so that what is refused leaves no trace.
-        found: list[Any] = []
+        opened: list[Any] = []
         for source in sources:
             if source.is_dir():
-                found.append(read_export(source))
+                opened.append(read_export(source))
             else:
-                found.append(held.enter_context(open_other(source, db)))
+                opened.append(held.enter_context(open_other(source, db)))
         with Store.open(db, wait=wait, say=say) as store:
-            for one in found:
+            for one in opened:
                 several = isinstance(one, Store)
-                taken = import_results(store, one, say) if several else [import_parquet(store, one)]
-                for run_id in taken:
+                run_ids = (
+                    import_results(store, one, say) if several else [import_parquet(store, one)]
+                )
+                for run_id in run_ids:
                     click.echo(run_id)

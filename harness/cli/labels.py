@@ -43,9 +43,9 @@ def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
     from harness.store.find_run import check_finished, find_run
 
     with Store.open(db, create=False, wait=wait, say=say) as store:
-        found = find_run(store, run)
-        check_finished(found)
-        with Neuronpedia() as asked:
-            labels = label_features(store, found, asked, limit=limit, again=again, say=say)
+        stored = find_run(store, run)
+        check_finished(stored)
+        with Neuronpedia() as neuronpedia:
+            labels = label_features(store, stored, neuronpedia, limit=limit, again=again, say=say)
     names = ("layer", "feature", "label", "explainer")
     console(width=10_000).print(rows_table(names, [astuple(one) for one in labels]))

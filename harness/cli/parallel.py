@@ -60,11 +60,11 @@ def run_evals(
         }
         faults: list[HarnessError] = []
         try:
-            for found in _results(waiting, lines, say):
-                if isinstance(found, HarnessError):
-                    faults.append(found)
+            for result in _results(waiting, lines, say):
+                if isinstance(result, HarnessError):
+                    faults.append(result)
                 else:
-                    yield found
+                    yield result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():

@@ -36,7 +36,7 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     from harness.store.find_run import find_run
 
     with open_to_read(db, snapshot=snapshot) as store:
-        found = find_run(store, run)
-        page = run_page(store, found, db)
-    file = output or Path("reports") / f"{found['run_id']}.html"
+        stored = find_run(store, run)
+        page = run_page(store, stored, db)
+    file = output or Path("reports") / f"{stored['run_id']}.html"
     click.echo(write_page(file, page))

@@ -37,17 +37,17 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.store.values import json_value
 
     with open_to_read(db, snapshot=snapshot) as store:
-        found = find_run(store, run)
-        verdicts = [json_value(row) for row in store.read(Verdicts, found["run_id"]).rows()]
+        stored = find_run(store, run)
+        verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
     if as_json:
-        spec = json.loads(found["spec"])
-        print_json({**found, "spec": spec, "verdicts": verdicts})
+        spec = json.loads(stored["spec"])
+        print_json({**stored, "spec": spec, "verdicts": verdicts})
         return
     out = console()
-    out.print(run_table(found))
+    out.print(run_table(stored))
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
     for row in verdicts:
-        row["verdict"] = verdict_with_trial(row["verdict"], found)
+        row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
 
 
@@ -82,16 +82,16 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
 
     with open_to_read(db, snapshot=snapshot) as store:
         first, second = find_two_runs(store, a, b)
-        found = compared(store, first, second)
+        comparison = compared(store, first, second)
     if report is not None:
         from harness.reports.html.comparison_page import comparison_page
         from harness.store.export.files import write_page
 
-        say(str(write_page(report, comparison_page(found, db))))
+        say(str(write_page(report, comparison_page(comparison, db))))
     if as_json:
-        print_json(asdict(found) | {"a": first["run_id"], "b": second["run_id"]})
+        print_json(asdict(comparison) | {"a": first["run_id"], "b": second["run_id"]})
     else:
-        print_comparison(console(), found)
+        print_comparison(console(), comparison)
 
 
 @click.command(short_help="Repeat a stored run and say whether the tables agree.")
@@ -116,7 +116,7 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
 
     out = console(sys.stderr if as_json else sys.stdout)
     with progress_on(out) as progress:
-        found = repeated(
+        result = repeated(
             run,
             db=db,
             wait=wait,
@@ -125,7 +125,7 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
             say=partial(out.print, soft_wrap=True, markup=False),
         )
     if as_json:
-        print_json(repeated_data(found))
+        print_json(repeated_data(result))
     else:
-        print_agreement(out, found)
-    sys.exit(SUPPORTED if found.agrees else NOT_SUPPORTED)
+        print_agreement(out, result)
+    sys.exit(SUPPORTED if result.agrees else NOT_SUPPORTED)

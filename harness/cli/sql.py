@@ -100,17 +100,17 @@ def sql(
         values = saved.fill(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
         if not saved and (extra := sorted(set(given) - wanted)):
             raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
-        found = store.table(
+        table = store.table(
             text,
             {
                 name: find_run(store, value)["run_id"] if name in RUNS else convert(value)
                 for name, value in values.items()
             },
         )
-        if saved and not found.num_rows:
+        if saved and not table.num_rows:
             _check_claim(store, values)
             say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
-    _print(found, shape, output)
+    _print(table, shape, output)
 
 
 def _check_claim(store: Any, values: dict[str, str]) -> None:
@@ -130,14 +130,14 @@ def _check_claim(store: Any, values: dict[str, str]) -> None:
 def _print_queries(queries: Any) -> None:
     for query in queries:
         click.echo(f"{query.name}\n    {query.about}")
-        for one in query.parameters:
+        for parameter in query.parameters:
             option = (
-                f"--{one.name.replace('_', '-')}"
-                if one.name.startswith("run")
-                else f"--set {one.name}="
+                f"--{parameter.name.replace('_', '-')}"
+                if parameter.name.startswith("run")
+                else f"--set {parameter.name}="
             )
-            default = "" if one.default is None else f" (default: {one.default})"
-            click.echo(f"    {option:<16}{one.meaning}{default}")
+            default = "" if parameter.default is None else f" (default: {parameter.default})"
+            click.echo(f"    {option:<16}{parameter.meaning}{default}")
 
 
 def _parse_setting(text: str) -> tuple[str, str]:
@@ -147,7 +147,7 @@ def _parse_setting(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _print(found: Any, shape: str, output: Path | None) -> None:
+def _print(table: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
@@ -162,9 +162,9 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
             raise InputError(
                 Fault("--format parquet", "it is no text", "name a file with --output")
             )
-        parquet.write(found, output)
+        parquet.write(table, output)
         return
-    names, rows = python_rows(found)
+    names, rows = python_rows(table)
     if shape == "table" and output is None:
         # Elsewhere than on a terminal a row is a line, however long.
         print_rows(console(width=10_000), names, rows)

@@ -47,7 +47,7 @@ def shown_features(store: ReadStore, run: Run) -> tuple[Feature, ...]:
 
 
 def label_features(
-    store: Store, run: Run, asked: Explainer, *, limit: int, again: bool, say: Say
+    store: Store, run: Run, explainer: Explainer, *, limit: int, again: bool, say: Say
 ) -> list[LabelledFeature]:
     """The labels of the features that a report shows; at most `limit` of them are asked for.
 
@@ -60,25 +60,29 @@ def label_features(
     if missing := sum(layer not in sources for layer, _ in features):
         say(f"{missing} features are of SAEs that Neuronpedia has no pages of")
     features = tuple(one for one in features if one[0] in sources)
-    known = _stored_labels(store)
-    wanted = [(n, f) for n, f in features if again or (sources[n], f) not in known]
-    for done, (layer, feature) in enumerate(wanted[:limit]):
+    labels = _stored_labels(store)
+    unlabelled = [(n, f) for n, f in features if again or (sources[n], f) not in labels]
+    for done, (layer, feature) in enumerate(unlabelled[:limit]):
         source = sources[layer]
         try:
-            found = asked.explanation(source, feature)
+            explanation = explainer.explanation(source, feature)
         except CannotRun as error:
             raise CannotRun(*(_with_progress(fault, done) for fault in error.faults)) from None
-        told = {"label": found and found.label, "explainer": found and found.explainer}
-        now = datetime.now(UTC)
-        one = {"source": source, "feature": feature, **told, "fetched_at": now}
-        store.put_labels(FeatureLabels.of([one]))
-    if (left := len(wanted) - limit) > 0:
-        say(f"{left} more were not asked for: run it again, or raise --limit")
-    known = _stored_labels(store)
+        label = {
+            "source": source,
+            "feature": feature,
+            "label": explanation and explanation.label,
+            "explainer": explanation and explanation.explainer,
+            "fetched_at": datetime.now(UTC),
+        }
+        store.put_labels(FeatureLabels.of([label]))
+    if (rest := len(unlabelled) - limit) > 0:
+        say(f"{rest} more were not asked for: run it again, or raise --limit")
+    labels = _stored_labels(store)
     return [
         LabelledFeature(layer, feature, row["label"], row["explainer"])
         for layer, feature in features
-        if (row := known.get((sources[layer], feature)))
+        if (row := labels.get((sources[layer], feature)))
     ]
 
 

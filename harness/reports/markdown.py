@@ -62,17 +62,17 @@ def _eval(outcome: "Outcome") -> list[str]:
 
 
 def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
-    told = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
-    texts = [verdict.claim, told, *verdict_numbers(verdict), verdict.because]
+    shown = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
+    texts = [verdict.claim, shown, *verdict_numbers(verdict), verdict.because]
     return [*map(_text, texts), _code(verdict.query)]
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
     """As in a terminal; the commands that end it stand as code."""
     lines = closing_lines(outcomes)
-    said = [_text(line) for line in lines if not line.startswith("  ")]
+    sentences = [_text(line) for line in lines if not line.startswith("  ")]
     commands = [line for line in lines if line.startswith("  ")]
-    return ["\n\n".join(said), "", "```", *(line.strip() for line in commands), "```", "", ""]
+    return ["\n\n".join(sentences), "", "```", *(line.strip() for line in commands), "```", "", ""]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.paths import DEFAULT_DB
 from harness.store.find_run import trial_word
+from harness.store.queries import rows_query, verdicts_query
 from harness.store.values import short_text
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 def caveat_marks(outcome: "Outcome") -> list[str]:
     """What must be read before a verdict is believed."""
-    found = {
+    marks = {
         "MOCK": outcome.target.origin == "mock",
         "LIMITED": outcome.limited,
         "exploratory": bool(outcome.exploratory) and not outcome.limited,
     }
-    return [mark for mark, holds in found.items() if holds]
+    return [mark for mark, holds in marks.items() if holds]
 
 
 def verdict_numbers(verdict: "Verdict") -> tuple[str, str, str]:
@@ -70,10 +71,9 @@ def closing_lines(outcomes: "Sequence[Outcome]") -> list[str]:
 
 
 def example_queries(outcome: "Outcome") -> tuple[str, str]:
-    """What to ask next; a trial is not among the latest verdicts."""
-    its = f"WHERE run_id = '{outcome.run_id}'"
-    every = f"FROM verdicts {its}" if outcome.limited else "FROM latest_verdicts"
-    return every, f"FROM {'top_features' if outcome.reads else 'behaviour'} {its} LIMIT 10"
+    """What to ask next: all verdicts, and the run's strongest features or its behaviour."""
+    verdicts = verdicts_query(outcome.run_id, trial=outcome.limited)
+    return verdicts, rows_query(outcome.run_id, reads_features=outcome.reads)
 
 
 def sql_command(db: Path, query: str) -> str:

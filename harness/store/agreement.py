@@ -36,10 +36,12 @@ class TableAgreement:
 def compare_tables(store: Store, a: str, b: str) -> list[TableAgreement]:
     """Every table in which either run has rows."""
     _, rows = store.query("FROM differences($a, $b)", {"a": a, "b": b})
-    found = [TableAgreement(*row) for row in rows]
+    tables = [TableAgreement(*row) for row in rows]
     return [
-        one if one.agrees else replace(one, largest=_largest_differences(store, one.table, a, b))
-        for one in found
+        table
+        if table.agrees
+        else replace(table, largest=_largest_differences(store, table.table, a, b))
+        for table in tables
     ]
 
 

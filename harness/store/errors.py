@@ -87,9 +87,9 @@ def not_tables(reason: str) -> InputError:
 
 def holder_of(message: str) -> str | None:
     """Who has the file locked, in words; None where the message is about something else."""
-    if found := LOCKED.search(message):
-        name = found[1].rsplit("/", 1)[-1]
-        return f"process {found[2]}{found[3] or ''} ({_command(found[2]) or name})"
+    if holder := LOCKED.search(message):
+        name = holder[1].rsplit("/", 1)[-1]
+        return f"process {holder[2]}{holder[3] or ''} ({_command(holder[2]) or name})"
     return "another process" if "lock" in message.lower() else None
 
 
@@ -127,5 +127,5 @@ def _full(message: str) -> bool:
 
 def _system(message: str) -> str:
     """What the operating system said, of all that DuckDB says around it."""
-    found = re.search("(?i)permission denied|read-only file system|read-only", message)
-    return found[0].lower() if found else message
+    reason = re.search("(?i)permission denied|read-only file system|read-only", message)
+    return reason[0].lower() if reason else message

@@ -39,14 +39,14 @@ def intervention_rows(
 
 def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
     """The same interventions back from the store, in the order of their ablation, role and number."""
-    found: dict[str, list[int]] = defaultdict(list)
+    indices: dict[str, list[int]] = defaultdict(list)
     for i in range(len(rows)):
-        found[rows.intervention_id[i]].append(i)
-    made = []
-    for members in found.values():
+        indices[rows.intervention_id[i]].append(i)
+    interventions = []
+    for members in indices.values():
         members.sort(key=lambda i: rows.rank[i])
         i = members[0]
-        made.append(
+        interventions.append(
             Intervention(
                 ablation=str(rows.ablation[i]),
                 role=rows.role[i],
@@ -60,7 +60,7 @@ def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
                 source=rows.source[i],
             )
         )
-    return tuple(sorted(made, key=lambda one: (one.ablation, one.role, one.number)))
+    return tuple(sorted(interventions, key=lambda one: (one.ablation, one.role, one.number)))
 
 
 def _positions(name: str) -> At:

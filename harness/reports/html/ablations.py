@@ -34,15 +34,15 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec) -> list[AblationSection
     rows = rows_with(query_rows(store, "ablations", run=run["run_id"]), "mean_impact")
     families = rows_with(query_rows(store, "impact_by_family", run=run["run_id"]), "target")
     doses = rows_with(query_rows(store, "dose_response", run=run["run_id"]), "mean_impact")
-    found = []
+    sections = []
     for ablation in spec.ablations_on(run["target"]):
-        mine, theirs, scaled = (
-            [row for row in some if row["ablation"] == ablation.name]
-            for some in (rows, families, doses)
+        tests, by_family, by_dose = (
+            [row for row in group if row["ablation"] == ablation.name]
+            for group in (rows, families, doses)
         )
-        if target := next((row for row in mine if row["role"] == "target"), None):
-            found.append(_section(ablation, target, mine, theirs, scaled))
-    return found
+        if target := next((row for row in tests if row["role"] == "target"), None):
+            sections.append(_section(ablation, target, tests, by_family, by_dose))
+    return sections
 
 
 def _section(

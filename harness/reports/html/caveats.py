@@ -17,23 +17,23 @@ class Caveat:
 
 def caveats_of(run: Run, of: str = "") -> list[Caveat]:
     """Those of a run; none where it is evidence. `of` begins the sentence where there are two runs."""
-    found = []
+    caveats = []
     if run["origin"] == "mock":
         words = "Random SAEs: a trial of the pipeline. Nothing here is evidence of anything."
-        found.append(Caveat("mock", "Mock", of + words))
+        caveats.append(Caveat("mock", "Mock", of + words))
     if run["status"] != "finished":
         words = "The run has not finished: what is here is a part, and no verdict is drawn from it."
-        found.append(Caveat("unfinished", "Unfinished", of + words))
+        caveats.append(Caveat("unfinished", "Unfinished", of + words))
     if str(run["exploratory"] or "").startswith(LIMITED):
         words = f"{_sentence(run['exploratory'])}. A trial: nothing here is evidence of anything."
-        found.append(Caveat("limited", "Limited", of + words))
+        caveats.append(Caveat("limited", "Limited", of + words))
     elif run["exploratory"]:
         words = f"{_sentence(run['exploratory'])}. Nothing here confirms."
-        found.append(Caveat("exploratory", "Exploratory", of + words))
+        caveats.append(Caveat("exploratory", "Exploratory", of + words))
     if run["origin"] == "stand-in":
         words = f"{run['target']} shows that the method works, and says nothing about Gemma."
-        found.append(Caveat("stand-in", "Stand-in", of + words))
-    return found
+        caveats.append(Caveat("stand-in", "Stand-in", of + words))
+    return caveats
 
 
 def verdict_with_caveat(verdict: str, run: Run) -> str:

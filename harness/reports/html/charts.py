@@ -87,10 +87,10 @@ def line_at(value: float, channel: str = "x", colour: str = LINE, **mark: Any) -
 
 def tooltip(*fields: tuple[str, str] | tuple[str, str, str]) -> list[ChartSpec]:
     """What is said of the mark under the pointer: (field, title) or (field, title, format)."""
-    found = []
+    tips = []
     for name, title, *shape in fields:
         tip: ChartSpec = {"field": name, "title": title}
         if shape:
             tip |= {"type": "quantitative", "format": shape[0]}
-        found.append(tip)
-    return found
+        tips.append(tip)
+    return tips

@@ -32,11 +32,11 @@ class ClaimCard:
 
 def claims_of(store: ReadStore, run: Run, spec: Spec) -> list[ClaimCard]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
-    found = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
+    verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
     return [
-        _claim_card(claim, found[claim.name])
+        _claim_card(claim, verdicts[claim.name])
         for claim in spec.claims_on(run["target"])
-        if claim.name in found
+        if claim.name in verdicts
     ]
 
 

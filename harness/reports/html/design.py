@@ -32,8 +32,8 @@ class Design:
     reachable: bool
     needed: int | None
     tests: int
-    one: float | None
-    every: float | None
+    one_test: float | None
+    every_feature: float | None
     claims: tuple[ClaimFloor, ...]
 
 
@@ -58,8 +58,8 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
         reachable=reachable,
         needed=families_needed(alpha),
         tests=tests,
-        one=detectable(alpha) if reachable else None,
-        every=detectable(alpha / tests) if reachable and tests else None,
+        one_test=detectable(alpha) if reachable else None,
+        every_feature=detectable(alpha / tests) if reachable and tests else None,
         claims=tuple(_floor_of(claim, spec, floor) for claim in spec.claims_on(run["target"])),
     )
 

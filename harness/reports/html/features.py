@@ -100,11 +100,11 @@ def features_of(store: ReadStore, run: Run) -> list[FeatureCard]:
 
 def _ablations_by_feature(store: ReadStore, run: Run) -> dict[tuple[int, int], list[str]]:
     """The ablations that edit each feature, in the order of their ranks."""
-    found: dict[tuple[int, int], list[str]] = {}
+    ablations: dict[tuple[int, int], list[str]] = {}
     rows = table_rows(store, Interventions, run["run_id"], role="target")
     for row in sorted(rows, key=lambda row: (row["ablation"], row["rank"])):
-        found.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
-    return found
+        ablations.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
+    return ablations
 
 
 def _labels(store: ReadStore, run: Run) -> dict[tuple[int, int], FeatureLabel]:

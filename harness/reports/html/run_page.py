@@ -48,6 +48,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     features = [render_charts(one, renderer, chart="drawn") for one in features_of(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
     layers = layers_of(store, run, placebo, shown)
+    behaviour = behaviour_of(store, run)
     health = table_rows(store, SaeHealth, run["run_id"])
     return (
         environment()
@@ -64,8 +65,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             warnings=[
                 f"the SAE of layer {r['layer']}: {r['warning']}" for r in health if r["warning"]
             ],
-            behaviour=(found := behaviour_of(store, run))
-            and render_charts(found, renderer, chart="drawn"),
+            behaviour=behaviour and render_charts(behaviour, renderer, chart="drawn"),
             contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
             placebo=placebo,
             calibration=query_rows(store, "placebo_calibration", run=placebo["run_id"])
@@ -94,21 +94,21 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     )
 
 
-def render_charts(found: Any, renderer: ChartRenderer, **charts: str) -> dict[str, Any]:
-    """A record's fields, with each of its charts drawn under another name."""
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
+def render_charts(card: Any, renderer: ChartRenderer, **charts: str) -> dict[str, Any]:
+    """A card's fields, and each of its `charts`, by field, rendered under another name."""
+    values = {field.name: getattr(card, field.name) for field in fields(card)}
     values |= {
         name: renderer.render(chart) if isinstance(chart := values[of], Chart) else None
         for of, name in charts.items()
     }
-    return values | ({"anchor": found.anchor} if isinstance(found, FeatureCard) else {})
+    return values | ({"anchor": card.anchor} if isinstance(card, FeatureCard) else {})
 
 
-def _ablation(one: AblationSection, renderer: ChartRenderer) -> dict[str, Any]:
+def _ablation(section: AblationSection, renderer: ChartRenderer) -> dict[str, Any]:
     names = ("controls", "families", "doses", "parts")
-    said = f"{one.controls.says}." if one.controls else "It has no controls."
-    return render_charts(one, renderer, **{name: f"{name}_drawn" for name in names}) | {
-        "controls_said": said
+    controls = f"{section.controls.says}." if section.controls else "It has no controls."
+    return render_charts(section, renderer, **{name: f"{name}_drawn" for name in names}) | {
+        "controls_said": controls
     }
 
 
@@ -117,7 +117,7 @@ def _placebo(store: ReadStore, run: Run) -> Run | None:
     if run["spec_name"] == "placebo":
         return None
     runs = store.read(Runs).rows()
-    found = [
+    placebos = [
         other
         for other in runs
         if other["spec_name"] == "placebo"
@@ -125,7 +125,7 @@ def _placebo(store: ReadStore, run: Run) -> Run | None:
         and all(other[name] == run[name] for name in ("target", "origin", "model", "sae"))
     ]
     return max(
-        found,
+        placebos,
         key=lambda other: (
             other["readout"] == run["readout"],
             other["finished_at"],
@@ -168,16 +168,16 @@ def _rerun_words(run: Run, spec: Spec) -> str:
     return shlex.join(words)
 
 
-def _headline(one: Mapping[str, Any], tested: bool) -> str:
+def _headline(card: Mapping[str, Any], tested: bool) -> str:
     """A feature in one line."""
-    row = one["row"]
-    parts = [f"rank {one['rank']}"] if one["rank"] is not None else []
+    row = card["row"]
+    parts = [f"rank {card['rank']}"] if card["rank"] is not None else []
     if row.get("mean_difference") is None:
         parts.append("silent on the confirming families" if tested else "not tested yet")
     else:
         parts.append(f"difference {number(row['mean_difference'])}")
         if row.get("p_adjusted") is not None:
             parts.append(f"adjusted p {p_text(row['p_adjusted'])}")
-    if one["edited_by"]:
-        parts.append(f"edited by {', '.join(one['edited_by'])}")
+    if card["edited_by"]:
+        parts.append(f"edited by {', '.join(card['edited_by'])}")
     return "; ".join(parts)

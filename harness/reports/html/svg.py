@@ -70,9 +70,9 @@ class ChartRenderer:
 def shrink_svg(svg: str) -> str:
     """The same picture in fewer bytes: a tenth of a pixel, and no attribute that says nothing."""
 
-    def rounded(found: re.Match[str]) -> str:
-        text = _NUMBER.sub(lambda n: f"{float(n[0]):.1f}".removesuffix(".0"), found[2])
-        return f'{found[1]}="{text}"'
+    def rounded(attribute: re.Match[str]) -> str:
+        text = _NUMBER.sub(lambda n: f"{float(n[0]):.1f}".removesuffix(".0"), attribute[2])
+        return f'{attribute[1]}="{text}"'
 
     return _NOTHING.sub("", _IDLE.sub("", _LONG.sub(rounded, svg)))
 

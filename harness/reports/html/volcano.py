@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.reports.html import charts
-from harness.reports.html.charts import HIT, INK, QUIET, Chart
+from harness.reports.html.charts import HIT, INK, QUIET, Chart, ChartSpec
 from harness.reports.html.run_data import Row, rows_with, table_rows
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -14,6 +14,7 @@ from harness.store.tables.results import FeatureTests
 WIDTH, HEIGHT = 330, 150
 PIXEL = 2.5  # features of no small p that fall on one spot so large are one dot
 DECADES = 3  # powers of ten that are spaced by their logarithm; smaller differences evenly
+LARGER = "larger"  # the kind of the dots without a small p
 Key = tuple[int, int]
 
 
@@ -69,10 +70,10 @@ def layers_of(
     threshold = min(
         (abs(row["statistic"]) for row in mine if _is_significant(row, alpha)), default=None
     )
-    found = []
+    panels = []
     for layer in run["layers"]:
         here, there = ([row for row in rows if row["layer"] == layer] for rows in (mine, other))
-        found.append(
+        panels.append(
             LayerPanel(
                 layer,
                 len(here),
@@ -85,7 +86,7 @@ def layers_of(
                 else None,
             )
         )
-    return found
+    return panels
 
 
 def _test_rows(store: ReadStore, run: Run) -> list[Row]:
@@ -105,18 +106,27 @@ def _volcano_chart(
     shown: Collection[Key],
     what: str,
 ) -> Chart:
-    below, above = f"adjusted p at most {alpha:g}", "larger"
+    """Size of the statistic against the mean difference; a dashed line at `threshold`, if there is one."""
+    small = f"adjusted p at most {alpha:g}"
+    layers = [charts.line_at(0), _points(axes, small)]
+    if threshold is not None:
+        layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
     values = [
         {
             "feature": f"{row['layer']}:{row['feature']}",
             "difference": float(f"{row['mean_difference']:.3g}"),
             "statistic": round(abs(row["statistic"]), 2),
             "p": row["p_adjusted"] and float(f"{row['p_adjusted']:.2g}"),
-            "kind": below if _is_significant(row, alpha) else above,
-            "here": here,
+            "kind": small if _is_significant(row, alpha) else LARGER,
+            "here": count,
         }
-        for row, here in _merge_spots(rows, axes, alpha, shown)
+        for row, count in _merge_spots(rows, axes, alpha, shown)
     ]
+    return charts.chart(f"{what}: {_says(rows, alpha)}", values, layers, width=WIDTH, height=HEIGHT)
+
+
+def _points(axes: _Axes, small: str) -> ChartSpec:
+    """The dots; those of the kind `small` are larger and coloured."""
     across = charts.quantity(
         "difference",
         "mean difference between the variants",
@@ -133,17 +143,15 @@ def _volcano_chart(
         "|test statistic|",
         scale={"domain": [0, axes.highest * 1.04], "nice": False},
     )
-    points = {
+    is_small = f"datum.kind === '{small}'"
+    return {
         "mark": {"type": "point", "filled": True},
         "encoding": {
             "x": across,
             "y": up | {"axis": {"tickCount": 4}},
-            "color": charts.colour("kind", {below: HIT, above: QUIET}, legend=False),
-            "size": {"condition": {"test": f"datum.kind === '{below}'", "value": 32}, "value": 14},
-            "opacity": {
-                "condition": {"test": f"datum.kind === '{below}'", "value": 1},
-                "value": 0.6,
-            },
+            "color": charts.colour("kind", {small: HIT, LARGER: QUIET}, legend=False),
+            "size": {"condition": {"test": is_small, "value": 32}, "value": 14},
+            "opacity": {"condition": {"test": is_small, "value": 1}, "value": 0.6},
             "tooltip": charts.tooltip(
                 ("feature", "layer:feature"),
                 ("difference", "mean difference", "+.3g"),
@@ -153,18 +161,17 @@ def _volcano_chart(
             ),
         },
     }
+
+
+def _says(rows: Sequence[Row], alpha: float) -> str:
+    """What the picture shows, for who does not see it."""
     hits = sum(_is_significant(row, alpha) for row in rows)
-    layers = [charts.line_at(0), points]
-    if threshold is not None:
-        layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
     strongest = sorted(rows, key=lambda row: -abs(row["statistic"]))[:3]
     named = ", ".join(
         f"{r['layer']}:{r['feature']} by {r['mean_difference']:+.3g}" for r in strongest
     )
-    says = f"{what}: {hits} of {len(rows)} features with adjusted p at most {alpha:g}"
-    if named:
-        says += f"; the strongest are {named}"
-    return charts.chart(says, values, layers, width=WIDTH, height=HEIGHT)
+    says = f"{hits} of {len(rows)} features with adjusted p at most {alpha:g}"
+    return f"{says}; the strongest are {named}" if named else says
 
 
 def _merge_spots(
@@ -174,10 +181,10 @@ def _merge_spots(
     spots: dict[object, tuple[Row, int]] = {}
     for row in sorted(rows, key=lambda row: -abs(row["statistic"])):
         key = (row["layer"], row["feature"])
-        own = _is_significant(row, alpha) or key in shown
-        spot: object = key if own else ("spot", *axes.spot(row))
-        first, here = spots.get(spot, (row, 0))
-        spots[spot] = first, here + 1
+        alone = _is_significant(row, alpha) or key in shown
+        spot: object = key if alone else ("spot", *axes.spot(row))
+        strongest, count = spots.get(spot, (row, 0))
+        spots[spot] = strongest, count + 1
     return sorted(
         spots.values(),
         key=lambda one: (_is_significant(one[0], alpha), one[0]["layer"], one[0]["feature"]),

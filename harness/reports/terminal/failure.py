@@ -22,8 +22,8 @@ def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome
         "exploratory": outcome.exploratory,
         "rows": sql_command(outcome.db, verdict.query),
     }
-    told = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
-    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *told])
+    shown = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
+    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *shown])
 
 
 def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:

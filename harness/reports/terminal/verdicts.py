@@ -31,8 +31,8 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
-        told = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in caveat_marks(outcome))
-        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{told}")
+        caveats = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in caveat_marks(outcome))
+        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{caveats}")
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         trial = f"{outcome.trial}: " if outcome.trial else ""
         columns = (max(widest, 5), 12 + len(trial), 13, 18, 7)
@@ -67,10 +67,12 @@ def _print_list(out: Console, outcome: "Outcome", trial: str) -> None:
     for verdict in outcome.verdicts:
         estimate, interval, p = verdict_numbers(verdict)
         out.print(verdict.claim, markup=False)
-        told = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
+        numbers = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
         out.print(
             Padding(
-                f"{_styled(verdict, trial)}  {escape('  '.join(told))}", (0, 0, 0, 2), expand=False
+                f"{_styled(verdict, trial)}  {escape('  '.join(numbers))}",
+                (0, 0, 0, 2),
+                expand=False,
             ),
         )
         out.print(Padding(Text(verdict.because, style="dim"), (0, 0, 0, 2), expand=False))

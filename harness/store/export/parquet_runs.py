@@ -83,18 +83,18 @@ def import_results(store: Store, other: Store, say: Say) -> list[str]:
 
     What the store has already stays as it is. Raises `InputError` and `CannotRun`.
     """
-    known = set(store.read(Runs).run_id)
-    taken = []
+    stored = set(store.read(Runs).run_id)
+    imported = []
     for run in other.read(Runs).rows():
         run_id = run["run_id"]
-        if run_id in known or run["status"] != "finished":
-            why = "is here already" if run_id in known else "is not finished"
+        if run_id in stored or run["status"] != "finished":
+            why = "is here already" if run_id in stored else "is not finished"
             say(f"{run_id} {why}: left out")
             continue
         store.insert(dict(other.tables(run_id)))
-        taken.append(run_id)
+        imported.append(run_id)
     store.put_labels(other.read(FeatureLabels), overwrite=False)
-    return taken
+    return imported
 
 
 class _Manifest(BaseModel):
@@ -106,8 +106,8 @@ class _Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "_Manifest":
-        known = {kind.table for kind in TABLES}
-        if self.schema_ == VERSION and set(self.sha256) != known:
+        names = {kind.table for kind in TABLES}
+        if self.schema_ == VERSION and set(self.sha256) != names:
             raise ValueError("it does not name every table")
         if "runs" not in self.sha256 or any(not name.isidentifier() for name in self.sha256):
             raise ValueError("it names no tables")
