@@ -159,7 +159,10 @@ class Store(AbstractContextManager["Store"]):
         return kind(**{name: rows.column(name).to_numpy() for name in names})
 
     def tables(self, run_id: str) -> Iterator[tuple[str, pa.Table]]:
-        """Every table's name and its rows of a run, one table at a time. Raises `CannotRun`."""
+        """Every table's name and its rows of a run as an Arrow table, one at a time: they may be large.
+
+        Raises `CannotRun`.
+        """
         for kind in TABLES:
             yield kind.table, self.table(f"FROM {kind.table} WHERE run_id = $run", {"run": run_id})
 

@@ -60,11 +60,15 @@ def feature_lines(
     origin: Origin,
     top: int | None = None,
 ) -> Iterator[FeatureLine]:
-    """Each prompt's `top` strongest features at each layer; all of them where `top` is None."""
+    """Each prompt's `top` strongest features at each layer; all of them where `top` is None.
+
+    `rows` are the active features, n_rows of them in any order; features of one value come by index.
+    """
     place = {prompt.id: i for i, prompt in enumerate(prompts)}
     owner = np.array([place[str(name)] for name in rows.prompt_id], dtype=int)
     layer, feature = np.asarray(rows.layer, dtype=int), np.asarray(rows.feature, dtype=int)
     value = np.asarray(rows.value, dtype=float)
+    # Sorted once, each prompt's layer is a slice, which a search in its key finds.
     order = np.lexsort((feature, -value, layer, owner))
     key = owner[order] * (1 + max(layers, default=0)) + layer[order]
     for i, prompt in enumerate(prompts):
@@ -94,7 +98,7 @@ def stored_features(store: ReadStore, run: Run) -> list[FeatureLine]:
 def ablation_entry(
     features: Sequence[tuple[int, int]], results: Sequence[AblationResult], **more: str | None
 ) -> Ablated:
-    """One intervention, with its summary."""
+    """One intervention on n_features (layer, feature), with its n_prompts results and their summary."""
     deltas = np.array([result.delta for result in results])
     layers = {layer for layer, _ in features}
     return Ablated(

@@ -25,7 +25,7 @@ FIRST_EXPORTED = 5  # the first schema of which there are exports
 
 @dataclass(frozen=True)
 class RunExport:
-    """A run as it was exported: its tables, by name, and their schema."""
+    """A run as it was exported: its Arrow tables, by the names of the store's, and their schema."""
 
     run_id: str
     schema: int
