@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from harness.stats.arguments import dense_rows, share, unit_codes
-from harness.stats.unit_scores import unit_sums
+from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
 FAR = 30.0  # the t beyond which the interval is found another way
@@ -49,7 +49,7 @@ def effects(
         none = np.full(rows.shape[1], np.nan)
         return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
     sizes = np.bincount(codes)[:, None]
-    first, second = unit_sums(rows, codes) / sizes, unit_sums(others, codes) / sizes
+    first, second = sum_by_unit(rows, codes) / sizes, sum_by_unit(others, codes) / sizes
     d = first - second
     n = len(d)
     spread = d.std(axis=0, ddof=1)

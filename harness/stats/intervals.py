@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from harness.stats.arguments import dense_rows, share
-from harness.stats.unit_scores import unit_sums
+from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +33,8 @@ def mean_interval(
     """The mean of `differences` (n_pairs, n_features), clustered by `units` (n_pairs,)."""
     rows = dense_rows("differences", differences)
     share("level", level)
-    sums = unit_sums(rows, units)
-    sizes = unit_sums(np.ones((len(rows), 1)), units)
+    sums = sum_by_unit(rows, units)
+    sizes = sum_by_unit(np.ones((len(rows), 1)), units)
     groups = len(sums)
     mean = rows.mean(axis=0)
     without = (sums.sum(axis=0) - sums) / (len(rows) - sizes)

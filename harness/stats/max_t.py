@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.flip_counts import count_reaching
 from harness.stats.sign_flips import sign_flips
-from harness.stats.unit_scores import Columns, Statistic, score_columns
+from harness.stats.unit_scores import ScoreSums, Statistic, sum_scores
 
 Alternative = Literal["two-sided", "greater", "less"]
 Floats = NDArray[np.float64]
@@ -59,18 +59,20 @@ def paired_max_t(
     """
     if alternative not in ("two-sided", "greater", "less"):
         raise ValueError(f"alternative: unknown '{alternative}'; use two-sided, greater or less")
-    columns = score_columns(x, y, units, statistic)
+    scores = sum_scores(x, y, units, statistic)
     if alternative == "less":
-        columns = Columns(-columns.sums, columns.inverse)
+        scores = ScoreSums(-scores.sums, scores.inverse)
     two_sided = alternative == "two-sided"
-    drawn = sign_flips(columns.sums.shape[2], how=flips, seed=seed)
-    observed = _strongest(columns.u, two_sided)
+    drawn = sign_flips(scores.sums.shape[2], how=flips, seed=seed)
+    observed = _larger_score(scores.u, two_sided)
     reach = np.abs(observed) if two_sided else observed
-    own, joint = count_reaching(columns, reach, drawn, two_sided=two_sided, step_down=step_down)
+    own, joint = count_reaching(scores, reach, drawn, two_sided=two_sided, step_down=step_down)
     p_marginal, p_adjusted = drawn.p(own), drawn.p(joint)
     if step_down:
-        order = np.argsort(reach, kind="stable")  # the counts' own order, ties and all
-        descending = order[columns.alive[order]][::-1]
+        # No p below that of a stronger feature: the running maximum of algorithm 2.8, in the counts'
+        # own order, ties and all. A feature that is zero everywhere has p 1 and takes no part.
+        order = np.argsort(reach, kind="stable")
+        descending = order[scores.alive[order]][::-1]
         p_adjusted[descending] = np.maximum.accumulate(p_adjusted[descending])
     return MaxT(
         p_adjusted=p_adjusted,
@@ -90,12 +92,15 @@ def paired_statistic(
     *,
     statistic: Statistic | None = None,
 ) -> Floats:
-    """The signed statistic that `paired_max_t` tests, (n_features,), without its p values."""
-    return _strongest(score_columns(x, y, units, statistic).u, two_sided=True)
+    """The signed statistic that `paired_max_t` tests, (n_features,), without its p values.
+
+    `x` and `y` (n_pairs, n_features), `units` (n_pairs,) and what is raised are as there.
+    """
+    return _larger_score(sum_scores(x, y, units, statistic).u, two_sided=True)
 
 
-def _strongest(u: Floats, two_sided: bool) -> Floats:
-    """Each feature's signed u, (n_features,): of its columns, the one that counts."""
+def _larger_score(u: Floats, two_sided: bool) -> Floats:
+    """Each feature's signed u, (n_features,), of u (n_scores, n_features): the one that counts."""
     if not two_sided:
         return u.max(axis=0)
     return np.take_along_axis(u, np.abs(u).argmax(axis=0)[None], axis=0)[0]
