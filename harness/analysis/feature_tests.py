@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_tests import AblationResult, ablation_tests
-from harness.analysis.pairs import Contrasted, behaviours, contrasted
+from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
@@ -59,8 +59,8 @@ class Analysis:
 def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
     """All tests of a run whose units are all in."""
     activations = source.read(Activations, run_id)
-    discovery = contrasted(plan, "discovery", activations)
-    confirmation = contrasted(plan, "confirmation", activations)
+    discovery = pair_activations(plan, "discovery", activations)
+    confirmation = pair_activations(plan, "confirmation", activations)
     contrast = plan.spec.contrast
     result = FeatureResult(confirmation.features, None, len(set(confirmation.units)))
     if result.n_units >= 2 and result.features:
@@ -95,7 +95,7 @@ def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis
 
 
 def _feature_tests(
-    plan: Plan, side: Side, data: Contrasted, test: MaxT | None, run_id: str, origin: Origin
+    plan: Plan, side: Side, data: PairedActivations, test: MaxT | None, run_id: str, origin: Origin
 ) -> FeatureTests:
     """One row a feature: what was seen, and its p values where it was tested."""
     contrast = plan.spec.contrast
