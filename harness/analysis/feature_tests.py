@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_tests import AblationResult, ablation_tests
+from harness.analysis.ablation_tests import AblationImpacts, AblationRows, ablation_tests
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
@@ -52,7 +52,7 @@ class Analysis:
     pairs: tuple[Pair, ...]
     behaviour: Mapping[str, Mapping[str, float]]
     features: FeatureResult
-    ablations: Mapping[str, AblationResult]
+    ablations: Mapping[str, AblationImpacts]
     rows: tuple[Columns, ...]
 
 
@@ -67,22 +67,19 @@ def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis
         x, y = confirmation.of(contrast.of), confirmation.of(contrast.against)
         test = paired_max_t(x, y, confirmation.units, statistic=contrast.statistic)
         result = replace(result, test=test)
-    ablations: dict[str, AblationResult] = {}
+    ablations: dict[str, AblationImpacts] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
         _feature_tests(plan, "confirmation", confirmation, result.test, run_id, origin),
     ]
     for ablation in plan.ablations:
-        ablations[ablation.name], tables = ablation_tests(
-            plan,
-            ablation,
+        measured = AblationRows(
             from_columns(source.read(Interventions, run_id, ablation=ablation.name)),
             source.read(Impacts, run_id),
             source.read(Attributions, run_id, ablation=ablation.name),
-            run_id,
-            origin,
         )
+        ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
         rows += tables
     return Analysis(
         plan=plan,

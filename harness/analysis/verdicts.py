@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_tests import AblationResult
+from harness.analysis.ablation_tests import AblationImpacts
 from harness.analysis.feature_tests import Analysis
 from harness.specs.claims import AblationClaim, BehaviourClaim, FeatureClaim
 from harness.specs.intervention import Feature
@@ -112,7 +112,7 @@ def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
     return found
 
 
-def _with_rank(found: Verdict, result: AblationResult, direction: int, alpha: float) -> Verdict:
+def _with_rank(found: Verdict, result: AblationImpacts, direction: int, alpha: float) -> Verdict:
     """The target must also outrank its controls: one that is stronger than most is not enough."""
     if found.p is None:
         return found

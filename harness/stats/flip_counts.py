@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats import few_units
 from harness.stats import walsh_hadamard as walsh
 from harness.stats.sign_flips import Flips
 from harness.stats.unit_scores import ScoreSums
@@ -74,7 +75,7 @@ def _by_transform(
     threads = min(chunks, _cores())
 
     def count_few(part: NDArray[np.intp]) -> None:
-        walsh.count_few(part[0], part[1], test, flips.bits, own, own_known)
+        few_units.count_few(part[0], part[1], test, flips.bits, own, own_known)
 
     def count_chunks(part: NDArray[np.intp]) -> tuple[Counts, Counts]:
         return walsh.count_chunks(part[0], part[1], test, order, own_known, lowest, whole, maxima)

@@ -25,7 +25,6 @@ LANES = 16  # as many float32 as the widest vector registers hold, 512 bits
 LENGTH = 2**LOW_BITS
 CHUNK = LENGTH * LANES  # flips of one chunk: 32 KiB of float64
 LEAST_BITS = LOW_BITS + 4  # of a group that fills the lanes
-FEW = 12  # active units up to which a feature's own distribution is enumerated apart
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -72,7 +71,7 @@ def count_chunks(
     for chunk in range(first, last):
         for i in range(n_units):
             for k in range(LANES):
-                signs[i, k] = _sign((chunk * LANES + k) & high[i])
+                signs[i, k] = parity_sign((chunk * LANES + k) & high[i])
         largest = maxima[chunk * CHUNK : (chunk + 1) * CHUNK]
         largest[:] = lowest
         _count_chunk(test, order, own_known, whole, low, signs, buffer, largest, own, joint)
@@ -192,97 +191,8 @@ def _join(
     return alone, together
 
 
-@njit(nogil=True, cache=True)
-def count_few(
-    first: int,
-    last: int,
-    test: FlipTest,
-    bits: int,
-    own: Counts,
-    own_known: NDArray[np.bool_],
-) -> None:
-    """The own counts of features `first` to `last` that have at most `FEW` active units.
-
-    Fills `own` (n_features,) and marks them in `own_known` (n_features,); `bits` are the group's.
-    With r independent codes among the active units S takes each of its 2^r values equally often.
-    """
-    values = np.empty((len(test.sums), 2**FEW))
-    active = np.empty(FEW, np.int64)
-    for f in range(first, last):
-        n_active = _find_active(f, test.sums, active)
-        if n_active > FEW:
-            continue
-        rank = _enumerate(f, test.sums, test.codes, active[:n_active], values)
-        reached = 0
-        for j in range(1 << rank):
-            best = -np.inf
-            for c in range(len(values)):
-                u = values[c, j] * test.inverse[c, f]
-                best = max(best, abs(u) if test.two_sided else u)
-            reached += best >= test.reach[f]
-        own[f] = reached << (bits - rank)
-        own_known[f] = True
-
-
-@njit(nogil=True)
-def _find_active(f: int, sums: NDArray[Any], active: Counts) -> int:
-    """Put the units in which a feature has a sum into `active` (FEW,); how many, or FEW + 1."""
-    n_scores, _, n_units = sums.shape
-    n_active = 0
-    for i in range(n_units):
-        for c in range(n_scores):
-            if sums[c, f, i] != 0:
-                if n_active == FEW:
-                    return FEW + 1
-                active[n_active] = i
-                n_active += 1
-                break
-    return n_active
-
-
-@njit(nogil=True)
-def _enumerate(f: int, sums: NDArray[Any], codes: Counts, active: Counts, values: Floats) -> int:
-    """Put the 2^r values of a feature's S into `values` (n_scores, 2^FEW); their rank r.
-
-    A unit whose code is independent of those before it doubles the list: `values[:, j]` is under the
-    flip that turns the independent units named by the bits of j. The sign of any other unit follows
-    from the units that add up to it.
-    """
-    # A basis of the codes in echelon form over GF(2), and which units each of it is made of.
-    reduced, units_of = np.empty(FEW, np.int64), np.empty(FEW, np.int64)
-    rank = 0
-    values[:, 0] = 0
-    for i in active:
-        remainder, mask = codes[i], 0
-        for b in range(rank):
-            if remainder ^ reduced[b] < remainder:
-                remainder ^= reduced[b]
-                mask ^= units_of[b]
-        size = 1 << rank
-        for c in range(len(values)):
-            x = np.float64(sums[c, f, i])
-            if remainder:
-                for j in range(size):
-                    values[c, size + j] = values[c, j] - x
-                    values[c, j] += x
-            else:
-                for j in range(size):
-                    values[c, j] += x * _sign(j & mask)
-        if remainder:
-            # Kept sorted, so that reducing in order takes leading bits from the top.
-            at = rank
-            while at > 0 and reduced[at - 1] < remainder:
-                reduced[at] = reduced[at - 1]
-                units_of[at] = units_of[at - 1]
-                at -= 1
-            reduced[at] = remainder
-            units_of[at] = mask ^ size
-            rank += 1
-    return rank
-
-
 @njit(inline="always")
-def _sign(masked: int) -> int:
+def parity_sign(masked: int) -> int:
     """(-1) to the parity of an integer of up to 32 bits."""
     masked ^= masked >> 16
     masked ^= masked >> 8
