@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.ablation_tests import ablation_tests
+from harness.analysis.ablation_tests import AblationRows, ablation_tests
 from harness.analysis.selection import attribution_scores, select_interventions, truth_scores
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
@@ -127,7 +127,8 @@ def test_predictions_are_held_against_exact_impacts():
         for one in found for p in prompts
         for metric, sign in (("logit_difference", 1), ("log_p_misconception", -1))
     )  # fmt: skip
-    result, tables = ablation_tests(plan, ablation, found, impacts, predictions, "r", "mock")
+    measured = AblationRows(found, impacts, predictions)
+    result, tables = ablation_tests(plan, ablation, measured, "r", "mock")
     rows = {
         (table.metric[i], table.role[i], i): {n: getattr(table, n)[i] for n in table.names()}
         for table in tables
