@@ -117,7 +117,7 @@ def as_p_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return p
 
 
-def check_finite(name: str, values: NDArray[np.float64]) -> None:
+def check_finite_rows(name: str, values: NDArray[np.float64]) -> None:
     """Raises `ValueError` naming the first of (n_pairs, n_features) that is not a finite number."""
     wrong = ~np.isfinite(values)
     if wrong.any():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.arguments import check_finite
+from harness.stats.arguments import check_finite_rows
 
 
 def matched_sets(
@@ -45,7 +45,7 @@ def matched_sets(
     scaled = np.asarray(profile, dtype=float)
     if scaled.ndim != 2 or len(scaled) != len(layer):
         raise ValueError(f"profile: has shape {scaled.shape}, ({len(layer)}, k) is needed")
-    check_finite("profile", scaled)
+    check_finite_rows("profile", scaled)
     if not np.isin(targets, np.arange(len(layer))).all():
         raise ValueError(f"targets: not all of them are among the {len(layer)} features")
     # Over all features, so that a column weighs the same for every target.

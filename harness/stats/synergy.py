@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.arguments import check_finite
+from harness.stats.arguments import check_finite_rows
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
 
@@ -49,8 +49,8 @@ def synergy(
         raise ValueError(
             f"singles: has shape {apart.shape}, (n_features, {len(together)}) is needed"
         )
-    check_finite("joint", together[:, None])
-    check_finite("singles", apart.T)
+    check_finite_rows("joint", together[:, None])
+    check_finite_rows("singles", apart.T)
     excess = together - apart.sum(axis=0)
     # What is left of an exact sum by rounding alone is nothing.
     size = np.abs(together) + np.abs(apart).sum(axis=0)
