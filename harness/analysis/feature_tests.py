@@ -37,7 +37,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FeatureResult:
-    """The confirming families' test of every feature active in them; None where there are too few."""
+    """The confirming families' test of every feature active in them, in the order of `features`.
+
+    `test` is None where there are fewer than two families, or no such feature.
+    """
 
     features: tuple[Feature, ...]
     test: MaxT | None
@@ -46,7 +49,11 @@ class FeatureResult:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that verdicts are drawn from."""
+    """Everything that verdicts are drawn from, and the `rows` of it to be stored.
+
+    `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `ablations` the
+    impacts on the spec's metric by name.
+    """
 
     plan: Plan
     pairs: tuple[Pair, ...]
@@ -57,7 +64,7 @@ class Analysis:
 
 
 def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
-    """All tests of a run whose units are all in."""
+    """All tests of a run whose units are all in. It reads the store and writes nothing."""
     activations = source.read(Activations, run_id)
     discovery = pair_activations(plan, "discovery", activations)
     confirmation = pair_activations(plan, "confirmation", activations)
