@@ -102,7 +102,7 @@ class Job:
     def one_by_one(self, cells: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The proof of concept's way, for some cells (feature, prompt): a full forward of each."""
         network, sae = self.bench.model.network, self.bench.saes(self.layer)
-        found = []
+        scores = []
         for which, row in cells:
             part = sae.only(torch.tensor([self.features[which]]))
 
@@ -115,8 +115,8 @@ class Job:
                 logits = network(self.ids[row : row + 1]).logits
             finally:
                 hook.remove()
-            found.append(logprobs(logits, self.candidates[row : row + 1])[0])
-        return found
+            scores.append(logprobs(logits, self.candidates[row : row + 1])[0])
+        return scores
 
     def cells(self, count: int) -> list[tuple[int, int]]:
         """Some of them, spread over all."""
@@ -194,19 +194,19 @@ def small(quick: bool) -> list[bool]:
         taken.extend(ours)
         return statistics.median(t * scale / o for t, o in zip(theirs, ours, strict=True))
 
-    found = beside(partial(job.one_by_one, cells), whole / len(cells))
-    print(f"  the proof of concept's way, timed on {len(cells)} cells: {found:.1f} times as long")
-    held.append(figure("small: a forward a cell / ours", found, "x", 28))
+    times = beside(partial(job.one_by_one, cells), whole / len(cells))
+    print(f"  the proof of concept's way, timed on {len(cells)} cells: {times:.1f} times as long")
+    held.append(figure("small: a forward a cell / ours", times, "x", 28))
     for name, tool in tools.items():
         other = partial(tool.ablations, job.ids, layer, features.tolist()[:part], job.candidates)
-        found = beside(other, len(features) / part)
-        print(f"  {name}, timed on {part} features: {found:.1f} times as long")
-        held.append(figure(f"small: {name} / ours", found, "x", bars.get(name, 10)))
+        times = beside(other, len(features) / part)
+        print(f"  {name}, timed on {part} features: {times:.1f} times as long")
+        held.append(figure(f"small: {name} / ours", times, "x", bars.get(name, 10)))
     floor = (replayed + 64 * TOKENS * 12) * seconds_of_a_token_layer(job)
-    found = statistics.median(taken) / floor
+    times = statistics.median(taken) / floor
     print(f"  ours {statistics.median(taken):.2f} s, its token-layers' arithmetic {floor:.2f} s")
     held.append(
-        figure("small: ours / arithmetic of its token-layers", found, "x", 1.2, at_most=True)
+        figure("small: ours / arithmetic of its token-layers", times, "x", 1.2, at_most=True)
     )
     return held
 
@@ -216,18 +216,18 @@ def raw_values(job: Job, part: Sae) -> Tensor:
     open_ = Sae(
         part.w_enc, part.b_enc, part.w_dec, part.b_dec, torch.full_like(part.threshold, -torch.inf)
     )
-    seen: dict[int, Tensor] = {}
+    values: dict[int, Tensor] = {}
 
-    def look(residual: Tensor) -> None:
-        seen[0] = encode(open_, residual[:, 1:])
+    def read(residual: Tensor) -> None:
+        values[0] = encode(open_, residual[:, 1:])
 
     hook = job.bench.model.network.model.layers[job.layer].register_forward_hook(
-        lambda _block, _args, residual: look(residual)
+        lambda _block, _args, residual: read(residual)
     )
     with torch.inference_mode():
         job.bench.model.network(job.ids, use_cache=False, logits_to_keep=1)
     hook.remove()
-    return seen[0].clone()
+    return values[0].clone()
 
 
 def active_share(job: Job) -> float:
@@ -271,14 +271,14 @@ def close(job: Job, reference: Tool, near: float) -> bool:
         job.ids, job.layer, [job.features[i] for i in some], job.candidates
     )
     impacts, _ = job.ours()
-    number = {one: i for i, one in enumerate(dict.fromkeys(impacts.intervention_id))}
+    number = {edit: i for i, edit in enumerate(dict.fromkeys(impacts.intervention_id))}
     column = {"log_p_correct": 0, "log_p_misconception": 1}
     apart = 0.0
-    for one, prompt, metric, edited in zip(
+    for edit, prompt, metric, edited in zip(
         impacts.intervention_id, impacts.prompt_id, impacts.metric, impacts.edited, strict=True
     ):
-        if metric in column and number[one] in some:
-            there = wanted[some.index(number[one]), int(prompt), column[metric]]
+        if metric in column and number[edit] in some:
+            there = wanted[some.index(number[edit]), int(prompt), column[metric]]
             apart = max(apart, abs(float(there) - edited))
     print(f"  at most {apart:.1e} nats from a plain hooked forward")
     return figure("small: difference from a hooked forward", apart, "nats", near, at_most=True)
@@ -294,15 +294,15 @@ def capture(quick: bool) -> list[bool]:
     last = where(batch, "last_prompt_token")
 
     def ours() -> None:
-        seen: dict[int, Tensor] = {}
-        model.forward(batch, {layer: partial(_keep, seen, layer, last) for layer in saes})
-        for layer, residual in seen.items():
+        residuals: dict[int, Tensor] = {}
+        model.forward(batch, {layer: partial(_keep, residuals, layer, last) for layer in saes})
+        for layer, residual in residuals.items():
             encode(saes[layer], residual)
 
     rounds = 5 if quick else 25
-    found = 1 / ratio(ours, lambda: model.forward(batch), rounds)
-    print(f"five layers captured and encoded: {found:.3f} times a bare forward of the same batch")
-    held = [figure("capture: five layers / bare forward", found, "x", 1.05, at_most=True)]
+    times = 1 / ratio(ours, lambda: model.forward(batch), rounds)
+    print(f"five layers captured and encoded: {times:.3f} times a bare forward of the same batch")
+    held = [figure("capture: five layers / bare forward", times, "x", 1.05, at_most=True)]
 
     @torch.inference_mode()
     def bare(rows: int) -> None:
@@ -315,13 +315,13 @@ def capture(quick: bool) -> list[bool]:
     if find_spec("sae_lens"):
         others["SAELens"] = partial(SaeLens(network, saes).capture, job.ids)
     for name, other in others.items():
-        found = 1 / ratio(other, partial(bare, 64), max(3, rounds // 5))
-        print(f"  {name}: {found:.2f} times")
+        times = 1 / ratio(other, partial(bare, 64), max(3, rounds // 5))
+        print(f"  {name}: {times:.2f} times")
     return held
 
 
-def _keep(seen: dict[int, Tensor], layer: int, positions: Tensor, residual: Tensor) -> None:
-    seen[layer] = residual[positions]
+def _keep(residuals: dict[int, Tensor], layer: int, positions: Tensor, residual: Tensor) -> None:
+    residuals[layer] = residual[positions]
 
 
 def organism(quick: bool) -> list[bool]:
@@ -357,12 +357,12 @@ def organism(quick: bool) -> list[bool]:
             model.forward(batch, taps)
 
     scale = len(edits) * len(prompts) / len(cells)
-    found = ratio(ours, one_by_one, 2 if quick else 5) * scale
+    times = ratio(ours, one_by_one, 2 if quick else 5) * scale
     print(
         f"organism: {len(edits)} sets of 10 features on {len(prompts)} prompts, "
-        f"{found:.1f} times as fast as a forward a cell (timed on {len(cells)})"
+        f"{times:.1f} times as fast as a forward a cell (timed on {len(cells)})"
     )
-    return [figure("organism: a forward a cell / ours", found, "x", 2.0)]
+    return [figure("organism: a forward a cell / ours", times, "x", 2.0)]
 
 
 def large(quick: bool) -> list[bool]:
@@ -408,8 +408,8 @@ def large(quick: bool) -> list[bool]:
             f"  {whole} cells, first edited position {name}: {taken:.1f} s, {each:.2f} s a full "
             f"forward (timed on {6 * len(parts)} cells)"
         )
-        found = statistics.median(ratios)
-        held.append(figure(f"large: a forward a cell / ours, {name}", found, "x", bar))
+        times = statistics.median(ratios)
+        held.append(figure(f"large: a forward a cell / ours, {name}", times, "x", bar))
     held.append(
         no_noisier(
             replace(job, prompts=job.prompts[:4], ids=job.ids[:4], candidates=job.candidates[:4])
@@ -446,10 +446,10 @@ def no_noisier(job: Job, count: int = 4) -> bool:
     other = torch.stack([impact(f, lambda x, column: (x * column).sum(-1)) for f in some])
     impacts, _ = replace(job, features=some).ours()
     column = {"log_p_correct": 0, "log_p_misconception": 1}
-    number = {one: i for i, one in enumerate(dict.fromkeys(impacts.intervention_id))}
+    number = {edit: i for i, edit in enumerate(dict.fromkeys(impacts.intervention_id))}
     apart = max(
-        abs(float(wanted[number[one], int(prompt), column[metric]]) - value)
-        for one, prompt, metric, value in zip(
+        abs(float(wanted[number[edit], int(prompt), column[metric]]) - value)
+        for edit, prompt, metric, value in zip(
             impacts.intervention_id, impacts.prompt_id, impacts.metric, impacts.impact, strict=True
         )
         if metric in column

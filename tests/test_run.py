@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analysis.pairs import contrasted
+from harness.analysis.pairs import pair_activations
 from harness.errors import CannotRun
 from harness.interventions.edits import Edit, apply
 from harness.models.adaptive_batching import Limit
@@ -373,7 +373,7 @@ def test_contrasted_pairs_are_aligned_and_keep_to_their_side(whole):
     rows = Activations(**{
         name: [row[i] for row in whole["activations"]] for i, name in enumerate(columns)
     })  # fmt: skip
-    data = contrasted(plan, "discovery", rows)
+    data = pair_activations(plan, "discovery", rows)
     assert set(data.units) == set(plan.families("discovery"))
     values = {(r[1], r[2], r[4]): r[5] for r in whole["activations"]}
     pair = sorted(p.pair_id for p in plan.of("discovery"))[0]

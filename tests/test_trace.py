@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.analysis.feature_tests import analyse
-from harness.analysis.pairs import contrasted
-from harness.analysis.selection import strongest
+from harness.analysis.pairs import pair_activations
+from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.doctor import forward_tokens
 from harness.runner.pipeline import STRONGEST, execute
@@ -148,26 +148,28 @@ def test_what_is_traced_is_what_is_edited_and_the_strongest_of_the_tests(run):
     wanted = traced(store, plan)
     rows = store.read(TokenActivations, "r")
     assert set(zip(rows.layer.tolist(), rows.feature.tolist(), strict=True)) <= wanted
-    data = contrasted(plan, "confirmation", store.read(Activations, "r"))
+    data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
     edited = store.read(Interventions, "r", role="target")
     known = set(zip(edited.layer.tolist(), edited.feature.tolist(), strict=True))
-    assert set(strongest(plan, data, STRONGEST)) | known == wanted
+    assert set(strongest_features(plan, data, STRONGEST)) | known == wanted
     # All that fires at the readout of a confirming prompt is seen to fire.
-    fires = set(strongest(plan, data, STRONGEST))
+    fires = set(strongest_features(plan, data, STRONGEST))
     assert fires <= set(zip(rows.layer.tolist(), rows.feature.tolist(), strict=True))
 
 
 def test_the_strongest_are_ranked_as_they_are_tested(run):
     plan, store = run
-    data = contrasted(plan, "confirmation", store.read(Activations, "r"))
+    data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
     tests = analyse(store, plan, "r", "mock").rows
     (rows,) = (t for t in tests if isinstance(t, FeatureTests) and set(t.split) == {"confirmation"})
     statistic = dict(zip(data.features, rows.statistic, strict=True))
-    order = [abs(statistic[feature]) for feature in strongest(plan, data, len(data.features))]
+    order = [
+        abs(statistic[feature]) for feature in strongest_features(plan, data, len(data.features))
+    ]
     assert order == sorted(order, reverse=True)
     assert len(order) == len(statistic) > STRONGEST
-    few = strongest(plan, data, 5)
-    assert few == strongest(plan, data, len(data.features))[:5]
+    few = strongest_features(plan, data, 5)
+    assert few == strongest_features(plan, data, len(data.features))[:5]
 
 
 def test_it_is_the_last_stage_and_in_the_ledger(run):
@@ -216,8 +218,8 @@ def test_nothing_is_forwarded_where_no_feature_is_traced():
 
 def test_one_family_has_no_strongest_feature():
     plan = a_plan(lines(2))
-    data = contrasted(plan, "confirmation", Activations.of([]))
-    assert strongest(plan, data, 5) == ()
+    data = pair_activations(plan, "confirmation", Activations.of([]))
+    assert strongest_features(plan, data, 5) == ()
 
 
 def test_it_is_planned_where_layers_are_read():

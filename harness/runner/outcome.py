@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.analysis.feature_tests import analyse
-from harness.analysis.verdicts import Verdict, to_columns, verdicts
+from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth
 from harness.store.interface import RunStore
@@ -84,7 +84,7 @@ def conclude(
     known = None if truth is None else frozenset((one.layer, one.feature) for one in truth)
     found = tuple(verdicts(analysis, known, run_id))
     alpha = plan.spec.contrast.alpha
-    rows = to_columns(found, run_id, alpha, exploratory is not None, origin)
+    rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
     return found
 

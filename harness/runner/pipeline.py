@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 
-from harness.analysis.pairs import contrasted
+from harness.analysis.pairs import pair_activations
 from harness.analysis.selection import (
-    Scores,
+    FeatureScores,
     attribution_scores,
-    choose,
     contrast_scores,
-    strongest,
+    select_interventions,
+    strongest_features,
     truth_scores,
 )
 from harness.errors import CannotRun, Fault
@@ -135,7 +135,7 @@ def _frozen(
     """The ablation's interventions: chosen once, then read from the store ever after."""
     rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
     if not len(rows):
-        chosen = choose(
+        chosen = select_interventions(
             plan,
             ablation,
             _scores(bench, plan, ablation, store),
@@ -146,11 +146,11 @@ def _frozen(
     return interventions_of(rows)
 
 
-def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: RunStore) -> Scores:
+def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: RunStore) -> FeatureScores:
     """What the features are ranked by, from the discovery families alone."""
     if ablation.select.by == "contrast":
         activations = store.read(Activations, bench.run_id)
-        return contrast_scores(plan, contrasted(plan, "discovery", activations))
+        return contrast_scores(plan, pair_activations(plan, "discovery", activations))
     if ablation.select.by == "attribution":
         rows = store.read(Attributions, bench.run_id, ablation=ablation.name)
         return attribution_scores(rows, plan.families("discovery"))
@@ -162,7 +162,9 @@ def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: RunStore) -> Sc
 def _strongest(bench: Bench, plan: Plan, store: RunStore) -> set[Feature]:
     """The features of the confirming families' contrast that a reader will ask about."""
     activations = store.read(Activations, bench.run_id)
-    return set(strongest(plan, contrasted(plan, "confirmation", activations), STRONGEST))
+    return set(
+        strongest_features(plan, pair_activations(plan, "confirmation", activations), STRONGEST)
+    )
 
 
 def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from harness.analysis.verdicts import bound_of
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.run_data import Row, table_rows
 from harness.reports.text import p_text
-from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, in_words
+from harness.specs.claims import Claim, FeatureClaim, in_words
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -70,15 +71,15 @@ def _interval_chart(claim: Claim, row: Row) -> Chart | None:
     if None in (row["estimate"], row["ci_low"], row["ci_high"]):
         return None
     assert not isinstance(claim, FeatureClaim)
-    than = claim.than if isinstance(claim, BehaviourClaim) else 0.0
-    ends = [than, row["ci_low"], row["ci_high"]]
+    bound = bound_of(claim)
+    ends = [bound.than, row["ci_low"], row["ci_high"]]
     layers = []
-    if claim.within is not None:
-        margin = {"from": than - claim.within, "to": than + claim.within}
-        ends += margin.values()
+    if bound.margin is not None:
+        low, high = bound.margin
+        ends += [low, high]
         layers.append(
             {
-                "data": {"values": [margin]},
+                "data": {"values": [{"from": low, "to": high}]},
                 "mark": {"type": "rect", "color": "var(--band)"},
                 "encoding": {"x": charts.quantity("from"), "x2": {"field": "to"}},
             }
@@ -90,7 +91,7 @@ def _interval_chart(claim: Claim, row: Row) -> Chart | None:
         axis={"tickCount": 5, "grid": False},
     )
     layers += [
-        charts.line_at(than, colour=INK, strokeDash=[3, 3]),
+        charts.line_at(bound.than, colour=INK, strokeDash=[3, 3]),
         {
             "mark": {"type": "rule", "strokeWidth": 3, "color": HIT},
             "encoding": {"x": charts.quantity("ci_low"), "x2": {"field": "ci_high"}},
@@ -100,7 +101,7 @@ def _interval_chart(claim: Claim, row: Row) -> Chart | None:
             "encoding": {"x": estimate},
         },
     ]
-    held = f"the margin of {claim.within:g} nats" if claim.within else f"{than:g} nats"
+    held = f"the margin of {bound.within:g} nats" if bound.within else f"{bound.than:g} nats"
     return charts.chart(
         f"{claim.name}: estimate {row['estimate']:+.3f}, interval {row['ci_low']:+.3f} to "
         f"{row['ci_high']:+.3f} nats, beside {held}",

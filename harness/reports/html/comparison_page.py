@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from harness.analysis.comparison import Compared, Comparison
+from harness.analysis.comparison import ComparedQuantity, Comparison
 from harness.reports.html import charts
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
@@ -66,11 +66,11 @@ def comparison_page(comparison: Comparison, db: Path) -> str:
     )
 
 
-def _unit(row: Compared) -> str:
+def _unit(row: ComparedQuantity) -> str:
     return row.unit
 
 
-def _forest_chart(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Chart:
+def _forest_chart(about: str, unit: str, rows: Sequence[ComparedQuantity], alpha: float) -> Chart:
     """Each quantity's difference with its interval; coloured where the adjusted p is at most alpha."""
     title = f"B - A, {unit}"
     most = max(
