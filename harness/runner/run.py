@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
-from harness.runner.context import Bench, How, Progress
+from harness.runner.context import How, Progress, RunContext
 from harness.runner.outcome import Outcome, conclude
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
@@ -98,9 +98,9 @@ def run_request(
         facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
         asked = bool(how.batch_size)
         started = begin(store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume)
-        limit = Limit(started.batch_size, say)
+        limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
-        bench = Bench(started.run_id, plan.target.origin, model, saes, limit)
+        bench = RunContext(started.run_id, plan.target.origin, model, saes, limit)
         with _threads(started.threads):
             execute(bench, plan, store, progress)
         progress("analyse", 0, 1)
