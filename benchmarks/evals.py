@@ -14,9 +14,9 @@ from benchmarks.figures import figure, ratio, seconds
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import Batch, where
+from harness.models.padded_batch import Batch, positions_of
 from harness.models.prompt_rows import cached_forward
-from harness.models.suffix import first_read, tail_of
+from harness.models.suffix import first_read, suffix_of
 from harness.paths import bundled
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
@@ -67,7 +67,7 @@ def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
     rows = [model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]]
     base, batch = cached_forward(model, rows, [3]), model.batch(rows)
     every = torch.arange(len(rows))
-    tail = tail_of(base.batch, base.reads, every, first_read(base.reads, base.batch.columns))
+    tail = suffix_of(base.batch, base.reads, every, first_read(base.reads, base.batch.columns))
     edited = tail.of(base.residuals[3] + _nudge(base.batch))
     times = ratio(
         lambda: model.replay(base, tail, 3, edited),
@@ -79,7 +79,7 @@ def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
 
 
 def _nudge(batch: Batch) -> torch.Tensor:
-    return where(batch, "last_prompt_token").float()[..., None]
+    return positions_of(batch, "last_prompt_token").float()[..., None]
 
 
 if __name__ == "__main__":

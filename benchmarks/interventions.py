@@ -36,15 +36,15 @@ from benchmarks.ablation_peers import (
 )
 from benchmarks.figures import figure, ratio, seconds
 from harness.interventions.edits import Edit, apply
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import where
+from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner.context import Bench
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.runner.context import RunContext
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
@@ -83,7 +83,7 @@ class Words:
 class Job:
     """Prompts and features to ablate one by one."""
 
-    bench: Bench
+    bench: RunContext
     prompts: tuple[Prompt, ...]
     layer: int
     features: tuple[int, ...]
@@ -96,7 +96,9 @@ class Job:
             Intervention("a", "single", i, "zero", at(i), "correct", ((self.layer, feature),))
             for i, feature in enumerate(self.features)
         ]
-        return intervene(self.bench, edits, lambda: banks_of(self.bench, edits), {}, self.prompts)
+        return intervene(
+            self.bench, edits, lambda: prepare_edits(self.bench, edits), {}, self.prompts
+        )
 
     @torch.inference_mode()
     def one_by_one(self, cells: Sequence[tuple[int, int]]) -> list[Tensor]:
@@ -140,7 +142,9 @@ def a_job(
         )
     )  # fmt: skip
     model = LanguageModel(network, Words())
-    bench = Bench("r", "mock", model, {layer: sae}.__getitem__, Limit(rows_at_once or prompts))
+    bench = RunContext(
+        "r", "mock", model, {layer: sae}.__getitem__, BatchLimit(rows_at_once or prompts)
+    )
     return Job(bench, rows, layer, tuple(features), ids, candidates)
 
 
@@ -291,7 +295,7 @@ def capture(quick: bool) -> list[bool]:
     job = a_job(network, 6, saes[6], [0], 64)
     model = job.bench.model
     batch = model.batch([model.tokens(p.text, p.correct, p.misconception) for p in job.prompts])
-    last = where(batch, "last_prompt_token")
+    last = positions_of(batch, "last_prompt_token")
 
     def ours() -> None:
         residuals: dict[int, Tensor] = {}
@@ -340,10 +344,10 @@ def organism(quick: bool) -> list[bool]:
         ))
         for i, some in enumerate(drawn)
     ]  # fmt: skip
-    bench = Bench("r", "stand-in", model, saes.__getitem__, Limit(16))
+    bench = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
 
     def ours() -> object:
-        return intervene(bench, edits, lambda: banks_of(bench, edits), {}, prompts)
+        return intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, prompts)
 
     cells = [(edits[i % 32], prompts[i * 7 % len(prompts)]) for i in range(32)]
 
@@ -353,7 +357,9 @@ def organism(quick: bool) -> list[bool]:
             taps: dict[int, Callable[[Tensor], Tensor]] = {}
             for layer in edit.layers:
                 part = saes[layer].only(torch.tensor([f for of, f in edit.features if of == layer]))
-                taps[layer] = partial(apply, Edit(part, -1.0), positions=where(batch, "prompt"))
+                taps[layer] = partial(
+                    apply, Edit(part, -1.0), positions=positions_of(batch, "prompt")
+                )
             model.forward(batch, taps)
 
     scale = len(edits) * len(prompts) / len(cells)

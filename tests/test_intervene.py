@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from harness.errors import CannotRun
-from harness.interventions.resampling import donors
-from harness.models.adaptive_batching import Limit
-from harness.runner.context import Bench
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.interventions.resampling import choose_sources
+from harness.models.adaptive_batching import BatchLimit
+from harness.runner.context import RunContext
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
@@ -37,7 +37,7 @@ def sae(layer):
 @cache
 def bench(architecture="gemma2", dtype=torch.float32, size=5):
     model = random_model(3, architecture=architecture, dtype=dtype)
-    return Bench("r", "mock", model, sae, Limit(size))
+    return RunContext("r", "mock", model, sae, BatchLimit(size))
 
 
 def an_edit(kind="zero", values=None, *, at="all", role="target", features=FEATURES, number=0):
@@ -51,7 +51,7 @@ def an_edit(kind="zero", values=None, *, at="all", role="target", features=FEATU
 def impacts_of(bench, edits, prompts, lenders=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
     impacts, tokens = intervene(
-        bench, edits, lambda: banks_of(bench, edits), lenders or {}, prompts
+        bench, edits, lambda: prepare_edits(bench, edits), lenders or {}, prompts
     )
     number = {one.id: i for i, one in enumerate(edits)}
     summed = {
@@ -158,8 +158,10 @@ def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, va
     edit = an_edit(kind, values, at=at)
     lenders = {}
     if kind == "resample":
-        lenders = donors(plan, an_ablation(kind="resample", source="pair", variant="correct"))
-        lenders |= donors(plan, an_ablation(kind="resample", source="pair"))
+        lenders = choose_sources(
+            plan, an_ablation(kind="resample", source="pair", variant="correct")
+        )
+        lenders |= choose_sources(plan, an_ablation(kind="resample", source="pair"))
     summed, apart = impacts_of(tools, [edit], prompts, lenders)
     moved = 0
     for prompt in prompts:
@@ -244,7 +246,9 @@ def test_a_kind_that_moves_inactive_features_is_replayed():
 def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
     plan = a_plan()
     lenders = (
-        donors(plan, an_ablation(kind="resample", source="pair")) if kind == "resample" else {}
+        choose_sources(plan, an_ablation(kind="resample", source="pair"))
+        if kind == "resample"
+        else {}
     )
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     edits = [an_edit(kind, values), an_edit(kind, values, role="no-op")]
@@ -290,7 +294,7 @@ def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch)
 def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     plan, said = a_plan(), []
     plain, _ = impacts_of(bench(size=8), [an_edit()], plan.prompts)
-    tools = dataclasses.replace(bench(), limit=Limit(8, said.append))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(8, said.append))
     whole = type(tools.model).cached_forward
 
     def full(self, batch, reads, blocks):
@@ -309,7 +313,7 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
 
 def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monkeypatch):
     said, rows = [], []
-    tools = dataclasses.replace(bench(), limit=Limit(16, said.append))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(16, said.append))
     replay = type(tools.model).replay
 
     def full(self, kept, tail, *rest, **options):
@@ -328,7 +332,7 @@ def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monke
 
 
 def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
 
     def full(self, batch, reads, blocks):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
@@ -339,7 +343,7 @@ def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
 
 
 def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
 
     def wrong(self, batch, reads, blocks):
         raise RuntimeError("shapes do not match")
@@ -376,7 +380,7 @@ def test_a_dose_beside_a_resampled_target_only_scales():
     """The donor's values are the target's alone."""
     plan, tools = a_plan(), bench()
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
-    lenders = donors(plan, an_ablation(kind="resample", source="pair"))
+    lenders = choose_sources(plan, an_ablation(kind="resample", source="pair"))
     dose = an_edit("scale", (2.0,) * 3, role="dose")
     beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, lenders)
     alone, _ = impacts_of(tools, [dose], prompts)
@@ -394,7 +398,7 @@ def test_an_edit_that_leaves_the_numbers_is_said_in_a_sentence():
 @pytest.mark.parametrize("source", ["pair", "random"])
 def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
     plan = a_plan()
-    found = donors(plan, an_ablation(kind="resample", source=source))
+    found = choose_sources(plan, an_ablation(kind="resample", source=source))
     prompts = {prompt.id: prompt for prompt in plan.prompts}
     assert set(found) == {p.id for p in plan.of("confirmation") if p.label == "misconception"}
     for receiver, donor in found.items():
@@ -403,4 +407,4 @@ def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
             assert donor.label == "correct"
         else:
             assert plan.sides[donor.family] == "discovery"
-    assert found == donors(plan, an_ablation(kind="resample", source=source))
+    assert found == choose_sources(plan, an_ablation(kind="resample", source=source))

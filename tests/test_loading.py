@@ -16,8 +16,8 @@ from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.memory import free_memory, rows_that_fit
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import reads_of, where
-from harness.models.suffix import compact, tail_of
+from harness.models.padded_batch import positions_of, reads_of
+from harness.models.suffix import compact, suffix_of
 from harness.paths import bundled
 from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
@@ -139,9 +139,9 @@ def test_a_model_spread_over_memory_and_disk_says_the_same(tmp_path):
         batch = one.batch([one.tokens(TEXT, "zero"), one.tokens("Its velocity is", "not zero")])
         kept = one.cached_forward(*compact(batch, reads_of(batch)), [1])
         rows = torch.arange(2)
-        tail = tail_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
+        tail = suffix_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
         edit = Edit(sae, *gain_and_shift("zero", None))
-        positions = tail.of(where(kept.batch, "all"))
+        positions = tail.of(positions_of(kept.batch, "all"))
         residual = apply(edit, tail.of(kept.residuals[1]), positions)
         results.append((one.replay(kept, tail, 1, residual), one.forward(batch)))
     (replay, plain), (replayed, plainly) = results
@@ -197,11 +197,11 @@ def test_what_does_not_fit_on_the_gpu_is_spread_or_falls_back(monkeypatch, accel
 @pytest.mark.parametrize("free, rows", [(10**12, 16), (10**5, 1), (None, 16)])
 def test_rows_follow_the_free_memory(monkeypatch, free, rows):
     model = random_model(1)
-    monkeypatch.setattr("harness.models.devices.free_memory", lambda device: free)
+    monkeypatch.setattr("harness.models.memory.free_memory", lambda device: free)
     assert rows_that_fit(model, 40) == rows
     if free == 10**12:
         each = model.bytes_per_row(40)
-        monkeypatch.setattr("harness.models.devices.free_memory", lambda device: 2 * 7 * each)
+        monkeypatch.setattr("harness.models.memory.free_memory", lambda device: 2 * 7 * each)
         assert rows_that_fit(model, 40) == 4
 
 

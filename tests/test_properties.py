@@ -13,13 +13,13 @@ from harness.analysis.feature_tests import analyse
 from harness.analysis.pairs import behaviours, pair_activations
 from harness.analysis.verdicts import verdicts
 from harness.interventions.edits import Edit, apply, directions, gain_and_shift
-from harness.interventions.layer_edits import make_bank
-from harness.models.adaptive_batching import Limit
+from harness.interventions.layer_edits import make_layer_edits
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
-from harness.models.padded_batch import where
-from harness.runner.context import Bench
-from harness.runner.pipeline import groups
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.models.padded_batch import positions_of
+from harness.runner.context import RunContext
+from harness.runner.pipeline import group_units
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
 from harness.sae.jumprelu import Sae, encode
@@ -203,7 +203,9 @@ def test_what_a_linear_readout_of_the_orthonormal_mock_loses_is_known(case, valu
         for n, kind in enumerate(kinds)
     ]  # fmt: skip
     which = torch.arange(len(kinds))
-    edit = make_bank(sae, 0, edits).edit(which, identity=torch.zeros(len(kinds), dtype=torch.bool))
+    edit = make_layer_edits(sae, 0, edits).edit(
+        which, identity=torch.zeros(len(kinds), dtype=torch.bool)
+    )
     each = x[:1].expand(len(kinds), -1, -1)
     moved = apply(edit, each, everywhere(each))
     d = sae.w_dec[features].double()
@@ -342,7 +344,7 @@ def orthonormal(layer):
 
 
 def a_bench(used, size=5, saes=overlapping):
-    return Bench("r", "mock", used, saes, Limit(size))
+    return RunContext("r", "mock", used, saes, BatchLimit(size))
 
 
 CONTEXTS = (
@@ -491,7 +493,7 @@ def test_order_batches_padding_and_memory_change_nothing_observed(
 def test_units_are_observed_once_each_in_whatever_groups(architecture, together, size):
     plan = planned(prompts())
     units = plan.units("observe")
-    parts = list(groups(units, together))
+    parts = list(group_units(units, together))
     assert [unit for part in parts for unit in part] == list(units)
     by_id = {prompt.id: prompt for prompt in prompts()}
     for part in parts:
@@ -543,7 +545,7 @@ def an_edit(kind, value, features, at, role="target"):
 
 def impacts_of(bench, edits, chosen):
     """Baseline, edited and impact by intervention, prompt and metric."""
-    impacts, _ = intervene(bench, edits, lambda: banks_of(bench, edits), {}, chosen)
+    impacts, _ = intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, chosen)
     keys = zip(impacts.intervention_id, impacts.prompt_id, impacts.metric, strict=True)
     values = zip(impacts.baseline, impacts.edited, impacts.impact, impacts.active, strict=True)
     return dict(zip(keys, values, strict=True))
@@ -612,7 +614,7 @@ def test_the_stream_at_bos_stays_as_it_is_under_every_edit(
     for saes in (overlapping, orthonormal):
         steer = Edit(saes(layer).only(features), *gain_and_shift("steer", 5.0))
         plain = streams(lambda x: x)
-        moved = streams(lambda x, e=steer: apply(e, x, where(batch, "all")))
+        moved = streams(lambda x, e=steer: apply(e, x, positions_of(batch, "all")))
         for block, before in plain.items():
             assert torch.equal(moved[block][still], before[still])
         assert (moved[layer] != plain[layer]).any(-1)[~still].all()

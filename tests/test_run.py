@@ -12,13 +12,13 @@ import torch
 from harness.analysis.pairs import pair_activations
 from harness.errors import CannotRun
 from harness.interventions.edits import Edit, apply
-from harness.models.adaptive_batching import Limit
-from harness.models.padded_batch import where
-from harness.runner.context import Bench
+from harness.models.adaptive_batching import BatchLimit
+from harness.models.padded_batch import positions_of
+from harness.runner.context import RunContext
 from harness.runner.pipeline import execute
 from harness.runner.resources import sae_provider
-from harness.runner.stages.ablate import banks_of
 from harness.runner.stages.ablate import intervene as intervene_on
+from harness.runner.stages.ablate import prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -102,12 +102,14 @@ def a_plan(
 
 def intervene(bench, edits, prompts, donors=None):
     """Impacts alone, by (intervention, prompt, metric)."""
-    impacts, _ = intervene_on(bench, edits, lambda: banks_of(bench, edits), donors or {}, prompts)
+    impacts, _ = intervene_on(
+        bench, edits, lambda: prepare_edits(bench, edits), donors or {}, prompts
+    )
     return impacts
 
 
 def a_bench(batch_size=5, side="left", seed=0):
-    return Bench("r", "mock", random_model(seed, side), sae, Limit(batch_size))
+    return RunContext("r", "mock", random_model(seed, side), sae, BatchLimit(batch_size))
 
 
 def run_into(path, plan, bench, store_type=Store):
@@ -203,7 +205,7 @@ def test_attribution_is_the_slope_of_the_metric():
             batch = bench.model.batch(
                 [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
             )
-            positions = where(batch, "prompt")
+            positions = positions_of(batch, "prompt")
 
             def shrink(x, scale, at=positions, part=part):
                 return apply(Edit(part, scale - 1.0), x, at)
@@ -240,7 +242,9 @@ def test_integrated_gradients_add_up_to_the_effect_of_removing_everything():
                 [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
             )
             tap = {
-                layer: lambda x, b=batch, n=layer: apply(Edit(sae(n), -1.0), x, where(b, "prompt"))
+                layer: lambda x, b=batch, n=layer: apply(
+                    Edit(sae(n), -1.0), x, positions_of(b, "prompt")
+                )
             }
             (was,), (now,) = bench.model.forward(batch), bench.model.forward(batch, tap)
             total += float((now[0].sum() - now[1].sum()) - (was[0].sum() - was[1].sum()))
@@ -318,7 +322,7 @@ def test_readouts_at_the_answer_read_the_own_answer_alone():
         batch = bench.model.batch([bench.model.tokens(prompt.text, prompt.answer)])
         seen = {}
         bench.model.forward(batch, {1: lambda x, seen=seen: seen.update(x=x)})
-        values = encode(sae(1), seen["x"][where(batch, "answer")]).mean(0)
+        values = encode(sae(1), seen["x"][positions_of(batch, "answer")]).mean(0)
         for feature in values.nonzero()[:, 0].tolist():
             assert found[prompt.id, 1, feature] == pytest.approx(float(values[feature]), abs=1e-4)
 

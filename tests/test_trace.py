@@ -13,7 +13,7 @@ from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.doctor import forward_tokens
 from harness.runner.pipeline import STRONGEST, execute
-from harness.runner.stages.trace import followed, trace
+from harness.runner.stages.trace import prepare_trace, trace
 from harness.sae.jumprelu import encode
 from harness.specs.spec_file import load
 from harness.store.database import Store
@@ -188,7 +188,7 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
         line["prompt"] = line["prompt"].replace("Someone mixes them up", "A careful reader says so")
     plan, bench = a_plan(same, at="answer", by="attribution", positions="prompt"), a_bench()
     features = [(1, f) for f in range(sae(1).features)]
-    parts = followed(bench, features)
+    parts = prepare_trace(bench, features)
     _, *tables = trace(bench, lambda: parts, plan.prompts)
     alone = {}
     for prompt in plan.prompts:
@@ -236,7 +236,7 @@ def test_it_is_planned_where_layers_are_read():
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
     plan, bench = a_plan(), a_bench()
-    parts = followed(bench, [(1, 0)])
+    parts = prepare_trace(bench, [(1, 0)])
     with torch.no_grad():
         bench.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)
     with pytest.raises(CannotRun, match="layer 1: the residual stream after it holds NaN"):

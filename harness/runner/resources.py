@@ -53,26 +53,26 @@ def acquire(
     # A gated model is refused before gigabytes of SAEs are fetched for it.
     reach(target)
     # Without SAEs there is nothing to read, so they are had before the model is loaded.
-    whose, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
-    if whose.mock and not target.mock:
-        check(whose)
-    if whose.dtype == "float16":
+    usable, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
+    if usable.mock and not target.mock:
+        check(usable)
+    if usable.dtype == "float16":
         say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
-    source = model_files(whose)
-    if source.gguf:
-        say(f"  loading {source.name}, about a minute")
-    verify(source.folder, [*source.weights, *sae_files.values()])
-    model = loaded(source, dtype=whose.dtype, device=device, attention=how.attention)
-    return Resources(whose, model, source, sae_files)
+    files = model_files(usable)
+    if files.gguf:
+        say(f"  loading {files.name}, about a minute")
+    verify(files.folder, [*files.weights, *sae_files.values()])
+    model = load_or_reuse(files, dtype=usable.dtype, device=device, attention=how.attention)
+    return Resources(usable, model, files, sae_files)
 
 
-def loaded(source: ModelFiles, **how: Any) -> LanguageModel:
+def load_or_reuse(files: ModelFiles, **how: Any) -> LanguageModel:
     """The model of these files; as `load_model`, but what was loaded last is not loaded again."""
-    stamps = tuple((path, path.stat().st_mtime_ns) for path in source.weights)
-    key = (source, stamps, tuple(how.items()))
+    times = tuple((path, path.stat().st_mtime_ns) for path in files.weights)
+    key = (files, times, tuple(how.items()))
     if key not in _last:
         _last.clear()
-        _last[key] = load_model(source, **how)
+        _last[key] = load_model(files, **how)
     return _last[key]
 
 

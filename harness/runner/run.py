@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from harness.errors import Say
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
-from harness.runner.context import Bench, How, Progress
+from harness.runner.context import How, Progress, RunContext
 from harness.runner.outcome import Outcome, conclude
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
@@ -99,11 +99,11 @@ def run_request(
         started = resume_or_begin(
             store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
         )
-        limit = Limit(started.batch_size, say)
+        limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
-        bench = Bench(started.run_id, plan.target.origin, model, saes, limit)
+        context = RunContext(started.run_id, plan.target.origin, model, saes, limit)
         with _threads(started.threads):
-            execute(bench, plan, store, progress)
+            execute(context, plan, store, progress)
         progress("analyse", 0, 1)
         verdicts = conclude(store, plan, started.run_id, started.exploratory)
         progress("analyse", 1, 1)

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from harness.models.language_model import LanguageModel
-from harness.models.padded_batch import Side
+from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled
 from harness.sae.jumprelu import Sae
 
@@ -37,7 +37,7 @@ def tokenizer() -> Any:
 
 def random_model(
     seed: int = 0,
-    padding_side: Side = "left",
+    padding_side: PaddingSide = "left",
     layers: int = 4,
     architecture: Architecture = "gemma2",
     dtype: torch.dtype = torch.float32,

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.models.padded_batch import Side, Tokens
+from harness.models.padded_batch import PaddingSide, Tokens
 from harness.sae.jumprelu import Sae
 from harness.sae.mock import jumprelu, orthogonal
 from harness.specs.intervention import At
@@ -106,9 +106,9 @@ def dtypes() -> st.SearchStrategy[torch.dtype]:
     return st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 
 
-def padding_sides() -> st.SearchStrategy[Side]:
+def padding_sides() -> st.SearchStrategy[PaddingSide]:
     """Where the shorter rows of a batch are filled up: `left` or `right`."""
-    sides: list[Side] = ["left", "right"]
+    sides: list[PaddingSide] = ["left", "right"]
     return st.sampled_from(sides)
 
 
