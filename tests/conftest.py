@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
+
 pytest_plugins = ["pytester"]
-ROOT = Path(__file__).parents[1]
 # What runs for a minute or more: begun last, one of them would keep all other workers waiting.
-LONGEST = ("test_survival.py", "test_organism.py", "test_pytest_plugin.py")
+LONGEST = (
+    "runner/test_survival.py",
+    "project/test_organism.py",
+    "pytest_plugin/test_items.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -27,32 +32,67 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """A results file with `pilot`, `placebo` and `voices`, run as they are shipped; copy it to write.
+    """A results file with `pilot`, `placebo` and `voices`, run as they are shipped; copy it to write."""
+    from tests.helpers.runs import made_once, run_on_organism
 
-    Workers of pytest-xdist share it: the first that needs it runs them.
+    def make(folder, db):
+        for name in ("placebo", "voices", "pilot"):
+            run_on_organism(name, db)
+
+    return made_once(tmp_path_factory, "finished.duckdb", make)
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory) -> tuple[Path, str]:
+    """A results file with one small run, of a spec `few` with two ablations, and the run's id.
+
+    Copy it to write.
     """
-    from filelock import FileLock
+    from tests.helpers.runs import made_once, run_on_organism
+    from tests.helpers.specs import write_few
+    from tests.helpers.store import query
 
-    from harness.runner.context import How
-    from harness.runner.run import run_eval
-    from harness.specs.spec_file import load
+    db = made_once(
+        tmp_path_factory, "few.duckdb", lambda folder, db: run_on_organism(write_few(folder), db)
+    )
+    ((run_id,),) = query(db, "SELECT run_id FROM runs")
+    return db, run_id
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    db, unfinished = folder / "finished.duckdb", folder / "unfinished.duckdb"
-    with FileLock(folder / "finished.lock"):
-        if not db.exists():
-            for name in ("placebo", "voices", "pilot"):
-                run_eval(
-                    load(name),
-                    "organism",
-                    db=unfinished,
-                    how=How(device="cpu"),
-                    progress=lambda *_: None,
-                )
-            unfinished.rename(db)
-    return db
+
+@pytest.fixture(scope="session")
+def two_dtypes(tmp_path_factory) -> tuple[Path, str, str]:
+    """A results file with `few` in float32, then in bfloat16, and the runs' ids.
+
+    The files of the spec are gone since. Copy it to write.
+    """
+    from tests.helpers.runs import made_once, run_on_organism
+    from tests.helpers.specs import write_few
+    from tests.helpers.store import query
+
+    def make(folder, db):
+        spec = write_few(folder)
+        run_on_organism(spec, db)
+        run_on_organism(spec, db, dtype="bfloat16")
+        for file in (spec, folder / "few.jsonl"):
+            file.unlink()
+
+    db = made_once(tmp_path_factory, "two_dtypes.duckdb", make)
+    (first,), (second,) = query(db, "SELECT run_id FROM runs ORDER BY created_at")
+    return db, first, second
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without their pictures, for what is said in words: drawing takes seconds."""
+    from markupsafe import Markup
+
+    from harness.reports.html.svg import ChartRenderer, RenderedChart
+
+    monkeypatch.setattr(
+        ChartRenderer,
+        "render",
+        lambda _, chart: RenderedChart(Markup(""), Markup("{}"), chart.says),
+    )
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 import harness
-from tests.test_export import a_run, a_spec
+from tests.helpers.runs import run_on_organism
+from tests.helpers.specs import write_few
 
 
 def python(code):
@@ -20,11 +21,11 @@ def python(code):
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory, root):
+def stored(tmp_path_factory):
     """A results file with two small runs of one spec, and the spec."""
     folder = tmp_path_factory.mktemp("api")
-    spec, db = a_spec(folder, root), folder / "r.duckdb"
-    first = a_run(spec, db)
+    spec, db = write_few(folder), folder / "r.duckdb"
+    first = run_on_organism(spec, db)
     outcome = harness.run(spec, target="organism", db=db, resume=False)
     return spec, db, first, outcome
 
@@ -198,6 +199,6 @@ def test_frames_without_pandas_say_what_to_install(stored, monkeypatch):
         results.frame("FROM runs")
 
 
-def test_verdicts_are_values(stored):
+def test_verdicts_can_be_written_as_json(stored):
     verdict = stored[3].verdicts[0]
     assert json.dumps(dataclasses.asdict(verdict))

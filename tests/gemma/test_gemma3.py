@@ -1,7 +1,6 @@
 """A real Gemma: its tokenizer, its log-probabilities, its stream, dictionaries on it, and an eval.
 
-Wanted values come from transformers itself: plain unpadded forwards and its own `generate`.
-"""
+Wanted values come from transformers itself: plain unpadded forwards and its own `generate`."""
 
 import json
 
@@ -21,9 +20,11 @@ from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec_file import load
 from harness.store.database import Store
+from tests.helpers.runs import quiet
 
-QUIET = lambda stage, done, total: None  # noqa: E731
 LAYER = 9
+
+
 TEXTS = [
     ("A ball is thrown straight up. At the highest point its velocity is", "zero"),
     ("The acceleration of a car that brakes points", "opposite to its motion"),
@@ -186,7 +187,7 @@ def rows_of(db, query):
 
 def test_an_eval_runs_on_a_trained_dictionary(gemma, dictionary, write_spec, tmp_path):
     spec = write_spec(f"gemma-3-270m: {{layers: [{LAYER}], sae: {dictionary}}}", ABLATION)
-    outcome = run_eval(load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
+    outcome = run_eval(load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=quiet)
     assert outcome.target.origin == "real"
     ((fvu, recovered, warning),) = rows_of(
         outcome.db, "SELECT fvu_median, loss_recovered, warning FROM sae_health"
@@ -212,7 +213,7 @@ def test_an_eval_on_random_directions_is_a_mock_in_every_row(gemma, write_spec, 
     spec = write_spec("gemma-3-270m: {layers: [5, 9]}", ABLATION)
     how = How(mock="orthogonal")
     outcome = run_eval(
-        load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", how=how, progress=QUIET
+        load(spec), "gemma-3-270m", db=tmp_path / "r.duckdb", how=how, progress=quiet
     )
     for table in ("runs", "activations", "impacts", "sae_health", "verdicts", "answers"):
         assert rows_of(outcome.db, f"SELECT DISTINCT origin FROM {table}") == [("mock",)]
@@ -220,7 +221,7 @@ def test_an_eval_on_random_directions_is_a_mock_in_every_row(gemma, write_spec, 
 
 
 def test_the_pilot_is_what_plain_forwards_give(gemma, root, tmp_path):
-    outcome = run_eval(load("pilot"), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=QUIET)
+    outcome = run_eval(load("pilot"), "gemma-3-270m", db=tmp_path / "r.duckdb", progress=quiet)
     (verdict,) = outcome.verdicts
     prompts = load_prompts(root / "data" / "prompts_physics.jsonl")
     found = dict(rows_of(outcome.db, "SELECT prompt_id, logit_difference FROM behaviour"))

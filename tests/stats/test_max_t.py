@@ -67,7 +67,7 @@ def test_pratt_ranks_zeros_then_drops_them():
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize("step_down", [True, False])
-def test_the_orbit(statistic, step_down):
+def test_over_all_flips_of_the_data_at_most_a_share_alpha_rejects(statistic, step_down):
     """Every group element as the data: no p is 0, and at most a share alpha rejects."""
     random = np.random.default_rng(3)
     n = 7
@@ -328,3 +328,36 @@ def test_the_null_is_kept_by_families_and_broken_by_pairs():
 def test_bad_input_names_the_argument(arguments, said):
     with pytest.raises(ValueError, match=said):
         paired_max_t(**arguments)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1e160, 1e300])
+@pytest.mark.parametrize("statistic", ["mean", "pratt+mcnemar"])
+def test_extreme_scales_change_nothing(scale, statistic):
+    random = np.random.default_rng(3)
+    x, y = np.abs(random.normal(1, 1, (20, 3))), np.abs(random.normal(0, 1, (20, 3)))
+    factor = np.array([1.0, scale, 1.0])
+    plain = paired_max_t(x, y, statistic=statistic)
+    scaled = paired_max_t(x * factor, y * factor, statistic=statistic)
+    assert np.array_equal(plain.p_adjusted, scaled.p_adjusted)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_an_all_zero_column_changes_nobodys_p(alternative):
+    d = np.array([-1, -2, 0.5, -0.3, -1, 0.2])[:, None]
+    alone = paired_max_t(d, statistic="mean", alternative=alternative)
+    beside = paired_max_t(np.hstack([d, d * 0]), statistic="mean", alternative=alternative)
+    assert alone.p_adjusted[0] == alone.p_marginal[0]
+    assert beside.p_adjusted.tolist() == [alone.p_adjusted[0], 1.0]
+
+
+def test_wilcoxon_auto_is_no_reference_from_14_pairs_with_ties():
+    """Exact by enumeration here; scipy changes to a normal approximation without a word."""
+    d = np.array([1.0, 1, 2, 2, -1, 3, 1, 2, 2, 1, -2, 1, 3, 0, 0])
+    exact = paired_max_t(d, statistic="signed-rank").p_marginal[0]
+    theirs = stats.wilcoxon(d, zero_method="pratt").pvalue
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 13)).reshape(13, -1)
+    ranks = stats.rankdata(np.abs(d))[d != 0]
+    null = np.abs(ranks @ signs)
+    observed = abs((ranks * np.sign(d[d != 0])).sum())
+    assert exact == pytest.approx((null >= observed - 1e-9).mean(), abs=1e-12)
+    assert abs(theirs - exact) > 1e-4

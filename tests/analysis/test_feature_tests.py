@@ -1,0 +1,61 @@
+"""From stored rows to tests and verdicts: designs that are unusual."""
+
+import dataclasses
+
+import pytest
+
+from harness.analysis.feature_tests import analyse
+from harness.analysis.verdicts import verdicts
+from harness.runner.pipeline import execute
+from harness.specs.ablations import Ablation
+from harness.specs.claims import AblationClaim, FeatureClaim
+from harness.store.database import Store
+from harness.store.prompts import prompt_rows
+from tests.helpers.runs import a_bench, quiet
+from tests.helpers.specs import ablation_plan, family_lines
+
+COUNT = FeatureClaim(name="count", features="significant", at_least=1)
+MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
+
+
+def concluded(tmp_path, plan, **spec):
+    plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
+    with Store.open(tmp_path / "a.duckdb") as store:
+        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
+        execute(a_bench(), plan, store, quiet)
+        analysis = analyse(store, plan, "r", "mock")
+        store.replace("r", *analysis.rows)
+        return analysis, list(verdicts(analysis, None, "r"))
+
+
+def test_two_ablations_may_measure_different_variants(tmp_path):
+    both = tuple(
+        Ablation.model_validate(
+            {
+                "name": variant,
+                "select": {"top": 2, "by": "contrast"},
+                "variant": variant,
+                "controls": 4,
+            }
+        )
+        for variant in ("correct", "misconception")
+    )
+    claims = tuple(MOVES.model_copy(update={"name": a.name, "ablation": a.name}) for a in both)
+    analysis, found = concluded(tmp_path, ablation_plan(), ablations=both, claims=claims)
+    assert [one.claim for one in found] == ["correct", "misconception"]
+    for ablation in both:
+        values = analysis.ablations[ablation.name].target
+        assert len(values) == sum(
+            p.label == ablation.variant for p in analysis.plan.of("confirmation")
+        )
+        assert (values == values).all()  # every prompt has its own impact
+
+
+@pytest.mark.parametrize("confirming", [0, 1])
+def test_too_few_confirming_families_leave_every_claim_untestable(tmp_path, confirming):
+    plan = ablation_plan(family_lines(6))
+    sides = dict.fromkeys(plan.sides, "discovery")
+    sides |= dict.fromkeys(list(sides)[:confirming], "confirmation")
+    _, found = concluded(tmp_path, dataclasses.replace(plan, sides=sides), claims=(COUNT, MOVES))
+    assert [one.verdict for one in found] == ["untestable", "untestable"]
+    assert all(f"{confirming} families" in one.because for one in found)

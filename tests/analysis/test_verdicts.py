@@ -1,0 +1,157 @@
+"""What each claim is held against, on made-up results."""
+
+import numpy as np
+import pytest
+
+from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.feature_tests import Analysis, FeatureResult
+from harness.analysis.verdicts import verdicts
+from harness.specs.prompt import pairs_of
+from harness.stats.max_t import MaxT
+from tests.helpers.specs import behaviour_plan
+
+ABLATIONS = ({"name": "top", "select": {"by": "contrast"}, "controls": 20},)
+
+
+def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0.0, truth=None):
+    plan = behaviour_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
+    pairs = pairs_of(plan.of("confirmation"))
+    random = np.random.default_rng(0)
+    behaviour = {}
+    order = sorted({pair.family for pair in pairs})
+    for pair in pairs:
+        noise = 0 if isinstance(moved, dict) else random.normal(0, 0.1)
+        shift = moved[order.index(pair.family)] if isinstance(moved, dict) else moved
+        for prompt, sign in ((pair.correct, 1), (pair.misconception, 0)):
+            value = sign * shift + noise
+            behaviour[prompt.id] = {"logit_difference": value, "log_p_correct": value}
+    units = np.array([pair.family for pair in pairs])
+    n = len(p_adjusted)
+    test = MaxT(np.array(p_adjusted), np.zeros(n), np.zeros(n), len(set(units)), 99, True, 0.01)
+    result = AblationImpacts(
+        plan.spec.ablations[0],
+        impact + random.normal(0, 0.1, len(pairs)),
+        controls + random.normal(0, 0.1, (20, len(pairs))),
+        units,
+    )
+    features = FeatureResult(tuple((0, i) for i in range(n)), test if n else None, len(set(units)))
+    analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
+    (found,) = verdicts(analysis, truth, "r")
+    return found
+
+
+MOVED = {"behaviour": "logit_difference", "contrast": True, "direction": "greater"}
+
+
+@pytest.mark.parametrize(
+    "claim, results, expected",
+    [
+        (MOVED, {"moved": 1.0}, "supported"),
+        (MOVED, {"moved": -1.0}, "refuted"),
+        (MOVED | {"direction": "less"}, {"moved": -1.0}, "supported"),
+        (MOVED | {"than": 2.0}, {"moved": 1.0}, "refuted"),
+        (MOVED, {"moved": 1.0, "families": 10}, "untestable"),
+        ({"behaviour": "logit_difference", "direction": "greater"}, {"moved": 1.0}, "supported"),
+        ({"behaviour": "logit_difference", "direction": "greater"}, {"moved": 0.01}, "inconclusive"),
+        ({"behaviour": "logit_difference", "contrast": True, "within": 0.5}, {"moved": 0.1}, "supported"),
+        ({"behaviour": "logit_difference", "contrast": True, "within": 0.5}, {"moved": 0.6}, "refuted"),
+        ({"behaviour": "logit_difference", "within": 0.01}, {"moved": 0.0}, "inconclusive"),
+    ],
+)  # fmt: skip
+def test_a_claim_about_behaviour_is_drawn_from_its_interval_and_its_flips(claim, results, expected):
+    assert verdict(claim, **results).verdict == expected
+
+
+@pytest.mark.parametrize(
+    "claim, p_adjusted, expected",
+    [
+        ({"at_least": 2}, (0.01, 0.05, 0.3), "supported"),
+        ({"at_least": 3}, (0.01, 0.05, 0.3), "inconclusive"),
+        ({"at_most": 0}, (0.06, 0.3), "supported"),
+        ({"at_most": 0}, (0.04, 0.3), "refuted"),
+        ({"at_most": 1}, (0.04, 0.3), "supported"),
+    ],
+)
+def test_a_claim_about_features_counts_those_whose_adjusted_p_is_at_most_alpha(
+    claim, p_adjusted, expected
+):
+    found = verdict({"features": "significant", **claim}, p_adjusted=p_adjusted)
+    assert found.verdict == expected
+    assert found.estimate == sum(p <= 0.05 for p in p_adjusted)
+
+
+def test_a_null_claim_of_too_few_families_is_untestable_not_supported():
+    claim = {"features": "significant", "at_most": 0}
+    assert verdict(claim, families=10, p_adjusted=(0.5,)).verdict == "untestable"
+
+
+@pytest.mark.parametrize("bound", [{"at_least": 1}, {"at_most": 0}])
+def test_no_active_feature_supports_nothing(bound):
+    found = verdict({"features": "significant", **bound}, p_adjusted=())
+    assert found.verdict == "untestable"
+    assert found.because == "no feature is active on the confirming families"
+
+
+def test_flips_and_interval_must_agree():
+    """Six families that all agree, one of them by far the most: flips reject, the interval holds 0."""
+    moved = dict.fromkeys(range(6), 0.1) | {0: 30.0}
+    found = verdict(MOVED, moved=moved)
+    assert found.p <= 0.05
+    assert found.ci_low < 0 < found.ci_high
+    assert found.verdict == "inconclusive"
+    assert "the interval holds 0" in found.because
+
+
+def test_equivalence_of_what_never_varies_is_untestable():
+    """Zero impact everywhere may be an edit that was never made."""
+    claim = {"behaviour": "logit_difference", "contrast": True, "within": 0.5}
+    found = verdict(claim, moved=dict.fromkeys(range(6), 0.0))
+    assert found.verdict == "untestable"
+    assert "exactly the same" in found.because
+
+
+def test_a_claim_about_known_features_counts_those_of_the_truth_alone():
+    claim = {"features": "truth", "at_least": 1}
+    p = (0.01, 0.01, 0.6)
+    assert verdict(claim, p_adjusted=p, truth={(0, 1), (3, 3)}).estimate == 1
+    assert verdict(claim, p_adjusted=p, truth={(0, 2)}).verdict == "inconclusive"
+    assert verdict(claim, p_adjusted=p, truth=None).verdict == "untestable"
+
+
+TOWARD = {"ablation": "top", "direction": "toward-correct"}
+
+
+@pytest.mark.parametrize(
+    "claim, results, expected",
+    [
+        (TOWARD, {"impact": 1.0}, "supported"),
+        (TOWARD, {"impact": 1.0, "controls": 1.0}, "inconclusive"),
+        (TOWARD, {"impact": -1.0}, "refuted"),
+        (TOWARD | {"direction": "toward-misconception"}, {"impact": -1.0}, "supported"),
+        (TOWARD | {"beyond": "zero"}, {"impact": 1.0, "controls": 1.0}, "supported"),
+        (TOWARD, {"impact": 1.0, "families": 10}, "untestable"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 0.1}, "supported"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 1.0}, "refuted"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 1.0, "controls": 1.0}, "supported"),
+    ],
+)
+def test_a_claim_about_an_ablation_is_drawn_from_its_impact_beside_its_controls(
+    claim, results, expected
+):
+    assert verdict(claim, **results).verdict == expected
+
+
+def test_an_impact_that_does_not_outrank_its_controls_is_not_enough():
+    """A small shift beyond the controls' mean, while one of them moves much more."""
+    controls = np.zeros((20, 1))
+    controls[:2] = 5.0
+    found = verdict(TOWARD, impact=2.0, controls=controls)
+    assert found.verdict == "inconclusive"
+    assert "rank p 0.14 of 20 controls" in found.because
+    assert found.p == 3 / 21
+
+
+def test_the_p_of_a_supported_ablation_is_the_larger_of_its_two():
+    found = verdict(TOWARD, impact=1.0)
+    assert found.verdict == "supported"
+    assert found.p == 1 / 21 > found.floor

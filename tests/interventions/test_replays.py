@@ -1,0 +1,256 @@
+"""Impacts against an implementation that shares nothing with it: one prompt, one answer, one hook."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from harness.errors import CannotRun
+from harness.interventions.resampling import choose_sources
+from tests.helpers.edits import METRICS, an_ablation, an_edit, bench, impacts_of, sae
+from tests.helpers.specs import ablation_plan
+
+KINDS = [
+    ("zero", None),
+    ("mean", (0.7, 0.1, 2.0)),
+    ("clamp", (5.0,) * 3),
+    ("scale", (3.0,) * 3),
+    ("steer", (-2.0,) * 3),
+    ("direction", None),
+    ("resample", None),
+]
+
+
+# The same by hand: a token at a time, a feature at a time, in float64. Nothing of the harness' edits.
+
+
+def value_of(feature, layer, x):
+    """A feature's value at a token's stream x (width,)."""
+    one = sae(layer)
+    pre = x @ one.w_enc[:, feature].double() + one.b_enc[feature].double()
+    return pre * (pre > one.threshold[feature].double())
+
+
+def written(feature, layer):
+    """What one unit of a feature adds to the stream, (width,)."""
+    return sae(layer).w_dec[feature].double()
+
+
+# A feature's new value: of its value f, the number that the edit has for it, and the donor's value.
+NEW_VALUE = {
+    "zero": lambda f, number, lent: 0.0,
+    "mean": lambda f, number, lent: number,
+    "clamp": lambda f, number, lent: number,
+    "scale": lambda f, number, lent: number * f,
+    "steer": lambda f, number, lent: f + number,
+    "resample": lambda f, number, lent: lent,
+}
+
+
+def replaced_values(edit, layer, x, donor_x):
+    """x with new values in the place of an edit's features; `donor_x` is the donor's stream."""
+    numbers = edit.values or (None,) * len(edit.features)
+    moved = x.clone()
+    for (of, feature), number in zip(edit.features, numbers, strict=True):
+        if of == layer:
+            lent = None if donor_x is None else value_of(feature, layer, donor_x)
+            f = value_of(feature, layer, x)
+            moved += (NEW_VALUE[edit.kind](f, number, lent) - f) * written(feature, layer)
+    return moved
+
+
+def without_directions(edit, layer, x):
+    """x without what it has in the span of an edit's features."""
+    rows = torch.stack([written(feature, layer) for of, feature in edit.features if of == layer])
+    return x - torch.linalg.pinv(rows) @ (rows @ x)
+
+
+def edited_at(positions, start, length):
+    """Which tokens of a row are edited whose answer begins at `start`; token 0 is BOS."""
+    named = {
+        "all": range(1, length),
+        "prompt": range(1, start),
+        "answer": range(start, length),
+        "last_prompt_token": range(start - 1, start),
+    }
+    if isinstance(positions, str):
+        return set(named[positions])
+    counted = {place if place > 0 else start + place for place in positions}
+    return counted & set(range(1, length))
+
+
+def plain_row(model, prompt, answer):
+    """A prompt with an answer as ids (1, tokens), and where the answer begins."""
+    tokens = model.tokens(prompt.text, answer)
+    return torch.tensor([[*tokens.prompt, *tokens.answers[0]]]), len(tokens.prompt)
+
+
+def by_hand(model, prompt, answer, edit, donor=None):
+    """Log-probabilities (answer tokens, vocabulary) of a plain forward, edited by a plain hook."""
+    ids, start = plain_row(model, prompt, answer)
+    lent = {}
+    if donor is not None:
+        # Prompts are aligned at their ends: the answer's first tokens stand at each other's place.
+        lent_ids, lent_start = plain_row(model, donor, answer)
+        states = model.network(lent_ids, output_hidden_states=True).hidden_states
+        lent = {layer: states[layer + 1][0].double() for layer, _ in edit.features}
+
+    def moved(layer, at, x):
+        if edit.kind == "direction":
+            return without_directions(edit, layer, x)
+        if donor is None:
+            return replaced_values(edit, layer, x, None)
+        there = at - start + lent_start
+        return replaced_values(edit, layer, x, lent[layer][there]) if there >= 1 else x
+
+    def hook(layer):
+        def edited(_module, _inputs, output):
+            out = output.clone()
+            for at in edited_at(edit.positions, start, ids.shape[1]):
+                out[0, at] = moved(layer, at, output[0, at].double()).to(out.dtype)
+            return out
+
+        return edited
+
+    blocks = model.network.model.layers
+    handles = [blocks[layer].register_forward_hook(hook(layer)) for layer in edit.layers]
+    try:
+        logits = model.network(ids).logits[0, start - 1 : -1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return logits.double().log_softmax(-1), ids[0, start:].tolist()
+
+
+@pytest.mark.parametrize("architecture", ["gemma2", "gemma3"])
+@pytest.mark.parametrize("at", ["all", "prompt", "answer", "last_prompt_token", (2, -2, 30)])
+@pytest.mark.parametrize("kind, values", KINDS)
+def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, values):
+    plan, tools = ablation_plan(), bench(architecture)
+    prompts = plan.of("confirmation")[:4]
+    edit = an_edit(kind, values, at=at)
+    lenders = {}
+    if kind == "resample":
+        lenders = choose_sources(
+            plan, an_ablation(kind="resample", source="pair", variant="correct")
+        )
+        lenders |= choose_sources(plan, an_ablation(kind="resample", source="pair"))
+    summed, apart = impacts_of(tools, [edit], prompts, lenders)
+    moved = 0
+    for prompt in prompts:
+        total, kl = {}, {}
+        for label in ("correct", "misconception"):
+            answer = prompt.candidate(label)
+            donor = lenders.get(prompt.id)
+            after, ids = by_hand(tools.model, prompt, answer, edit, donor)
+            before, _ = by_hand(tools.model, prompt, answer, an_edit("scale", (1.0,) * 3))
+            steps = range(len(ids))
+            total[label] = float(sum(after[i, ids[i]] - before[i, ids[i]] for i in steps))
+            for i in steps:
+                kl[(label, i) if i else 0] = float((before[i].exp() * (before[i] - after[i])).sum())
+                if (0, prompt.id, label, i) in apart:
+                    was, now, _, flipped = apart[0, prompt.id, label, i]
+                    assert was == pytest.approx(float(before[i, ids[i]]), abs=1e-5)
+                    assert now == pytest.approx(float(after[i, ids[i]]), abs=1e-5)
+                    assert flipped == (int(before[i].argmax()) != int(after[i].argmax()))
+        impact = {metric: summed[0, prompt.id, metric][2] for metric in METRICS}
+        assert impact["log_p_correct"] == pytest.approx(total["correct"], abs=2e-5)
+        assert impact["log_p_misconception"] == pytest.approx(total["misconception"], abs=2e-5)
+        assert impact["logit_difference"] == pytest.approx(
+            total["correct"] - total["misconception"], abs=2e-5
+        )
+        assert impact["kl"] == pytest.approx(sum(kl.values()), abs=2e-5)
+        moved += max(map(abs, total.values())) > 1e-3
+    assert moved
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_interventions_do_not_disturb_each_other(dtype):
+    """Together with many others in the same replays, each has the impact it has alone."""
+    plan, tools = ablation_plan(), bench(dtype=dtype)
+    prompts = plan.of("confirmation")
+    edits = [
+        an_edit("zero", features=((layer, f),), number=f) for layer in (1, 2) for f in range(9)
+    ]
+    edits += [an_edit(kind, values) for kind, values in KINDS if kind != "resample"]
+    edits.append(an_edit("steer", (1.0,) * 3, role="no-op"))
+    together, _ = impacts_of(tools, edits, prompts)
+    for i in (0, 4, 12, *range(18, len(edits))):
+        alone, _ = impacts_of(tools, [edits[i]], prompts)
+        for (_, prompt, metric), found in alone.items():
+            near = 1e-5 if dtype == torch.float32 else 0.3
+            assert together[i, prompt, metric][2] == pytest.approx(found[2], abs=near)
+            assert together[i, prompt, metric][3] == found[3]
+
+
+def test_what_an_intervention_does_not_touch_is_exactly_its_baseline(monkeypatch):
+    silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
+    tools = dataclasses.replace(bench(), saes=lambda layer: silent)
+
+    def never(*_, **__):
+        raise AssertionError("nothing needs a replay")
+
+    monkeypatch.setattr(type(tools.model), "replay", never)
+    summed, apart = impacts_of(tools, [an_edit(features=((1, 3),))], ablation_plan().prompts)
+    assert all(
+        was == now and impact == 0.0 and not active for was, now, impact, active in summed.values()
+    )
+    assert not apart
+
+
+def test_a_kind_that_moves_inactive_features_is_replayed():
+    silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
+    tools = dataclasses.replace(bench(), saes=lambda layer: silent)
+    summed, _ = impacts_of(
+        tools, [an_edit("clamp", (4.0,), features=((1, 3),))], ablation_plan().prompts
+    )
+    assert all(active for *_, active in summed.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind, values", KINDS)
+def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
+    plan = ablation_plan()
+    lenders = (
+        choose_sources(plan, an_ablation(kind="resample", source="pair"))
+        if kind == "resample"
+        else {}
+    )
+    prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
+    edits = [an_edit(kind, values), an_edit(kind, values, role="no-op")]
+    summed, apart = impacts_of(bench(dtype=dtype), edits, prompts, lenders)
+    noop = {key: found for key, found in summed.items() if key[0] == 1}
+    assert any(active for *_, active in noop.values())
+    assert {found[2] for found in noop.values()} == {0.0}
+    assert {found[2] for key, found in apart.items() if key[0] == 1} == {0.0}
+
+
+def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
+    import harness.interventions.replays
+
+    exact = harness.interventions.replays.apply
+    monkeypatch.setattr(
+        "harness.interventions.replays.apply",
+        lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
+    )
+    with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
+        impacts_of(bench(), [an_edit(role="no-op")], ablation_plan().prompts)
+
+
+def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch):
+    """Noise of the geometry, here planted, cancels."""
+    plan, tools = ablation_plan(), bench(dtype=torch.bfloat16)
+    prompts = plan.of("confirmation")
+    plain, _ = impacts_of(tools, [an_edit()], prompts)
+    replay = type(tools.model).replay
+
+    def noisy(*args, **options):
+        found = replay(*args, **options)
+        return found + 0.01 * found.shape[0]
+
+    monkeypatch.setattr(type(tools.model), "replay", noisy)
+    shaken, _ = impacts_of(tools, [an_edit()], prompts)
+    for key, (_, _, impact, active) in plain.items():
+        if active and key[2] == "log_p_correct":
+            assert shaken[key][2] == pytest.approx(impact, abs=1e-5)
+            assert shaken[key][0] != plain[key][0]

@@ -1,0 +1,112 @@
+"""Which file of a repository or folder is the SAE that is meant."""
+
+import pytest
+
+from harness.errors import InputError
+from harness.models.sae_files import sae_file
+from harness.specs.spec import TargetChoice
+from harness.specs.targets import load_targets, resolve
+from tests.helpers.files import write_files
+from tests.helpers.hub import (
+    NOBODY,
+    SAES,
+    answer_of,
+    assert_refused,
+    child,
+)
+from tests.helpers.hub_server import COMMIT
+
+
+@pytest.mark.parametrize("name", ["att", "mlp"])
+def test_gemma_scopes_other_sites_are_refused_by_name(name):
+    repository = f"google/gemma-scope-2b-pt-{name}"
+    target = resolve("gemma-2-2b", TargetChoice(sae=repository, files="x/{layer}/params.npz"))
+    with pytest.raises(InputError, match=rf"another site \({name}\)"):
+        sae_file(target, 5)
+
+
+def test_a_local_folder_may_have_any_name(tmp_path):
+    """Its own, and those within: brackets are no pattern, and `mlp` says nothing of a study."""
+    file = "layer_3[v1]/params.npz"
+    folder = write_files(tmp_path / "mlp-study", {file: ""})
+    target = resolve("organism", TargetChoice(sae=str(folder)))
+    assert sae_file(target, 3) == folder / file
+    copy = write_files(
+        tmp_path / "gemma-scope-2b-pt-mlp", {"layer_3/width_16k/average_l0_9/params.npz": ""}
+    )
+    with pytest.raises(InputError, match=r"another site \(mlp\)"):
+        sae_file(resolve("organism", TargetChoice(sae=str(copy))), 3)
+
+
+@pytest.mark.parametrize(
+    "layer, choice, path, beside",
+    [
+        (3, {"width": "16k", "l0": 20}, SAES[0], ()),
+        (3, {"width": "16k", "l0": "canonical"}, SAES[1], ()),
+        (3, {"width": "65k"}, SAES[2], ()),
+        (4, {}, SAES[3], ()),
+        (6, {"l0": "medium"}, SAES[5], (SAES[6],)),
+        (7, {}, SAES[7], (SAES[8],)),
+        (9, {"files": "layer_4/width_16k/average_l0_50/params.npz"}, SAES[3], ()),
+    ],
+)
+def test_an_unknown_repository_s_saes_are_known_by_their_names(
+    tmp_path, hub, layer, choice, path, beside
+):
+    code = f"sae({layer}, model='x/y', sae='lab/saes', **{choice})"
+    assert answer_of(child(code, tmp_path, hub)) == f"{COMMIT}/{path}"
+    fetched = {asked.name for asked in hub.requests("GET") if "/resolve/" in asked.path}
+    assert fetched == {path, *beside}
+    listings = [asked for asked in hub.requests("GET") if "/tree/" in asked.path]
+    assert len(listings) == ("files" not in choice)
+
+
+@pytest.mark.parametrize(
+    "layer, choice, said",
+    [
+        (3, {}, "layer 3 has SAEs of several widths; add `width:` with one of 16k"),
+        (
+            3,
+            {"width": "16k"},
+            "layer 3 has 2 SAEs that fit: layer_3/width_16k/average_l0_20/params",
+        ),
+        (3, {"width": "1m"}, "layer 3 has no SAE of width 1m; it has 16k, 65k"),
+        (3, {"width": "16k", "l0": 21}, "layer 3 has no SAE of L0 21; it has 16k L0 20, 16k L0 90"),
+        (5, {}, "there is no SAE of layer 5; it has layers 3-4, 6-7"),
+    ],
+)
+def test_saes_that_are_not_told_apart_are_refused(tmp_path, hub, layer, choice, said):
+    code = f"sae({layer}, model='x/y', sae='lab/saes', **{choice})"
+    assert_refused(child(code, tmp_path, hub), f"lab/saes: {said}", status=2)
+    assert not [asked for asked in hub.asked if "/resolve/" in asked.path]
+
+
+def test_an_unknown_repository_s_saes_are_found_offline(tmp_path, hub):
+    code = f"sae(4, model='x/y', sae='lab/saes', sae_revision='{COMMIT}')"
+    first = answer_of(child(code, tmp_path, hub))
+    assert answer_of(child(code, tmp_path, hub, HF_HUB_OFFLINE="1")) == first
+
+
+@pytest.mark.parametrize("more", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["down", "offline"])
+def test_without_the_hub_no_other_sae_is_chosen_than_with_it(tmp_path, hub, more):
+    """One SAE of a layer is in the cache, and the spec means another."""
+    common = f"model='x/y', sae='lab/saes', sae_revision='{COMMIT}', width='16k'"
+    assert "l0_20" in answer_of(child(f"sae(3, {common}, l0=20)", tmp_path, hub))
+    found = child(f"sae(3, {common}, l0='canonical')", tmp_path, NOBODY, **more)
+    assert "average_l0_20" not in found.stdout
+
+
+@pytest.mark.parametrize(
+    "layer, choice, path",
+    [
+        (0, {}, "layer_0/width_16k/average_l0_105"),
+        (0, {"l0": 46}, "layer_0/width_16k/average_l0_46"),
+        (12, {"width": "65k", "l0": 72}, "layer_12/width_65k/average_l0_72"),
+        (12, {"l0": {12: 176}}, "layer_12/width_16k/average_l0_176"),
+    ],
+)
+def test_a_known_repository_s_saes_need_no_list(tmp_path, hub, layer, choice, path):
+    known = load_targets()["gemma-2-2b"]
+    found = answer_of(child(f"sae({layer}, 'gemma-2-2b', **{choice})", tmp_path, hub))
+    assert found == f"{known.sae_revision}/{path}/params.npz"
+    assert [asked.path.partition("/resolve/")[2] for asked in hub.requests("GET")] == [found]

@@ -1,0 +1,156 @@
+"""A survey: what it covers, what it loses, and four faults planted in SAEs that it names."""
+
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+
+from harness.models.adaptive_batching import BatchLimit
+from harness.models.language_model import LanguageModel
+from harness.models.loading import load_model
+from harness.models.model_files import ModelFiles
+from harness.models.padded_batch import Tokens
+from harness.models.sae_files import sae_file
+from harness.paths import bundled
+from harness.runner.context import RunContext
+from harness.runner.stages.survey import losses, survey
+from harness.sae.jumprelu import decode, encode
+from harness.sae.weights import load_sae
+from harness.specs.plan import make_plan
+from harness.specs.spec_file import load
+from harness.specs.targets import load_targets
+from harness.testing.models import ARCHITECTURES, random_model, random_sae
+from tests.helpers.drawn import Poisoned, bench_of, model, planned, prompts
+from tests.helpers.runs import a_bench
+from tests.helpers.specs import ablation_plan
+
+
+@cache
+def organism():
+    return load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
+
+
+@cache
+def own(layer):
+    return load_sae(sae_file(load_targets()["organism"], layer), width=128)
+
+
+@cache
+def plan():
+    whole = load(bundled("evals", "voices.yaml")).plan("organism")
+    return make_plan(whole.spec, whole.target, whole.prompts[:24])
+
+
+def health(saes=own, model=None):
+    """What the survey says of each layer."""
+    bench = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
+    rows, *_ = survey(bench, plan(), plan().prompts)
+    return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
+            for i, layer in enumerate(rows.layer)}  # fmt: skip
+
+
+@cache
+def sound():
+    return health()
+
+
+def test_saes_that_fit_raise_no_warning():
+    assert {layer: found["warning"] for layer, found in sound().items()} == dict.fromkeys(range(6))
+
+
+def test_an_sae_of_another_layer_is_named_with_its_own():
+    found = health(lambda layer: own(4 if layer == 2 else layer))
+    assert "wrong layer: it fits the output of block 4, not of block 2" in found[2]["warning"]
+    assert found[4]["warning"] is None
+
+
+@pytest.mark.parametrize("layer", [1, 3, 5])
+def test_a_subtracted_bias_is_named_both_ways(layer):
+    """The encoder's bias is what takes up a shift of its input by the decoder's bias."""
+    sae = own(layer)
+    moved = sae.b_dec @ sae.w_enc
+    wants = dataclasses.replace(sae, b_enc=sae.b_enc + moved)
+    has = dataclasses.replace(sae, b_enc=sae.b_enc - moved)
+    assert "expects it to be subtracted" in health(lambda _: wants)[layer]["warning"]
+    assert "does not expect that" in health(lambda _: has)[layer]["warning"]
+
+
+def test_relu_in_the_place_of_jumprelu_is_named():
+    found = health(lambda layer: dataclasses.replace(own(layer), threshold=torch.zeros(1024)))
+    for layer in range(6):
+        assert "ReLU instead of JumpReLU" in found[layer]["warning"]
+        assert found[layer]["l0"] > 3 * sound()[layer]["l0"]
+
+
+def test_prompts_without_bos_are_named():
+    class Unmarked(type(organism())):
+        def tokens(self, text, *answers):
+            whole = super().tokens(text, *answers)
+            return Tokens(whole.prompt[1:], whole.answers)
+
+    model = Unmarked(organism().network, organism().tokenizer)
+    found = health(model=model)
+    assert all("without BOS" in row["warning"] for row in found.values())
+
+
+def test_an_sae_of_another_model_is_warned_of_without_a_reason():
+    found = health(lambda layer: random_sae(layer, 128, 512))
+    assert "for no reason that is known" in found[3]["warning"]
+    assert found[3]["loss_recovered"] < sound()[3]["loss_recovered"] - 0.1
+
+
+def test_losses_are_those_of_plain_forwards():
+    model, sae = random_model(2), random_sae(1)
+    bench = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
+    rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
+    found = losses(bench, sae, 1, rows)
+    sums, count = [0.0, 0.0, 0.0], 0
+    for row in rows:
+        ids = torch.tensor([row.prompt])
+        for i, change in enumerate((
+            lambda x: x,
+            lambda x: decode(sae, encode(sae, x)),
+            torch.zeros_like,
+        )):  # fmt: skip
+
+            def hook(_m, _i, out, change=change):
+                return torch.cat([out[:, :1], change(out[:, 1:])], 1)
+
+            handle = model.network.model.layers[1].register_forward_hook(hook)
+            logits = model.network(ids).logits[0].log_softmax(-1)
+            handle.remove()
+            sums[i] -= float(logits[:-1].gather(1, ids[0, 1:, None]).sum())
+        count += len(row.prompt) - 1
+    plain, spliced, zeroed = (total / count for total in sums)
+    assert found["loss"] == pytest.approx(plain, abs=1e-5)
+    assert found["loss_spliced"] == pytest.approx(spliced, abs=1e-5)
+    assert found["loss_zeroed"] == pytest.approx(zeroed, abs=1e-5)
+    if zeroed > plain:
+        assert found["loss_recovered"] == pytest.approx((zeroed - spliced) / (zeroed - plain))
+
+
+def test_the_survey_covers_prompt_positions_but_bos():
+    plan, bench = ablation_plan(), a_bench()
+    health, *activity = survey(bench, plan, plan.prompts)
+    texts = {prompt.text for prompt in plan.prompts}
+    positions = sum(len(bench.model.tokens(text).prompt) - 1 for text in texts)
+    assert list(health.n_positions) == [positions, positions]
+    assert all(0 < rate <= 1 for table in activity for rate in table.firing_rate)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_survey_never_reads_bos(architecture, side):
+    class Unread(Poisoned):
+        cached_forward = (
+            LanguageModel.cached_forward
+        )  # its losses are of whole streams, BOS and all
+
+    plan, used = planned(prompts()), model(architecture, side)
+    health, *activity = survey(bench_of(Unread(used)), plan, plan.prompts)
+    wanted, *rates = survey(bench_of(used), plan, plan.prompts)
+    for name in ("n_positions", "l0", "fvu", "fvu_median", "dead"):
+        assert list(getattr(health, name)) == list(getattr(wanted, name))
+    for own, other in zip(activity, rates, strict=True):
+        assert (own.firing_rate == other.firing_rate).all()

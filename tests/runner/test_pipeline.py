@@ -1,0 +1,98 @@
+"""A run on a small random model: against brute force, twice, in any order, and interrupted."""
+
+import numpy as np
+import pytest
+
+from harness.errors import CannotRun
+from harness.store.database import Store
+from harness.store.tables.interventions import Interventions
+from tests.helpers.runs import a_bench, run_into, sae
+from tests.helpers.specs import ablation_plan, family_lines
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run_into(tmp_path_factory.mktemp("run") / "a.duckdb", ablation_plan(), a_bench())
+
+
+def test_two_runs_give_identical_tables(whole, tmp_path):
+    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench()) == whole
+    assert all(
+        whole[kind]
+        for kind in ("answers", "activations", "generations", "topk_logits", "impacts",
+                     "interventions", "sae_health", "feature_activity", "units", "prompts")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 6])
+def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop):
+    class Stopping(Store):
+        commits = 0
+
+        def commit(self, *columns):
+            if Stopping.commits == stop:
+                raise KeyboardInterrupt
+            Stopping.commits += 1
+            super().commit(*columns)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench(), Stopping)
+    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench()) == whole
+
+
+@pytest.mark.parametrize("change", ["batch", "padding", "order"])
+def test_batch_padding_and_order_change_nothing_that_matters(whole, tmp_path, change):
+    plan, bench = ablation_plan(), a_bench()
+    if change == "batch":
+        bench = a_bench(batch_size=2)
+    elif change == "padding":
+        bench = a_bench(side="right")
+    else:
+        shuffled = np.random.default_rng(0).permutation(len(family_lines()))
+        plan = ablation_plan([family_lines()[i] for i in shuffled])
+    other = run_into(tmp_path / "b.duckdb", plan, bench)
+    for table, rows in (("answers", 6), ("impacts", 6)):
+        a, b = ({row[:4]: row for row in found[table]} for found in (whole, other))
+        assert set(a) == set(b)
+        for key, row in a.items():
+            assert row[rows] == pytest.approx(b[key][rows], abs=1e-5)
+    a, b = ({row[1:5]: row[5] for row in found["activations"]} for found in (whole, other))
+    for key in set(a) & set(b):
+        assert a[key] == pytest.approx(b[key], abs=1e-4)
+    # A feature within 1e-3 of its threshold may fire in one and not in the other.
+    for prompt, layer, _, feature in set(a) ^ set(b):
+        value = (a | b)[prompt, layer, "last_prompt_token", feature]
+        assert value - float(sae(layer).threshold[feature]) < 1e-3
+
+
+def test_editing_one_token_answers_is_refused_as_zero_by_construction(tmp_path):
+    one = [
+        {key: value.replace("not zero", "east") for key, value in line.items()}
+        for line in family_lines()
+    ]
+    with pytest.raises(CannotRun, match="every answer is one token"):
+        run_into(tmp_path / "a.duckdb", ablation_plan(one, positions="answer"), a_bench())
+    run_into(tmp_path / "b.duckdb", ablation_plan(positions="answer"), a_bench())
+
+
+def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
+    """Scrambling the confirming families' prompts leaves the selected features as they are."""
+    plan = ablation_plan()
+    confirming = set(plan.families("confirmation"))
+    changed = [
+        line | {"prompt": line["prompt"].replace("Thing", "Some other thing entirely")}
+        if line["family"] in confirming
+        else line
+        for line in family_lines()
+    ]
+    other = run_into(tmp_path / "b.duckdb", ablation_plan(changed), a_bench())
+
+    def features(found):
+        names = [n for n in Interventions.names() if n not in ("finished_at", "seconds")]
+        role, layer, feature = (names.index(n) for n in ("role", "layer", "feature"))
+        return [
+            (row[layer], row[feature]) for row in found["interventions"] if row[role] == "target"
+        ]
+
+    assert features(other) == features(whole)
+    assert other["impacts"] != whole["impacts"]

@@ -1,0 +1,257 @@
+"""Killed, interrupted, locked out, starved of disk: what was committed survives, and nothing doubles."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+
+import pytest
+
+from harness.errors import CannotRun
+from harness.store.database import Store
+from tests.helpers import ROOT, victim
+from tests.helpers.specs import SMALL_SPEC, some_voices
+
+KILLS = 30
+OWN = "run_id, created_at, finished_at, wall_seconds, peak_memory"
+
+
+@pytest.fixture(scope="module")
+def processes(spec):
+    """Processes that begin with everything imported and loaded, and without this one's threads."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers.victim"])
+    os.environ["WARM"] = str(spec)
+    first = context.Process(target=time.sleep, args=(0,))
+    first.start()  # and with it the process that all are forked from
+    first.join()
+    del os.environ["WARM"]
+    return context
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spec")
+    kinds = ("-rate-named-1", "-level-named-1")
+    prompts = some_voices(6, lambda line: line["pair_id"].endswith(kinds))
+    assert prompts.count("\n") == 23
+    (folder / "few.jsonl").write_text(prompts)
+    (folder / "few.yaml").write_text(SMALL_SPEC)
+    return folder / "few.yaml"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, spec, processes):
+    """The tables of a run that nothing disturbed, and how long it takes."""
+    db = tmp_path_factory.mktemp("whole") / "r.duckdb"
+    began = time.monotonic()
+    process = processes.Process(target=victim.run, args=(spec, db))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return contents(db), time.monotonic() - began
+
+
+def contents(db):
+    """A hash of every table of the only run, and its line, without times."""
+    with Store.open_to_read(db) as store:
+        ((run,),) = store.query("SELECT run_id FROM runs WHERE status = 'finished'")[1]
+        line = store.query(f"SELECT * EXCLUDE ({OWN}) FROM runs")[1]
+        tables = store.query("FROM fingerprints($run)", {"run": run})[1]
+        assert store.query("SELECT count(*) FROM units WHERE run_id <> $run", {"run": run})[1] == [
+            (0,)
+        ]
+    return line, tables
+
+
+def is_finished(db):
+    try:
+        with Store.open_to_read(db) as store:
+            return store.query("SELECT count(*) FROM runs WHERE status = 'finished'")[1] == [(1,)]
+    except CannotRun:
+        return False  # killed before there was a file, or tables in it
+
+
+def units_in(db):
+    try:
+        with Store.open_to_read(db) as store:
+            return store.query("SELECT count(*) FROM units")[1][0][0]
+    except CannotRun:
+        return -1
+
+
+def test_a_run_killed_at_any_moment_and_started_again_is_the_run_that_was_not(
+    tmp_path, spec, whole, processes
+):
+    expected, seconds = whole
+    assert len(expected[1]) >= 14
+    moments = random.Random(6)
+    seen = []
+    for number in range(4 * KILLS):
+        db = tmp_path / f"{number}.duckdb"
+        while not is_finished(db):
+            process = processes.Process(target=victim.run, args=(spec, db))
+            process.start()
+            process.join(moments.uniform(0.1, 1.05) * seconds)
+            if process.is_alive():
+                process.kill()
+                process.join()
+                seen.append(units_in(db))
+            else:
+                assert process.exitcode == 0
+        assert contents(db) == expected, f"after kills with {seen} units in"
+        # Enough of them, and spread over the run: on a busy machine most come before its first unit.
+        if len(seen) >= KILLS and len(set(seen) - {-1, 0}) >= 4:
+            break
+    else:
+        pytest.fail(f"kills came with these units in: {seen}")
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, spec, whole):
+    db = tmp_path / "r.duckdb"
+    call = [sys.executable, "-m", "harness", "run", spec, "--device", "cpu", "--batch-size", "8"]
+    process = subprocess.Popen([*call, "--db", db], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while b"observe" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.decode().strip() == "stopped; the same command goes on from here"
+    assert units_in(db) > 0
+    again = subprocess.run([*call, "--db", db], capture_output=True, check=False)
+    assert again.returncode in (0, 1), again.stderr
+    assert contents(db)[1] == whole[0][1]
+
+
+@pytest.mark.parametrize("threshold", ["16MB", "100KB"])
+def test_a_snapshot_of_a_file_that_is_written_to_holds_whole_transactions(
+    tmp_path, processes, threshold
+):
+    """Also while checkpoints follow one another."""
+    db = tmp_path / "r.duckdb"
+    process = processes.Process(target=victim.write_for_ever, args=(db, threshold))
+    process.start()
+    try:
+        while units_of_snapshot(db) < 1:
+            time.sleep(0.05)
+        last, until = 0, time.monotonic() + 4
+        while time.monotonic() < until:
+            found = units_of_snapshot(db)
+            assert found >= last
+            last = found
+        assert last > 5
+        with pytest.raises(CannotRun, match=f"process {process.pid} .*--snapshot"):
+            Store.open_to_read(db)
+    finally:
+        process.kill()
+        process.join()
+
+
+def units_of_snapshot(db):
+    try:
+        with Store.open_snapshot(db) as store:
+            ((units, rows),) = store.query("SELECT count(*), sum(seconds) FROM units")[1]
+            ((named, there),) = store.query(
+                "SELECT count(DISTINCT prompt_id), count(*) FROM activations"
+            )[1]
+    except CannotRun as error:
+        if "no results yet" not in str(error):
+            raise
+        return 0
+    assert (units, rows or 0) == (named, there)
+    return units
+
+
+def test_a_second_writer_waits_and_then_says_who_holds_the_file(tmp_path):
+    db = tmp_path / "r.duckdb"
+    call = [sys.executable, "-m", "tests.helpers.victim", db, "4"]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, cwd=ROOT) as holder:
+        assert holder.stdout.readline() == b"open\n"
+        said = []
+        began = time.monotonic()
+        with pytest.raises(
+            CannotRun, match=rf"process {holder.pid} .*tests.helpers.victim.* is writing"
+        ):
+            Store.open(db, wait=0.5, say=said.append)
+        assert 0.5 <= time.monotonic() - began < 3
+        assert len(said) == 1
+        assert "waiting up to 0.5 s" in said[0]
+        Store.open(db, wait=60, say=said.append).__exit__()  # once the holder is done
+        assert holder.wait() == 0
+
+
+def test_many_processes_read_at_once(tmp_path, processes):
+    db = tmp_path / "r.duckdb"
+    with Store.open(db) as store:
+        store.commit(*victim.unit_and_rows("u", 3))
+    readers = [processes.Process(target=victim.count, args=(db,)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    with Store.open_to_read(db) as store:
+        assert store.query("SELECT count(*) FROM activations")[1] == [(3,)]
+    for reader in readers:
+        reader.join()
+        assert reader.exitcode == 0
+
+
+def in_a_small_disk(folder, size, script, **names):
+    """Run a shell script in which `folder` is a disk of that size. Skips where that is not allowed."""
+    unshare = shutil.which("unshare")
+    if not unshare or subprocess.run([unshare, "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    mount = f"mount -t tmpfs -o size={size} none {folder} || exit 77\n"
+    found = subprocess.run(
+        [unshare, "-rm", "sh", "-c", mount + script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **{name: str(value) for name, value in names.items()}},
+        timeout=300,
+    )
+    if found.returncode == 77:
+        pytest.skip("no mounts here")
+    return found.stdout + found.stderr
+
+
+def test_a_full_disk_stops_a_run_in_a_sentence_and_the_same_command_goes_on(tmp_path, spec, whole):
+    """The disk fills up in the middle of a run, and is made larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        'run() { "$PYTHON" -m harness run "$SPEC" --db "$DISK/r.duckdb" --device cpu '
+        '--batch-size 8; echo "status $?"; }\n'
+        'run; "$PYTHON" -m harness sql "SELECT count(*) AS units FROM units" --format csv '
+        '--db "$DISK/r.duckdb"\n'
+        'mount -o remount,size=500m "$DISK"; run; cp "$DISK/r.duckdb" "$OUT"'
+    )
+    out = tmp_path / "out.duckdb"
+    said = in_a_small_disk(
+        disk, "280k", script, PYTHON=sys.executable, SPEC=spec, DISK=disk, OUT=out
+    )
+    _, _, rest = said.partition("status ")
+    assert rest.startswith("3"), said
+    assert "there is no room left on the disk; make room" in said
+    assert "Traceback" not in said
+    units = int(rest.split("units\n")[1].split()[0])
+    assert 0 < units < 18
+    assert contents(out)[1] == whole[0][1]
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_in_a_sentence(tmp_path, spec):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        '"$PYTHON" -c "from harness.store.database import Store; Store.open(\'$DISK/old.duckdb\').__exit__()"\n'
+        'mount -o remount,ro "$DISK"\n'
+        'for db in old new sub/new; do "$PYTHON" -m harness run "$SPEC" --db "$DISK/$db.duckdb"; '
+        'echo "status $?"; done\n'
+        '"$PYTHON" -m harness sql runs --db "$DISK/old.duckdb"; echo "status $?"'
+    )
+    said = in_a_small_disk(disk, "10m", script, PYTHON=sys.executable, SPEC=spec, DISK=disk)
+    assert said.count("status 3") == 3, said
+    assert said.count("status 0") == 1, said
+    assert said.count("name a file in another folder with --db") == 3, said
+    assert "Traceback" not in said

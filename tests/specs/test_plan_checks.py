@@ -1,0 +1,103 @@
+"""What a target or the prompts rule out, said before a weight is loaded."""
+
+import json
+
+import pytest
+
+from harness.errors import InputError
+from harness.specs.plan import make_plan
+from harness.specs.plan_checks import faults_of, unreachable
+from harness.specs.prompt_pairs import complete
+from harness.specs.spec_file import load
+from harness.specs.targets import load_targets
+from tests.helpers.specs import BEHAVIOUR_SPEC, behaviour_plan, behaviour_spec, family_lines
+
+
+def test_equal_prompts_at_a_readout_before_the_answer_are_refused(tmp_path, prompt_lines):
+    same = [line | {"prompt": line["prompt"].split(" ", 1)[1]} for line in prompt_lines]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, same)))
+    (tmp_path / "demo.yaml").write_text(BEHAVIOUR_SPEC)
+    with pytest.raises(InputError, match="every difference is zero by construction"):
+        load(tmp_path / "demo.yaml").plan("organism")
+    (tmp_path / "demo.yaml").write_text(BEHAVIOUR_SPEC + "readout: {at: answer}\n")
+    assert load(tmp_path / "demo.yaml").plan("organism").layers == (0, 1)
+
+
+def test_a_layer_that_the_model_lacks_is_refused(tmp_path, prompt_lines):
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompt_lines)))
+    (tmp_path / "demo.yaml").write_text(BEHAVIOUR_SPEC.replace("[0, 1]", "[0, 99]"))
+    with pytest.raises(InputError, match="organism has no layer 99; name layers from 0 to 5"):
+        load(tmp_path / "demo.yaml").plan("organism")
+
+
+def test_claims_out_of_reach_are_said_with_what_they_need():
+    (fault,) = unreachable(behaviour_plan(families=8), lambda *at: "demo.yaml")
+    assert str(fault) == (
+        "demo.yaml: claim 'moved' cannot reach alpha 0.05: 4 families can give no p below 0.125; "
+        "it needs 6 families on the confirming side, 12 in all"
+    )
+    assert not unreachable(behaviour_plan(families=12), lambda *at: "demo.yaml")
+    few = behaviour_plan(
+        families=12,
+        ablations=({"name": "top", "select": {"by": "contrast"}, "controls": 10},),
+        claims=({"name": "matters", "ablation": "top", "direction": "toward-correct"},),
+    )
+    (fault,) = unreachable(few, lambda *at: "demo.yaml")
+    assert "its rank among 10 controls can give no p below 0.0909; ask for 19 controls" in str(
+        fault
+    )
+
+
+@pytest.mark.parametrize(
+    "objects, ablation, expected",
+    [
+        (None, {"positions": "answer"}, None),
+        (None, {"kind": "resample", "source": "pair"}, None),
+        ("shared", {"kind": "resample", "source": "pair"}, "variants of a pair have the same prompt"),
+        ("shared", {"kind": "resample", "source": "random"}, None),
+        (None, {"select": {"by": "list", "features": {7: (1,)}}}, "layer 7 is not among those"),
+        (None, {"select": {"by": "list", "features": {1: (1024,)}}}, "organism has no feature 1024"),
+        (None, {"select": {"by": "list", "features": {1: (1023,)}}}, None),
+        (None, {"select": {"by": "truth"}}, None),
+        (None, {"select": {"by": "list", "features": {7: (1,)}}, "only": ("elsewhere",)}, None),
+    ],
+)  # fmt: skip
+def test_an_ablation_that_cannot_be_made_here_is_a_fault(objects, ablation, expected):
+    if objects == "shared":
+        objects = [line | {"prompt": line["prompt"].split(". ")[1]} for line in family_lines(6)]
+    whole = {"name": "top", "select": {"by": "attribution"}} | ablation
+    plan = behaviour_plan(objects=objects, ablations=(whole,), readout={"at": "answer"})
+    found = faults_of(plan, lambda *at: "/".join(map(str, at)))
+    if expected is None:
+        assert not found
+    else:
+        (fault,) = found
+        assert expected in str(fault)
+        assert str(fault).startswith("ablations/0")
+
+
+def test_truth_is_asked_of_a_target_that_has_it():
+    spec = behaviour_spec(
+        targets={"gemma-2-2b": {}}, ablations=({"name": "top", "select": {"by": "truth"}},)
+    )
+    prompts, _ = complete("-", list(enumerate(family_lines(6), 1)), balanced=True)
+    (fault,) = faults_of(make_plan(spec, load_targets()["gemma-2-2b"], prompts), lambda *at: "x")
+    assert "gemma-2-2b has no known truth" in str(fault)
+
+
+def test_a_contrast_of_one_discovering_family_is_refused():
+    ablation = {"name": "a", "select": {"by": "contrast"}}
+    few = {"split": {"discovery": 0.1}, "ablations": (ablation,)}
+    (fault,) = faults_of(behaviour_plan(6, **few), lambda *at: "x")
+    assert "one family discovers, and a contrast needs two" in str(fault)
+    few["split"] = {"discovery": 0.3}
+    assert not faults_of(behaviour_plan(6, **few), lambda *at: "x")
+
+
+def test_where_no_layer_is_read_the_readout_is_of_nothing():
+    """Both variants may then share their prompt: only behaviour is asked about."""
+    shared = [line | {"prompt": line["prompt"].split(". ")[1]} for line in family_lines(6)]
+    (fault,) = faults_of(behaviour_plan(objects=shared), lambda *at: "x")
+    assert "every difference is zero by construction" in str(fault)
+    blind = behaviour_plan(objects=shared, targets={"organism": {"layers": "none"}})
+    assert not faults_of(blind, lambda *at: "x")

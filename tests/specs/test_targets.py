@@ -1,0 +1,91 @@
+"""Targets: known ones, a spec's own, and what is wrong with one."""
+
+import pytest
+
+from harness.errors import InputError
+from harness.specs.spec import TargetChoice
+from harness.specs.spec_file import load
+from harness.specs.targets import load_targets, mocked, resolve
+
+
+def test_a_spec_can_choose_among_a_known_targets_saes():
+    target = resolve("gemma-2-2b", TargetChoice(width="65k", l0={12: 21}))
+    assert target.entry(12).path == "layer_12/width_65k/average_l0_21/params.npz"
+    assert target.entry(6).canonical
+    assert target.features == 65536
+    assert (
+        target.page(12, 3)
+        == "https://www.neuronpedia.org/gemma-2-2b/12-gemmascope-res-65k__l0-21/3"
+    )
+    assert resolve("gemma-2-2b", TargetChoice(l0=22)).page(12, 3) is not None
+    assert resolve("gemma-2-2b", TargetChoice(l0=14)).page(3, 3) is None  # it has no page
+    plain = load_targets()["gemma-2-2b"]
+    assert plain.page(12, 3) == "https://www.neuronpedia.org/gemma-2-2b/12-gemmascope-res-16k/3"
+
+
+def test_a_target_of_the_specs_own_is_read_from_its_folders(root):
+    choice = TargetChoice(
+        model=str(root / "fixtures/organism"), sae=str(root / "fixtures/organism/sae")
+    )
+    target = resolve("mine", choice)
+    assert (target.blocks, target.width, target.dtype) == (6, 128, "float32")
+    assert target.origin == "stand-in"  # under whatever name
+    assert target.entry(3).layer == 3
+
+
+def test_random_saes_make_everything_a_mock():
+    for target in (
+        resolve("organism", TargetChoice(sae="mock:jumprelu")),
+        mocked(load_targets()["organism"]),
+        load_targets()["mock"],
+    ):
+        assert target.origin == "mock"
+        assert target.truth is None
+    assert resolve("organism", TargetChoice(sae="mock:jumprelu")).features == 512
+    with pytest.raises(
+        InputError, match="there is no mock:gauss; use mock:orthogonal or mock:jumprelu"
+    ):
+        resolve("organism", TargetChoice(sae="mock:gauss"))
+
+
+def write(tmp_path, target, *claims):
+    path = tmp_path / "a.yaml"
+    claims = claims or ("{name: c, behaviour: logit_difference, direction: greater}",)
+    path.write_text(
+        f"name: a\nquestion: Is it?\ntargets:\n  {target}\nprompts: data/voices.jsonl\nclaims:\n"
+        + "".join(f"  - {claim}\n" for claim in claims)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "target, said",
+    [
+        ("gemma-2-2b: {width: 32k}", r"4:16: .*layer 0 has no SAE of width 32k; it has 16k, 65k"),
+        ("gemma-2-2b: {layers: [12], l0: 83}", "layer 12 has no SAE of L0 83"),
+        ("gemma-2-2b: {width: wide}", "width is 'wide'; write it as it is published: 16k, 65k"),
+        ("mine: {model: google/gemma-2-2b}", "target 'mine' has a model and no SAEs; add `sae:`"),
+        ("mine: {model: a/b, sae: c/d}", "how many layers mine has is not known"),
+        ("mine: {model: a/b, sae: c/d, layers: [-1]}", "mine has no layer -1; count them from 0"),
+        ("organism: {files: ../x.npz}", r"4:14: it leads out of `sae`"),
+        ("organism: {files: /x.npz}", r"4:14: it leads out of `sae`"),
+        ("organism: {files: ''}", "4:14: '' is no file of weights"),
+        ("gemma-2-2b: {files: '*/p.npz'}", r"4:16: a \* needs a local folder"),
+        ("organism: {sae: fixtures/organism/config.json}", "it is not a folder"),
+        ("gema-2-2b: {}", "unknown target 'gema-2-2b'; did you mean 'gemma-2-2b'"),
+    ],
+)
+def test_faults_of_a_target_are_said_before_anything_is_loaded(tmp_path, target, said):
+    path = write(tmp_path, target)
+    with pytest.raises(InputError, match=said):
+        load(path).plan()
+
+
+def test_without_layers_only_behaviour_can_be_claimed(tmp_path):
+    fine = write(tmp_path, "organism: {layers: none}")
+    assert load(fine).plan("organism").layers == ()
+    feature = write(
+        tmp_path, "organism: {layers: none}", "{name: f, features: significant, at_least: 1}"
+    )
+    with pytest.raises(InputError, match="it needs SAEs, and no layer is read"):
+        load(feature).plan("organism")
