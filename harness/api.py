@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.comparison import Comparison
     from harness.analysis.verdicts import Verdict
+    from harness.runner.context import How
     from harness.runner.outcome import Outcome
     from harness.store.database import Store
 
@@ -104,8 +105,24 @@ def run(
         CannotRun: it cannot be done here: weights, token, device, memory, disk.
     """
     from harness.reports.terminal.progress import PlainProgress
-    from harness.runner.context import How
     from harness.runner.run import run_eval
+
+    return run_eval(
+        load(spec),
+        target,
+        db=db,
+        wait=wait,
+        resume=resume,
+        how=_how(device, dtype, batch_size, limit, mock),
+        progress=PlainProgress(say),
+        say=say,
+    )
+
+
+def _how(
+    device: str, dtype: Dtype | None, batch_size: int | None, limit: int | None, mock: bool
+) -> "How":
+    from harness.runner.context import How
     from harness.specs.targets import MOCKS
 
     if dtype is not None and dtype not in get_args(Dtype):
@@ -115,22 +132,12 @@ def run(
             raise InputError(
                 Fault(f"{name} {value}", "it is below 1", "give more, or leave it out")
             )
-    how = How(
+    return How(
         device=device,
         dtype=dtype or "",
         batch_size=batch_size or 0,
         mock=MOCKS[0] if mock else "",
         limit=limit or 0,
-    )
-    return run_eval(
-        load(spec),
-        target,
-        db=db,
-        wait=wait,
-        resume=resume,
-        how=how,
-        progress=PlainProgress(say),
-        say=say,
     )
 
 
