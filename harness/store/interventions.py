@@ -64,8 +64,8 @@ def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
 
 
 def _positions(name: str) -> At:
-    known: tuple[NamedPositions, ...] = get_args(NamedPositions)
-    return next((at for at in known if at == name), None) or tuple(map(int, name.split(",")))
+    names: tuple[NamedPositions, ...] = get_args(NamedPositions)
+    return next((at for at in names if at == name), None) or tuple(map(int, name.split(",")))
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ def prompt_rows(
     prompts: Iterable[Prompt], sides: Mapping[str, str], run_id: str
 ) -> tuple[Columns, ...]:
     """A run's rows of `prompts` and `prompt_tags`; `sides` is the split of their families."""
-    listed = list(prompts)
+    in_order = list(prompts)
     return (
         Prompts.of(
             {
@@ -29,11 +29,11 @@ def prompt_rows(
                 "misconception": prompt.misconception,
                 "line": prompt.line,
             }
-            for prompt in listed
+            for prompt in in_order
         ),
         PromptTags.of(
             {"run_id": run_id, "prompt_id": prompt.id, "tag": tag, "value": value}
-            for prompt in listed
+            for prompt in in_order
             for tag, value in sorted(prompt.tags.items())
         ),
     )

@@ -169,10 +169,10 @@ def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart 
             "tooltip": tip,
         },
     }
-    said = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
+    extremes = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
     return charts.chart(
         f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs; mean differences "
-        f"from {' to '.join(said)}",
+        f"from {' to '.join(extremes)}",
         list(spots.values()),
         [charts.line_at(0, colour=INK), marks],
         width=215,

@@ -72,17 +72,19 @@ def layers_of(
     )
     panels = []
     for layer in run["layers"]:
-        here, there = ([row for row in rows if row["layer"] == layer] for rows in (mine, other))
+        tested, of_placebo = (
+            [row for row in rows if row["layer"] == layer] for rows in (mine, other)
+        )
         panels.append(
             LayerPanel(
                 layer,
-                len(here),
-                sum(_is_significant(row, alpha) for row in here),
-                _volcano_chart(here, axes, alpha, threshold, shown, f"layer {layer}"),
-                len(there),
-                sum(_is_significant(row, alpha) for row in there),
-                _volcano_chart(there, axes, alpha, None, (), f"layer {layer}, placebo")
-                if there
+                len(tested),
+                sum(_is_significant(row, alpha) for row in tested),
+                _volcano_chart(tested, axes, alpha, threshold, shown, f"layer {layer}"),
+                len(of_placebo),
+                sum(_is_significant(row, alpha) for row in of_placebo),
+                _volcano_chart(of_placebo, axes, alpha, None, (), f"layer {layer}, placebo")
+                if of_placebo
                 else None,
             )
         )
