@@ -20,7 +20,7 @@ from harness.interventions.resampling import align_sources
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.logprobs import token_logprobs
-from harness.models.padded_batch import positions_of
+from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import first_read, lengths, suffix_of
 from harness.sae.jumprelu import encode
@@ -64,33 +64,39 @@ class BatchReplays:
         self._batch = self._forward.batch
         stream = next(iter(self._forward.residuals.values()))
         self._half_precision = self._forward.logprobs.dtype != stream.dtype
-        self._source_values: dict[int, Tensor] = {}  # by layer: (rows, columns, features)
         has_source = torch.ones_like(self._batch.ids, dtype=torch.bool)
+        self._source_values: dict[int, Tensor] = {}  # by layer: (rows, columns, features)
         if prompts := [prompt for prompt in sources if prompt is not None]:
             # A source is asked the same answers, so that their tokens have counterparts too.
             source_tokens = [
                 model.tokens(prompt.text, *rows.answers(row))
                 for prompt, row in zip(prompts, chosen, strict=True)
             ]
-            source = cached_forward(model, source_tokens, list(edits))
-            column = align_sources(self._batch, tokens, source.batch, source_tokens)
-            has_source = column >= 0
-            row = torch.arange(len(column), device=column.device)[:, None]
-            for layer, edit in edits.items():
-                values = encode(edit.sae, source.residuals[layer])
-                self._source_values[layer] = values[row, column.clamp(min=0)]
-        named = {one.positions: positions_of(self._batch, one.positions) for one in interventions}
+            has_source = self._take_from(source_tokens, tokens)
+        named = {
+            edit.positions: positions_of(self._batch, edit.positions) for edit in interventions
+        }
         self._positions = torch.stack(  # (interventions, rows, columns)
             [
-                named[one.positions] & has_source
-                if one.kind == "resample"
-                else named[one.positions]
-                for one in interventions
+                named[edit.positions] & has_source
+                if edit.kind == "resample"
+                else named[edit.positions]
+                for edit in interventions
             ]
         )
         self._is_noop = torch.tensor(
-            [one.role == "no-op" for one in interventions], device=has_source.device
+            [edit.role == "no-op" for edit in interventions], device=has_source.device
         )
+
+    def _take_from(self, source_tokens: list[Tokens], tokens: list[Tokens]) -> Tensor:
+        """Take the source prompts' feature values; which columns have any, (rows, columns) bool."""
+        source = cached_forward(self._model, source_tokens, list(self._edits))
+        column = align_sources(self._batch, tokens, source.batch, source_tokens)
+        row = torch.arange(len(column), device=column.device)[:, None]
+        for layer, edit in self._edits.items():
+            values = encode(edit.sae, source.residuals[layer])
+            self._source_values[layer] = values[row, column.clamp(min=0)]
+        return column >= 0
 
     def scores(self) -> ReplayScores:
         """Run what must be run, and fill in the rest; the result is on the CPU."""
@@ -151,12 +157,14 @@ class BatchReplays:
         values = {layer: encode(edit.sae, residuals[layer]) for layer, edit in self._edits.items()}
         latest = first_read(self._forward.reads, self._batch.columns)
         jobs = []
-        for n, one in enumerate(self._interventions):
+        for number, intervention in enumerate(self._interventions):
             touched = torch.stack(
                 [
-                    self._edits[layer].changes(n, values[layer], self._source_values.get(layer))
-                    & self._positions[n]
-                    for layer in one.layers
+                    self._edits[layer].changes(
+                        number, values[layer], self._source_values.get(layer)
+                    )
+                    & self._positions[number]
+                    for layer in intervention.layers
                 ]
             )  # (layers, rows, columns)
             lowest = touched.any(2).long().argmax(0)
@@ -164,8 +172,8 @@ class BatchReplays:
             # a replay returns all of its row's reads.
             first = torch.minimum(touched.any(0).long().argmax(1), latest)
             for row in touched.any(2).any(0).nonzero()[:, 0].tolist():
-                block = one.layers[int(lowest[row])]
-                jobs.append(Job(block, row, int(first[row]), n, self._half_precision))
+                block = intervention.layers[int(lowest[row])]
+                jobs.append(Job(block, row, int(first[row]), number, self._half_precision))
         return jobs
 
     def _edits_nothing(self, job: Job) -> bool:

@@ -32,7 +32,7 @@ C = TypeVar("C", bound=Columns)
 
 def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) -> EditsByLayer:
     """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
-    layers = sorted({layer for one in interventions for layer in one.layers})
+    layers = sorted({layer for edit in interventions for layer in edit.layers})
     return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
 
 
@@ -55,7 +55,7 @@ def intervene(
         context.model, prompts, lambda prompt: sources[prompt.id].text if sources else ""
     )
     scores = _replay(context, interventions, edits(), rows, sources, prompts)
-    ids = np.array([one.id for one in interventions])
+    ids = np.array([edit.id for edit in interventions])
     impacts: list[Impacts] = []
     tokens: list[ImpactTokens] = []
     for prompt in prompts:
@@ -144,7 +144,7 @@ def _check_impact(
     after: NDArray[np.float64],
 ) -> None:
     """Refuse a no-op that changed something, and what is no number; (interventions,) each."""
-    exact = np.array([one.role == "no-op" for one in interventions])
+    exact = np.array([edit.role == "no-op" for edit in interventions])
     if (wrong := exact & (after != before)).any():
         difference = float((after - before)[wrong][0])
         raise CannotRun(
