@@ -14,7 +14,6 @@ from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
-from harness.models.memory import free_memory, rows_that_fit
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import positions_of, reads_of
 from harness.models.suffix import compact, suffix_of
@@ -193,21 +192,6 @@ def test_what_does_not_fit_on_the_gpu_is_spread_or_falls_back(monkeypatch, accel
     device, why = choose_device("auto", 10 * 2**30)
     assert device == ("split" if accelerate else "cpu")
     assert "10.7 GB do not fit into the 6.4 GB" in why
-
-
-@pytest.mark.parametrize("free, rows", [(10**12, 16), (10**5, 1), (None, 16)])
-def test_rows_follow_the_free_memory(monkeypatch, free, rows):
-    model = random_model(1)
-    monkeypatch.setattr("harness.models.memory.free_memory", lambda device: free)
-    assert rows_that_fit(model, 40) == rows
-    if free == 10**12:
-        each = model.bytes_per_row(40)
-        monkeypatch.setattr("harness.models.memory.free_memory", lambda device: 2 * 7 * each)
-        assert rows_that_fit(model, 40) == 4
-
-
-def test_free_memory_is_known_here():
-    assert free_memory("cpu") > 10**6
 
 
 def test_a_targets_dtype_is_what_the_spec_says():

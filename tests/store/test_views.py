@@ -103,7 +103,7 @@ def test_pairs_of_a_feature_have_its_value_on_both_variants(three_runs, tables):
     )  # a layer that was not read
 
 
-def test_the_evidence_of_a_claim_is_what_it_rests_on(three_runs, tables):
+def test_the_evidence_of_a_behaviour_claim_is_each_confirming_prompts_value(three_runs, tables):
     db, run_id, _ = three_runs
     known = preferences(tables, run_id)
     concluding = {p for p, row in known.items() if row["split"] == "confirmation"}
@@ -112,11 +112,19 @@ def test_the_evidence_of_a_claim_is_what_it_rests_on(three_runs, tables):
         p: pytest.approx(known[p]["c"] - known[p]["m"]) for p in concluding
     }
     assert len(found) == len(concluding)
-    assert {(row["source"], row["quantity"], row["beside"]) for row in found} == {("behaviour", "logit_difference", None)}  # fmt: skip
+    assert {(row["source"], row["quantity"], row["beside"]) for row in found} == {
+        ("behaviour", "logit_difference", None)
+    }
     (verdict,) = rows_with(tables["verdicts"], run_id=run_id, claim="moved")
-    after = [mean(r["value"] for r in found if known[r["prompt_id"]]["label"] == label) for label in ("correct", "misconception")]  # fmt: skip
+    after = [
+        mean(row["value"] for row in found if known[row["prompt_id"]]["label"] == label)
+        for label in ("correct", "misconception")
+    ]
     assert verdict["estimate"] == pytest.approx(after[0] - after[1])
 
+
+def test_the_evidence_of_a_claim_about_features_is_each_confirming_test(three_runs, tables):
+    db, run_id, _ = three_runs
     found = dictionaries(db, "FROM evidence($r, 'any')", r=run_id)
     tests = rows_with(tables["feature_tests"], run_id=run_id, split="confirmation")
     assert Counter((r["layer"], r["feature"], r["value"], r["beside"]) for r in found) == Counter(
@@ -125,14 +133,24 @@ def test_the_evidence_of_a_claim_is_what_it_rests_on(three_runs, tables):
     (verdict,) = rows_with(tables["verdicts"], run_id=run_id, claim="any")
     assert verdict["estimate"] == sum(row["beside"] <= verdict["alpha"] for row in found)
 
+
+def test_the_evidence_of_a_claim_about_an_ablation_is_each_impact_beside_its_controls(
+    three_runs, tables
+):
+    db, run_id, _ = three_runs
+    known = preferences(tables, run_id)
     found = dictionaries(db, "FROM evidence($r, 'matters')", r=run_id)
-    roles = {row["intervention_id"]: row["role"] for row in rows_with(tables["interventions"], run_id=run_id, ablation="top")}  # fmt: skip
     (run,) = rows_with(tables["runs"], run_id=run_id)
-    impacts = [row for row in rows_with(tables["impacts"], run_id=run_id, metric=run["metric"]) if row["intervention_id"] in roles]  # fmt: skip
-    target = {row["prompt_id"]: row["impact"] for row in impacts if roles[row["intervention_id"]] == "target"}  # fmt: skip
-    controls = defaultdict(list)
-    for row in impacts:
-        if roles[row["intervention_id"]] == "control":
+    roles = {
+        row["intervention_id"]: row["role"]
+        for row in rows_with(tables["interventions"], run_id=run_id, ablation="top")
+    }
+    target, controls = {}, defaultdict(list)
+    for row in rows_with(tables["impacts"], run_id=run_id, metric=run["metric"]):
+        role = roles.get(row["intervention_id"])
+        if role == "target":
+            target[row["prompt_id"]] = row["impact"]
+        elif role == "control":
             controls[row["prompt_id"]].append(row["impact"])
     assert len(found) == len(target) > 0
     for row in found:
@@ -140,8 +158,13 @@ def test_the_evidence_of_a_claim_is_what_it_rests_on(three_runs, tables):
         assert len(controls[row["prompt_id"]]) == 2
         assert row["beside"] == pytest.approx(mean(controls[row["prompt_id"]]), abs=1e-12)
         assert row["family"] == known[row["prompt_id"]]["family"]
-    (test,) = rows_with(tables["ablation_tests"], run_id=run_id, ablation="top", role="target", metric=run["metric"])  # fmt: skip
+    same = {"ablation": "top", "role": "target", "metric": run["metric"]}
+    (test,) = rows_with(tables["ablation_tests"], run_id=run_id, **same)
     assert test["beyond_controls"] == pytest.approx(mean(r["value"] - r["beside"] for r in found))
+
+
+def test_a_claim_that_is_not_there_has_no_evidence(three_runs):
+    db, run_id, _ = three_runs
     assert dictionaries(db, "FROM evidence($r, 'nothing')", r=run_id) == []
 
 
