@@ -50,7 +50,7 @@ class Hooks:
         self, ids: Tensor, layer: int, features: Sequence[int], candidates: Tensor
     ) -> Tensor:
         """See `Tool`; the one feature is encoded, and only the last position's logits computed."""
-        found = []
+        scores = []
         for feature in features:
             sae = self.saes[layer].only(torch.tensor([feature]))
 
@@ -62,28 +62,28 @@ class Hooks:
                 logits = self.network(ids, use_cache=False, logits_to_keep=1).logits
             finally:
                 hook.remove()
-            found.append(logprobs(logits, candidates))
-        return torch.stack(found)
+            scores.append(logprobs(logits, candidates))
+        return torch.stack(scores)
 
     @torch.inference_mode()
     def capture(self, ids: Tensor) -> dict[int, Tensor]:
         """See `Tool`; all blocks run."""
-        found: dict[int, Tensor] = {}
+        values: dict[int, Tensor] = {}
 
-        def look(layer: int) -> Any:
+        def reader(layer: int) -> Any:
             def hook(_block: Any, _args: Any, residual: Tensor) -> None:
-                found[layer] = encode(self.saes[layer], residual)
+                values[layer] = encode(self.saes[layer], residual)
 
             return hook
 
         blocks = self.network.model.layers
-        hooks = [blocks[layer].register_forward_hook(look(layer)) for layer in self.saes]
+        hooks = [blocks[layer].register_forward_hook(reader(layer)) for layer in self.saes]
         try:
             self.network(ids, use_cache=False, logits_to_keep=1)
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return values
 
 
 class Nnsight:
@@ -109,26 +109,26 @@ class Nnsight:
         self, ids: Tensor, layer: int, features: Sequence[int], candidates: Tensor
     ) -> Tensor:
         """See `Tool`; one trace for each feature."""
-        model, found = self.model, []
+        model, scores = self.model, []
         for feature in features:
             sae = self.saes[layer].only(torch.tensor([feature]))
             with model.trace(ids, **self.keywords):
                 residual = model.model.layers[layer].output
                 residual[:, 1:] -= encode(sae, residual[:, 1:]) @ sae.w_dec
                 logits = model.output.logits.save()
-            found.append(logprobs(logits, candidates))
-        return torch.stack(found)
+            scores.append(logprobs(logits, candidates))
+        return torch.stack(scores)
 
     @torch.inference_mode()
     def capture(self, ids: Tensor) -> dict[int, Tensor]:
         """See `Tool`; stops after the last layer that is read."""
         model, saes = self.model, self.saes
-        found: dict[int, Tensor] = {}
+        values: dict[int, Tensor] = {}
         with model.trace(ids, use_cache=False) as tracer:
             for layer in sorted(saes):
-                found[layer] = encode(saes[layer], model.model.layers[layer].output)
+                values[layer] = encode(saes[layer], model.model.layers[layer].output)
             tracer.stop()
-        return found
+        return values
 
 
 class SaeLens:
@@ -161,7 +161,7 @@ class SaeLens:
         self, ids: Tensor, layer: int, features: Sequence[int], candidates: Tensor
     ) -> Tensor:
         """See `Tool`; the SAE is attached once, for all features."""
-        sae, found = self.saes[layer], []
+        sae, scores = self.saes[layer], []
         name = f"{sae.cfg.metadata.hook_name}.hook_sae_acts_post"
         with self.model.saes(saes=[sae], use_error_term=True):
             for feature in features:
@@ -171,8 +171,8 @@ class SaeLens:
                     return values
 
                 logits = self.model.run_with_hooks(ids, fwd_hooks=[(name, ablate)])
-                found.append(logprobs(logits, candidates))
-        return torch.stack(found)
+                scores.append(logprobs(logits, candidates))
+        return torch.stack(scores)
 
     @torch.inference_mode()
     def capture(self, ids: Tensor) -> dict[int, Tensor]:

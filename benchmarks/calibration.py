@@ -46,8 +46,8 @@ class Row:
     @property
     def interval(self) -> tuple[float, float]:
         """The exact binomial interval of the share."""
-        found = stats.binomtest(self.hits, self.replicates).proportion_ci(LEVEL)
-        return float(found.low), float(found.high)
+        exact = stats.binomtest(self.hits, self.replicates).proportion_ci(LEVEL)
+        return float(exact.low), float(exact.high)
 
     @property
     def holds(self) -> bool:
@@ -145,8 +145,8 @@ def discoveries(replicates: int) -> Iterator[Row]:
     for _ in range(replicates):
         d = random.normal(size=(14, 100)) + 1.2 * real
         p = paired_max_t(d, statistic="mean").p_marginal
-        found = fdr(p) <= 0.05
-        totals["BH over all"] += (found & ~real).sum() / max(1, found.sum())
+        discovered = fdr(p) <= 0.05
+        totals["BH over all"] += (discovered & ~real).sum() / max(1, discovered.sum())
         by_layer = hierarchical_fdr(p, layers)
         shares = [
             (by_layer.rejected & ~real & (layers == layer)).sum()
@@ -165,14 +165,19 @@ def coverage(replicates: int) -> Iterator[Row]:
     for families in (8, 20):
         random = np.random.default_rng(families)
         units = np.repeat(np.arange(families), 5)
-        held = claimed = 0
+        covered = claimed = 0
         for _ in range(replicates):
             d = 0.7 + random.normal(size=families)[units] + random.normal(size=len(units))
-            found = mean_interval(d, units)
-            held += found.low[0] <= 0.7 <= found.high[0]
+            interval = mean_interval(d, units)
+            covered += interval.low[0] <= 0.7 <= interval.high[0]
             claimed += equivalence(d, units, margin=0.7).p <= 0.05
         yield Row(
-            "coverage", f"mean, CRV3-t, {families} families of 5", 0.95, "equal", held, replicates
+            "coverage",
+            f"mean, CRV3-t, {families} families of 5",
+            0.95,
+            "equal",
+            covered,
+            replicates,
         )
         yield Row(
             "coverage",
@@ -184,9 +189,9 @@ def coverage(replicates: int) -> Iterator[Row]:
         )
     random = np.random.default_rng(6)
     d = 0.5 + random.normal(size=(15, replicates))
-    found_d = effects(d, None, np.arange(15))
-    held = int(((found_d.d_z_low <= 0.5) & (found_d.d_z_high >= 0.5)).sum())
-    yield Row("coverage", "d_z = .5, noncentral t, 15 units", 0.95, "equal", held, replicates)
+    sizes = effects(d, None, np.arange(15))
+    covered = int(((sizes.d_z_low <= 0.5) & (sizes.d_z_high >= 0.5)).sum())
+    yield Row("coverage", "d_z = .5, noncentral t, 15 units", 0.95, "equal", covered, replicates)
 
 
 def powers(replicates: int) -> Iterator[Row]:

@@ -14,9 +14,9 @@ from benchmarks.figures import figure, ratio, seconds
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import Batch, where
+from harness.models.padded_batch import Batch, positions_of
 from harness.models.prompt_rows import cached_forward
-from harness.models.suffix import first_read, tail_of
+from harness.models.suffix import first_read, suffix_of
 from harness.paths import bundled
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
@@ -57,29 +57,29 @@ def side_by_side(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bo
         for start in range(0, len(rows), size):
             model.forward(model.batch(rows[start : start + size]))
 
-    found = ratio(lambda: score(together), lambda: score(apart), rounds)
-    print(f"scoring {len(prompts)} prompts: {found:.2f} times as fast as a row for each answer")
-    return figure("candidates side by side / one row each", found, "x", 1.6)
+    times = ratio(lambda: score(together), lambda: score(apart), rounds)
+    print(f"scoring {len(prompts)} prompts: {times:.2f} times as fast as a row for each answer")
+    return figure("candidates side by side / one row each", times, "x", 1.6)
 
 
 def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
     """An edit at the last prompt token of block 3, against a hooked forward of everything."""
     rows = [model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]]
     base, batch = cached_forward(model, rows, [3]), model.batch(rows)
-    here = torch.arange(len(rows))
-    tail = tail_of(base.batch, base.reads, here, first_read(base.reads, base.batch.columns))
+    every = torch.arange(len(rows))
+    tail = suffix_of(base.batch, base.reads, every, first_read(base.reads, base.batch.columns))
     edited = tail.of(base.residuals[3] + _nudge(base.batch))
-    found = ratio(
+    times = ratio(
         lambda: model.replay(base, tail, 3, edited),
         lambda: model.forward(batch, {3: lambda residual: residual + _nudge(batch)}),
         rounds,
     )
-    print(f"an edit at the last prompt token: {found:.1f} times as fast as a hooked forward")
-    return figure("replay / hooked forward, last prompt token", found, "x", 4.0)
+    print(f"an edit at the last prompt token: {times:.1f} times as fast as a hooked forward")
+    return figure("replay / hooked forward, last prompt token", times, "x", 4.0)
 
 
 def _nudge(batch: Batch) -> torch.Tensor:
-    return where(batch, "last_prompt_token").float()[..., None]
+    return positions_of(batch, "last_prompt_token").float()[..., None]
 
 
 if __name__ == "__main__":

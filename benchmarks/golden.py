@@ -106,13 +106,13 @@ def report(check: Check, model: LanguageModel, sae: Sae) -> bool:
     tokens, stream = read(model, check.layer, check.text)
     agree = True
     for value in check.values:
-        found = observed(value, tokens, stream, sae)
-        holds = abs(found - value.wanted) <= value.within * abs(value.wanted)
+        ours = observed(value, tokens, stream, sae)
+        holds = abs(ours - value.wanted) <= value.within * abs(value.wanted)
         agree &= holds
         what = value.of if value.feature is None else f"feature {value.feature}"
         line = {
             "figure": f"layer {check.layer} {check.dtype}: {what} at {value.token!r} of {check.text!r}",
-            "value": round(found, 4),
+            "value": round(ours, 4),
             "published": value.wanted,
             "within": value.within,
             "holds": holds,
@@ -125,14 +125,14 @@ def report(check: Check, model: LanguageModel, sae: Sae) -> bool:
 def read(model: LanguageModel, layer: int, text: str) -> tuple[list[str], Tensor]:
     """The tokens of a text as they read, and the stream after a block at each, BOS left out."""
     row = model.tokens(text)
-    seen: list[Tensor] = []
-    look: Callable[[Tensor], None] = lambda residual: seen.append(residual[0, 1:].float())  # noqa: E731
-    model.forward(model.batch([row]), {layer: look})
-    return [model.token_of(token) for token in row.prompt[1:]], seen[0]
+    streams: list[Tensor] = []
+    keep: Callable[[Tensor], None] = lambda residual: streams.append(residual[0, 1:].float())  # noqa: E731
+    model.forward(model.batch([row]), {layer: keep})
+    return [model.token_of(token) for token in row.prompt[1:]], streams[0]
 
 
 def observed(value: Value, tokens: Sequence[str], stream: Tensor, sae: Sae) -> float:
-    """What this harness sees where a value was published."""
+    """This harness's number where one was published, of a stream (tokens, width)."""
     at = tokens.index(value.token) if isinstance(value.token, str) else value.token
     if value.of == "norm":
         return float(stream[at].norm())

@@ -13,16 +13,13 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Gemma2Config, Gemma2ForCausalLM
-from transformers.initialization import no_init_weights
 
 from benchmarks.ablation_peers import (
     Hooks,
@@ -30,28 +27,34 @@ from benchmarks.ablation_peers import (
     SaeLens,
     Tool,
     example_network,
-    example_prompts,
     example_sae,
-    logprobs,
 )
 from benchmarks.figures import figure, ratio, seconds
+from benchmarks.intervention_jobs import (
+    TOKENS,
+    a_job,
+    active_share,
+    close,
+    firing,
+    gemma_2_2b,
+    no_noisier,
+    raw_values,
+    seconds_of_a_token_layer,
+    token_layers,
+)
 from harness.interventions.edits import Edit, apply
-from harness.models.adaptive_batching import Limit
-from harness.models.language_model import LanguageModel
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import where
+from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner.context import Bench
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.runner.context import RunContext
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
-from harness.specs.prompt import Prompt
 from harness.specs.spec_file import load
-
-TOKENS = 24  # of every prompt
 
 
 def main() -> int:
@@ -66,92 +69,6 @@ def main() -> int:
         return max(subprocess.run(call, check=False).returncode for call in calls)
     held = SIZES[options.only[0]](options.quick)
     return 0 if all(held) else 1
-
-
-class Words:
-    """A tokenizer whose words are token ids: `17 93` is [bos, 17, 93]."""
-
-    bos_token_id, all_special_ids = 2, (0, 1, 2)
-
-    def __call__(self, text: str) -> Any:
-        """As tokenizers of transformers are called."""
-        ids = [self.bos_token_id, *map(int, text.split())]
-        return argparse.Namespace(input_ids=ids)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Prompts and features to ablate one by one."""
-
-    bench: Bench
-    prompts: tuple[Prompt, ...]
-    layer: int
-    features: tuple[int, ...]
-    ids: Tensor
-    candidates: Tensor
-
-    def ours(self, at: Callable[[int], At] = lambda _: "prompt") -> Sequence[Any]:
-        """All cells through the public function, from the SAE's weights to rows of the store."""
-        edits = [
-            Intervention("a", "single", i, "zero", at(i), "correct", ((self.layer, feature),))
-            for i, feature in enumerate(self.features)
-        ]
-        return intervene(self.bench, edits, lambda: banks_of(self.bench, edits), {}, self.prompts)
-
-    @torch.inference_mode()
-    def one_by_one(self, cells: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """The proof of concept's way, for some cells (feature, prompt): a full forward of each."""
-        network, sae = self.bench.model.network, self.bench.saes(self.layer)
-        found = []
-        for which, row in cells:
-            part = sae.only(torch.tensor([self.features[which]]))
-
-            def ablate(_block: Any, _args: Any, residual: Tensor, part: Sae = part) -> Tensor:
-                moved = residual.float() - encode(part, residual) @ part.w_dec
-                return torch.cat([residual[:, :1], moved[:, 1:].to(residual.dtype)], 1)
-
-            hook = network.model.layers[self.layer].register_forward_hook(ablate)
-            try:
-                logits = network(self.ids[row : row + 1]).logits
-            finally:
-                hook.remove()
-            found.append(logprobs(logits, self.candidates[row : row + 1])[0])
-        return found
-
-    def cells(self, count: int) -> list[tuple[int, int]]:
-        """Some of them, spread over all."""
-        total = len(self.features) * len(self.prompts)
-        chosen = range(0, total, max(1, total // count))[:count]
-        return [divmod(at * 7919 % total, len(self.prompts)) for at in chosen]
-
-
-def a_job(
-    network: Any, layer: int, sae: Sae, features: Sequence[int], prompts: int, rows_at_once: int = 0
-) -> Job:
-    """Random prompts with two candidate tokens each."""
-    ids, candidates = example_prompts(prompts, TOKENS, network.config)
-    rows = tuple(
-        Prompt(
-            str(i), str(i), "f", "correct", " ".join(map(str, text)), str(right), str(right),
-            str(wrong), i,
-        )
-        for i, (text, (right, wrong)) in enumerate(
-            zip(ids[:, 1:].tolist(), candidates.tolist(), strict=True)
-        )
-    )  # fmt: skip
-    model = LanguageModel(network, Words())
-    bench = Bench("r", "mock", model, {layer: sae}.__getitem__, Limit(rows_at_once or prompts))
-    return Job(bench, rows, layer, tuple(features), ids, candidates)
-
-
-def firing(sae: Sae, values: Tensor, features: Tensor, share: float) -> Sae:
-    """The SAE with thresholds at which these features are active in so many of the prompts.
-
-    `values` (prompts, tokens, features) are what they are without a threshold, BOS left out.
-    """
-    threshold = sae.threshold.clone()
-    threshold[features] = values.amax(1).quantile(1 - share, dim=0)
-    return Sae(sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, threshold)
 
 
 def small(quick: bool) -> list[bool]:
@@ -194,94 +111,21 @@ def small(quick: bool) -> list[bool]:
         taken.extend(ours)
         return statistics.median(t * scale / o for t, o in zip(theirs, ours, strict=True))
 
-    found = beside(partial(job.one_by_one, cells), whole / len(cells))
-    print(f"  the proof of concept's way, timed on {len(cells)} cells: {found:.1f} times as long")
-    held.append(figure("small: a forward a cell / ours", found, "x", 28))
+    times = beside(partial(job.one_by_one, cells), whole / len(cells))
+    print(f"  the proof of concept's way, timed on {len(cells)} cells: {times:.1f} times as long")
+    held.append(figure("small: a forward a cell / ours", times, "x", 28))
     for name, tool in tools.items():
         other = partial(tool.ablations, job.ids, layer, features.tolist()[:part], job.candidates)
-        found = beside(other, len(features) / part)
-        print(f"  {name}, timed on {part} features: {found:.1f} times as long")
-        held.append(figure(f"small: {name} / ours", found, "x", bars.get(name, 10)))
+        times = beside(other, len(features) / part)
+        print(f"  {name}, timed on {part} features: {times:.1f} times as long")
+        held.append(figure(f"small: {name} / ours", times, "x", bars.get(name, 10)))
     floor = (replayed + 64 * TOKENS * 12) * seconds_of_a_token_layer(job)
-    found = statistics.median(taken) / floor
+    times = statistics.median(taken) / floor
     print(f"  ours {statistics.median(taken):.2f} s, its token-layers' arithmetic {floor:.2f} s")
     held.append(
-        figure("small: ours / arithmetic of its token-layers", found, "x", 1.2, at_most=True)
+        figure("small: ours / arithmetic of its token-layers", times, "x", 1.2, at_most=True)
     )
     return held
-
-
-def raw_values(job: Job, part: Sae) -> Tensor:
-    """Features without their threshold at every position but BOS, (prompts, tokens, features)."""
-    open_ = Sae(
-        part.w_enc, part.b_enc, part.w_dec, part.b_dec, torch.full_like(part.threshold, -torch.inf)
-    )
-    seen: dict[int, Tensor] = {}
-
-    def look(residual: Tensor) -> None:
-        seen[0] = encode(open_, residual[:, 1:])
-
-    hook = job.bench.model.network.model.layers[job.layer].register_forward_hook(
-        lambda _block, _args, residual: look(residual)
-    )
-    with torch.inference_mode():
-        job.bench.model.network(job.ids, use_cache=False, logits_to_keep=1)
-    hook.remove()
-    return seen[0].clone()
-
-
-def active_share(job: Job) -> float:
-    """Of the cells."""
-    impacts, _ = job.ours()
-    return statistics.fmean(map(bool, impacts.active))
-
-
-def token_layers(job: Job) -> int:
-    """How many columns times blocks our replays compute, padding included."""
-    counted = 0
-
-    def count(self: Any, kept: Any, tail: Any, block: int, *rest: Any, **more: Any) -> Tensor:
-        nonlocal counted
-        counted += tail.column.numel() * (self.depth - 1 - block)
-        return replay(self, kept, tail, block, *rest, **more)
-
-    replay = LanguageModel.replay
-    LanguageModel.replay = count  # type: ignore[method-assign]
-    try:
-        job.ours()
-    finally:
-        LanguageModel.replay = replay  # type: ignore[method-assign]
-    return counted
-
-
-def seconds_of_a_token_layer(job: Job) -> float:
-    """From bare forwards of all prompts: the blocks' own time, without embedding and head."""
-    network = job.bench.model.network
-    with torch.inference_mode():
-        run = lambda: network(job.ids, use_cache=False, logits_to_keep=1)  # noqa: E731
-        run()
-        taken = statistics.median(seconds(run) for _ in range(7))
-    return taken / (job.ids.numel() * len(network.model.layers))
-
-
-def close(job: Job, reference: Tool, near: float) -> bool:
-    """Whether our log-probabilities are those of a plain hooked forward, for some features."""
-    some = range(0, len(job.features), 4)
-    wanted = reference.ablations(
-        job.ids, job.layer, [job.features[i] for i in some], job.candidates
-    )
-    impacts, _ = job.ours()
-    number = {one: i for i, one in enumerate(dict.fromkeys(impacts.intervention_id))}
-    column = {"log_p_correct": 0, "log_p_misconception": 1}
-    apart = 0.0
-    for one, prompt, metric, edited in zip(
-        impacts.intervention_id, impacts.prompt_id, impacts.metric, impacts.edited, strict=True
-    ):
-        if metric in column and number[one] in some:
-            there = wanted[some.index(number[one]), int(prompt), column[metric]]
-            apart = max(apart, abs(float(there) - edited))
-    print(f"  at most {apart:.1e} nats from a plain hooked forward")
-    return figure("small: difference from a hooked forward", apart, "nats", near, at_most=True)
 
 
 def capture(quick: bool) -> list[bool]:
@@ -291,18 +135,18 @@ def capture(quick: bool) -> list[bool]:
     job = a_job(network, 6, saes[6], [0], 64)
     model = job.bench.model
     batch = model.batch([model.tokens(p.text, p.correct, p.misconception) for p in job.prompts])
-    last = where(batch, "last_prompt_token")
+    last = positions_of(batch, "last_prompt_token")
 
     def ours() -> None:
-        seen: dict[int, Tensor] = {}
-        model.forward(batch, {layer: partial(_keep, seen, layer, last) for layer in saes})
-        for layer, residual in seen.items():
+        residuals: dict[int, Tensor] = {}
+        model.forward(batch, {layer: partial(_keep, residuals, layer, last) for layer in saes})
+        for layer, residual in residuals.items():
             encode(saes[layer], residual)
 
     rounds = 5 if quick else 25
-    found = 1 / ratio(ours, lambda: model.forward(batch), rounds)
-    print(f"five layers captured and encoded: {found:.3f} times a bare forward of the same batch")
-    held = [figure("capture: five layers / bare forward", found, "x", 1.05, at_most=True)]
+    times = 1 / ratio(ours, lambda: model.forward(batch), rounds)
+    print(f"five layers captured and encoded: {times:.3f} times a bare forward of the same batch")
+    held = [figure("capture: five layers / bare forward", times, "x", 1.05, at_most=True)]
 
     @torch.inference_mode()
     def bare(rows: int) -> None:
@@ -315,13 +159,13 @@ def capture(quick: bool) -> list[bool]:
     if find_spec("sae_lens"):
         others["SAELens"] = partial(SaeLens(network, saes).capture, job.ids)
     for name, other in others.items():
-        found = 1 / ratio(other, partial(bare, 64), max(3, rounds // 5))
-        print(f"  {name}: {found:.2f} times")
+        times = 1 / ratio(other, partial(bare, 64), max(3, rounds // 5))
+        print(f"  {name}: {times:.2f} times")
     return held
 
 
-def _keep(seen: dict[int, Tensor], layer: int, positions: Tensor, residual: Tensor) -> None:
-    seen[layer] = residual[positions]
+def _keep(residuals: dict[int, Tensor], layer: int, positions: Tensor, residual: Tensor) -> None:
+    residuals[layer] = residual[positions]
 
 
 def organism(quick: bool) -> list[bool]:
@@ -340,10 +184,10 @@ def organism(quick: bool) -> list[bool]:
         ))
         for i, some in enumerate(drawn)
     ]  # fmt: skip
-    bench = Bench("r", "stand-in", model, saes.__getitem__, Limit(16))
+    bench = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
 
     def ours() -> object:
-        return intervene(bench, edits, lambda: banks_of(bench, edits), {}, prompts)
+        return intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, prompts)
 
     cells = [(edits[i % 32], prompts[i * 7 % len(prompts)]) for i in range(32)]
 
@@ -353,16 +197,18 @@ def organism(quick: bool) -> list[bool]:
             taps: dict[int, Callable[[Tensor], Tensor]] = {}
             for layer in edit.layers:
                 part = saes[layer].only(torch.tensor([f for of, f in edit.features if of == layer]))
-                taps[layer] = partial(apply, Edit(part, -1.0), positions=where(batch, "prompt"))
+                taps[layer] = partial(
+                    apply, Edit(part, -1.0), positions=positions_of(batch, "prompt")
+                )
             model.forward(batch, taps)
 
     scale = len(edits) * len(prompts) / len(cells)
-    found = ratio(ours, one_by_one, 2 if quick else 5) * scale
+    times = ratio(ours, one_by_one, 2 if quick else 5) * scale
     print(
         f"organism: {len(edits)} sets of 10 features on {len(prompts)} prompts, "
-        f"{found:.1f} times as fast as a forward a cell (timed on {len(cells)})"
+        f"{times:.1f} times as fast as a forward a cell (timed on {len(cells)})"
     )
-    return [figure("organism: a forward a cell / ours", found, "x", 2.0)]
+    return [figure("organism: a forward a cell / ours", times, "x", 2.0)]
 
 
 def large(quick: bool) -> list[bool]:
@@ -408,8 +254,8 @@ def large(quick: bool) -> list[bool]:
             f"  {whole} cells, first edited position {name}: {taken:.1f} s, {each:.2f} s a full "
             f"forward (timed on {6 * len(parts)} cells)"
         )
-        found = statistics.median(ratios)
-        held.append(figure(f"large: a forward a cell / ours, {name}", found, "x", bar))
+        times = statistics.median(ratios)
+        held.append(figure(f"large: a forward a cell / ours, {name}", times, "x", bar))
     held.append(
         no_noisier(
             replace(job, prompts=job.prompts[:4], ids=job.ids[:4], candidates=job.candidates[:4])
@@ -418,85 +264,13 @@ def large(quick: bool) -> list[bool]:
     return held
 
 
-@torch.no_grad()
-def no_noisier(job: Job, count: int = 4) -> bool:
-    """Our impacts' distance from a hooked forward's, against what another order of a sum makes.
-
-    In bfloat16 a rounding of the edit's float32 arithmetic is seen in the answer, whoever makes it.
-    """
-    network, sae = job.bench.model.network, job.bench.saes(job.layer)
-
-    def impact(feature: int, values: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        column, row = sae.w_enc[:, feature], sae.w_dec[feature]
-
-        def ablate(_block: Any, _args: Any, residual: Tensor) -> Tensor:
-            moved = residual.float() - values(residual.float(), column)[..., None] * row
-            return torch.cat([residual[:, :1], moved[:, 1:].to(residual.dtype)], 1)
-
-        plain = logprobs(network(job.ids).logits, job.candidates)
-        hook = network.model.layers[job.layer].register_forward_hook(ablate)
-        try:
-            edited = network(job.ids).logits
-        finally:
-            hook.remove()
-        return logprobs(edited, job.candidates) - plain
-
-    some = job.features[:count]
-    wanted = torch.stack([impact(f, lambda x, column: x @ column) for f in some])
-    other = torch.stack([impact(f, lambda x, column: (x * column).sum(-1)) for f in some])
-    impacts, _ = replace(job, features=some).ours()
-    column = {"log_p_correct": 0, "log_p_misconception": 1}
-    number = {one: i for i, one in enumerate(dict.fromkeys(impacts.intervention_id))}
-    apart = max(
-        abs(float(wanted[number[one], int(prompt), column[metric]]) - value)
-        for one, prompt, metric, value in zip(
-            impacts.intervention_id, impacts.prompt_id, impacts.metric, impacts.impact, strict=True
-        )
-        if metric in column
-    )
-    noise = float((wanted - other).abs().max())
-    print(
-        f"  impacts of up to {float(wanted.abs().max()):.3f} nats: ours are within {apart:.3f} of a "
-        f"hooked forward's, which another order of summation moves by {noise:.3f}"
-    )
-    return figure("large: distance / rounding", apart / noise, "x", 1.5, at_most=True)
-
-
-def gemma_2_2b() -> Any:
-    """Random weights in Gemma 2 2B's exact shape, in bfloat16; 5.2 GB."""
-    config = Gemma2Config(  # type: ignore[call-arg]
-        vocab_size=256_000,
-        hidden_size=2304,
-        intermediate_size=9216,
-        num_hidden_layers=26,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=256,
-        query_pre_attn_scalar=256,
-        sliding_window=4096,
-        attn_implementation="eager",
-    )
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with no_init_weights():
-            network = Gemma2ForCausalLM(config)
-    finally:
-        torch.set_default_dtype(before)
-    network.tie_weights()
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in network.named_parameters():
-        for part in weight.data.split(4096):  # torch draws in float32 first
-            part.normal_(std=0.2 if "norm" in name else 0.02, generator=generator)
-    return network.eval().requires_grad_(False)
-
-
 SIZES: dict[str, Callable[[bool], list[bool]]] = {
     "small": small,
     "capture": capture,
     "organism": organism,
     "large": large,
 }
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -100,7 +100,7 @@ def write_spec(folder: Path, prompts: int) -> None:
     some = [
         line
         for family in chosen
-        for line in [one for one in lines if one["family"] == family][:prompts]
+        for line in [line for line in lines if line["family"] == family][:prompts]
     ]
     (folder / "few.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
     (folder / "few.yaml").write_text(
@@ -173,11 +173,11 @@ class _Clock:
 
         def timed(network: Any, *arguments: Any, **options: Any) -> Any:
             start = time.perf_counter()
-            found = plain(network, *arguments, **options)
+            output = plain(network, *arguments, **options)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             clock.seconds[clock.stage] += time.perf_counter() - start
-            return found
+            return output
 
         Gemma2ForCausalLM.forward = timed
 

@@ -97,10 +97,10 @@ def corners() -> list[bool]:
     constant = np.column_stack([noise, np.full(12, 0.7)])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found = permuted_ols(
+        theirs = permuted_ols(
             np.ones((12, 1)), constant, model_intercept=False, n_perm=999, verbose=0, random_state=0
         )
-    logs = found["logp_max_t"] if isinstance(found, dict) else found[0]
+    logs = theirs["logp_max_t"] if isinstance(theirs, dict) else theirs[0]
     p = paired_max_t(constant, statistic="mean").p_adjusted[-1]
     print(
         f"a constant difference of 12 units: nilearn's p {10 ** -logs.ravel()[-1]:.3f}, ours {p:.5f}"

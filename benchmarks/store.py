@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.figures import figure, seconds
 from harness.specs.prompt import LABELS
 from harness.store.database import Store
-from harness.store.queries import SavedQuery, saved_queries, typed
+from harness.store.queries import SavedQuery, parse_value, saved_queries
 from harness.store.tables import interventions, observations, results, runs
 from harness.store.tables.base import Columns
 from harness.store.tables.observations import Activations
@@ -112,7 +112,7 @@ def main() -> int:
 def rows_in(folder: Path, rounds: int, few: int) -> list[bool]:
     """Rows a second and bytes a row of one run's activations, as the run commits them."""
     run = Run(0, families=100)
-    commits = observed(run, firings(run))
+    commits = activation_tables(run, firings(run))
     size = sum(map(len, itertools.chain(*commits)))
     ways: dict[str, tuple[Any, int]] = {
         "Store.commit": (by_commit, size),
@@ -192,13 +192,15 @@ def ask(store: Store, runs: list[Run], rounds: int) -> bool:
     layer, feature = store.query(BUSIEST, {"run": runs[-1].id})[1][0]
     print(f"saved queries of {size:,} activations in {len(runs)} runs, median of {rounds}:")
     taken = {}
-    for query, claim in asked():
+    for query, claim in queries_to_ask():
         run = runs[0 if query.name == "placebo_calibration" else -1].id
         given = {"run": run, "run_a": runs[1].id, "run_b": runs[2].id, "claim": claim}
         given |= {"layer": layer, "feature": feature}
-        known = {one.name for one in query.parameters}
-        filled = query.filled({name: given[name] for name in known & given.keys()})
-        call = partial(store.query, query.sql, {name: typed(it) for name, it in filled.items()})
+        names = {parameter.name for parameter in query.parameters}
+        filled = query.fill({name: given[name] for name in names & given.keys()})
+        call = partial(
+            store.query, query.sql, {name: parse_value(it) for name, it in filled.items()}
+        )
         name, (_, rows) = f"{query.name} {claim}".strip(), call()
         taken[name] = float(np.median([seconds(call) for _ in range(rounds)]))
         print(f"  {name}: {taken[name] * 1e3:.0f} ms, {len(rows):,} rows", flush=True)
@@ -208,10 +210,10 @@ def ask(store: Store, runs: list[Run], rounds: int) -> bool:
     return figure(f"slowest saved query: {slowest}", taken[slowest], "s", 0.5, at_most=True)
 
 
-def asked() -> Iterator[tuple[SavedQuery, str]]:
+def queries_to_ask() -> Iterator[tuple[SavedQuery, str]]:
     """The saved queries; one that asks for a claim, with each kind of claim."""
     for query in saved_queries().values():
-        of_claim = any(one.name == "claim" for one in query.parameters)
+        of_claim = any(parameter.name == "claim" for parameter in query.parameters)
         for claim in CLAIMS.values() if of_claim else [{"name": ""}]:
             yield query, str(claim["name"])
 
@@ -254,20 +256,20 @@ def firings(run: Run) -> Firings:
     return Firings(prompt, layer, feature, run.random.lognormal(1, 1, len(places)).astype("f4"))
 
 
-def observed(run: Run, found: Firings) -> list[Tables]:
+def activation_tables(run: Run, fired: Firings) -> list[Tables]:
     """A commit for each group of prompts, a table for each layer in it."""
-    ends = np.flatnonzero(np.diff(found.layer, append=-1)) + 1
+    ends = np.flatnonzero(np.diff(fired.layer, append=-1)) + 1
     tables = []
     for start, end in itertools.pairwise([0, *ends.tolist()]):
         size, part = end - start, slice(start, end)
         tables.append(
             Activations(
                 run_id=[run.id] * size,
-                prompt_id=run.prompts[found.prompt[part]],
-                layer=found.layer[part],
+                prompt_id=run.prompts[fired.prompt[part]],
+                layer=fired.layer[part],
                 readout=["last_prompt_token"] * size,
-                feature=found.feature[part],
-                value=found.value[part],
+                feature=fired.feature[part],
+                value=fired.value[part],
                 origin=["real"] * size,
             )
         )
@@ -278,10 +280,10 @@ def fill(file: Path, runs: list[Run]) -> None:
     """A results file in which every table has what such runs leave there."""
     with Store.open(file) as store:
         for run in runs:
-            found = firings(run)
-            for tables in observed(run, found):
+            fired = firings(run)
+            for tables in activation_tables(run, fired):
                 store.commit(*tables)
-            for kind, given in itertools.chain(described(run), measured(run, found)):
+            for kind, given in itertools.chain(descriptions(run), measurements(run, fired)):
                 store.commit(rows(store, kind, run, given))
 
 
@@ -290,14 +292,14 @@ def rows(store: Store, kind: type[Columns], run: Run, given: dict[str, Any]) -> 
     size = max(len(column) for column in given.values() if isinstance(column, np.ndarray | list))
     given = {"run_id": run.id, "origin": "real"} | given
     columns = {
-        field.name: given[field.name] if field.name in given else drawn(field.type, run, size)
+        field.name: given[field.name] if field.name in given else draw_column(field.type, run, size)
         for field in store.table(f"FROM {kind.table} LIMIT 0").schema
     }
     many = {n: c if isinstance(c, np.ndarray | list) else [c] * size for n, c in columns.items()}
     return kind(**many)
 
 
-def drawn(kind: pa.DataType, run: Run, size: int) -> Any:
+def draw_column(kind: pa.DataType, run: Run, size: int) -> Any:
     """Random numbers, or the same word, time or answer in every row."""
     if pa.types.is_floating(kind):
         return run.random.normal(size=size)
@@ -310,61 +312,61 @@ def drawn(kind: pa.DataType, run: Run, size: int) -> Any:
     return False if pa.types.is_boolean(kind) else "word"
 
 
-def described(run: Run) -> Iterator[Rows]:
+def descriptions(run: Run) -> Iterator[Rows]:
     """The run, its units and prompts, what the model says, how the SAEs fit, and the verdicts."""
     prompts, n, claims = run.prompts, len(run.prompts), list(CLAIMS.values())
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
     yield runs.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
-    units = crossed(stage=["observe", "generate", "survey", "ablate"], family=run.names)
+    units = cross(stage=["observe", "generate", "survey", "ablate"], family=run.names)
     yield runs.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
     of = {"prompt_id": prompts, "pair_id": np.arange(n) // 2, "line": np.arange(n)}
     of |= {"family": np.repeat(run.names, 4), "label": list(LABELS) * (n // 2)}
     yield runs.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
-    yield runs.PromptTags, crossed(prompt_id=prompts, tag=["voice", "topic"])
+    yield runs.PromptTags, cross(prompt_id=prompts, tag=["voice", "topic"])
     yield observations.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
-    yield observations.TopkLogits, crossed(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
-    yield observations.Answers, crossed(prompt_id=prompts, candidate=LABELS, token_index=range(2))
+    yield observations.TopkLogits, cross(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
+    yield observations.Answers, cross(prompt_id=prompts, candidate=LABELS, token_index=range(2))
     yield observations.SaeHealth, {"layer": np.arange(LAYERS)}
-    yield results.Verdicts, {"claim": [one["name"] for one in claims], "kind": list(CLAIMS)}
+    yield results.Verdicts, {"claim": [claim["name"] for claim in claims], "kind": list(CLAIMS)}
 
 
-def measured(run: Run, found: Firings) -> Iterator[Rows]:
+def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
     """How often features fire, their tests on each side, and an ablation of the top ones."""
     count = partial(np.bincount, minlength=LAYERS * WIDTH)
-    place, half = found.layer * WIDTH + found.feature, len(run.prompts) // 2
+    place, half = fired.layer * WIDTH + fired.feature, len(run.prompts) // 2
     (alive,) = count(place).nonzero()
     yield (
         observations.FeatureActivity,
         at(alive) | {"firing_rate": count(place)[alive] / (2 * half)},
     )
-    sign = np.where(found.prompt % 2, -1, 1)
-    for side, here in zip(SIDES, (found.prompt < half, found.prompt >= half), strict=True):
-        (tested,) = (count(place[here]) >= FEWEST).nonzero()
-        mean = count(place[here], (found.value * sign)[here])[tested] * 2 / half
+    sign = np.where(fired.prompt % 2, -1, 1)
+    for side, on_side in zip(SIDES, (fired.prompt < half, fired.prompt >= half), strict=True):
+        (tested,) = (count(place[on_side]) >= FEWEST).nonzero()
+        mean = count(place[on_side], (fired.value * sign)[on_side])[tested] * 2 / half
         p = np.where(side == "confirmation", run.random.random(len(tested)), np.nan)
         tests = {"mean_difference": mean, "p_marginal": p, "p_adjusted": np.minimum(1, p * 1000)}
         yield results.FeatureTests, at(tested) | tests | {"split": side}
-    yield observations.Attributions, ABLATION | crossed(family=run.names, feature=range(500))
+    yield observations.Attributions, ABLATION | cross(family=run.names, feature=range(500))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
 
 def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     """The interventions of an ablation of these features, and what each of them does."""
     named = [(role, number) for role, size in ROLES.items() for number in range(size)]
-    ids = np.array([hashlib.sha256(repr(one).encode()).hexdigest()[:16] for one in named])
+    ids = np.array([hashlib.sha256(repr(edit).encode()).hexdigest()[:16] for edit in named])
     role, number = np.array([role for role, _ in named]), np.array([number for _, number in named])
-    one, rank = crossed(one=np.arange(len(ids)), rank=np.arange(EDITED)).values()
-    there = (role[one] != "single") | (rank == number[one])
-    one, rank = one[there], rank[there]
-    of = {"intervention_id": ids[one], "role": role[one], "number": number[one], "rank": rank}
-    yield interventions.Interventions, ABLATION | of | at(top[rank]) | {"value": number[one] / 2}
-    tests = crossed(intervention_id=ids, metric=METRICS)
+    edit, rank = cross(edit=np.arange(len(ids)), rank=np.arange(EDITED)).values()
+    edited = (role[edit] != "single") | (rank == number[edit])
+    edit, rank = edit[edited], rank[edited]
+    of = {"intervention_id": ids[edit], "role": role[edit], "number": number[edit], "rank": rank}
+    yield interventions.Interventions, ABLATION | of | at(top[rank]) | {"value": number[edit] / 2}
+    tests = cross(intervention_id=ids, metric=METRICS)
     yield results.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
-    yield interventions.Impacts, crossed(**on, metric=METRICS)
-    yield interventions.ImpactTokens, crossed(**on, candidate=LABELS, token_index=range(2))
+    yield interventions.Impacts, cross(**on, metric=METRICS)
+    yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))
 
 
 def at(place: NDArray[np.int64]) -> dict[str, Any]:
@@ -372,7 +374,7 @@ def at(place: NDArray[np.int64]) -> dict[str, Any]:
     return {"layer": place // WIDTH, "feature": place % WIDTH}
 
 
-def crossed(**columns: Any) -> dict[str, Any]:
+def cross(**columns: Any) -> dict[str, Any]:
     """Every combination of these values."""
     parts = np.meshgrid(*map(np.asarray, columns.values()), indexing="ij")
     return {name: part.ravel() for name, part in zip(columns, parts, strict=True)}

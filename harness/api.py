@@ -1,12 +1,12 @@
 """The public functions of Python, under their names in `harness`: as the commands, but they return."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.errors import CannotRun, Fault, InputError, Say, nearest
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan
@@ -15,8 +15,9 @@ from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
 from harness.specs.spec_file import load
 from harness.specs.targets import resolve
-from harness.store.find_run import LATEST, check_finished
+from harness.store.find_run import LATEST, find_two_runs
 from harness.store.find_run import find_run as found_run
+from harness.store.interface import WAIT_SECONDS
 from harness.store.queries import RUNS, find_query
 
 # What loads torch, numpy or duckdb is imported where it is used: reading a spec needs none of them.
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
 
     from harness.analysis.comparison import Comparison
     from harness.analysis.verdicts import Verdict
+    from harness.runner.context import How
     from harness.runner.outcome import Outcome
     from harness.store.database import Store
-
-
-Say = Callable[[str], None]
-WAIT = 10.0  # seconds that a second writer waits for the first
 
 
 def _quiet(_: str) -> None:
@@ -81,7 +79,7 @@ def run(
     limit: int | None = None,
     mock: bool = False,
     resume: bool = True,
-    wait: float = WAIT,
+    wait: float = WAIT_SECONDS,
     say: Say = _quiet,
 ) -> "Outcome":
     """Run a spec, from its file to its verdicts, all of it stored in the results file `db`.
@@ -107,8 +105,24 @@ def run(
         CannotRun: it cannot be done here: weights, token, device, memory, disk.
     """
     from harness.reports.terminal.progress import PlainProgress
-    from harness.runner.context import How
     from harness.runner.run import run_eval
+
+    return run_eval(
+        load(spec),
+        target,
+        db=db,
+        wait=wait,
+        resume=resume,
+        how=_how(device, dtype, batch_size, limit, mock),
+        progress=PlainProgress(say),
+        say=say,
+    )
+
+
+def _how(
+    device: str, dtype: Dtype | None, batch_size: int | None, limit: int | None, mock: bool
+) -> "How":
+    from harness.runner.context import How
     from harness.specs.targets import MOCKS
 
     if dtype is not None and dtype not in get_args(Dtype):
@@ -118,22 +132,12 @@ def run(
             raise InputError(
                 Fault(f"{name} {value}", "it is below 1", "give more, or leave it out")
             )
-    how = How(
+    return How(
         device=device,
         dtype=dtype or "",
         batch_size=batch_size or 0,
         mock=MOCKS[0] if mock else "",
         limit=limit or 0,
-    )
-    return run_eval(
-        load(spec),
-        target,
-        db=db,
-        wait=wait,
-        resume=resume,
-        how=how,
-        progress=PlainProgress(say),
-        say=say,
     )
 
 
@@ -162,7 +166,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         text = query if saved is None else saved.sql
         if saved is not None:
             given = {name: str(value) for name, value in parameters.items()}
-            values: Mapping[str, object] = saved.filled(given)
+            values: Mapping[str, object] = saved.fill(given)
         else:
             wanted = self._store.parameters(text)
             if extra := sorted(set(parameters) - wanted):
@@ -218,12 +222,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         """
         from harness.analysis.comparison import compare as compared
 
-        first, second = found_run(self._store, a), found_run(self._store, b)
-        for one in (first, second):
-            check_finished(one)
-        if first["run_id"] == second["run_id"]:
-            raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
-        return compared(self._store, first, second)
+        return compared(self._store, *find_two_runs(self._store, a, b))
 
 
 def open_store(

@@ -2,8 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+# Hears a line for people: a note or a warning, of what is no reason to stop.
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, order=True)

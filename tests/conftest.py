@@ -86,10 +86,12 @@ def undrawn(monkeypatch):
     """Pages without their pictures, for what is said in words: drawing takes seconds."""
     from markupsafe import Markup
 
-    from harness.reports.html.svg import Drawn, Pencil
+    from harness.reports.html.svg import ChartRenderer, RenderedChart
 
     monkeypatch.setattr(
-        Pencil, "draw", lambda _, chart: Drawn(Markup(""), Markup("{}"), chart.says)
+        ChartRenderer,
+        "render",
+        lambda _, chart: RenderedChart(Markup(""), Markup("{}"), chart.says),
     )
 
 

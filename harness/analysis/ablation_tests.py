@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan
-from harness.specs.prompt import Origin
+from harness.specs.prompt import Origin, Prompt
 from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.matched_controls import control_rank_p
@@ -28,10 +28,11 @@ EITHER_WAY = ("kl", "top1_flips")
 
 
 @dataclass(frozen=True)
-class AblationResult:
+class AblationImpacts:
     """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
 
-    `target` is (prompts,), `controls` (sets, prompts), and `units` names each prompt's family.
+    `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
+    prompt's family.
     """
 
     ablation: Ablation
@@ -42,11 +43,14 @@ class AblationResult:
 
     @property
     def beyond(self) -> Floats:
-        """Target minus the mean of its controls, prompt by prompt."""
+        """Target minus the mean of its controls, (n_prompts,)."""
         return self.target - self.controls.mean(axis=0)
 
     def rank_p(self, direction: float) -> float:
-        """The target's rank among its controls, in the direction +1 (toward correct) or -1."""
+        """The target's rank among its controls, in the direction +1 (toward correct) or -1.
+
+        Raises `ValueError` where there is no control, or a mean is not finite.
+        """
         return control_rank_p(
             direction * float(self.target.mean()), direction * self.controls.mean(axis=1)
         )
@@ -60,27 +64,73 @@ class AblationResult:
         return toward * TOWARD_CORRECT.get(self.metric, 1.0)
 
 
+@dataclass(frozen=True)
+class AblationRows:
+    """What a run stored of one ablation: its edits, what each did, and what was predicted of it.
+
+    `impacts` may hold other ablations' rows as well.
+    """
+
+    interventions: tuple[Intervention, ...]
+    impacts: Impacts
+    predictions: Attributions
+
+
 def ablation_tests(
-    plan: Plan,
-    ablation: Ablation,
-    interventions: tuple[Intervention, ...],
-    impacts: Impacts,
-    predictions: Attributions,
-    run_id: str,
-    origin: Origin,
-) -> tuple[AblationResult, list[AblationTests]]:
-    """The result on the spec's metric, and the tests of every intervention on every metric."""
+    plan: Plan, ablation: Ablation, rows: AblationRows, run_id: str, origin: Origin
+) -> tuple[AblationImpacts, list[AblationTests]]:
+    """The impacts on the spec's metric, and the tests of every intervention on every metric.
+
+    There are no tests where fewer than two families confirm.
+    """
     prompts = sorted(
         (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
         key=lambda prompt: prompt.id,
     )
     units = np.array([prompt.family for prompt in prompts])
+    values, active = _impact_matrices(rows, prompts)
+    # A metric that was never measured is NaN, and no test takes it for 0.
+    values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
+    roles = np.array([edit.role for edit in rows.interventions])
+    results = {
+        metric: AblationImpacts(
+            ablation, matrix[roles == "target"][0], matrix[roles == "control"], units, metric
+        )
+        for metric, matrix in values.items()
+    }
+    if len(set(units)) < 2:
+        return results[plan.spec.metric], []
+    predicted = _predict_impacts(rows, set(units), len(prompts))
+    tests = []
+    for metric in sorted(values):
+        estimates = _test_rows(rows.interventions, values[metric], results[metric], predicted)
+        common = {"run_id": run_id, "ablation": ablation.name, "metric": metric, "origin": origin}
+        tests.append(
+            AblationTests.of(
+                {
+                    **common,
+                    "intervention_id": edit.id,
+                    "role": edit.role,
+                    "active_share": float(fired.mean()),
+                    **estimate,
+                }
+                for edit, fired, estimate in zip(rows.interventions, active, estimates, strict=True)
+            )
+        )
+    return results[plan.spec.metric], tests
+
+
+def _impact_matrices(
+    rows: AblationRows, prompts: Sequence[Prompt]
+) -> tuple[dict[str, Floats], Floats]:
+    """Impacts by metric, and whether any edited feature was active: (n_interventions, n_prompts)."""
+    line = {edit.id: i for i, edit in enumerate(rows.interventions)}
     column = {prompt.id: i for i, prompt in enumerate(prompts)}
-    line = {one.id: i for i, one in enumerate(interventions)}
-    size = (len(interventions), len(prompts))
-    found: dict[str, Floats] = defaultdict(lambda: np.full(size, np.nan))
+    size = (len(line), len(column))
+    values: dict[str, Floats] = defaultdict(lambda: np.full(size, np.nan))
     active = np.zeros(size)
-    for one, prompt, metric, value, fired in zip(
+    impacts = rows.impacts
+    for intervention, prompt, metric, impact, fired in zip(
         impacts.intervention_id,
         impacts.prompt_id,
         impacts.metric,
@@ -88,59 +138,31 @@ def ablation_tests(
         impacts.active,
         strict=True,
     ):
-        if one in line:
-            found[metric][line[one], column[prompt]] = value
-            active[line[one], column[prompt]] = fired
-
-    def result(metric: str) -> AblationResult:
-        values = found[metric]
-        role = np.array([one.role for one in interventions])
-        return AblationResult(
-            ablation, values[role == "target"][0], values[role == "control"], units, metric
-        )
-
-    own = result(plan.spec.metric)
-    if len(set(units)) < 2:
-        return own, []
-    predicted = _predicted(interventions, predictions, set(units), len(prompts))
-    return own, [
-        AblationTests.of(
-            {
-                "run_id": run_id,
-                "ablation": ablation.name,
-                "intervention_id": one.id,
-                "role": one.role,
-                "metric": metric,
-                "active_share": float(active[i].mean()),
-                "origin": origin,
-            }
-            | row
-            for i, (one, row) in enumerate(
-                zip(
-                    interventions,
-                    _rows(interventions, found[metric], result(metric), predicted),
-                    strict=True,
-                )
-            )
-        )
-        for metric in sorted(found)
-    ]
+        if intervention in line:
+            place = line[intervention], column[prompt]
+            values[metric][place] = impact
+            active[place] = fired
+    return dict(values), active
 
 
-def _rows(
+def _test_rows(
     interventions: Sequence[Intervention],
     values: Floats,
-    result: AblationResult,
+    result: AblationImpacts,
     predicted: Floats | None,
 ) -> list[dict[str, object]]:
-    """What was found about each intervention on one metric."""
+    """Estimates and tests of each intervention on one metric, from (n_interventions, n_prompts).
+
+    What concerns a whole set, such as its controls and its synergy, stands with the target.
+    """
     units = result.units
     mean, size = mean_interval(values.T, units), effects(values.T, None, units)
-    p = _flips(values.T, units).p_marginal
-    singles = [i for i, one in enumerate(interventions) if one.role == "single"]
+    p = _flip_test(values.T, units).p_marginal
+    # Which of the features matter is asked of all of them at once: the p of these alone are adjusted.
+    singles = [i for i, edit in enumerate(interventions) if edit.role == "single"]
     adjusted = np.full(len(values), np.nan)
     if singles:
-        adjusted[singles] = _flips(values[singles].T, units).p_adjusted
+        adjusted[singles] = _flip_test(values[singles].T, units).p_adjusted
     rows: list[dict[str, object]] = [
         {
             "n_pairs": values.shape[1],
@@ -157,7 +179,7 @@ def _rows(
         }
         for i in range(len(values))
     ]
-    (target,) = (i for i, one in enumerate(interventions) if one.role == "target")
+    (target,) = (i for i, edit in enumerate(interventions) if edit.role == "target")
     rows[target] |= _against_controls(result)
     if singles:
         together = synergy(result.target, values[singles], units)
@@ -170,12 +192,14 @@ def _rows(
     if predicted is not None and result.metric == "logit_difference":
         for row, value in zip(rows, predicted, strict=True):
             row["predicted"] = value
-        apart = [i for i, one in enumerate(interventions) if one.role in ("single", "control")]
-        rows[target]["rank_correlation"] = _spearman(predicted[apart], mean.mean[apart])
+        # Without the target, its doses and its no-op, which are the singles again.
+        distinct = [i for i, edit in enumerate(interventions) if edit.role in ("single", "control")]
+        rows[target]["rank_correlation"] = _spearman(predicted[distinct], mean.mean[distinct])
     return rows
 
 
-def _against_controls(result: AblationResult) -> dict[str, object]:
+def _against_controls(result: AblationImpacts) -> dict[str, object]:
+    """The target beside its controls: what it does beyond them, with interval and both p values."""
     mean = mean_interval(result.beyond, result.units)
     return {
         "n_controls": len(result.controls),
@@ -183,22 +207,18 @@ def _against_controls(result: AblationResult) -> dict[str, object]:
         "beyond_controls": float(mean.mean[0]),
         "beyond_low": float(mean.low[0]),
         "beyond_high": float(mean.high[0]),
-        "p_beyond": float(_flips(result.beyond[:, None], result.units).p_marginal[0]),
+        "p_beyond": float(_flip_test(result.beyond[:, None], result.units).p_marginal[0]),
         "p_rank": result.rank_p(result.expected),
     }
 
 
-def _predicted(
-    interventions: Sequence[Intervention],
-    predictions: Attributions,
-    families: set[str],
-    prompts: int,
-) -> Floats | None:
-    """The effect that attribution predicts for each intervention, in nats a prompt.
+def _predict_impacts(rows: AblationRows, families: set[str], n_prompts: int) -> Floats | None:
+    """The effect that attribution predicts, in nats a prompt, (n_interventions,).
 
     To first order a set does what its features do one by one, and scaling by s does 1 - s of what
     removing does. NaN where a kind of edit is not predicted, None where nothing is.
     """
+    predictions = rows.predictions
     if not len(predictions):
         return None
     effect: dict[Feature, float] = defaultdict(float)
@@ -210,22 +230,23 @@ def _predicted(
         strict=True,
     ):
         if family in families:
-            effect[int(layer), int(feature)] += float(value) / prompts
+            effect[int(layer), int(feature)] += float(value) / n_prompts
 
-    def of(one: Intervention) -> float:
-        share = {"zero": 1.0, "scale": 1.0 - (one.values or (1.0,))[0]}.get(one.kind, np.nan)
-        return 0.0 if one.role == "no-op" else share * sum(effect[f] for f in one.features)
+    def predict(edit: Intervention) -> float:
+        share = {"zero": 1.0, "scale": 1.0 - (edit.values or (1.0,))[0]}.get(edit.kind, np.nan)
+        return 0.0 if edit.role == "no-op" else share * sum(effect[f] for f in edit.features)
 
-    return np.array([of(one) for one in interventions])
+    return np.array([predict(edit) for edit in rows.interventions])
 
 
 def _spearman(a: Floats, b: Floats) -> float:
-    """Spearman's rank correlation; NaN where there is nothing to rank."""
+    """Spearman's rank correlation of two vectors; NaN where there is nothing to rank."""
     x, y = rankdata(a), rankdata(b)
     if np.isnan(a).any() or len(a) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _flips(values: Floats, units: NDArray[np.str_]) -> MaxT:
+def _flip_test(values: Floats, units: NDArray[np.str_]) -> MaxT:
+    """Sign flips of the mean of `values` (n_prompts, n), clustered by `units` (n_prompts,)."""
     return paired_max_t(values, units=units, statistic="mean")

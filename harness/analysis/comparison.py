@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,18 @@ from harness.specs.prompt import Prompt
 from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
-from harness.store.prompts import from_columns
-from harness.store.tables.base import Columns
+from harness.store.interface import ReadStore
+from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Answers, Generations
 from harness.store.tables.results import Verdicts
-from harness.store.tables.runs import Prompts, PromptTags
 
-C = TypeVar("C", bound=Columns)
 Values = Mapping[str, float]  # by prompt
 BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedQuantity:
     """One quantity in two runs; `difference` is b - a, with a 95 % CRV3-t interval by family.
 
     `p` is the two-sided sign-flip p over families, `p_adjusted` its step-down max-T over the rows
@@ -59,47 +57,40 @@ class Comparison:
 
     a: Mapping[str, Any]
     b: Mapping[str, Any]
-    rows: tuple[Compared, ...]
+    rows: tuple[ComparedQuantity, ...]
     left_out: tuple[str, ...]
     verdicts: Mapping[str, tuple[str | None, str | None]]
     same_text: float | None
 
 
-class Source(Protocol):
-    """What is read of two runs."""
+def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
+    """Run `b` against run `a`, each a line of `runs`.
 
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
-
-
-def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
-    """Run `b` against run `a`. Raises `InputError` where they were not asked the same prompts."""
+    Raises `InputError` where they were not asked the same prompts.
+    """
     ids = (a["run_id"], b["run_id"])
-    prompts, others = (
-        from_columns(source.read(Prompts, run), source.read(PromptTags, run)) for run in ids
-    )
+    prompts, others = (stored_prompts(source, run) for run in ids)
     check_same_prompts(prompts, others, ids)
-    seen = [behaviours(source.read(Answers, run)) for run in ids]
-    rows = compare_behaviour(prompts, *seen)
+    metrics = [behaviours(source.read(Answers, run)) for run in ids]
+    rows = compare_behaviour(prompts, *metrics)
     families = {prompt.id: prompt.family for prompt in prompts}
-    impacts = [_impacts(source, run) for run in ids]
-    edits = [_edits(run) for run in (a, b)]
+    impacts = [_target_impacts(source, run) for run in ids]
+    ablations = [_ablations_of(run) for run in (a, b)]
     left_out = []
     for ablation in impacts[0]:
         if ablation not in impacts[1]:
             continue
-        first, second = (side.get(ablation, {}) for side in edits)
-        if apart := [name for name in _EDIT if first.get(name) != second.get(name)]:
-            told = [f"{name} {first.get(name)} against {second.get(name)}" for name in apart]
-            left_out.append(f"ablation {ablation} is not the same edit: {', '.join(told)}")
+        first, second = (side.get(ablation, {}) for side in ablations)
+        if differing := [name for name in _EDIT if first.get(name) != second.get(name)]:
+            values = [f"{name} {first.get(name)} against {second.get(name)}" for name in differing]
+            left_out.append(f"ablation {ablation} is not the same edit: {', '.join(values)}")
         else:
             rows += compare_impacts(ablation, families, *(side[ablation] for side in impacts))
-    said = [
-        dict(zip(found.prompt_id, found.decoded_answer, strict=True))
-        for found in (source.read(Generations, run) for run in ids)
+    texts = [
+        dict(zip(generated.prompt_id, generated.decoded_answer, strict=True))
+        for generated in (source.read(Generations, run) for run in ids)
     ]
-    both = [said[0][prompt] == said[1][prompt] for prompt in said[0] if prompt in said[1]]
+    same = [texts[0][prompt] == texts[1][prompt] for prompt in texts[0] if prompt in texts[1]]
     drawn = [
         {row["claim"]: row["verdict"] for row in source.read(Verdicts, run).rows()} for run in ids
     ]
@@ -112,7 +103,7 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
             claim: (drawn[0].get(claim), drawn[1].get(claim))
             for claim in dict.fromkeys([*drawn[0], *drawn[1]])
         },
-        same_text=sum(both) / len(both) if both else None,
+        same_text=sum(same) / len(same) if same else None,
     )
 
 
@@ -120,33 +111,35 @@ def compare(source: Source, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compa
 _EDIT = ("kind", "value", "positions", "variant", "source")
 
 
-def _edits(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _ablations_of(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The ablations of a run's spec, by name."""
-    return {one["name"]: one for one in json.loads(run["spec"]).get("ablations", ())}
+    return {part["name"]: part for part in json.loads(run["spec"]).get("ablations", ())}
 
 
-def _impacts(source: Source, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
+def _target_impacts(source: ReadStore, run_id: str) -> dict[str, dict[str, dict[str, float]]]:
     """What each ablation's target did, by ablation, metric and prompt."""
     targets = {
         row["intervention_id"]: row["ablation"]
         for row in source.read(Interventions, run_id, role="target").rows()
     }
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    impacts: dict[str, dict[str, dict[str, float]]] = {}
     for intervention, ablation in targets.items():
         rows = source.read(Impacts, run_id, intervention_id=intervention)
         for row in rows.rows():
-            metric = found.setdefault(ablation, {}).setdefault(row["metric"], {})
+            metric = impacts.setdefault(ablation, {}).setdefault(row["metric"], {})
             metric[row["prompt_id"]] = row["impact"]
-    return found
+    return impacts
 
 
 def check_same_prompts(a: Sequence[Prompt], b: Sequence[Prompt], names: tuple[str, str]) -> None:
     """Raises `InputError` naming the prompts that the two runs do not share."""
-    first, second = ({prompt.id: _asked(prompt) for prompt in prompts} for prompts in (a, b))
+    first, second = ({prompt.id: _content(prompt) for prompt in prompts} for prompts in (a, b))
     faults = [
-        Fault(f"run {name}", f"only it has {len(own)} of the prompts: {first_few(own)}", _REMEDY)
+        Fault(
+            f"run {name}", f"only it has {len(alone)} of the prompts: {first_few(alone)}", _REMEDY
+        )
         for name, mine, others in zip(names, (first, second), (second, first), strict=True)
-        if (own := [prompt for prompt in mine if prompt not in others])
+        if (alone := [prompt for prompt in mine if prompt not in others])
     ]
     if changed := [name for name in first if name in second and first[name] != second[name]]:
         what = f"prompts that are not the same: {first_few(changed)}"
@@ -158,13 +151,14 @@ def check_same_prompts(a: Sequence[Prompt], b: Sequence[Prompt], names: tuple[st
 _REMEDY = "runs are compared on the same prompts: run one of them again"
 
 
-def _asked(prompt: Prompt) -> tuple[str, ...]:
+def _content(prompt: Prompt) -> tuple[str, ...]:
+    """What two runs must agree on to be asked the same."""
     return (prompt.text, prompt.correct, prompt.misconception, prompt.family, prompt.label)
 
 
 def compare_behaviour(
     prompts: Sequence[Prompt], a: Mapping[str, Values], b: Mapping[str, Values]
-) -> list[Compared]:
+) -> list[ComparedQuantity]:
     """What the models prefer: of all prompts, and between the variants of each pair.
 
     `a` and `b` hold each prompt's `logit_difference` and log-probabilities, nats. `right` is the share
@@ -176,7 +170,8 @@ def compare_behaviour(
         for side in (a, b)
     )
     x, y = (np.column_stack([side, side[:, 0] > 0]) for side in (x, y))
-    found = _compared("behaviour", (*BEHAVIOUR, "right"), ("nats",) * 3 + ("share",), x, y, units)
+    quantities, nats = (*BEHAVIOUR, "right"), ("nats",) * len(BEHAVIOUR)
+    rows = _compare_columns("behaviour", quantities, (*nats, "share"), x, y, units)
     pairs = sorted({prompt.pair_id: prompt.family for prompt in prompts}.items())
     by_pair = {(prompt.pair_id, prompt.label): prompt.id for prompt in prompts}
     contrast = [
@@ -194,8 +189,7 @@ def compare_behaviour(
     ]
     first, second = contrast
     families = [family for _, family in pairs]
-    nats = ("nats",) * len(BEHAVIOUR)
-    return found + _compared("between variants", BEHAVIOUR, nats, first, second, families)
+    return rows + _compare_columns("between variants", BEHAVIOUR, nats, first, second, families)
 
 
 def compare_impacts(
@@ -203,7 +197,7 @@ def compare_impacts(
     families: Mapping[str, str],
     a: Mapping[str, Values],
     b: Mapping[str, Values],
-) -> list[Compared]:
+) -> list[ComparedQuantity]:
     """What two runs' ablations of one name do to the prompts that both measured, metric by metric.
 
     `a` and `b` hold the impacts by metric and prompt, `families` the family of each prompt.
@@ -216,23 +210,24 @@ def compare_impacts(
         return []
     x, y = (np.array([[side[m][prompt] for m in metrics] for prompt in shared]) for side in (a, b))
     units = ["flips" if metric == "top1_flips" else "nats" for metric in metrics]
-    return _compared(f"ablation {ablation}", metrics, units, x, y, [families[p] for p in shared])
+    by_family = [families[prompt] for prompt in shared]
+    return _compare_columns(f"ablation {ablation}", metrics, units, x, y, by_family)
 
 
-def _compared(
+def _compare_columns(
     about: str,
     quantities: Sequence[str],
     unit: Sequence[str],
     a: NDArray[np.float64],
     b: NDArray[np.float64],
     families: Sequence[str],
-) -> list[Compared]:
-    """One row a column of `a` and `b`, (prompts, quantities)."""
+) -> list[ComparedQuantity]:
+    """One row a column of `a` and `b`, (n_prompts, n_quantities), clustered by `families`."""
     n_units = len(set(families))
     means = (values.mean(axis=0).tolist() for values in (a, b, b - a))
     plain = [
-        Compared(about, quantity, unit[i], len(a), n_units, *three)
-        for i, (quantity, three) in enumerate(
+        ComparedQuantity(about, quantity, unit[i], len(a), n_units, *means_of)
+        for i, (quantity, means_of) in enumerate(
             zip(quantities, zip(*means, strict=True), strict=True)
         )
     ]
@@ -242,7 +237,7 @@ def _compared(
     test = paired_max_t(b, a, families, statistic="mean")
     size = effects(b, a, families)
     return [
-        Compared(
+        ComparedQuantity(
             **{
                 **vars(row),
                 "ci_low": float(mean.low[i]),

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_tests import AblationResult, ablation_tests
-from harness.analysis.pairs import Contrasted, behaviours, contrasted
+from harness.analysis.ablation_tests import AblationImpacts, AblationRows, ablation_tests
+from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
@@ -17,27 +16,22 @@ from harness.stats.effects import effects
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import MaxT, paired_max_t, paired_statistic
 from harness.stats.multiplicity import fdr, hierarchical_fdr
-from harness.store.interventions import from_columns
+from harness.store.interface import ReadStore
+from harness.store.interventions import interventions_of
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
 from harness.store.tables.results import FeatureTests
 
-C = TypeVar("C", bound=Columns)
 Floats = NDArray[np.float64]
-
-
-class Source(Protocol):
-    """What analysis reads: the rows of a run."""
-
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
 
 
 @dataclass(frozen=True)
 class FeatureResult:
-    """The confirming families' test of every feature active in them; None where there are too few."""
+    """The confirming families' test of every feature active in them, in the order of `features`.
+
+    `test` is None where there are fewer than two families, or no such feature.
+    """
 
     features: tuple[Feature, ...]
     test: MaxT | None
@@ -46,43 +40,44 @@ class FeatureResult:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that verdicts are drawn from."""
+    """Everything that verdicts are drawn from, and the `rows` of it to be stored.
+
+    `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `ablations` the
+    impacts on the spec's metric by name.
+    """
 
     plan: Plan
     pairs: tuple[Pair, ...]
     behaviour: Mapping[str, Mapping[str, float]]
     features: FeatureResult
-    ablations: Mapping[str, AblationResult]
+    ablations: Mapping[str, AblationImpacts]
     rows: tuple[Columns, ...]
 
 
-def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis:
-    """All tests of a run whose units are all in."""
+def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
+    """All tests of a run whose units are all in. It reads the store and writes nothing."""
     activations = source.read(Activations, run_id)
-    discovery = contrasted(plan, "discovery", activations)
-    confirmation = contrasted(plan, "confirmation", activations)
+    discovery = pair_activations(plan, "discovery", activations)
+    confirmation = pair_activations(plan, "confirmation", activations)
     contrast = plan.spec.contrast
     result = FeatureResult(confirmation.features, None, len(set(confirmation.units)))
     if result.n_units >= 2 and result.features:
         x, y = confirmation.of(contrast.of), confirmation.of(contrast.against)
         test = paired_max_t(x, y, confirmation.units, statistic=contrast.statistic)
         result = replace(result, test=test)
-    ablations: dict[str, AblationResult] = {}
+    ablations: dict[str, AblationImpacts] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
         _feature_tests(plan, "confirmation", confirmation, result.test, run_id, origin),
     ]
     for ablation in plan.ablations:
-        ablations[ablation.name], tables = ablation_tests(
-            plan,
-            ablation,
-            from_columns(source.read(Interventions, run_id, ablation=ablation.name)),
+        measured = AblationRows(
+            interventions_of(source.read(Interventions, run_id, ablation=ablation.name)),
             source.read(Impacts, run_id),
             source.read(Attributions, run_id, ablation=ablation.name),
-            run_id,
-            origin,
         )
+        ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
         rows += tables
     return Analysis(
         plan=plan,
@@ -95,7 +90,7 @@ def analyse(source: Source, plan: Plan, run_id: str, origin: Origin) -> Analysis
 
 
 def _feature_tests(
-    plan: Plan, side: Side, data: Contrasted, test: MaxT | None, run_id: str, origin: Origin
+    plan: Plan, side: Side, data: PairedActivations, test: MaxT | None, run_id: str, origin: Origin
 ) -> FeatureTests:
     """One row a feature: what was seen, and its p values where it was tested."""
     contrast = plan.spec.contrast

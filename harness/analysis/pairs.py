@@ -18,8 +18,12 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Contrasted:
-    """Feature values of both variants, (pairs, features) each, of every feature ever active in them."""
+class PairedActivations:
+    """Feature values of both variants at the readout, of every feature ever active in them.
+
+    `correct` and `misconception` are (n_pairs, n_features), 0 where a feature is not active, and
+    `units` (n_pairs,) names each pair's family. `features` are in ascending order.
+    """
 
     features: tuple[Feature, ...]
     correct: Floats
@@ -27,25 +31,27 @@ class Contrasted:
     units: NDArray[np.str_]
 
     def of(self, label: Label) -> Floats:
-        """The values of one variant."""
+        """The values of one variant, (n_pairs, n_features)."""
         return self.correct if label == "correct" else self.misconception
 
 
-def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
-    """The feature values of one side's pairs, aligned."""
+def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivations:
+    """The feature values of one side's pairs, from rows of the store that may be of both sides."""
     pairs = pairs_of(plan.of(side))
+    # Both variants are filled in at once, one below the other: a feature that is active in one of them
+    # alone has a column in both.
     row = {
         prompt.id: i + half * len(pairs)
         for half, label in enumerate(("correct", "misconception"))
         for i, prompt in enumerate(getattr(pair, label) for pair in pairs)
     }
     at = np.array([row.get(str(prompt), -1) for prompt in rows.prompt_id], dtype=np.intp)
-    chosen = at >= 0
-    keys = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])[chosen]
+    of_side = at >= 0
+    keys = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])[of_side]
     features, column = np.unique(keys, axis=0, return_inverse=True)
     values = np.zeros((2 * len(pairs), len(features)))
-    values[at[chosen], column.ravel()] = np.asarray(rows.value, dtype=float)[chosen]
-    return Contrasted(
+    values[at[of_side], column.ravel()] = np.asarray(rows.value, dtype=float)[of_side]
+    return PairedActivations(
         features=tuple((int(layer), int(feature)) for layer, feature in features),
         correct=values[: len(pairs)],
         misconception=values[len(pairs) :],
@@ -54,7 +60,7 @@ def contrasted(plan: Plan, side: Side, rows: Activations) -> Contrasted:
 
 
 def behaviours(rows: Answers) -> Mapping[str, Mapping[str, float]]:
-    """Every metric of every prompt, from the log-probabilities of its candidates' tokens."""
+    """Every metric of every prompt, in nats, from the log-probabilities of its candidates' tokens."""
     sums: dict[str, dict[Label, float]] = defaultdict(
         lambda: {"correct": 0.0, "misconception": 0.0}
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.analysis.pairs import Contrasted
+from harness.analysis.pairs import PairedActivations
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention, Role
@@ -16,10 +16,10 @@ from harness.stats.matched_controls import matched_sets
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, FeatureActivity
 
-Scores = Mapping[Feature, float]
+FeatureScores = Mapping[Feature, float]  # what features are ranked by, signed
 
 
-def contrast_scores(plan: Plan, discovery: Contrasted) -> Scores:
+def contrast_scores(plan: Plan, discovery: PairedActivations) -> FeatureScores:
     """Each feature's statistic, positive where it is stronger in the misconception variants.
 
     Such a feature's removal is expected to move answers toward correct. Equal statistics are told
@@ -32,7 +32,7 @@ def contrast_scores(plan: Plan, discovery: Contrasted) -> Scores:
     return dict(zip(discovery.features, (statistic + tie).tolist(), strict=True))
 
 
-def strongest(plan: Plan, data: Contrasted, most: int) -> tuple[Feature, ...]:
+def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[Feature, ...]:
     """The features whose variants differ most, in either direction, by the contrast's statistic.
 
     In the order of their tests: `feature_tests.statistic` has these numbers. Of one family there
@@ -46,42 +46,48 @@ def strongest(plan: Plan, data: Contrasted, most: int) -> tuple[Feature, ...]:
     return tuple(data.features[i] for i in np.argsort(-size, kind="stable")[:most])
 
 
-def attribution_scores(rows: Attributions, families: Collection[str]) -> Scores:
+def attribution_scores(rows: Attributions, families: Collection[str]) -> FeatureScores:
     """Each feature's predicted effect in nats a family of these, positive toward correct.
 
     Over a balanced family the answers' words cancel: what is left is an effect on being right.
     """
     pairs = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])
-    own = np.isin(np.asarray(rows.family, dtype=str), sorted(families))
-    features, index = np.unique(pairs[own], axis=0, return_inverse=True)
-    total = np.bincount(index.ravel(), np.asarray(rows.predicted, dtype=float)[own], len(features))
+    of_these = np.isin(np.asarray(rows.family, dtype=str), sorted(families))
+    features, index = np.unique(pairs[of_these], axis=0, return_inverse=True)
+    predicted = np.asarray(rows.predicted, dtype=float)[of_these]
+    total = np.bincount(index.ravel(), predicted, len(features))
     return {
         (int(layer), int(feature)): float(effect) / len(families)
         for (layer, feature), effect in zip(features, total, strict=True)
     }
 
 
-def truth_scores(truth: Collection[KnownFeature]) -> Scores:
+def truth_scores(truth: Collection[KnownFeature]) -> FeatureScores:
     """How well each known feature separates the voices, positive where it fires for the confusion."""
-    return {(one.layer, one.feature): one.sign * one.auroc for one in truth}
+    return {(known.layer, known.feature): known.sign * known.auroc for known in truth}
 
 
-def listed(ablation: Ablation) -> tuple[Feature, ...]:
-    """The features that an ablation lists, in its order, each once."""
-    named = ablation.select.features.items()
-    return tuple(dict.fromkeys((layer, feature) for layer, some in named for feature in some))
-
-
-def choose(
-    plan: Plan, ablation: Ablation, scores: Scores, activity: FeatureActivity
+def select_interventions(
+    plan: Plan, ablation: Ablation, scores: FeatureScores, activity: FeatureActivity
 ) -> tuple[Intervention, ...]:
     """The target set, its no-op, single features and doses, and its controls, best feature first.
 
     `scores` may be empty where features are listed. Raises `CannotRun` where no feature qualifies, a
     listed one is not active, or a layer is too small to match controls.
     """
-    here = f"{plan.spec.name}, ablation {ablation.name}"
-    mean = {
+    means = _mean_values(activity)
+    own_scores: tuple[float, ...] = ()
+    if ablation.select.by == "list":
+        features = _listed_features(plan, ablation, means)
+    else:
+        features, own_scores = _best_features(plan, ablation, scores, means)
+    controls = _match_controls(plan, ablation, features, activity)
+    return _interventions(ablation, features, own_scores, controls, means)
+
+
+def _mean_values(activity: FeatureActivity) -> dict[Feature, float]:
+    """Each active feature's mean value over all positions, those where it is 0 among them."""
+    return {
         (int(layer), int(feature)): float(rate) * float(value)
         for layer, feature, rate, value in zip(
             activity.layer,
@@ -91,46 +97,66 @@ def choose(
             strict=True,
         )
     }
-    ordered: tuple[float, ...] = ()
-    if ablation.select.by == "list":
-        features = listed(ablation)
-        silent = [
-            f"{layer}:{feature}" for layer, feature in features if (layer, feature) not in mean
-        ]
-        if silent:
-            raise CannotRun(
-                Fault(
-                    here,
-                    f"no discovery prompt activates {first_few(silent)}, so nothing can be matched "
-                    "with it",
-                    "list other features, or use prompts that activate these",
-                )
+
+
+def _listed_features(
+    plan: Plan, ablation: Ablation, active: Collection[Feature]
+) -> tuple[Feature, ...]:
+    """The features that an ablation lists, in its order, each once. Raises `CannotRun`."""
+    by_layer = ablation.select.features.items()
+    features = tuple(dict.fromkeys((layer, index) for layer, some in by_layer for index in some))
+    if silent := [f"{layer}:{index}" for layer, index in features if (layer, index) not in active]:
+        raise CannotRun(
+            Fault(
+                _place(plan, ablation),
+                f"no discovery prompt activates {first_few(silent)}, so nothing can be matched "
+                "with it",
+                "list other features, or use prompts that activate these",
             )
-    else:
-        sign = 1.0 if ablation.select.toward == "correct" else -1.0
-        ranked = sorted(
-            (
-                (sign * score, feature)
-                for feature, score in scores.items()
-                if sign * score > 0 and feature in mean
-            ),
-            key=lambda item: (-item[0], item[1]),
-        )[: ablation.select.top]
-        if not ranked:
-            raise CannotRun(
-                Fault(
-                    here,
-                    f"no feature qualifies by {ablation.select.by} on the discovery families",
-                    "widen the layers, or select another way",
-                )
+        )
+    return features
+
+
+def _best_features(
+    plan: Plan, ablation: Ablation, scores: FeatureScores, active: Collection[Feature]
+) -> tuple[tuple[Feature, ...], tuple[float, ...]]:
+    """The active features of the highest scores on the wanted side, best first, with their scores.
+
+    Raises `CannotRun` where there is none.
+    """
+    sign = 1.0 if ablation.select.toward == "correct" else -1.0
+    ranked = sorted(
+        (
+            (sign * score, feature)
+            for feature, score in scores.items()
+            if sign * score > 0 and feature in active
+        ),
+        key=lambda item: (-item[0], item[1]),
+    )[: ablation.select.top]
+    if not ranked:
+        raise CannotRun(
+            Fault(
+                _place(plan, ablation),
+                f"no feature qualifies by {ablation.select.by} on the discovery families",
+                "widen the layers, or select another way",
             )
-        features = tuple(feature for _, feature in ranked)
-        ordered = tuple(sign * score for score, _ in ranked)
+        )
+    return tuple(feature for _, feature in ranked), tuple(sign * score for score, _ in ranked)
+
+
+def _interventions(
+    ablation: Ablation,
+    features: tuple[Feature, ...],
+    scores: tuple[float, ...],
+    controls: list[tuple[Feature, ...]],
+    means: Mapping[Feature, float],
+) -> tuple[Intervention, ...]:
+    """Every role's edits: of the features themselves, and of the control sets."""
 
     def edit(role: Role, number: int, features: tuple[Feature, ...]) -> Intervention:
         values: tuple[float, ...] = ()
         if ablation.kind == "mean":
-            values = tuple(mean[feature] for feature in features)
+            values = tuple(means[feature] for feature in features)
         elif ablation.value is not None:
             values = (ablation.value,) * len(features)
         return Intervention(
@@ -145,7 +171,8 @@ def choose(
             source=ablation.source,
         )
 
-    target = replace(edit("target", 0, features), scores=ordered)
+    target = replace(edit("target", 0, features), scores=scores)
+    # A dose scales the target, whatever the kind of the ablation itself.
     doses = (
         replace(target, role="dose", number=i, kind="scale", scores=(), source=None, values=values)
         for i, values in enumerate(
@@ -155,19 +182,19 @@ def choose(
     return (
         target,
         edit("no-op", 0, features),
+        # A set of one is its own single feature.
         *(edit("single", i, (f,)) for i, f in enumerate(features) if len(features) > 1),
         *doses,
-        *(
-            edit("control", i, matched)
-            for i, matched in enumerate(_controls(plan, ablation, features, activity))
-        ),
+        *(edit("control", i, matched) for i, matched in enumerate(controls)),
     )
 
 
-def _controls(
+def _match_controls(
     plan: Plan, ablation: Ablation, targets: tuple[Feature, ...], activity: FeatureActivity
 ) -> list[tuple[Feature, ...]]:
+    """Random sets of features that fire as often and as strongly. Raises `CannotRun`."""
     layers, index = np.asarray(activity.layer), np.asarray(activity.feature)
+    # Rates and activations span orders of magnitude: alike is what has a like ratio.
     profile = np.column_stack(
         [
             np.log(np.asarray(activity.firing_rate, dtype=float)),
@@ -176,6 +203,7 @@ def _controls(
         ]
     )
     at = {key: i for i, key in enumerate(zip(layers.tolist(), index.tolist(), strict=True))}
+    # Of the spec's seed and the ablation's name: the same in every run, another for each ablation.
     seed = hashlib.sha256(f"{plan.spec.split.seed}/controls/{ablation.name}".encode()).digest()
     try:
         drawn = matched_sets(
@@ -187,8 +215,11 @@ def _controls(
         )
     except ValueError as error:
         raise CannotRun(
-            Fault(
-                f"{plan.spec.name}, ablation {ablation.name}", str(error), "select fewer features"
-            )
+            Fault(_place(plan, ablation), str(error), "select fewer features")
         ) from None
     return [tuple((int(layers[i]), int(index[i])) for i in row) for row in drawn]
+
+
+def _place(plan: Plan, ablation: Ablation) -> str:
+    """What a fault names."""
+    return f"{plan.spec.name}, ablation {ablation.name}"

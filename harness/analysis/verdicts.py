@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_tests import AblationResult
+from harness.analysis.ablation_tests import AblationImpacts
 from harness.analysis.feature_tests import Analysis
 from harness.specs.claims import AblationClaim, BehaviourClaim, FeatureClaim
 from harness.specs.intervention import Feature
@@ -27,7 +27,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one claim. `estimate` and its interval are in `unit`; None where there is none."""
+    """What became of one claim. `estimate` and its interval are in `unit`; None where there is none.
+
+    `floor` is the smallest p that so many units can give, and `query` the SQL that shows the rows.
+    """
 
     claim: str
     kind: str
@@ -44,159 +47,191 @@ class Verdict:
     floor: float = 1.0
 
 
+@dataclass(frozen=True)
+class Bound:
+    """What a claim holds a mean against, in nats: a value, or a margin around it where it has one."""
+
+    than: float
+    within: float | None
+
+    @property
+    def margin(self) -> tuple[float, float] | None:
+        """The lower and upper end of the margin; None where there is none."""
+        return None if self.within is None else (self.than - self.within, self.than + self.within)
+
+
+def bound_of(claim: BehaviourClaim | AblationClaim) -> Bound:
+    """The bound of a claim about a mean: an ablation's impact is always held against 0."""
+    return Bound(claim.than if isinstance(claim, BehaviourClaim) else 0.0, claim.within)
+
+
 def verdicts(
     analysis: Analysis, truth: Collection[Feature] | None, run_id: str
 ) -> Iterator[Verdict]:
-    """One verdict a claim made on this target, in the order of the spec."""
+    """One verdict a claim made on this target, in the order of the spec.
+
+    `truth` are the features that are known to tell the voices apart; None where nothing is known.
+    """
     plan = analysis.plan
     for claim in plan.spec.claims_on(plan.target.name):
         if isinstance(claim, BehaviourClaim):
-            found = _behaviour(analysis, claim)
+            verdict = _judge_behaviour(analysis, claim)
             query = f"FROM behaviour WHERE run_id = '{run_id}' AND split = 'confirmation'"
         elif isinstance(claim, FeatureClaim):
-            found = _features(analysis, claim, truth)
+            verdict = _judge_features(analysis, claim, truth)
             query = f"FROM top_features WHERE run_id = '{run_id}'"
         else:
-            found = _ablation(analysis, claim)
+            verdict = _judge_ablation(analysis, claim)
             query = (
                 f"FROM ablation_summary WHERE run_id = '{run_id}' AND ablation = '{claim.ablation}'"
             )
-        yield replace(found, query=query)
+        yield replace(verdict, query=query)
 
 
-def to_columns(
-    found: Collection[Verdict], run_id: str, alpha: float, exploratory: bool, origin: Origin
+def verdict_rows(
+    drawn: Collection[Verdict], run_id: str, alpha: float, exploratory: bool, origin: Origin
 ) -> Verdicts:
     """The verdicts as rows of the store."""
     return Verdicts.of(
         vars(verdict)
         | {"run_id": run_id, "alpha": alpha, "exploratory": exploratory, "origin": origin}
-        for verdict in found
+        for verdict in drawn
     )
 
 
-def _behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
-    def of(prompt_id: str) -> float:
+def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
+    def metric(prompt_id: str) -> float:
         return analysis.behaviour[prompt_id][claim.behaviour]
 
-    correct = np.array([of(pair.correct.id) for pair in analysis.pairs])
-    confused = np.array([of(pair.misconception.id) for pair in analysis.pairs])
+    correct = np.array([metric(pair.correct.id) for pair in analysis.pairs])
+    confused = np.array([metric(pair.misconception.id) for pair in analysis.pairs])
     values = correct - confused if claim.contrast else (correct + confused) / 2
     units = np.array([pair.family for pair in analysis.pairs])
-    return _of_mean(
-        analysis,
-        Verdict(claim.name, "behaviour", "nats"),
-        values,
-        units,
-        than=claim.than,
-        direction={"greater": 1, "less": -1, None: 0}[claim.direction],
-        within=claim.within,
-    )
+    direction = {"greater": 1, "less": -1, None: 0}[claim.direction]
+    blank = Verdict(claim.name, "behaviour", "nats")
+    return _judge_mean(analysis, blank, values, units, bound_of(claim), direction)
 
 
-def _ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
-    result = analysis.ablations[claim.ablation]
+def _judge_ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
+    impacts = analysis.ablations[claim.ablation]
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
-    values = result.beyond if claim.beyond == "controls" else result.target
-    found = _of_mean(
-        analysis,
-        Verdict(claim.name, "ablation", "nats"),
-        values,
-        result.units,
-        than=0.0,
-        direction=direction,
-        within=claim.within,
-    )
+    values = impacts.beyond if claim.beyond == "controls" else impacts.target
+    blank = Verdict(claim.name, "ablation", "nats")
+    verdict = _judge_mean(analysis, blank, values, impacts.units, bound_of(claim), direction)
     if claim.beyond == "controls" and direction:
-        found = _with_rank(found, result, direction, analysis.plan.spec.contrast.alpha)
-    return found
+        verdict = _require_rank(verdict, impacts, direction, analysis.plan.spec.contrast.alpha)
+    return verdict
 
 
-def _with_rank(found: Verdict, result: AblationResult, direction: int, alpha: float) -> Verdict:
+def _require_rank(
+    verdict: Verdict, impacts: AblationImpacts, direction: int, alpha: float
+) -> Verdict:
     """The target must also outrank its controls: one that is stronger than most is not enough."""
-    if found.p is None:
-        return found
-    rank = result.rank_p(direction)
-    among = f"rank p {rank:.2g} of {len(result.controls)} controls"
-    if 1 / (len(result.controls) + 1) > alpha:
-        return replace(found, verdict="untestable", because=f"too few controls, {among}")
-    failed = found.verdict == "supported" and rank > alpha
+    if verdict.p is None:
+        return verdict
+    rank = impacts.rank_p(direction)
+    among = f"rank p {rank:.2g} of {len(impacts.controls)} controls"
+    if 1 / (len(impacts.controls) + 1) > alpha:
+        return replace(verdict, verdict="untestable", because=f"too few controls, {among}")
+    failed = verdict.verdict == "supported" and rank > alpha
     return replace(
-        found,
-        verdict="inconclusive" if failed else found.verdict,
-        because=f"{found.because}, {among}",
+        verdict,
+        verdict="inconclusive" if failed else verdict.verdict,
+        because=f"{verdict.because}, {among}",
         # Both tests must reject: the larger p decides.
-        p=max(found.p, rank) if found.verdict == "supported" else found.p,
+        p=max(verdict.p, rank) if verdict.verdict == "supported" else verdict.p,
     )
 
 
-def _of_mean(
+def _judge_mean(
     analysis: Analysis,
     blank: Verdict,
     values: Floats,
     units: NDArray[np.str_],
-    *,
-    than: float,
+    bound: Bound,
     direction: int,
-    within: float | None,
 ) -> Verdict:
-    """A claim about the mean of `values` over pairs, clustered by family."""
+    """A claim about the mean of `values` (n_pairs,), clustered by `units` (n_pairs,): families."""
     alpha = analysis.plan.spec.contrast.alpha
     n_units = len(set(units))
-    found = replace(blank, n_units=n_units, n_pairs=len(values), floor=smallest_p(n_units))
-    if n_units < 2 or (within is None and found.floor > alpha):
-        estimate = float(values.mean()) if len(values) else None
+    design = replace(blank, n_units=n_units, n_pairs=len(values), floor=smallest_p(n_units))
+    # An equivalence test is a t test, and has no floor.
+    if n_units < 2 or (bound.within is None and design.floor > alpha):
         return replace(
-            found,
+            design,
             verdict="untestable",
-            estimate=estimate,
-            because=f"{n_units} families can give no p below {found.floor:.3g}",
+            estimate=float(values.mean()) if len(values) else None,
+            because=f"{n_units} families can give no p below {design.floor:.3g}",
         )
-    if within is not None:
-        same = equivalence(values - than, units, margin=within, alpha=alpha)
-        if same.flag:
-            return replace(
-                found,
-                verdict="untestable",
-                estimate=same.mean + than,
-                because=f"{n_units} families, all with exactly the same value",
-            )
-        outside = same.low > within or same.high < -within
+    if bound.within is not None:
+        return _judge_margin(design, values, units, bound.than, bound.within, alpha)
+    return _judge_side(design, values, units, bound.than, direction, alpha)
+
+
+def _judge_margin(
+    design: Verdict,
+    values: Floats,
+    units: NDArray[np.str_],
+    than: float,
+    within: float,
+    alpha: float,
+) -> Verdict:
+    """Whether the mean lies inside a margin around `than`."""
+    same = equivalence(values - than, units, margin=within, alpha=alpha)
+    if same.flag:
         return replace(
-            found,
-            verdict="supported" if same.p <= alpha else "refuted" if outside else "inconclusive",
+            design,
+            verdict="untestable",
             estimate=same.mean + than,
-            ci_low=same.low + than,
-            ci_high=same.high + than,
-            p=same.p,
-            because=f"{n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval",
+            because=f"{design.n_units} families, all with exactly the same value",
         )
+    outside = same.low > within or same.high < -within
+    return replace(
+        design,
+        verdict="supported" if same.p <= alpha else "refuted" if outside else "inconclusive",
+        estimate=same.mean + than,
+        ci_low=same.low + than,
+        ci_high=same.high + than,
+        p=same.p,
+        because=f"{design.n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval",
+    )
+
+
+def _judge_side(
+    design: Verdict,
+    values: Floats,
+    units: NDArray[np.str_],
+    than: float,
+    direction: int,
+    alpha: float,
+) -> Verdict:
+    """Whether the mean lies on the claimed side of `than`: above for 1, below for -1."""
     test = paired_max_t(values - than, units=units, statistic="mean")
     mean = mean_interval(values, units, level=1 - alpha)
     p, estimate = float(test.p_marginal[0]), float(mean.mean[0])
     # Flips test symmetry about `than`, the interval its mean: skewed impacts can part the two.
-    parted = mean.low[0] <= than <= mean.high[0]
-    rejected = p <= alpha and not parted
+    held = mean.low[0] <= than <= mean.high[0]
+    rejected = p <= alpha and not held
     agrees = (estimate - than) * direction > 0
     return replace(
-        found,
+        design,
         verdict="inconclusive" if not rejected else "supported" if agrees else "refuted",
         estimate=estimate,
         ci_low=float(mean.low[0]),
         ci_high=float(mean.high[0]),
         p=p,
         floor=test.floor,
-        because=f"{n_units} families"
-        + (f", but the interval holds {than:g}" if p <= alpha and parted else ""),
+        because=f"{design.n_units} families"
+        + (f", but the interval holds {than:g}" if p <= alpha and held else ""),
     )
 
 
-def _features(
+def _judge_features(
     analysis: Analysis, claim: FeatureClaim, truth: Collection[Feature] | None
 ) -> Verdict:
     result = analysis.features
     alpha = analysis.plan.spec.contrast.alpha
-    found = Verdict(
+    design = Verdict(
         claim.name,
         "features",
         "features",
@@ -205,18 +240,19 @@ def _features(
         floor=smallest_p(result.n_units),
     )
     if result.n_units >= 2 and result.test is None:
-        return replace(found, because="no feature is active on the confirming families")
-    if result.test is None or found.floor > alpha:
+        return replace(design, because="no feature is active on the confirming families")
+    if result.test is None or design.floor > alpha:
         return replace(
-            found,
-            because=f"{found.n_units} families can give no p below {found.floor:.3g}",
+            design,
+            because=f"{design.n_units} families can give no p below {design.floor:.3g}",
         )
     if claim.features == "truth" and truth is None:
-        return replace(found, because=f"{analysis.plan.target.name} has no known truth")
+        return replace(design, because=f"{analysis.plan.target.name} has no known truth")
     asked = [
         feature in truth if claim.features == "truth" and truth is not None else True
         for feature in result.features
     ]
+    # Of n features k are significant where the k-th smallest p is: that p decides about a number.
     ordered = np.sort(result.test.p_adjusted[np.array(asked, dtype=bool)])
     count = int((ordered <= alpha).sum())
     if claim.at_least is not None:
@@ -227,10 +263,10 @@ def _features(
         verdict = "supported" if count <= claim.at_most else "refuted"
         deciding = claim.at_most
     return replace(
-        found,
+        design,
         verdict=verdict,
         estimate=float(count),
         p=float(ordered[deciding]) if deciding < len(ordered) else 1.0,
-        because=f"{found.n_units} families, {len(result.features)} features"
+        because=f"{design.n_units} families, {len(result.features)} features"
         + (f", {len(truth)} known" if claim.features == "truth" and truth else ""),
     )

@@ -10,18 +10,18 @@ from click.shell_completion import CompletionItem
 
 from harness.paths import DEFAULT_DB, eval_names
 
-Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _beginning(
-    found: Callable[[click.Context], Iterable[tuple[str, str]]],
-) -> Completion:
+def _completing(
+    find: Callable[[click.Context], Iterable[tuple[str, str]]],
+) -> Completer:
     """Those (word, what it is) that begin as what is typed; none where they cannot be found."""
 
-    @wraps(found)
+    @wraps(find)
     def complete(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
         try:
-            words = list(found(ctx))
+            words = list(find(ctx))
         except Exception:  # a shell that waits for words has no use for a reason
             return []
         return [CompletionItem(word, help=what) for word, what in words if word.startswith(typed)]
@@ -31,13 +31,13 @@ def _beginning(
 
 def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
     """The names of the evals that are there, or a path."""
-    found = [
+    names = [
         CompletionItem(name, help="an eval") for name in eval_names() if name.startswith(typed)
     ]
-    return found or [CompletionItem(typed, type="file")]
+    return names or [CompletionItem(typed, type="file")]
 
 
-@_beginning
+@_completing
 def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The targets of the specs that are named before, or all that are known."""
     from harness.specs.targets import load_targets
@@ -52,7 +52,7 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return known.items()
 
 
-@_beginning
+@_completing
 def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """`latest`, the specs that were run and the ids of their runs, newest first."""
     from harness.store.run_names import stored_runs
@@ -63,7 +63,7 @@ def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return {"latest": "the last run that finished", **specs, **ids}.items() if stored else ()
 
 
-@_beginning
+@_completing
 def queries(_: click.Context) -> Iterable[tuple[str, str]]:
     """The saved queries."""
     from harness.store.queries import saved_queries
@@ -71,7 +71,7 @@ def queries(_: click.Context) -> Iterable[tuple[str, str]]:
     return [(query.name, query.about) for query in saved_queries().values()]
 
 
-@_beginning
+@_completing
 def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The parameters of the saved query that is named before, each with its `=`."""
     from harness.store.queries import RUNS, find_query
@@ -83,7 +83,7 @@ def settings(ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def _argument(ctx: click.Context, *names: str) -> str:
     """The first argument of those names; click leaves it aside where an option still lacks its value."""
-    found = next((ctx.params[name] for name in names if ctx.params.get(name)), None)
-    if found is None and ctx.args and any(one.name in names for one in ctx.command.params):
-        found = ctx.args[0]
-    return found if isinstance(found, str) else found[0] if found else ""
+    value = next((ctx.params[name] for name in names if ctx.params.get(name)), None)
+    if value is None and ctx.args and any(one.name in names for one in ctx.command.params):
+        value = ctx.args[0]
+    return value if isinstance(value, str) else value[0] if value else ""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DTYPES, JSON, print_json, reporting, target_option
+from harness.cli import completion
+from harness.cli.exit_status import CANNOT_RUN, exit_with_status
+from harness.cli.options import DTYPES, JSON, target_option
+from harness.cli.output import print_json
 from harness.cli.parser import OneOf
+from harness.store.export import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from harness.specs.targets import Target
 
 
-FORMATS = ("results", "features", "diff_report", "ablation_report")
-
-
 @click.command(short_help="List what evals can run on, and what of it is here.")
 @JSON
-@reporting
+@exit_with_status
 def targets(as_json: bool) -> None:
     """List what evals can run on, what of it is here, and what a run would fetch.
 
@@ -30,20 +30,20 @@ def targets(as_json: bool) -> None:
     \b
     harness targets
     """
-    from harness.reports.terminal.width import columns, hanging
+    from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.specs.targets import load_targets
 
-    found = [_present(target) for target in load_targets().values()]
+    facts = [_target_facts(target) for target in load_targets().values()]
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
-    width = columns(sys.stdout)
-    for one in found:
-        for head, text in _lines(one):
-            click.echo(hanging(head, text, width))
+    width = terminal_columns(sys.stdout)
+    for target in facts:
+        for head, text in _target_lines(target):
+            click.echo(hanging_indent(head, text, width))
 
 
-def _present(target: "Target") -> dict[str, Any]:
+def _target_facts(target: "Target") -> dict[str, Any]:
     """A target as data: what it is, and what of it is missing here."""
     from harness.models import hub_settings
     from harness.models.requirements import is_local, needs
@@ -73,43 +73,43 @@ def _present(target: "Target") -> dict[str, Any]:
     }
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _target_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a target: the head of each line, and its text."""
     from harness.models.requirements import gigabytes
 
-    if found["missing"]:
-        layers = ", ".join(map(str, found["layers"]))
-        state = f"a run of layers {layers} fetches {gigabytes(found['bytes'])}"
+    if facts["missing"]:
+        layers = ", ".join(map(str, facts["layers"]))
+        state = f"a run of layers {layers} fetches {gigabytes(facts['bytes'])}"
     else:
-        local = found["comes_with_the_package"]
+        local = facts["comes_with_the_package"]
         state = "comes with the package" if local else "its files are here"
     margin, inner = " " * 14, " " * 16
-    yield f"{found['name']:<14}", found["summary"]
+    yield f"{facts['name']:<14}", facts["summary"]
     yield (
         margin,
-        f"{found['blocks']} layers of width {found['width']}, "
-        f"{found['features']:,} features a layer, {found['dtype']}; {found['origin']}",
+        f"{facts['blocks']} layers of width {facts['width']}, "
+        f"{facts['features']:,} features a layer, {facts['dtype']}; {facts['origin']}",
     )
     yield margin, state
-    for need in found["missing"]:
+    for need in facts["missing"]:
         how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
         yield f"{inner}missing  ", f"{need['place']}: {need['what']}{how_large}"
-    if found["gated"]:
-        token = "a token is set" if found["token"] else "no token is set: `hf auth login`"
-        yield f"{inner}gated    ", f"accept the terms of {found['model']} on the hub; {token}"
-    if found["package"]:
+    if facts["gated"]:
+        token = "a token is set" if facts["token"] else "no token is set: `hf auth login`"
+        yield f"{inner}gated    ", f"accept the terms of {facts['model']} on the hub; {token}"
+    if facts["package"]:
         how = "(the model in 4 bits, without a gate)"
-        yield f"{inner}or       ", f"pip install {found['package']} {how}"
+        yield f"{inner}or       ", f"pip install {facts['package']} {how}"
 
 
 @click.command(short_help="Say what this machine has, and what a run would need.")
-@click.argument("spec", default="", shell_complete=complete.specs)
+@click.argument("spec", default="", shell_complete=completion.specs)
 @target_option(default="", help="One of the spec's targets; all of them when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @click.option("--dtype", type=OneOf(DTYPES), help="As for `run`.")
 @click.option("--mock", is_flag=True, help="As for `run`.")
 @JSON
-@reporting
+@exit_with_status
 def doctor(
     spec: str, target: str, device: str, dtype: str | None, mock: bool, as_json: bool
 ) -> None:
@@ -121,7 +121,7 @@ def doctor(
     harness doctor
     harness doctor voices --target gemma-2-2b
     """
-    from harness.reports.terminal.width import columns, hanging
+    from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.runner.doctor import machine, requirements
     from harness.specs.spec_file import load
     from harness.specs.targets import MOCKS
@@ -133,7 +133,7 @@ def doctor(
         plans = [file.plan(name, MOCKS[0] if mock else "") for name in names]
     if dtype:
         plans = [replace(plan, target=replace(plan.target, dtype=dtype)) for plan in plans]
-    found = [
+    needs = [
         (plan, needed, not any(one.stops for one in needed))
         for plan in plans
         for needed in [requirements(plan, device)]
@@ -147,29 +147,29 @@ def doctor(
                 "can_run": able,
                 "needs": [asdict(one) for one in needed],
             }
-            for plan, needed, able in found
+            for plan, needed, able in needs
         ]
         print_json({"machine": dict(machine()), "runs": runs})
     else:
-        width = columns(sys.stdout)
+        width = terminal_columns(sys.stdout)
         for name, value in machine():
-            click.echo(hanging(f"{name:<12}", value, width))
-        for plan, needed, able in found:
+            click.echo(hanging_indent(f"{name:<12}", value, width))
+        for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"
             click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
                 remedy = f"; {one.remedy}" if one.stops else ""
                 text = f"{one.needed}; {one.there}{remedy}"
-                click.echo(hanging(f"  {one.mark} {one.what:<10}", text, width))
+                click.echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
             click.echo(f"  {command if able else 'It cannot run here like this.'}")
-    if found and not any(able for _, _, able in found):
-        sys.exit(3)
+    if needs and not any(able for _, _, able in needs):
+        sys.exit(CANNOT_RUN)
 
 
 @click.command(short_help="Print the JSON Schema of a spec, or of another file.")
-@click.argument("name", type=OneOf(["eval", *FORMATS]), default="eval")
-@reporting
+@click.argument("name", type=OneOf(["eval", *FORMAT_NAMES]), default="eval")
+@exit_with_status
 def schema(name: str) -> None:
     """Print the JSON Schema of a spec file, or of a line of the files that single steps write.
 
@@ -180,5 +180,5 @@ def schema(name: str) -> None:
     from harness.specs.spec import json_schema
     from harness.store.export.formats import format_schema
 
-    found = json_schema() if name == "eval" else format_schema(name)
-    click.echo(json.dumps(found, indent=2))
+    content = json_schema() if name == "eval" else format_schema(name)
+    click.echo(json.dumps(content, indent=2))

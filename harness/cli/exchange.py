@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT, reporting
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT
+from harness.cli.output import say
 from harness.cli.parser import OneOf
-from harness.cli.runs import opened_other, opened_to_read, say
+from harness.cli.results_file import open_other, open_to_read
 from harness.errors import Fault, InputError
 
 
 @click.command(short_help="Write a stored run into a new folder.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--format",
     "shape",
@@ -36,7 +38,7 @@ from harness.errors import Fault, InputError
 @click.option("--dataset", default="", help="Of hub: the Hub's dataset that holds the prompts.")
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def export(
     run: str,
     shape: str,
@@ -55,26 +57,26 @@ def export(
     harness export latest --format parquet --output_dir /tmp/exports
     """
     from harness.store.export.files import filled_folder
-    from harness.store.export.parquet_runs import as_parquet
-    from harness.store.export.poc import as_poc
+    from harness.store.export.parquet_runs import export_parquet
+    from harness.store.export.poc import export_poc
     from harness.store.find_run import check_finished, find_run
     from harness.store.tables.results import Verdicts
 
     if shape == "hub" and dataset.count("/") != 1:
         remedy = "give --dataset ORGANISATION/NAME, where the prompts are"
         raise InputError(Fault("--format hub", "a result is of a dataset on the Hub", remedy))
-    with opened_to_read(snapshot, db) as store:
-        found = find_run(store, run)
-        check_finished(found)
+    with open_to_read(db, snapshot=snapshot) as store:
+        stored = find_run(store, run)
+        check_finished(stored)
         with filled_folder(output_dir) as folder:
             if shape == "poc":
-                as_poc(store, found, folder, top=topk_features, say=say)
+                export_poc(store, stored, folder, top=topk_features, say=say)
             elif shape == "parquet":
-                as_parquet(store, found, folder)
+                export_parquet(store, stored, folder)
             else:
                 from harness.store.export.hub_results import write_results
 
-                write_results(found, store.read(Verdicts, found["run_id"]), folder, dataset)
+                write_results(stored, store.read(Verdicts, stored["run_id"]), folder, dataset)
     click.echo(folder)
 
 
@@ -82,7 +84,7 @@ def export(
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     """Put exported runs, or the runs of other results files, into the results file.
 
@@ -94,19 +96,21 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     harness import node1.duckdb node2.duckdb --db db/results.duckdb
     """
     from harness.store.database import Store
-    from harness.store.export.parquet_runs import from_parquet, from_results, read_export
+    from harness.store.export.parquet_runs import import_parquet, import_results, read_export
 
     with ExitStack() as held:
         # All are looked at before the results file is, so that what is refused leaves no trace.
-        found: list[Any] = []
+        opened: list[Any] = []
         for source in sources:
             if source.is_dir():
-                found.append(read_export(source))
+                opened.append(read_export(source))
             else:
-                found.append(held.enter_context(opened_other(source, db)))
+                opened.append(held.enter_context(open_other(source, db)))
         with Store.open(db, wait=wait, say=say) as store:
-            for one in found:
+            for one in opened:
                 several = isinstance(one, Store)
-                taken = from_results(store, one, say) if several else [from_parquet(store, one)]
-                for run_id in taken:
+                run_ids = (
+                    import_results(store, one, say) if several else [import_parquet(store, one)]
+                )
+                for run_id in run_ids:
                     click.echo(run_id)

@@ -1,19 +1,18 @@
 """The one command that asks Neuronpedia."""
 
 from dataclasses import astuple
-from functools import partial
 from pathlib import Path
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, WAIT, reporting
-
-say = partial(click.echo, err=True)
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, WAIT
+from harness.cli.output import say
 
 
 @click.command(short_help="Fetch what Neuronpedia says that a run's features mean.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -24,7 +23,7 @@ say = partial(click.echo, err=True)
 @click.option("--again", is_flag=True, help="Ask for those too that are known.")
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
     """Fetch what Neuronpedia says that a run's features mean: of those edited and the 20 strongest.
 
@@ -44,9 +43,9 @@ def label(run: str, limit: int, again: bool, db: Path, wait: float) -> None:
     from harness.store.find_run import check_finished, find_run
 
     with Store.open(db, create=False, wait=wait, say=say) as store:
-        found = find_run(store, run)
-        check_finished(found)
-        with Neuronpedia() as asked:
-            labels = label_features(store, found, asked, limit=limit, again=again, say=say)
+        stored = find_run(store, run)
+        check_finished(stored)
+        with Neuronpedia() as neuronpedia:
+            labels = label_features(store, stored, neuronpedia, limit=limit, again=again, say=say)
     names = ("layer", "feature", "label", "explainer")
     console(width=10_000).print(rows_table(names, [astuple(one) for one in labels]))

@@ -1,18 +1,15 @@
-"""What the commands share: their options, and how faults become lines and an exit status."""
+"""The options that commands share."""
 
-import json
-import sys
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.parser import INTERRUPTED, OneOf
-from harness.errors import Fault, HarnessError
+from harness.cli import completion
+from harness.cli.parser import OneOf
 from harness.paths import DEFAULT_DB
+from harness.store.interface import WAIT_SECONDS
 
 DB = click.option(
     "--db",
@@ -32,7 +29,7 @@ OUTPUT_DIR = click.option(
 WAIT = click.option(
     "--wait",
     type=click.FloatRange(0),
-    default=10.0,
+    default=WAIT_SECONDS,
     show_default=True,
     help="Seconds to wait where another process writes to the results file.",
 )
@@ -96,38 +93,4 @@ def how_of(options: dict[str, Any]) -> Any:
 
 def target_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--target`, completed with the targets of the spec."""
-    return click.option("--target", shell_complete=complete.targets, **settings)
-
-
-def print_json(value: Any) -> None:
-    """A value as JSON on standard output; what is not finite is null."""
-    from harness.store.export.query_text import finite
-
-    click.echo(json.dumps(finite(value), indent=2, default=str, ensure_ascii=False))
-
-
-def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print faults as lines on standard error and exit with their status."""
-
-    @wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except HarnessError as error:
-            print_faults(error.faults)
-            sys.exit(error.status)
-        except KeyboardInterrupt:
-            goes_on = command.__name__ in ("run", "rerun")
-            click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)
-            sys.exit(INTERRUPTED)
-
-    return wrapped
-
-
-def print_faults(faults: Iterable[Fault]) -> None:
-    """Each fault in a line, and below it the line that it is about; of a file's faults the first."""
-    from harness.reports.terminal.excerpt import with_excerpts
-    from harness.reports.terminal.width import columns
-
-    for line in with_excerpts(faults, columns(sys.stderr), head="error: "):
-        click.echo(line, err=True)
+    return click.option("--target", shell_complete=completion.targets, **settings)

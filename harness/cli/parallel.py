@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -14,16 +14,14 @@ from typing import Any
 
 import torch
 
-from harness.errors import CannotRun, Fault, HarnessError
+from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.reports.terminal.progress import PlainProgress
 from harness.runner.context import How
 from harness.runner.outcome import Outcome
 from harness.runner.run import run_into
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
-from harness.store.single_writer import Address, RemoteStore, served
-
-Say = Callable[[str], None]
+from harness.store.single_writer import Address, RemoteStore, serve
 
 
 def run_evals(
@@ -53,8 +51,8 @@ def run_evals(
     lines = context.Queue()
     with (
         Store.open(db, wait=wait, say=say) as store,
-        served(store) as address,
-        ProcessPoolExecutor(workers, context, _begin, (devices, lines, workers)) as pool,
+        serve(store) as address,
+        ProcessPoolExecutor(workers, context, _start_worker, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)
         waiting: dict[Future[Outcome | HarnessError], Path] = {
@@ -62,11 +60,11 @@ def run_evals(
         }
         faults: list[HarnessError] = []
         try:
-            for found in _ended(waiting, lines, say):
-                if isinstance(found, HarnessError):
-                    faults.append(found)
+            for result in _results(waiting, lines, say):
+                if isinstance(result, HarnessError):
+                    faults.append(result)
                 else:
-                    yield found
+                    yield result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -77,7 +75,7 @@ def run_evals(
         raise type(worst)(*(fault for error in faults for fault in error.faults))
 
 
-def _ended(
+def _results(
     waiting: dict[Future[Outcome | HarnessError], Path], lines: Any, say: Say
 ) -> Iterator[Outcome | HarnessError]:
     """What the workers return, and in between what they say."""
@@ -103,13 +101,13 @@ def _drain(lines: Any, say: Say, seconds: float = 0.0) -> None:
 
 
 # What a worker was given when it began.
-_own: dict[str, Any] = {}
+_WORKER: dict[str, Any] = {}
 
 
-def _begin(devices: Any, lines: Any, workers: int) -> None:
+def _start_worker(devices: Any, lines: Any, workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for all ends them
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    _own.update(device=devices.get(), lines=lines)
+    _WORKER.update(device=devices.get(), lines=lines)
 
 
 def _run(
@@ -119,7 +117,7 @@ def _run(
     name = file.path.stem
 
     def say(line: str) -> None:
-        _own["lines"].put(f"[{name}] {line}")
+        _WORKER["lines"].put(f"[{name}] {line}")
 
     try:
         return run_into(
@@ -127,7 +125,7 @@ def _run(
             file,
             target,
             resume=resume,
-            how=replace(how, device=_own["device"]),
+            how=replace(how, device=_WORKER["device"]),
             progress=PlainProgress(say),
             say=say,
         )

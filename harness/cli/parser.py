@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
+from harness.cli.exit_status import INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from harness.errors import Fault, nearest
-
-INTERRUPTED, PIPE_CLOSED = 130, 141  # what a shell reports of SIGINT and SIGPIPE
 
 
 class OneOf(click.Choice[str]):
@@ -53,7 +52,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; quietly no further where nobody reads its output any more."""
         try:
-            with _while_read():
+            with _until_pipe_closes():
                 return super().invoke(ctx)
         except click.UsageError as error:
             if error.ctx is None and (command := self.commands.get(ctx.invoked_subcommand or "")):
@@ -76,11 +75,11 @@ class Commands(click.Group):
             status: Any = call()
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
-            sys.exit(2)
+            sys.exit(WRONG_INPUT)
         except click.UsageError as error:
             click.echo(f"error: {fault_of(error)}", err=True)
-            click.echo(f"see {_named(error.ctx)} --help", err=True)
-            sys.exit(2)
+            click.echo(f"see {_command_name(error.ctx)} --help", err=True)
+            sys.exit(WRONG_INPUT)
         except (click.Abort, KeyboardInterrupt):
             click.echo("stopped", err=True)
             sys.exit(INTERRUPTED)
@@ -95,7 +94,7 @@ def summary(command: click.Command) -> str:
 
 def fault_of(error: click.UsageError) -> Fault:
     """A wrong call as where, what and what to do."""
-    where, text = _named(error.ctx), error.message.rstrip(".")
+    where, text = _command_name(error.ctx), error.message.rstrip(".")
     if isinstance(error, click.NoSuchOption):
         what = f"there is no option '{error.option_name}'"
         remedy = nearest(error.option_name.lstrip("-"), _options(error.ctx))
@@ -103,12 +102,12 @@ def fault_of(error: click.UsageError) -> Fault:
             where, what, remedy.replace("'", "'--", 1) if remedy[-1] == "?" else "leave it out"
         )
     if isinstance(error, click.MissingParameter):
-        return Fault(where, f"{_shown(error.param)} is missing", "add it")
+        return Fault(where, f"{_parameter_name(error.param)} is missing", "add it")
     if isinstance(error, click.BadOptionUsage):
         return Fault(f"{where} {error.option_name}", "it has no value", "write one after it")
     if isinstance(error, click.BadParameter) and error.param is not None:
-        where = f"{where} {_shown(error.param)}"
-        remedy = _allowed(error.param.type)
+        where = f"{where} {_parameter_name(error.param)}"
+        remedy = _number_advice(error.param.type)
         if remedy:
             return Fault(where, text.split(" is not ")[0] + " is not allowed", remedy)
     what, _, remedy = text.partition("; ")
@@ -118,7 +117,7 @@ def fault_of(error: click.UsageError) -> Fault:
 
 
 @contextmanager
-def _while_read() -> Iterator[None]:
+def _until_pipe_closes() -> Iterator[None]:
     try:
         try:
             yield
@@ -130,7 +129,7 @@ def _while_read() -> Iterator[None]:
         sys.exit(PIPE_CLOSED)
 
 
-def _named(ctx: click.Context | None) -> str:
+def _command_name(ctx: click.Context | None) -> str:
     return f"harness {ctx.info_name}" if ctx is not None and ctx.parent else "harness"
 
 
@@ -140,14 +139,14 @@ def _options(ctx: click.Context | None) -> list[str]:
     return [name.removeprefix("--") for name in names if name.startswith("--")]
 
 
-def _allowed(kind: Any) -> str:
+def _number_advice(kind: Any) -> str:
     """Which numbers an option takes; empty where it takes no numbers."""
     what = {"integer": "a whole number", "float": "a number"}.get(kind.name.split(" ")[0], "")
     lowest = getattr(kind, "min", None)
     return what and f"write {what}" + ("" if lowest is None else f" of at least {lowest}")
 
 
-def _shown(parameter: click.Parameter | None) -> str:
+def _parameter_name(parameter: click.Parameter | None) -> str:
     if isinstance(parameter, click.Option):
         return max(parameter.opts, key=len)
     return "an argument" if parameter is None else parameter.human_readable_name.upper()

@@ -1,18 +1,17 @@
 """The command that writes a run's report."""
 
-from functools import partial
 from pathlib import Path
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, SNAPSHOT, reporting
-
-say = partial(click.echo, err=True)
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, SNAPSHOT
+from harness.cli.results_file import open_to_read
 
 
 @click.command(short_help="Write a run's report: one HTML file that loads nothing.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -20,7 +19,7 @@ say = partial(click.echo, err=True)
 )
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     """Write a run's report, one HTML file that loads nothing from a network, and print its path.
 
@@ -33,12 +32,11 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     harness report 20260215-120000 --output /tmp/report.html
     """
     from harness.reports.html.run_page import run_page
-    from harness.store.database import Store
     from harness.store.export.files import write_page
     from harness.store.find_run import find_run
 
-    with (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say) as store:
-        found = find_run(store, run)
-        page = run_page(store, found, db)
-    file = output or Path("reports") / f"{found['run_id']}.html"
+    with open_to_read(db, snapshot=snapshot) as store:
+        stored = find_run(store, run)
+        page = run_page(store, stored, db)
+    file = output or Path("reports") / f"{stored['run_id']}.html"
     click.echo(write_page(file, page))

@@ -1,31 +1,24 @@
 """Commands that run specs, and draw their verdicts again."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import (
-    DB,
-    JSON,
-    WAIT,
-    how_of,
-    how_options,
-    print_json,
-    reporting,
-    target_option,
-)
+from harness.cli import completion
+from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
+from harness.cli.options import DB, JSON, WAIT, how_of, how_options, target_option
+from harness.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
 
 
 @click.command(short_help="Run specs: observe, select, ablate, test, and print the verdicts.")
-@click.argument("specs", nargs=-1, required=True, shell_complete=complete.specs)
+@click.argument("specs", nargs=-1, required=True, shell_complete=completion.specs)
 @target_option(default="auto", show_default=True, help="Where to run; see `harness targets`.")
 @click.option(
     "--resume/--afresh",
@@ -50,7 +43,7 @@ if TYPE_CHECKING:
 @JSON
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def run(
     specs: tuple[str, ...],
     target: str,
@@ -102,15 +95,15 @@ def run(
             print_verdicts(out, outcomes)
         if outcomes:
             append_summary(outcomes, say)
-    sys.exit(0 if all(outcome.all_supported for outcome in outcomes) else 1)
+    sys.exit(_status(outcomes))
 
 
 @click.command(short_help="Draw a stored run's verdicts again, with its spec as it stands now.")
-@click.argument("run_id", metavar="RUN", shell_complete=complete.runs)
+@click.argument("run_id", metavar="RUN", shell_complete=completion.runs)
 @JSON
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def analyse(run_id: str, as_json: bool, db: Path, wait: float) -> None:
     """Draw the verdicts of a stored run again, with its spec as it stands now.
 
@@ -124,9 +117,14 @@ def analyse(run_id: str, as_json: bool, db: Path, wait: float) -> None:
     from harness.reports.terminal.verdicts import print_verdicts
     from harness.runner.reanalysis import analyse_again
 
-    outcome = analyse_again(run_id, db=db, wait=wait, say=partial(click.echo, err=True))
+    outcome = analyse_again(run_id, db=db, wait=wait, say=say)
     if as_json:
         print_json(outcome_data(outcome))
     else:
         print_verdicts(console(), [outcome])
-    sys.exit(0 if outcome.all_supported else 1)
+    sys.exit(_status([outcome]))
+
+
+def _status(outcomes: "Sequence[Outcome]") -> int:
+    supported = all(outcome.all_supported for outcome in outcomes)
+    return SUPPORTED if supported else NOT_SUPPORTED

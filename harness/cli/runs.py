@@ -1,33 +1,25 @@
-"""Commands about stored runs: show, compare, repeat, export, import."""
+"""Commands about stored runs: show, compare, repeat."""
 
 import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, JSON, SNAPSHOT, WAIT, print_json, reporting
-from harness.errors import CannotRun, Fault, InputError
-
-say = partial(click.echo, err=True)
-
-
-def opened_to_read(snapshot: bool, db: Path) -> Any:
-    """The results file to read from: itself, or a copy where another process writes to it."""
-    from harness.store.database import Store
-
-    return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say)
+from harness.cli import completion
+from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
+from harness.cli.options import DB, JSON, SNAPSHOT, WAIT
+from harness.cli.output import print_json, say
+from harness.cli.results_file import open_to_read
 
 
 @click.command(short_help="Show a stored run: its verdicts, and what could change a number.")
-@click.argument("run", default="latest", shell_complete=complete.runs)
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @JSON
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     """Show a stored run: its verdicts, and everything that could change a number of it.
 
@@ -39,29 +31,29 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import told_verdict
-    from harness.store.export.query_text import finite
+    from harness.reports.text import verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.tables.results import Verdicts
+    from harness.store.values import json_value
 
-    with opened_to_read(snapshot, db) as store:
-        found = find_run(store, run)
-        verdicts = [finite(row) for row in store.read(Verdicts, found["run_id"]).rows()]
+    with open_to_read(db, snapshot=snapshot) as store:
+        stored = find_run(store, run)
+        verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
     if as_json:
-        spec = json.loads(found["spec"])
-        print_json({**found, "spec": spec, "verdicts": verdicts})
+        spec = json.loads(stored["spec"])
+        print_json({**stored, "spec": spec, "verdicts": verdicts})
         return
     out = console()
-    out.print(run_table(found))
+    out.print(run_table(stored))
     names = ("claim", "verdict", "estimate", "ci_low", "ci_high", "unit", "p", "because")
     for row in verdicts:
-        row["verdict"] = told_verdict(row["verdict"], found)
+        row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")
-@click.argument("a", shell_complete=complete.runs)
-@click.argument("b", default="latest", shell_complete=complete.runs)
+@click.argument("a", shell_complete=completion.runs)
+@click.argument("b", default="latest", shell_complete=completion.runs)
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -70,7 +62,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 @JSON
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, db: Path) -> None:
     """Compare run B with run A, prompt by prompt: behaviour, impacts, verdicts.
 
@@ -86,33 +78,29 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
     from harness.analysis.comparison import compare as compared
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import print_comparison
-    from harness.store.find_run import check_finished, find_run
+    from harness.store.find_run import find_two_runs
 
-    with opened_to_read(snapshot, db) as store:
-        first, second = find_run(store, a), find_run(store, b)
-        for one in (first, second):
-            check_finished(one)
-        if first["run_id"] == second["run_id"]:
-            raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
-        found = compared(store, first, second)
+    with open_to_read(db, snapshot=snapshot) as store:
+        first, second = find_two_runs(store, a, b)
+        comparison = compared(store, first, second)
     if report is not None:
         from harness.reports.html.comparison_page import comparison_page
         from harness.store.export.files import write_page
 
-        say(str(write_page(report, comparison_page(found, db))))
+        say(str(write_page(report, comparison_page(comparison, db))))
     if as_json:
-        print_json(asdict(found) | {"a": first["run_id"], "b": second["run_id"]})
+        print_json(asdict(comparison) | {"a": first["run_id"], "b": second["run_id"]})
     else:
-        print_comparison(console(), found)
+        print_comparison(console(), comparison)
 
 
 @click.command(short_help="Repeat a stored run and say whether the tables agree.")
-@click.argument("run", shell_complete=complete.runs)
+@click.argument("run", shell_complete=completion.runs)
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @JSON
 @DB
 @WAIT
-@reporting
+@exit_with_status
 def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
     """Repeat a stored run and say whether the tables agree; exits with 1 where they do not.
 
@@ -128,7 +116,7 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
 
     out = console(sys.stderr if as_json else sys.stdout)
     with progress_on(out) as progress:
-        found = repeated(
+        result = repeated(
             run,
             db=db,
             wait=wait,
@@ -137,22 +125,7 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
             say=partial(out.print, soft_wrap=True, markup=False),
         )
     if as_json:
-        print_json(repeated_data(found))
+        print_json(repeated_data(result))
     else:
-        print_agreement(out, found)
-    sys.exit(0 if found.agrees else 1)
-
-
-def opened_other(source: Path, db: Path) -> Any:
-    """Another results file, to be read from a copy. Raises `InputError` where it is none."""
-    from harness.store.database import Store
-
-    remedy = "name a folder that `harness export` wrote, or a results file"
-    if not source.exists():
-        raise InputError(Fault(str(source), "there is no such file or folder", remedy))
-    if source.resolve() == db.resolve():
-        raise InputError(Fault(str(source), "it is the results file itself", remedy))
-    try:
-        return Store.open_snapshot(source, say=say)
-    except CannotRun as error:
-        raise InputError(*(Fault(f.where, f.what, remedy) for f in error.faults)) from None
+        print_agreement(out, result)
+    sys.exit(SUPPORTED if result.agrees else NOT_SUPPORTED)

@@ -1,18 +1,19 @@
 """The proof of concept's single steps."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of, reporting
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of
+from harness.cli.output import say
 from harness.cli.parser import OneOf
 
 
-def _step(command: Callable[..., Any]) -> Callable[..., Any]:
+def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a single step, by the proof of concept's names."""
 
     def both(name: str, **settings: Any) -> Any:
@@ -32,7 +33,7 @@ def _step(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _step_of(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
+def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
     from harness.runner.single_steps import Step
 
     names = ("device", "dtype", "attention", "batch_size", "mock")
@@ -44,11 +45,11 @@ def _step_of(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
         output=options["output_dir"],
         seed=options["seed"],
         how=how_of({name: options[name] for name in names}),
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
 
 
-def _numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
+def _parse_numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -57,11 +58,11 @@ def _numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
 
 
 @click.command(short_help="Write what the model says to each prompt.")
-@_step
+@_step_options
 @click.option(
     "--max_new_tokens", "--max-new-tokens", type=click.IntRange(1), default=10, show_default=True
 )
-@reporting
+@exit_with_status
 def prompts(max_new_tokens: int, **options: Any) -> None:
     """Write what the model says to each prompt to OUTPUT_DIR/<time>/results.jsonl.
 
@@ -73,16 +74,16 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     from harness.runner import single_steps as steps
 
     # `--prompts` is the file of them.
-    click.echo(steps.prompts(_step_of(options), new_tokens=max_new_tokens))
+    click.echo(steps.prompts(_step(options), new_tokens=max_new_tokens))
 
 
 @click.command(short_help="Write each prompt's strongest features.")
-@_step
+@_step_options
 @click.option(
     "--layers_to_hook",
     "--layers-to-hook",
     default="",
-    callback=_numbers,
+    callback=_parse_numbers,
     help="Layers, as 0,6,12,18,24; the target's own when left out.",
 )
 @click.option(
@@ -95,7 +96,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     show_default=True,
     help="Where features are read; several positions are averaged.",
 )
-@reporting
+@exit_with_status
 def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **options: Any) -> None:
     """Write each prompt's strongest features to OUTPUT_DIR/<time>/features.jsonl.
 
@@ -107,7 +108,7 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     """
     from harness.runner import single_steps as steps
 
-    click.echo(steps.extract(_step_of(options, layers_to_hook), top=topk_features, at=at))
+    click.echo(steps.extract(_step(options, layers_to_hook), top=topk_features, at=at))
 
 
 @click.command(short_help="Write which features differ most between two sides.")
@@ -115,13 +116,13 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     "--run_dir_a",
     "--run-dir-a",
     required=True,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="A run, or a folder of `extract`.",
 )
 @click.option(
     "--run_dir_b",
     "--run-dir-b",
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="Another; the variants of A's pairs when left out.",
 )
 @click.option(
@@ -135,7 +136,7 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
 )
 @OUTPUT_DIR
 @DB
-@reporting
+@exit_with_status
 def diff(
     run_dir_a: str,
     run_dir_b: str | None,
@@ -155,16 +156,15 @@ def diff(
     """
     from harness.runner import single_steps as steps
 
-    echo = partial(click.echo, err=True)
-    report = steps.diff(run_dir_a, run_dir_b, top=topk_features, db=db, say=echo)
+    report = steps.diff(run_dir_a, run_dir_b, top=topk_features, db=db, say=say)
     click.echo(steps.write_diff(report, output_path, output_dir))
 
 
 @click.command(short_help="Write what removing one feature does to the answers.")
-@_step
+@_step_options
 @click.option("--layer", type=int, required=True)
 @click.option("--feature_id", "--feature-id", type=int, required=True)
-@reporting
+@exit_with_status
 def ablate(layer: int, feature_id: int, **options: Any) -> None:
     """Remove one feature; write OUTPUT_DIR/<time>/ablation_report.json.
 
@@ -175,4 +175,4 @@ def ablate(layer: int, feature_id: int, **options: Any) -> None:
     """
     from harness.runner import single_steps as steps
 
-    click.echo(steps.ablate(_step_of(options), layer=layer, feature=feature_id))
+    click.echo(steps.ablate(_step(options), layer=layer, feature=feature_id))

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import JSON, print_faults, print_json, reporting, target_option
+from harness.cli import completion
+from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
+from harness.cli.options import JSON, target_option
+from harness.cli.output import print_json
 from harness.errors import Fault, HarnessError, InputError
 
 
@@ -31,7 +33,7 @@ from harness.errors import Fault, HarnessError, InputError
     type=click.Path(path_type=Path, dir_okay=False),
     help="The new file; evals/NAME.yaml when left out. A file that is there is left alone.",
 )
-@reporting
+@exit_with_status
 def new(
     question: str, target: tuple[str, ...], prompts: Path, name: str, output: Path | None
 ) -> None:
@@ -56,9 +58,9 @@ def new(
 
 
 @click.command(short_help="Say everything that is wrong with specs, before any run.")
-@click.argument("specs", nargs=-1, required=True, shell_complete=complete.specs)
+@click.argument("specs", nargs=-1, required=True, shell_complete=completion.specs)
 @JSON
-@reporting
+@exit_with_status
 def check(specs: tuple[str, ...], as_json: bool) -> None:
     """Say everything that is wrong with SPECS and their prompts, before any weight is loaded.
 
@@ -68,27 +70,27 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
     harness check evals/*.yaml
     harness check voices --json
     """
-    told: list[dict[str, Any]] = []
+    checked: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for name in specs:
-        facts, found = _checked(name)
-        told.append(facts)
-        faults += found
-        if not found and not as_json:
+        facts, of_spec = _check(name)
+        checked.append(facts)
+        faults += of_spec
+        if not of_spec and not as_json:
             click.echo(
                 f"{facts['spec']}: right; {facts['discovery'] + facts['confirmation']} families "
                 f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
     if as_json:
-        print_json({"right": not faults, "specs": told})
+        print_json({"right": not faults, "specs": checked})
         print_faults(dict.fromkeys(faults))
-        raise SystemExit(2 if faults else 0)
+        raise SystemExit(WRONG_INPUT if faults else SUPPORTED)
     if faults:
         raise InputError(*dict.fromkeys(faults))
 
 
-def _checked(name: str) -> tuple[dict[str, Any], list[Fault]]:
+def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from dataclasses import asdict
 
     from harness.specs.plan import make_plan
@@ -121,10 +123,10 @@ def _checked(name: str) -> tuple[dict[str, Any], list[Fault]]:
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")
-@click.argument("spec", shell_complete=complete.specs)
+@click.argument("spec", shell_complete=completion.specs)
 @target_option(default="", help="One of the spec's targets; its first when left out.")
 @JSON
-@reporting
+@exit_with_status
 def plan(spec: str, target: str, as_json: bool) -> None:
     """Show what a run of SPEC would do: families, layers, work, and what it could show.
 

@@ -6,35 +6,38 @@ from typing import Any
 
 import click
 
-from harness.cli import completion as complete
-from harness.cli.options import DB, SNAPSHOT, reporting
+from harness.cli import completion
+from harness.cli.exit_status import exit_with_status
+from harness.cli.options import DB, SNAPSHOT
+from harness.cli.output import say
 from harness.cli.parser import OneOf
+from harness.cli.results_file import open_to_read
 from harness.errors import Fault, InputError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 
 
 @click.command(short_help="Ask the results file, in SQL or by a saved query's name.")
-@click.argument("query", default="", shell_complete=complete.queries)
+@click.argument("query", default="", shell_complete=completion.queries)
 @click.option("--list", "listing", is_flag=True, help="List the saved queries.")
 @click.option(
     "--run",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="Of a saved query: a run's id, its beginning, a spec, or latest.",
 )
 @click.option(
     "--run-a",
     "--run_a",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="The first of two runs.",
 )
 @click.option(
     "--run-b",
     "--run_b",
     default=None,
-    shell_complete=complete.runs,
+    shell_complete=completion.runs,
     help="The second of two runs.",
 )
 @click.option(
@@ -42,7 +45,7 @@ FORMATS = ("table", "csv", "json", "markdown", "parquet")
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    shell_complete=complete.settings,
+    shell_complete=completion.settings,
     help="Another parameter.",
 )
 @click.option("--format", "shape", type=OneOf(FORMATS), default="table", show_default=True)
@@ -53,7 +56,7 @@ FORMATS = ("table", "csv", "json", "markdown", "parquet")
 )
 @SNAPSHOT
 @DB
-@reporting
+@exit_with_status
 def sql(
     query: str,
     listing: bool,
@@ -72,12 +75,11 @@ def sql(
     harness sql pairs_of_feature --run voices --set layer=3 --set feature=17
     harness sql "FROM latest_verdicts"
     """
-    from harness.store.queries import RUNS, find_query, saved_queries, typed
+    from harness.store.queries import RUNS, find_query, parse_value, saved_queries
 
     if listing:
-        _list(saved_queries().values())
+        _print_queries(saved_queries().values())
         return
-    from harness.store.database import Store
     from harness.store.find_run import LATEST, find_run
 
     if not query.strip():
@@ -88,28 +90,27 @@ def sql(
         raise InputError(Fault(f"--output {output}", "it is the results file", "name another"))
     saved = find_query(query)
     given = {name: value for name, value in runs.items() if value is not None}
-    given |= dict(_setting(text) for text in settings)
+    given |= dict(_parse_setting(text) for text in settings)
     # A saved query says of what type its parameters are.
-    convert = str if saved else typed
-    opened = Store.open_snapshot if snapshot else Store.open_to_read
-    with opened(db, say=_say) as store:
+    convert = str if saved else parse_value
+    with open_to_read(db, snapshot=snapshot) as store:
         text = saved.sql if saved else query
         wanted = store.parameters(text) if not saved else set()
         # SQL of one's own may use $run as well.
-        values = saved.filled(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
+        values = saved.fill(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
         if not saved and (extra := sorted(set(given) - wanted)):
             raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
-        found = store.table(
+        table = store.table(
             text,
             {
                 name: find_run(store, value)["run_id"] if name in RUNS else convert(value)
                 for name, value in values.items()
             },
         )
-        if saved and not found.num_rows:
+        if saved and not table.num_rows:
             _check_claim(store, values)
-            _say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
-    _print(found, shape, output)
+            say(f"no rows: {saved.name} of {', '.join(f'{k} {v}' for k, v in values.items())}")
+    _print(table, shape, output)
 
 
 def _check_claim(store: Any, values: dict[str, str]) -> None:
@@ -126,32 +127,33 @@ def _check_claim(store: Any, values: dict[str, str]) -> None:
             raise InputError(Fault("--set claim", what, nearest(values["claim"], known)))
 
 
-def _list(queries: Any) -> None:
+def _print_queries(queries: Any) -> None:
     for query in queries:
         click.echo(f"{query.name}\n    {query.about}")
-        for one in query.parameters:
+        for parameter in query.parameters:
             option = (
-                f"--{one.name.replace('_', '-')}"
-                if one.name.startswith("run")
-                else f"--set {one.name}="
+                f"--{parameter.name.replace('_', '-')}"
+                if parameter.name.startswith("run")
+                else f"--set {parameter.name}="
             )
-            default = "" if one.default is None else f" (default: {one.default})"
-            click.echo(f"    {option:<16}{one.meaning}{default}")
+            default = "" if parameter.default is None else f" (default: {parameter.default})"
+            click.echo(f"    {option:<16}{parameter.meaning}{default}")
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _parse_setting(text: str) -> tuple[str, str]:
     name, mark, value = text.partition("=")
     if not mark:
         raise InputError(Fault(f"--set {text}", "it has no value", "write --set name=value"))
     return name.strip(), value
 
 
-def _print(found: Any, shape: str, output: Path | None) -> None:
+def _print(table: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
     from harness.store.export import files
-    from harness.store.export import query_text as tables
+    from harness.store.export.query_text import WRITERS, as_markdown
+    from harness.store.values import python_rows
 
     if shape == "parquet":
         from harness.store.export import parquet
@@ -160,19 +162,15 @@ def _print(found: Any, shape: str, output: Path | None) -> None:
             raise InputError(
                 Fault("--format parquet", "it is no text", "name a file with --output")
             )
-        parquet.write(found, output)
+        parquet.write(table, output)
         return
-    names, rows = tables.plain(found)
+    names, rows = python_rows(table)
     if shape == "table" and output is None:
         # Elsewhere than on a terminal a row is a line, however long.
         print_rows(console(width=10_000), names, rows)
         return
-    text = tables.WRITERS.get(shape, tables.as_markdown)(names, rows)
+    text = WRITERS.get(shape, as_markdown)(names, rows)
     if output is None:
         sys.stdout.write(text)
     else:
         files.write_text(output, [text])
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -46,21 +46,24 @@ def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
     `value` is the mean, the clamped value, the factor or what is added; a resampled feature's shift
     differs by position and is added where it is known.
     """
-    known = 0.0 if value is None else value
+    number = 0.0 if value is None else value
     return {
         "zero": (-1.0, 0.0),
-        "mean": (-1.0, known),
+        "mean": (-1.0, number),
         "resample": (-1.0, 0.0),
-        "clamp": (-1.0, known),
-        "scale": (known - 1.0, 0.0),
-        "steer": (0.0, known),
+        "clamp": (-1.0, number),
+        "scale": (number - 1.0, 0.0),
+        "steer": (0.0, number),
         "direction": (-1.0, 0.0),
         "no-op": (0.0, 0.0),
     }[kind]
 
 
 def coefficients(edit: Edit, residual: Tensor) -> Tensor:
-    """v - f, how much of each decoder row is added: (rows, tokens, features), in float32."""
+    """v - f, how much of each decoder row is added: (rows, tokens, features), in float32.
+
+    `residual` is (rows, tokens, width) in any float dtype.
+    """
     return edit.gain * encode(edit.sae, residual) + edit.shift
 
 
@@ -78,8 +81,8 @@ def directions(sae: Sae) -> Sae:
     """The span of the features' decoder rows as a linear dictionary, for direction ablation.
 
     Its features are the coordinates x . q_i along an orthonormal basis, so that zeroing them all
-    projects the span out: x - sum_i (x . q_i) q_i (Arditi et al. 2024, arXiv:2406.11717). Rows that
-    depend on the others add no basis vector.
+    projects the span out: x - sum_i (x . q_i) q_i (Arditi et al. 2024, arXiv:2406.11717). Of decoder
+    rows (features, width) it has at most as many: those that depend on the others add no basis vector.
     """
     left, sizes, basis = torch.linalg.svd(double(sae.w_dec), full_matrices=False)
     del left

@@ -1,6 +1,6 @@
 """The edited features of one layer: of every intervention together, so that any row can have any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,12 +12,13 @@ from harness.specs.intervention import Intervention
 
 
 @dataclass(frozen=True)
-class Bank:
+class LayerEdits:
     """What interventions do at one layer.
 
     `sae` holds the edited features and, last, one that is never active. `members` (interventions,
-    most) are each intervention's own, filled up with that one; `gain` and `shift` (interventions,
-    most) are as in `harness.interventions.edits`. `resampled` (interventions,) says whose shift is a donor's.
+    most) int64 are each intervention's own features of it, filled up with that one; `gain` and `shift`
+    (interventions, most) float32 are as in `harness.interventions.edits`. `resampled` (interventions,)
+    bool says whose shift is a source prompt's values.
     """
 
     sae: Sae
@@ -26,63 +27,75 @@ class Bank:
     shift: Tensor
     resampled: Tensor
 
-    def edit(self, which: Tensor, extra: Tensor | None = None, *, identity: Tensor) -> Edit:
+    def edit(self, which: Tensor, source_values: Tensor | None = None, *, identity: Tensor) -> Edit:
         """The edit of rows that have the interventions `which` (n,).
 
-        `extra` (n, tokens, features of `sae`) are the donors' values, the shift of the resampled;
-        where `identity` (n,) the same is computed and nothing is changed.
+        `source_values` (n, tokens, features of `sae`) are those of the source prompts, the shift of the
+        resampled; where `identity` (n,) bool the same is computed and nothing is changed.
         """
         members = self.members[which]
         shift = self.shift[which][:, None]
-        if extra is not None:
-            index = members[:, None].expand(-1, extra.shape[1], -1)
-            shift = shift + extra.gather(2, index) * self.resampled[which, None, None]
-        kept = ~identity[:, None, None]
-        return Edit(self.sae.only(members), self.gain[which][:, None] * kept, shift * kept)
+        if source_values is not None:
+            index = members[:, None].expand(-1, source_values.shape[1], -1)
+            shift = shift + source_values.gather(2, index) * self.resampled[which, None, None]
+        # gain = shift = 0 adds nothing to the stream, by the same arithmetic as any other edit.
+        does_edit = ~identity[:, None, None]
+        return Edit(
+            self.sae.only(members), self.gain[which][:, None] * does_edit, shift * does_edit
+        )
 
-    def changes(self, number: int, values: Tensor, extra: Tensor | None = None) -> Tensor:
+    def changes(self, number: int, values: Tensor, source_values: Tensor | None = None) -> Tensor:
         """Where one intervention moves anything, (rows, tokens) bool, given the features' `values`.
 
-        `values` and `extra` are (rows, tokens, features of `sae`).
+        `values` and `source_values` are (rows, tokens, features of `sae`).
         """
         members = self.members[number]
         shift = self.shift[number]
-        if extra is not None and self.resampled[number]:
-            shift = shift + extra[..., members]
+        if source_values is not None and self.resampled[number]:
+            shift = shift + source_values[..., members]
         return (self.gain[number] * values[..., members] + shift != 0).any(-1)
 
 
-def make_bank(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> Bank:
-    """The bank of one layer, on the device of its SAE."""
+EditsByLayer = Mapping[int, LayerEdits]
+
+
+def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> LayerEdits:
+    """What these interventions do at one layer, on the device of its SAE."""
     device = sae.w_enc.device
     parts: list[Sae] = []
-    at: dict[object, int] = {}
+    starts: dict[object, int] = {}  # of each part, by what it is: where it begins in the joined SAE
     size = 0
 
     def place(key: object, part: Sae) -> int:
+        """Where a part begins: features that several interventions edit are there once."""
         nonlocal size
-        if key not in at:
-            at[key] = size
+        if key not in starts:
+            starts[key] = size
             parts.append(part)
             size += part.features
-        return at[key]
+        return starts[key]
 
     members: list[list[int]] = []
     gains: list[list[float]] = []
     shifts: list[list[float]] = []
-    for one in interventions:
-        own = [i for i, (of, _) in enumerate(one.features) if of == layer]
-        features = torch.tensor([one.features[i][1] for i in own], device=device, dtype=torch.long)
-        if one.kind == "direction" and own:
+    for edit in interventions:
+        at_layer = [i for i, (of, _) in enumerate(edit.features) if of == layer]
+        features = torch.tensor(
+            [edit.features[i][1] for i in at_layer], device=device, dtype=torch.long
+        )
+        if edit.kind == "direction" and at_layer:
+            # A set's span has a basis of its own, which it shares with no other set.
             basis = directions(sae.only(features))
-            start = place(one.id, basis)
+            start = place(edit.id, basis)
             members.append(list(range(start, start + basis.features)))
-            forms = [gain_and_shift(one.kind, None)] * basis.features
+            forms = [gain_and_shift(edit.kind, None)] * basis.features
         else:
             members.append(
                 [place(f, sae.only(features[i : i + 1])) for i, f in enumerate(features.tolist())]
             )
-            forms = [gain_and_shift(one.kind, one.values[i] if one.values else None) for i in own]
+            forms = [
+                gain_and_shift(edit.kind, edit.values[i] if edit.values else None) for i in at_layer
+            ]
         gains.append([gain for gain, _ in forms])
         shifts.append([shift for _, shift in forms])
 
@@ -90,16 +103,16 @@ def make_bank(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> Ba
         most = max(map(len, rows))
         return torch.tensor([row + [filler] * (most - len(row)) for row in rows], device=device)
 
-    return Bank(
-        sae=_joined([*parts, _never(sae)]),
+    return LayerEdits(
+        sae=_joined([*parts, _inactive_feature(sae)]),
         members=filled(members, size).long(),
         gain=filled(gains, 0).float(),
         shift=filled(shifts, 0).float(),
-        resampled=torch.tensor([one.kind == "resample" for one in interventions], device=device),
+        resampled=torch.tensor([edit.kind == "resample" for edit in interventions], device=device),
     )
 
 
-def _never(sae: Sae) -> Sae:
+def _inactive_feature(sae: Sae) -> Sae:
     """One feature that is never active and moves nothing."""
     column = torch.zeros_like(sae.b_dec)[:, None]
     zero = torch.zeros_like(sae.b_enc[:1])

@@ -1,8 +1,8 @@
 """Which replays run together: many rows in each, little padding, and each with its baseline.
 
-A job is one intervention on one row, from a block and a column on. A baseline for it is a job that
-edits nothing. In half precision the arithmetic depends on a forward's geometry by far more than small
-impacts, so that there each job's baseline, its twin, is replayed beside it from the same column.
+A job is one intervention on one row, from a block and a column on. A baseline job is the same replay
+with nothing edited. In half precision the arithmetic depends on a forward's geometry by far more than
+small impacts, so that there each job's baseline is replayed beside it, from the same column.
 """
 
 from collections import Counter, defaultdict
@@ -19,21 +19,26 @@ class Job:
     row: int
     first: int
     intervention: int | None
-    twin: bool = False  # its baseline is replayed beside it
+    with_baseline: bool = False  # its baseline job is in the same chunk
 
 
 Length = Callable[[int, int], int]  # of a row and its first column: how many columns are computed
 
 
+def baseline_job(job: Job) -> Job:
+    """The same replay with nothing edited."""
+    return Job(job.block, job.row, job.first, None)
+
+
 def chunks(
     jobs: Sequence[Job], length: Length, *, tokens: int, rows: int
 ) -> Iterator[tuple[Job, ...]]:
-    """Jobs, with their twins, of one block and similar length: at most so many tokens and rows.
+    """Jobs, with their baselines, of one block and similar length: at most so many tokens and rows.
 
-    A chunk of one job and its twin may hold more tokens.
+    A chunk of one job and its baseline may hold more tokens.
     """
     by_block: dict[int, list[Job]] = defaultdict(list)
-    for job in shared_starts(jobs, length):
+    for job in share_baselines(jobs, length):
         by_block[job.block].append(job)
     for block in sorted(by_block):
         # Longest first: the first job of a chunk decides how long its rows are.
@@ -42,7 +47,9 @@ def chunks(
         )
         chunk: list[Job] = []
         for job in ordered:
-            wanted = [job] if not job.twin or _twin(job) in chunk else [_twin(job), job]
+            alone = [baseline_job(job), job] if job.with_baseline else [job]
+            # Jobs that begin alike share the baseline that is in the chunk already.
+            wanted = [job] if job.with_baseline and alone[0] in chunk else alone
             longest = length(chunk[0].row, chunk[0].first) if chunk else 0
             own = length(job.row, job.first)
             filled = longest * (len(chunk) + len(wanted))
@@ -53,31 +60,38 @@ def chunks(
                 or (own < longest and 3 * longest * len(chunk) >= tokens)
             ):
                 yield tuple(chunk)
-                chunk, wanted = [], [_twin(job), job] if job.twin else [job]
+                chunk, wanted = [], alone
             chunk += wanted
         if chunk:
             yield tuple(chunk)
 
 
-def shared_starts(jobs: Sequence[Job], length: Length) -> list[Job]:
-    """The same jobs, with twins shared where beginning earlier costs less than another twin."""
-    found = [job for job in jobs if not job.twin]
-    together: dict[tuple[int, int], list[Job]] = defaultdict(list)
+def share_baselines(jobs: Sequence[Job], length: Length) -> list[Job]:
+    """The same jobs, some beginning earlier where that costs less than a baseline of their own."""
+    shared = [job for job in jobs if not job.with_baseline]
+    by_row: dict[tuple[int, int], list[Job]] = defaultdict(list)
     for job in jobs:
-        if job.twin:
-            together[job.block, job.row].append(job)
-    for (_, row), some in together.items():
-        starts = _merged(Counter(job.first for job in some), partial(length, row))
-        found += [replace(job, first=starts[job.first]) for job in some]
-    return found
+        if job.with_baseline:
+            by_row[job.block, job.row].append(job)
+    for (_, row), members in by_row.items():
+        starts = _merge_starts(Counter(job.first for job in members), partial(length, row))
+        shared += [replace(job, first=starts[job.first]) for job in members]
+    return shared
 
 
-def _merged(counts: Counter[int], cost: Callable[[int], int]) -> dict[int, int]:
-    """Each first column's shared one, so that sum over groups of (jobs + 1) * length is least."""
+def _merge_starts(counts: Counter[int], cost: Callable[[int], int]) -> dict[int, int]:
+    """Which column the jobs of each first column begin at instead, for the fewest columns in all.
+
+    `counts` are the jobs of each first column of one row, `cost` how many columns a replay from there
+    computes. Jobs that begin at the same column share one baseline. A group of neighbouring first
+    columns begins at its lowest one, where every job and one baseline compute `cost(lowest)`: what is
+    least is the sum over groups of (jobs + 1) * cost(lowest). A finer split has shorter replays, a
+    coarser one has fewer baselines.
+    """
     firsts = sorted(counts)
-    best: list[tuple[int, int]] = [
-        (0, 0)
-    ]  # of the first i columns: the cost, where its group begins
+    # Dynamic programme: best[i] is of the lowest i first columns alone, their least cost and where the
+    # last of their groups begins. That may be at any of them; what lies before is then best[start].
+    best: list[tuple[int, int]] = [(0, 0)]
     for end in range(1, len(firsts) + 1):
         best.append(
             min(
@@ -89,6 +103,7 @@ def _merged(counts: Counter[int], cost: Callable[[int], int]) -> dict[int, int]:
                 for start in range(end)
             )
         )
+    # Back from the end, group by group.
     merged: dict[int, int] = {}
     end = len(firsts)
     while end:
@@ -96,7 +111,3 @@ def _merged(counts: Counter[int], cost: Callable[[int], int]) -> dict[int, int]:
         merged |= dict.fromkeys(firsts[start:end], firsts[start])
         end = start
     return merged
-
-
-def _twin(job: Job) -> Job:
-    return Job(job.block, job.row, job.first, None)

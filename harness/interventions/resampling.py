@@ -1,4 +1,4 @@
-"""Which prompt lends its feature values to which, for resampling, and how their tokens align."""
+"""From which source prompt each prompt's features are resampled, and how their tokens align."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt, pairs_of
 
 
-def donors(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
-    """The donor of each confirming prompt of the ablation's variant, by prompt id.
+def choose_sources(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
+    """The source prompt of each confirming prompt of the ablation's variant, by prompt id.
 
     The other variant of its pair; or, where the source is random, a prompt of the discovery families
-    that is drawn by the split's seed and the prompt's id.
+    that is drawn by the split's seed and the prompt's id. None where nothing is resampled.
     """
     if ablation.source is None:
         return {}
-    receivers = [p for p in plan.of("confirmation") if p.label == ablation.variant]
+    resampled = [p for p in plan.of("confirmation") if p.label == ablation.variant]
     if ablation.source == "pair":
         other = {
             mine.id: theirs
@@ -30,35 +30,39 @@ def donors(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
                 (pair.misconception, pair.correct),
             )
         }
-        return {prompt.id: other[prompt.id] for prompt in receivers}
-    lenders = sorted(plan.of("discovery"), key=lambda prompt: prompt.id)
+        return {prompt.id: other[prompt.id] for prompt in resampled}
+    candidates = sorted(plan.of("discovery"), key=lambda prompt: prompt.id)
 
     def draw(prompt: Prompt) -> Prompt:
+        # The text is the draw's seed: in other words stored runs would not repeat.
         name = f"{plan.spec.split.seed}/donor/{ablation.name}/{prompt.id}"
-        return lenders[
-            int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % len(lenders)
-        ]
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        return candidates[number % len(candidates)]
 
-    return {prompt.id: draw(prompt) for prompt in receivers}
+    return {prompt.id: draw(prompt) for prompt in resampled}
 
 
-def aligned(batch: Batch, rows: list[Tokens], lent: Batch, lenders: list[Tokens]) -> Tensor:
-    """The column of `lent` that stands for each column of `batch`, (rows, columns); -1 where none.
+def align_sources(
+    batch: Batch, rows: list[Tokens], source_batch: Batch, source_rows: list[Tokens]
+) -> Tensor:
+    """The column of `source_batch` that stands for each column of `batch`; -1 where none does.
 
-    Prompts are aligned at their ends, BOS with nothing. An answer's token stands for the same token
-    of the same answer, where the donor's row has that answer.
+    (rows, columns) int64, row by row of the same place in both. Prompts are aligned at their ends, BOS
+    with nothing. An answer's token stands for the same token of the same answer, where the source's row
+    has that answer.
     """
-    found = torch.full(batch.ids.shape, -1, dtype=torch.long)
-    for i, (row, lender) in enumerate(zip(rows, lenders, strict=True)):
-        mine, theirs = _columns(batch, i, row), _columns(lent, i, lender)
-        for place in range(1, min(len(row.prompt), len(lender.prompt))):
-            found[i, mine[0][-place]] = theirs[0][-place]
+    aligned = torch.full(batch.ids.shape, -1, dtype=torch.long)
+    for i, (row, source_row) in enumerate(zip(rows, source_rows, strict=True)):
+        columns = _columns(batch, i, row)
+        source_columns = _columns(source_batch, i, source_row)
+        for place in range(1, min(len(row.prompt), len(source_row.prompt))):
+            aligned[i, columns[0][-place]] = source_columns[0][-place]
         for number, answer in enumerate(row.answers, start=1):
-            if answer in lender.answers:
-                other = theirs[1 + lender.answers.index(answer)]
-                for own, its in zip(mine[number], other, strict=True):
-                    found[i, own] = its
-    return found.to(batch.ids.device)
+            if answer in source_row.answers:
+                other = source_columns[1 + source_row.answers.index(answer)]
+                for column, source_column in zip(columns[number], other, strict=True):
+                    aligned[i, column] = source_column
+    return aligned.to(batch.ids.device)
 
 
 def _columns(batch: Batch, i: int, row: Tokens) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What the stages of a run share: the model and sink they are given, and rows in batches."""
+"""Rows in batches of similar length, as large as asked for until memory runs out, then smaller."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,13 @@ T = TypeVar("T")
 
 
 @dataclass
-class Limit:
-    """How many rows a forward may have: `asked` for, and `rows` since memory last ran out."""
+class BatchLimit:
+    """How many rows a forward may have: `asked` for, and `rows` since memory last ran out.
+
+    Mutable, and shared: all stages of a run hold the same limit, which `map_batches` lowers, never to go
+    up again. What `rows` is at the end is what `runs.batch_size` stores. `asked` never changes, so that
+    how units are grouped does not depend on when memory ran out.
+    """
 
     asked: int
     say: Callable[[str], None] = lambda _: None
@@ -24,38 +29,42 @@ class Limit:
         self.rows = self.rows or self.asked
 
 
-def by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:
+def split_by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:
     """Indices of rows of similar length together, `size` at a time, whatever their order."""
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i].prompt))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def each(
-    limit: Limit, rows: Sequence[Tokens], work: Callable[[list[int]], T], most: int | None = None
+def map_batches(
+    limit: BatchLimit,
+    rows: Sequence[Tokens],
+    work: Callable[[list[int]], T],
+    most: int | None = None,
 ) -> Iterator[tuple[list[int], T]]:
-    """Rows of similar length, as many at a time as fit (and `most`), and what `work` makes of them.
+    """The indices of rows of similar length, as many at a time as fit (and `most`), and their `work`.
 
-    Where memory runs out the limit halves, and the same rows are worked on again. Raises `CannotRun`
-    where a single row does not fit.
+    Where memory runs out the limit halves, for good, and the same rows are worked on again. Raises
+    `CannotRun` where a single row does not fit.
     """
 
-    def parts(left: Iterable[int]) -> list[list[int]]:
-        known = list(left)
+    def batches(left: Iterable[int]) -> list[list[int]]:
+        indices = list(left)
         size = min(limit.rows, most or limit.rows)
-        return [[known[i] for i in part] for part in by_length([rows[i] for i in known], size)]
+        parts = split_by_length([rows[i] for i in indices], size)
+        return [[indices[i] for i in part] for part in parts]
 
-    waiting = parts(range(len(rows)))
+    waiting = batches(range(len(rows)))
     while waiting:
         chosen = waiting[0]
         try:
-            found = work(chosen)
+            result = work(chosen)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
             full = str(error).strip().split("\n")[0]
         else:
-            yield waiting.pop(0), found
+            yield waiting.pop(0), result
             continue
         # Outside of the handler, whose traceback holds the tensors that did not fit.
         # What a single prompt's replays take falls with the limit too.
@@ -71,7 +80,7 @@ def each(
         limit.say(f"memory ran out: going on with {limit.rows} rows at a time")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        waiting = parts(i for part in waiting for i in part)
+        waiting = batches(i for batch in waiting for i in batch)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -1,19 +1,49 @@
 """Stand-ins for a model's own blocks and cache, by which a replay leaves out what it need not compute.
 
 Left out are blocks whose output is known, columns that nothing reads, and columns whose keys and
-values were kept. `harness.models.language_model` puts them in place.
+values are cached.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
+from harness.models.hooks import finish
 
-class Given(nn.Module):
+
+@contextmanager
+def skip_blocks(blocks: nn.ModuleList, last: int, residual: Tensor) -> Iterator[None]:
+    """Blocks up to `last` compute nothing, and `residual` (n, columns, width) comes out of them."""
+    stand_ins = [KnownOutput(None) for _ in range(last)] + [KnownOutput(residual)]
+    with _replace_blocks(blocks, dict(enumerate(stand_ins))):
+        yield
+
+
+@contextmanager
+def trim_last_block(blocks: nn.ModuleList, reads: int) -> Iterator[None]:
+    """The last block is computed only at the last `reads` columns."""
+    last = len(blocks) - 1
+    with _replace_blocks(blocks, {last: TrimmedBlock(blocks[last], reads)}):
+        yield
+
+
+@contextmanager
+def _replace_blocks(blocks: nn.ModuleList, stand_ins: Mapping[int, nn.Module]) -> Iterator[None]:
+    before = {i: blocks[i] for i in stand_ins}
+    try:
+        for i, stand_in in stand_ins.items():
+            blocks[i] = stand_in
+        yield
+    finally:
+        finish([partial(blocks.__setitem__, i, block) for i, block in before.items()])
+
+
+class KnownOutput(nn.Module):
     """Stands for a block whose output is known."""
 
     def __init__(self, residual: Tensor | None) -> None:
@@ -25,11 +55,10 @@ class Given(nn.Module):
         return hidden_states if self.residual is None else self.residual
 
 
-class Trimmed(nn.Module):
+class TrimmedBlock(nn.Module):
     """A last block, computed only at the columns that are read, which come last.
 
-    Nothing but their keys and values is wanted of the others: the block is left as soon as it hands
-    these to the cache.
+    Of the others nothing but their keys and values is wanted, to which the read ones attend.
     """
 
     def __init__(self, block: nn.Module, reads: int) -> None:
@@ -43,7 +72,7 @@ class Trimmed(nn.Module):
         attention_mask: Tensor,
         position_embeddings: tuple[Tensor, Tensor],
         position_ids: Tensor,
-        past_key_values: "Memory",
+        past_key_values: "KeyValueCache",
         **rest: Any,
     ) -> Any:
         """The block's output at the last columns, as many as are read."""
@@ -60,65 +89,80 @@ class Trimmed(nn.Module):
             )
 
         if cut > 0:
-            past_key_values.set_aside = True
-            with suppress(_SetAside):
+            # The block's own code makes the keys and values, with its norms and rotations, and hands
+            # them to the cache just before it attends. There an exception leaves it: what follows at
+            # these columns, attention and MLP and by far the most of the block, would go nowhere, as
+            # nothing reads them and no block comes after.
+            past_key_values.leave_block = True
+            with suppress(_BlockLeft):
                 run(slice(None, cut))
         return run(slice(max(cut, 0), None))
 
 
-class _SetAside(Exception):
+class _BlockLeft(Exception):
     """The keys and values are in; the rest of the block is not wanted."""
 
 
-class Memory(DynamicCache):
-    """Keys and values of one forward, every column of them, beyond a sliding window too."""
+class KeyValueCache(DynamicCache):
+    """Keys and values of one forward, every column of them, beyond a sliding window too.
 
-    set_aside = False
+    Where `leave_block` is set, the next block is left as soon as its keys and values are in. They
+    then come before those that the same block hands over next.
+    """
+
+    leave_block = False
 
     def __init__(self) -> None:
         super().__init__()
-        self._aside: tuple[Tensor, Tensor] | None = None
+        self._before: tuple[Tensor, Tensor] | None = None
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any) -> Any:
-        """Called by a block's attention with the keys and values of its own columns."""
-        if self.set_aside:
-            self.set_aside, self._aside = False, (keys, values)
-            raise _SetAside
-        if self._aside is not None:
+        """Called by a block's attention with (n, heads, columns, head width) of its own columns."""
+        if self.leave_block:
+            self.leave_block, self._before = False, (keys, values)
+            raise _BlockLeft
+        if self._before is not None:
             keys, values = (
-                torch.cat(parts, 2) for parts in zip(self._aside, (keys, values), strict=True)
+                torch.cat(parts, 2) for parts in zip(self._before, (keys, values), strict=True)
             )
-            self._aside = None
-        return self.extended(keys, values, layer_idx)
+            self._before = None
+        return self.extend(keys, values, layer_idx)
 
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """All that a block's queries may attend to."""
         raise NotImplementedError
 
 
-class Recording(Memory):
-    """Keeps what the blocks above one computed."""
+class RecordingCache(KeyValueCache):
+    """Keeps what the blocks above one computed, in `keys_and_values` by block."""
 
     def __init__(self, above: int) -> None:
         super().__init__()
         self._above = above
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self.keys_and_values: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Nothing lies before."""
         if layer > self._above:
-            self.kept[layer] = keys, values
+            self.keys_and_values[layer] = keys, values
         return keys, values
 
 
-class Replayed(Memory):
-    """Puts the kept columns of each replayed row before its own, block by block."""
+class ReplayCache(KeyValueCache):
+    """Puts the first `columns` cached columns of each replayed row before its own, block by block.
 
-    def __init__(self, kept: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, known: int) -> None:
+    `row` (n,) are the replayed rows of the forward that `keys_and_values` are of.
+    """
+
+    def __init__(
+        self, keys_and_values: Mapping[int, tuple[Tensor, Tensor]], row: Tensor, columns: int
+    ) -> None:
         super().__init__()
-        self._kept, self._row, self._known = kept, row, known
+        self._cached, self._row, self._columns = keys_and_values, row, columns
 
-    def extended(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """The kept columns, then the row's own."""
-        old_keys, old_values = (kept[:, :, : self._known][self._row] for kept in self._kept[layer])
-        return torch.cat([old_keys, keys], 2), torch.cat([old_values, values], 2)
+    def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The cached columns, then the row's own."""
+        cached_keys, cached_values = (
+            cached[:, :, : self._columns][self._row] for cached in self._cached[layer]
+        )
+        return torch.cat([cached_keys, keys], 2), torch.cat([cached_values, values], 2)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import CannotRun, Fault
-from harness.models import checksums
 
 SUMS = "SHA256SUMS"
 
@@ -19,7 +18,7 @@ def verify(folder: Path, files: Sequence[Path]) -> None:
     wanted = {pair[1].removeprefix("*"): pair[0] for pair in pairs if len(pair) == 2}
     for file in files:
         name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
-        if name in wanted and wanted[name] != checksums.digest_of(file):
+        if name in wanted and wanted[name] != digest_of(file):
             raise CannotRun(
                 Fault(
                     str(file),

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from harness.errors import CannotRun, Fault
+from harness.models.forward import AnswerScores
 
 
-def check_scores(answers: list[list[Tensor]], dtype: str) -> None:
-    """Raises `CannotRun` where a score, by row and answer (tokens,), is NaN or infinite."""
+def check_scores(answers: AnswerScores, dtype: str) -> None:
+    """Raises `CannotRun` where a score, by row and answer (tokens,) in nats, is NaN or infinite."""
     if not all(bool(torch.isfinite(scores).all()) for row in answers for scores in row):
         raise CannotRun(
             Fault("the logits", f"they hold NaN or infinity in {dtype}", "run it in float32")
@@ -17,7 +18,10 @@ def check_scores(answers: list[list[Tensor]], dtype: str) -> None:
 
 
 def check_finite(streams: Mapping[int, Tensor], dtype: str) -> None:
-    """Raises `CannotRun` naming the first layer whose residual stream holds NaN or infinity."""
+    """Raises `CannotRun` naming the first layer whose residual stream holds NaN or infinity.
+
+    `streams` by layer may have any shape; `dtype` is what the model computes in.
+    """
     for layer in sorted(streams):
         if not bool(torch.isfinite(streams[layer]).all()):
             raise CannotRun(

@@ -7,13 +7,15 @@ from torch import Tensor
 
 from harness.models.padded_batch import Batch, Reads
 
+# Sees a block's output (rows, columns, width), and may return what takes its place.
 Tap = Callable[[Tensor], Tensor | None]
-Answers = list[list[Tensor]]  # by row, then by answer: log-probabilities of its tokens, in nats
+# By row, then by answer: the log-probability of each of its tokens, (tokens,), in float32 nats.
+AnswerScores = list[list[Tensor]]
 
 
 @dataclass(frozen=True)
 class GeneratedToken:
-    """One generated token, and the logits of the best ones there, (top,) each."""
+    """One generated token, and the best ones there, (top,) each: ids, logits, and nats."""
 
     token: int
     top_ids: Tensor
@@ -23,14 +25,15 @@ class GeneratedToken:
 
 @dataclass(frozen=True)
 class CachedForward:
-    """A forward to replay from.
+    """A forward of a compact batch, from which any of its rows can be replayed.
 
-    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `residuals` (rows, columns,
-    width) the stream after some blocks; `memory` the keys and values of the blocks above the lowest.
+    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `residuals`, by block, are the
+    stream (rows, columns, width) after it, in the model's dtype; `keys_and_values`, of the blocks
+    above the lowest of these, are (rows, heads, columns, head width) each.
     """
 
     batch: Batch
     reads: Reads
     logprobs: Tensor
     residuals: Mapping[int, Tensor]
-    memory: Mapping[int, tuple[Tensor, Tensor]]
+    keys_and_values: Mapping[int, tuple[Tensor, Tensor]]

@@ -1,12 +1,44 @@
-"""Hooks that are taken off again on every way out."""
+"""Taps as hooks on the blocks, which are taken off again on every way out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.models.forward import Tap
+
+
+@contextmanager
+def tap_blocks(
+    blocks: nn.ModuleList, taps: Mapping[int, Tap], device: torch.device
+) -> Iterator[None]:
+    """Let `taps`, by block, see the residual stream (rows, columns, width) after it, on `device`."""
+    handles = []
+    try:
+        for block, tap in taps.items():
+            handles.append(blocks[block].register_forward_hook(_hook_of(tap, device)))
+        yield
+    finally:
+        finish([handle.remove for handle in handles])
+
+
+def capture(
+    blocks: Iterable[int], streams: dict[int, Tensor], positions: Tensor | None = None
+) -> dict[int, Tap]:
+    """Taps that put the stream after each of these blocks into `streams`, and change nothing.
+
+    All of it, (rows, columns, width); or at `positions` (rows, columns) bool, (n_positions, width).
+    """
+
+    def capture_block(block: int) -> Tap:
+        def tap(residual: Tensor) -> None:
+            streams[block] = residual if positions is None else residual[positions]
+
+        return tap
+
+    return {block: capture_block(block) for block in blocks}
 
 
 def finish(steps: list[Callable[[], object]]) -> None:
@@ -22,9 +54,7 @@ def finish(steps: list[Callable[[], object]]) -> None:
         raise interrupted
 
 
-def hook_of(tap: Tap, device: torch.device) -> Callable[..., Any]:
-    """A tap as a forward hook of a block, whose stream it sees on `device`."""
-
+def _hook_of(tap: Tap, device: torch.device) -> Callable[..., Any]:
     # A block returns its residual stream in transformers 5, and a tuple that begins with it in 4.
     # Where a model is spread over devices a tap sees the stream on the model's first one.
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:

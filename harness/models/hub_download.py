@@ -25,7 +25,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
     RevisionNotFoundError,
 )
 
-from harness.models.hub_errors import explained
+from harness.models.hub_errors import explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, is_offline
 
 
@@ -34,13 +34,13 @@ def fetch(repository: str, name: str, revision: str) -> Path:
 
     Raises `CannotRun`, in one sentence, where it cannot be had.
     """
-    with explained(repository, revision, name):
+    with explain_hub_errors(repository, revision, name):
         return _download(repository, name, revision)
 
 
 def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
     """The same, and None where the repository does not have the file."""
-    with explained(repository, revision, name):
+    with explain_hub_errors(repository, revision, name):
         # What a commit is known not to have is not asked for again.
         if _looked_up(repository, name, revision) is _CACHED_NO_EXIST:
             return None
@@ -64,7 +64,7 @@ def files_of(repository: str, revision: str) -> Sequence[str]:
     if pinned:
         with suppress(OSError, ValueError):  # not kept, or not whole: it is asked for
             return tuple(json.loads(kept.read_text(encoding="utf-8")))
-    with explained(repository, revision, LIST):
+    with explain_hub_errors(repository, revision, LIST):
         found = tuple(HfApi().list_repo_files(repository, revision=revision))
     if pinned:
         with suppress(OSError):  # it is asked for again the next time

@@ -31,7 +31,7 @@ from harness.models.hub_settings import (
 
 
 @contextmanager
-def explained(repository: str, revision: str, name: str) -> Iterator[None]:
+def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[None]:
     """Why the hub has no answer, in one sentence of ours."""
     try:
         with quiet():

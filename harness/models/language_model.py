@@ -5,31 +5,38 @@ tensor of the same shape and dtype to put in its place. Taps are hooks on the bl
 left behind on any way out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
 
-from harness.errors import Fault, InputError
-from harness.models.cached_blocks import Given, Memory, Recording, Replayed, Trimmed
-from harness.models.forward import Answers, CachedForward, GeneratedToken, Tap
-from harness.models.hooks import finish, hook_of
-from harness.models.logprobs import by_answer, token_logprobs
-from harness.models.padded_batch import Batch, Reads, Side, Tokens, pad, reads_of
-from harness.models.suffix import Tail
+from harness.models.attention_masks import additive_masks
+from harness.models.cached_blocks import (
+    KeyValueCache,
+    RecordingCache,
+    ReplayCache,
+    skip_blocks,
+    trim_last_block,
+)
+from harness.models.forward import AnswerScores, CachedForward, GeneratedToken, Tap
+from harness.models.generation import generate_greedily
+from harness.models.hooks import capture, tap_blocks
+from harness.models.logprobs import split_by_answer, token_logprobs
+from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, pad, reads_of
+from harness.models.suffix import Suffix
+from harness.models.tokenizer import tokenize
 
 
 class LanguageModel:
     """A model and its tokenizer on one device, in evaluation mode, with eager attention."""
 
-    def __init__(self, model: Any, tokenizer: Any, padding_side: Side = "left") -> None:
+    def __init__(self, model: Any, tokenizer: Any, padding_side: PaddingSide = "left") -> None:
         self.network = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.padding_side: Side = padding_side
+        self.padding_side: PaddingSide = padding_side
         self.blocks: nn.ModuleList = model.get_decoder().layers
 
     @property
@@ -55,10 +62,11 @@ class LanguageModel:
     @property
     def facts(self) -> dict[str, str]:
         """What `runs` records of the model, besides where it came from."""
+        device = self.device
         return {
             "dtype": self.dtype,
             "attention": self.network.config._attn_implementation,
-            "device": _name_of(self.device),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "padding_side": self.padding_side,
             "transformers_version": transformers.__version__,
         }
@@ -76,31 +84,11 @@ class LanguageModel:
     def tokens(self, text: str, *answers: str) -> Tokens:
         """Tokenize a prompt, jointly with each answer after one space, with BOS exactly once.
 
-        Raises `InputError` where a token spans the boundary or the text contains a special token.
+        Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
+        the text contains a special token.
         """
-        prompt = self._ids(text)
-        found = []
-        most = self._config.max_position_embeddings
-        for answer in answers:
-            both = self._ids(f"{text} {answer}")
-            if both[: len(prompt)] != prompt or len(both) == len(prompt):
-                raise InputError(
-                    Fault(
-                        f"prompt '{text[-40:]}'",
-                        f"one token spans its end and the answer '{answer}'",
-                        "end the prompt with a whole word, so that a space separates the two",
-                    )
-                )
-            if len(both) > most:
-                raise InputError(
-                    Fault(
-                        f"prompt '{text[:40]}...'",
-                        f"it has {len(both)} tokens with its answer, the model takes {most}",
-                        "shorten it",
-                    )
-                )
-            found.append(both[len(prompt) :])
-        return Tokens(prompt, tuple(found))
+        longest = self._config.max_position_embeddings
+        return tokenize(self.tokenizer, text, answers, longest=longest)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Token ids as text, without special tokens."""
@@ -116,71 +104,71 @@ class LanguageModel:
 
     def forward(
         self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
-    ) -> Answers:
-        """Score each row's answers; `taps` by block see the residual stream on the way."""
+    ) -> AnswerScores:
+        """Each row's answers: the log-probability of every token of each, (tokens,), in float32 nats.
+
+        `taps` by block see the residual stream (rows, columns, width) on the way.
+        """
         reads = reads_of(batch)
-        with torch.set_grad_enabled(gradients), self._tapped(taps or {}):
+        with torch.set_grad_enabled(gradients), tap_blocks(self.blocks, taps or {}, self.device):
             logprobs = self._score(batch, reads)
         rows = torch.arange(len(batch), device=self.device)
-        return by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
+        return split_by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
 
     @torch.no_grad()
     def cached_forward(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> CachedForward:
-        """Score each row's answers, and keep what `replay` needs to begin after these blocks.
+        """Score each row's answers, and keep what `replay` needs to begin after any of these blocks.
 
-        The batch is compact, see `harness.models.suffix`.
+        The batch and its reads are compact, see `harness.models.suffix`.
         """
-        found: dict[int, Tensor] = {}
-
-        def look(block: int) -> Tap:
-            def tap(residual: Tensor) -> None:
-                found[block] = residual
-
-            return tap
-
-        memory = Recording(min(blocks))
-        taps = {block: look(block) for block in blocks}
+        residuals: dict[int, Tensor] = {}
+        cache = RecordingCache(min(blocks))
         logprobs = self._continue(
-            batch.ids, batch.place, batch.visible, memory, reads.column.shape[1], taps
+            batch.ids,
+            batch.place,
+            batch.visible,
+            cache,
+            reads.column.shape[1],
+            capture(blocks, residuals),
         )
-        return CachedForward(batch, reads, logprobs, found, memory.kept)
+        return CachedForward(batch, reads, logprobs, residuals, cache.keys_and_values)
 
     def replay(
         self,
-        kept: CachedForward,
-        tail: Tail,
+        cached: CachedForward,
+        suffix: Suffix,
         block: int,
         residual: Tensor,
         taps: Mapping[int, Tap] | None = None,
         *,
         gradients: bool = False,
     ) -> Tensor:
-        """Log-probabilities (n, reads, vocabulary) of a tail, from an edited stream after `block`.
+        """Log-probabilities (n, reads, vocabulary) of a suffix, from an edited stream after `block`.
 
-        `residual` (n, length, width) is at the tail's columns, in their order; so are `taps` on later
-        blocks. Blocks up to `block` are not computed, and columns before the tail are attended to as
-        they were kept.
+        In float32 nats. `residual` (n, length, width) is at the suffix's columns, in their order; so is
+        what `taps` on later blocks see. Blocks up to `block` are not computed, and columns before the
+        suffix are attended to as they were in the cached forward.
         """
-        batch = kept.batch
-        memory = Replayed(kept.memory, tail.row, tail.known)
-        with torch.set_grad_enabled(gradients), self._given(block, residual):
+        batch = cached.batch
+        cache = ReplayCache(cached.keys_and_values, suffix.row, suffix.cached)
+        with torch.set_grad_enabled(gradients), skip_blocks(self.blocks, block, residual):
             return self._continue(
-                tail.of(batch.ids),
-                tail.of(batch.place),
-                lambda window: tail.visible(batch, window),
-                memory,
-                tail.reads,
+                suffix.of(batch.ids),
+                suffix.of(batch.place),
+                lambda window: suffix.visible(batch, window),
+                cache,
+                suffix.reads,
                 taps or {},
                 first=block + 1,
             )
 
     def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
-        """How many rows of so many columns can be kept in `budget` bytes, at least 1."""
+        """How many rows of so many columns a cached forward can have in `budget` bytes, at least 1."""
         config = self._config
         size = self.network.dtype.itemsize
-        memory = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
-        kept = columns * size * (memory + self.width * len(blocks))
-        return max(1, budget // (kept + 3 * self.bytes_per_read))
+        cache = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
+        per_row = columns * size * (cache + self.width * len(blocks))
+        return max(1, budget // (per_row + 3 * self.bytes_per_read))
 
     def bytes_per_row(self, columns: int) -> int:
         """What one row of so many columns takes in a forward, about: its widest block and its reads."""
@@ -195,38 +183,15 @@ class LanguageModel:
         """Of one float32 distribution over the vocabulary."""
         return 4 * self._config.vocab_size
 
-    @torch.no_grad()
     def generate(
         self, rows: Sequence[Tokens], new_tokens: int, top: int
     ) -> list[list[GeneratedToken]]:
-        """Greedy continuation of each prompt, up to its end-of-sequence token.
-
-        Padding is on the left whatever the model's side: new tokens follow the last column.
-        """
+        """Greedy continuation of each prompt, up to its end-of-sequence token, with the `top` logits."""
+        # Padding is on the left whatever the model's side: new tokens follow the last column.
         batch = self._pad(rows, "left")
-        ends = self.network.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        output = self.network.generate(
-            input_ids=batch.ids,
-            attention_mask=(batch.branch >= 0).long(),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            output_logits=True,
-            return_dict_in_generate=True,
-            pad_token_id=self._config.pad_token_id or 0,
+        return generate_greedily(
+            self.network, batch, new_tokens=new_tokens, top=top, pad_id=self._pad_id
         )
-        tokens = output.sequences[:, batch.columns :].cpu()
-        steps: list[list[GeneratedToken]] = [[] for _ in range(len(batch))]
-        for at, logits in enumerate(output.logits):
-            values, ids = logits.float().topk(min(top, logits.shape[-1]))
-            logprobs = (values - logits.float().logsumexp(-1, keepdim=True)).cpu()
-            values, ids = values.cpu(), ids.cpu()
-            for row, done in enumerate(steps):
-                if not done or done[-1].token not in ends:
-                    done.append(
-                        GeneratedToken(int(tokens[row, at]), ids[row], values[row], logprobs[row])
-                    )
-        return steps
 
     @property
     def taps_left(self) -> int:
@@ -235,6 +200,10 @@ class LanguageModel:
 
     def _score(self, batch: Batch, reads: Reads) -> Tensor:
         """Run every column; the log-probabilities (rows, reads, vocabulary) in float32."""
+        # Logits of all columns would take far more memory than those that are read. The network
+        # computes them for the same columns of every row, here from the first that any row reads on,
+        # and each row's own reads are picked from these. A read of -1 is filling: whatever it picks,
+        # no token is looked up in it.
         column = reads.column.clamp(min=0)
         first = int(batch.earliest) if column.numel() else batch.columns - 1
         output = self.network(
@@ -252,88 +221,38 @@ class LanguageModel:
         ids: Tensor,
         place: Tensor,
         visible: Callable[[int | None], Tensor],
-        memory: Memory,
+        cache: KeyValueCache,
         reads: int,
         taps: Mapping[int, Tap],
         first: int = 0,
     ) -> Tensor:
-        """Run columns of which the last `reads` are read: their log-probabilities, in float32."""
+        """Run columns of which the last `reads` are read: their log-probabilities, in float32.
+
+        `ids` and `place` are (n, columns), and `visible` gives (n, columns, keys) bool for a window;
+        blocks below `first` have stand-ins.
+        """
+        # A tap on the last block wants to see, or to edit, every column of it. Where all blocks have
+        # stand-ins the last one is not computed at all.
         last = self.depth - 1
-        trimmed = self._trimmed(reads) if first <= last and last not in taps else nullcontext()
-        with self._tapped(taps), trimmed:
+        can_trim = first <= last and last not in taps
+        trimmed = trim_last_block(self.blocks, reads) if can_trim else nullcontext()
+        with tap_blocks(self.blocks, taps, self.device), trimmed:
             output = self.network(
                 input_ids=ids,
                 attention_mask=self._masks(visible),
                 position_ids=place,
-                past_key_values=memory,
+                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=reads,
             )
         return output.logits.float().log_softmax(-1)
 
     def _masks(self, visible: Callable[[int | None], Tensor]) -> dict[str, Tensor]:
-        """The additive mask of each kind of attention, (rows, 1, queries, keys)."""
-        config = self._config
-        lowest = torch.finfo(self.network.dtype).min
-        masks = {}
-        for kind in set(config.layer_types):
-            window = config.sliding_window if kind == "sliding_attention" else None
-            seen = visible(window)[:, None]
-            masks[kind] = torch.zeros_like(seen, dtype=self.network.dtype).masked_fill(
-                ~seen, lowest
-            )
-        return masks
+        return additive_masks(visible, self._config, self.network.dtype)
 
-    def _pad(self, rows: Sequence[Tokens], side: Side) -> Batch:
-        pad_id = self._config.pad_token_id or 0
-        return pad(rows, pad_id=pad_id, side=side, device=self.device)
+    @property
+    def _pad_id(self) -> int:
+        return self._config.pad_token_id or 0
 
-    def _ids(self, text: str) -> tuple[int, ...]:
-        ids = list(self.tokenizer(text).input_ids)
-        if self.bos is not None and ids[:1] != [self.bos]:
-            ids.insert(0, self.bos)
-        if special := set(ids[1:]) & set(self.tokenizer.all_special_ids):
-            name = self.tokenizer.convert_ids_to_tokens(min(special))
-            raise InputError(
-                Fault(f"prompt '{text[:40]}'", f"it contains the special token {name}", "remove it")
-            )
-        return tuple(ids)
-
-    @contextmanager
-    def _tapped(self, taps: Mapping[int, Tap]) -> Iterator[None]:
-        handles = []
-        try:
-            for block, tap in taps.items():
-                hook = hook_of(tap, self.device)
-                handles.append(self.blocks[block].register_forward_hook(hook))
-            yield
-        finally:
-            finish([handle.remove for handle in handles])
-
-    @contextmanager
-    def _given(self, last: int, residual: Tensor) -> Iterator[None]:
-        """Put stand-ins that compute nothing in the place of the first blocks."""
-        stand_ins = [Given(None) for _ in range(last)] + [Given(residual)]
-        with self._replaced(dict(enumerate(stand_ins))):
-            yield
-
-    @contextmanager
-    def _trimmed(self, reads: int) -> Iterator[None]:
-        """Compute the last block only where it is read."""
-        last = self.depth - 1
-        with self._replaced({last: Trimmed(self.blocks[last], reads)}):
-            yield
-
-    @contextmanager
-    def _replaced(self, stand_ins: Mapping[int, nn.Module]) -> Iterator[None]:
-        before = {i: self.blocks[i] for i in stand_ins}
-        try:
-            for i, stand_in in stand_ins.items():
-                self.blocks[i] = stand_in
-            yield
-        finally:
-            finish([partial(self.blocks.__setitem__, i, block) for i, block in before.items()])
-
-
-def _name_of(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    def _pad(self, rows: Sequence[Tokens], side: PaddingSide) -> Batch:
+        return pad(rows, pad_id=self._pad_id, side=side, device=self.device)

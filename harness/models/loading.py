@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from harness.errors import CannotRun, Fault, HarnessError, InputError
 from harness.models.language_model import LanguageModel
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import Side
+from harness.models.padded_batch import PaddingSide
 
 Attention = Literal["eager", "sdpa"]
 SPLIT = "split"  # the device that stands for all of them
@@ -27,7 +27,7 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     attention: Attention = "eager",
-    padding_side: Side = "left",
+    padding_side: PaddingSide = "left",
 ) -> LanguageModel:
     """Load a model and its tokenizer; raises `CannotRun` where they cannot be had or are not whole.
 

@@ -1,10 +1,11 @@
-"""From positions to one value a feature, and from distributions to scores."""
+"""Log-probabilities of the answers' tokens, and how far the distributions moved that predict them."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from harness.models.forward import AnswerScores
 from harness.models.padded_batch import Reads
 
 
@@ -12,14 +13,14 @@ def token_logprobs(logprobs: Tensor, reads: Reads, row: Tensor) -> Tensor:
     """The log-probability of each token of each answer, (n, tokens), in nats; NaN where none is.
 
     `logprobs` (n, reads, vocabulary) are those of the rows `row` (n,) of a batch, the last read
-    last.
+    last; a replay may have fewer of them than the batch, as reads are counted from the end.
     """
     here = torch.arange(len(row), device=row.device)[:, None]
-    found = logprobs[here, reads.at[row], reads.token[row].clamp(min=0)]
-    return found.where(reads.token[row] >= 0, torch.nan)
+    scores = logprobs[here, reads.at[row], reads.token[row].clamp(min=0)]
+    return scores.where(reads.token[row] >= 0, torch.nan)
 
 
-def by_answer(scores: Tensor, answer: Tensor) -> list[list[Tensor]]:
+def split_by_answer(scores: Tensor, answer: Tensor) -> AnswerScores:
     """Scores (rows, tokens) as a list a row of each answer's own; `answer` as in `Reads`."""
     return [
         [row[of == number] for number in range(int(of.max()) + 1)] if len(of) else []
@@ -28,14 +29,14 @@ def by_answer(scores: Tensor, answer: Tensor) -> list[list[Tensor]]:
 
 
 @dataclass(frozen=True)
-class Shift:
+class DistributionChange:
     """How far distributions moved at each read, (n, reads): KL in nats, and another top token."""
 
     kl: Tensor
     flipped: Tensor
 
 
-def shift(before: Tensor, after: Tensor) -> Shift:
-    """From log-probabilities (n, reads, vocabulary): KL(before || after), and whether argmax moved."""
+def compare_distributions(before: Tensor, after: Tensor) -> DistributionChange:
+    """KL(before || after), and whether argmax moved, of log-probabilities (..., reads, vocabulary)."""
     kl = torch.nn.functional.kl_div(after, before, log_target=True, reduction="none").sum(-1)
-    return Shift(kl.clamp(min=0), before.argmax(-1) != after.argmax(-1))
+    return DistributionChange(kl.clamp(min=0), before.argmax(-1) != after.argmax(-1))

@@ -12,9 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from harness.models.attention_masks import sees
 from harness.specs.fields import NamedPositions
 
-Side = Literal["left", "right"]
+PaddingSide = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows, each tensor (rows, columns).
+    """Padded rows, each tensor (rows, columns) of int64.
 
     `branch` is -1 on padding, 0 on the prompt and 1, 2 ... on the answers; `place` is a token's
-    distance from BOS; `source` is the column whose logits predict an answer's token.
+    distance from BOS; `predictor` is the column whose logits predict an answer's token.
     """
 
     ids: Tensor
     branch: Tensor
     place: Tensor
-    source: Tensor
+    predictor: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,41 +57,31 @@ class Batch:
 
     @property
     def earliest(self) -> int:
-        """The first column whose logits predict an answer's token."""
-        return int(self.source[self.branch > 0].min())
+        """The first column whose logits predict an answer's token; there must be an answer."""
+        return int(self.predictor[self.branch > 0].min())
 
     def visible(self, window: int | None = None) -> Tensor:
         """What each column may attend to, (rows, columns, columns) bool: query, then key.
 
         Padding sees itself, so that no softmax is empty.
         """
-        seen = sees(self.branch, self.place, self.branch, self.place, window)
-        return seen | torch.eye(self.columns, dtype=torch.bool, device=seen.device)
-
-
-def sees(
-    branch: Tensor, place: Tensor, key_branch: Tensor, key_place: Tensor, window: int | None
-) -> Tensor:
-    """Which keys a query may attend to, (rows, queries, keys) bool.
-
-    A key must be real, not after the query, on the prompt or the query's own answer, and less than
-    `window` places before it.
-    """
-    query, key = branch[:, :, None], key_branch[:, None, :]
-    distance = place[:, :, None] - key_place[:, None, :]
-    seen = (key >= 0) & (query >= 0) & (distance >= 0) & ((key == 0) | (key == query))
-    return seen if window is None else seen & (distance < window)
+        visible = sees(self.branch, self.place, self.branch, self.place, window)
+        return visible | torch.eye(self.columns, dtype=torch.bool, device=visible.device)
 
 
 def pad(
-    rows: Sequence[Tokens], *, pad_id: int, side: Side = "left", device: str | torch.device = "cpu"
+    rows: Sequence[Tokens],
+    *,
+    pad_id: int,
+    side: PaddingSide = "left",
+    device: str | torch.device = "cpu",
 ) -> Batch:
     """Rows as one batch; `side` is where the shorter ones are filled up."""
     columns = max(map(len, rows))
     ids = torch.full((len(rows), columns), pad_id, dtype=torch.long)
     branch = torch.full_like(ids, -1)
     place = torch.zeros_like(ids)
-    source = torch.zeros_like(ids)
+    predictor = torch.zeros_like(ids)
     for i, row in enumerate(rows):
         at = columns - len(row) if side == "left" else 0
         last = at + len(row.prompt) - 1
@@ -98,16 +89,17 @@ def pad(
             end = at + len(part)
             ids[i, at:end] = torch.tensor(part)
             branch[i, at:end] = number
+            # Every answer begins where the prompt ends, whatever stands beside it in the row.
             start = 0 if number == 0 else len(row.prompt)
             place[i, at:end] = torch.arange(start, start + len(part))
-            source[i, at:end] = torch.arange(at - 1, end - 1)
+            predictor[i, at:end] = torch.arange(at - 1, end - 1)
             if number:
-                source[i, at] = last
+                predictor[i, at] = last
             at = end
-    return Batch(*(tensor.to(device) for tensor in (ids, branch, place, source)))
+    return Batch(*(tensor.to(device) for tensor in (ids, branch, place, predictor)))
 
 
-def where(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
+def positions_of(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
     """The positions that are meant, (rows, columns) bool: never BOS, never padding.
 
     `answer` and `all` are the tokens of every candidate answer in the row. Numbers count the
@@ -128,6 +120,14 @@ def where(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
     return real
 
 
+def rows_of(positions: Tensor, rows: Sequence[int]) -> Tensor:
+    """Whose each position is, (n_positions,), in the order of `values[positions]`.
+
+    `positions` (rows, columns) bool are of a batch that was made of the rows numbered `rows`.
+    """
+    return torch.tensor(rows, device=positions.device)[positions.nonzero()[:, 0]]
+
+
 @dataclass(frozen=True)
 class Reads:
     """Which columns predict the answers' tokens.
@@ -145,17 +145,28 @@ class Reads:
 
 
 def reads_of(batch: Batch) -> Reads:
-    """Where the answers of a batch are read."""
-    spoken = [(branch > 0).nonzero()[:, 0] for branch in batch.branch]
-    sources = [source[columns] for source, columns in zip(batch.source, spoken, strict=True)]
-    distinct = [source.unique() for source in sources]
+    """Where the answers of a batch are read, and which token is looked up in each read."""
+    answered = [(branch > 0).nonzero()[:, 0] for branch in batch.branch]
+    predictors = [
+        predictor[columns] for predictor, columns in zip(batch.predictor, answered, strict=True)
+    ]
+    # Sorted, and each once: the first tokens of all answers are predicted by one distribution, which
+    # over a vocabulary of 256,000 is worth sharing.
+    distinct = [columns.unique() for columns in predictors]
     return Reads(
+        # Filled up on the left, by turning round twice, and counted from the right: a read has the same
+        # number in every batch and replay that ends with it, however many reads come before.
         column=_filled([columns.flip(0) for columns in distinct]).flip(1),
-        token=_filled([ids[at] for ids, at in zip(batch.ids, spoken, strict=True)]),
+        token=_filled([ids[columns] for ids, columns in zip(batch.ids, answered, strict=True)]),
         at=_filled(
-            [torch.searchsorted(d, s) - len(d) for d, s in zip(distinct, sources, strict=True)]
+            [
+                torch.searchsorted(columns, predictor) - len(columns)
+                for columns, predictor in zip(distinct, predictors, strict=True)
+            ]
         ),
-        answer=_filled([of[at] - 1 for of, at in zip(batch.branch, spoken, strict=True)]),
+        answer=_filled(
+            [branch[columns] - 1 for branch, columns in zip(batch.branch, answered, strict=True)]
+        ),
     )
 
 

@@ -9,10 +9,11 @@ from harness.models.suffix import compact
 from harness.specs.prompt import LABELS, Label, Prompt
 
 
-class Rows:
+class PromptRows:
     """The distinct texts of some prompts, each with all of its candidate answers, tokenized once.
 
-    Prompts with the same text share a row, unless `apart` tells them apart.
+    `tokens` has one entry a row. Prompts with the same text share a row, unless `apart` tells them
+    apart. Raises `InputError` where a prompt cannot be tokenized, see `LanguageModel.tokens`.
     """
 
     def __init__(
@@ -21,34 +22,35 @@ class Rows:
         prompts: Iterable[Prompt],
         apart: Callable[[Prompt], str] = lambda _: "",
     ) -> None:
+        # By row: each distinct answer of its prompts, and which of them it is.
         answers: dict[tuple[str, str], dict[str, int]] = {}
         for prompt in prompts:
-            known = answers.setdefault((prompt.text, apart(prompt)), {})
+            numbers = answers.setdefault((prompt.text, apart(prompt)), {})
             for answer in (prompt.correct, prompt.misconception, prompt.answer):
-                known.setdefault(answer, len(known))
+                numbers.setdefault(answer, len(numbers))
         self._apart = apart
         self._answers = answers
         self._rows = {key: row for row, key in enumerate(answers)}
         self.tokens: list[Tokens] = [
-            model.tokens(text, *known) for (text, _), known in answers.items()
+            model.tokens(text, *numbers) for (text, _), numbers in answers.items()
         ]
 
     def row(self, prompt: Prompt) -> int:
-        """The row of a prompt."""
+        """The row of a prompt: an index into `tokens`."""
         return self._rows[prompt.text, self._apart(prompt)]
 
     def answers(self, row: int) -> tuple[str, ...]:
-        """The answers of a row, in their order."""
+        """The answers of a row as texts, in the order of its `Tokens.answers`."""
         return tuple(list(self._answers.values())[row])
 
-    def own(self, prompt: Prompt) -> int:
-        """Which of its row's answers is the prompt's own."""
+    def own_answer(self, prompt: Prompt) -> int:
+        """The prompt's own answer, as an index into `Tokens.answers` of its row."""
         return self._answers[prompt.text, self._apart(prompt)][prompt.answer]
 
     def candidates(self, prompt: Prompt) -> dict[Label, int]:
-        """Which of its row's answers are the two candidates."""
-        known = self._answers[prompt.text, self._apart(prompt)]
-        return {label: known[prompt.candidate(label)] for label in LABELS}
+        """Its correct answer and its misconception, by label, as indices like `own_answer`."""
+        numbers = self._answers[prompt.text, self._apart(prompt)]
+        return {label: numbers[prompt.candidate(label)] for label in LABELS}
 
 
 def cached_forward(

@@ -14,10 +14,10 @@ import pytest
 
 from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
 from harness.pytest_plugin.shared_runs import Desk, Outcomes
+from harness.store.interface import WAIT_SECONDS
 
 DESK = pytest.StashKey[Desk]()
 FOLDER = "harness_folder"  # of a worker's input: where it meets the others
-WAIT = 10.0  # as harness.store has it, which is not imported before it is needed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,8 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--harness-wait",
         metavar="SECONDS",
         type=float,
-        default=WAIT,
-        help=f"How long to wait where another process writes to the results file (default: {WAIT:g}).",
+        default=WAIT_SECONDS,
+        help="How long to wait where another process writes to the results file "
+        f"(default: {WAIT_SECONDS:g}).",
     )
     parser.addini("harness_evals", "Folders whose YAML files are evals.", type="paths", default=[])
 

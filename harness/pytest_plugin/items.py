@@ -71,9 +71,9 @@ class ClaimItem(pytest.Item):
                 if not outcome.is_evidence:
                     pytest.skip(f"{verdict.verdict} with random SAEs, which is no evidence")
                 if verdict.verdict != "supported":
-                    from harness.reports.terminal.failure import failure
+                    from harness.reports.terminal.failure import failure_text
 
-                    raise ClaimFailed(failure(self.file.spec, self.claim, verdict, outcome))
+                    raise ClaimFailed(failure_text(self.file.spec, self.claim, verdict, outcome))
                 return
         pytest.skip(f"not claimed on {outcome.target.name}")
 

@@ -14,14 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Say
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
     from harness.store.single_writer import RemoteStore
 
 
-Say = Callable[[str], None]
 SERVED, ENDED = "served", ".outcome"
 
 
@@ -86,11 +85,11 @@ class Desk:
             return
         self._serves = True
         from harness.store.database import Store
-        from harness.store.single_writer import served
+        from harness.store.single_writer import serve
 
         try:
             store = self._held.enter_context(Store.open(db, wait=wait, say=say))
-            _write(self.folder / SERVED, self._held.enter_context(served(store)))
+            _write(self.folder / SERVED, self._held.enter_context(serve(store)))
         except HarnessError as error:
             _write(self.folder / SERVED, error)
 

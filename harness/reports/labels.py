@@ -1,36 +1,19 @@
 """What others say that a run's features mean: each is asked for once, and kept in the store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from harness.errors import CannotRun, Fault, InputError
+from harness.errors import CannotRun, Fault, InputError, Say
 from harness.reports.neuronpedia import Explanation
 from harness.specs.intervention import Feature
 from harness.store.database import Store
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries
-from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels
-
-C = TypeVar("C", bound=Columns)
-Run = Mapping[str, Any]
-Say = Callable[[str], None]
-
-
-class Source(Protocol):
-    """What says which features a report shows."""
-
-    def read(self, kind: type[C], run_id: str, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
-        ...
-
-    def query(
-        self, sql: str, parameters: Mapping[str, object] | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The names and rows of a query."""
-        ...
 
 
 class Explainer(Protocol):
@@ -42,7 +25,7 @@ class Explainer(Protocol):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFeature:
     """A feature and its label; None where nobody has one."""
 
     layer: int
@@ -51,21 +34,21 @@ class Labelled:
     explainer: str | None
 
 
-def shown_features(store: Source, run: Run) -> tuple[Feature, ...]:
+def shown_features(store: ReadStore, run: Run) -> tuple[Feature, ...]:
     """The features that a report of a run shows: those that it edits, then its strongest."""
     edited = sorted(
         store.read(Interventions, run["run_id"], role="target").rows(),
         key=lambda row: (row["ablation"], row["rank"]),
     )
     query = saved_queries()["top_features"]
-    names, rows = store.query(query.sql, query.filled({"run": run["run_id"]}))
+    names, rows = store.query(query.sql, query.fill({"run": run["run_id"]}))
     top = [dict(zip(names, row, strict=True)) for row in rows]
     return tuple(dict.fromkeys((row["layer"], row["feature"]) for row in (*edited, *top)))
 
 
 def label_features(
-    store: Store, run: Run, asked: Explainer, *, limit: int, again: bool, say: Say
-) -> list[Labelled]:
+    store: Store, run: Run, explainer: Explainer, *, limit: int, again: bool, say: Say
+) -> list[LabelledFeature]:
     """The labels of the features that a report shows; at most `limit` of them are asked for.
 
     Those that are known are not asked for, unless `again`. Each is kept as it comes. Raises
@@ -77,25 +60,29 @@ def label_features(
     if missing := sum(layer not in sources for layer, _ in features):
         say(f"{missing} features are of SAEs that Neuronpedia has no pages of")
     features = tuple(one for one in features if one[0] in sources)
-    known = _known(store)
-    wanted = [(n, f) for n, f in features if again or (sources[n], f) not in known]
-    for done, (layer, feature) in enumerate(wanted[:limit]):
+    labels = _stored_labels(store)
+    unlabelled = [(n, f) for n, f in features if again or (sources[n], f) not in labels]
+    for done, (layer, feature) in enumerate(unlabelled[:limit]):
         source = sources[layer]
         try:
-            found = asked.explanation(source, feature)
+            explanation = explainer.explanation(source, feature)
         except CannotRun as error:
-            raise CannotRun(*(_so_far(fault, done) for fault in error.faults)) from None
-        told = {"label": found and found.label, "explainer": found and found.explainer}
-        now = datetime.now(UTC)
-        one = {"source": source, "feature": feature, **told, "fetched_at": now}
-        store.cached_forward(FeatureLabels.of([one]))
-    if (left := len(wanted) - limit) > 0:
-        say(f"{left} more were not asked for: run it again, or raise --limit")
-    known = _known(store)
+            raise CannotRun(*(_with_progress(fault, done) for fault in error.faults)) from None
+        label = {
+            "source": source,
+            "feature": feature,
+            "label": explanation and explanation.label,
+            "explainer": explanation and explanation.explainer,
+            "fetched_at": datetime.now(UTC),
+        }
+        store.put_labels(FeatureLabels.of([label]))
+    if (rest := len(unlabelled) - limit) > 0:
+        say(f"{rest} more were not asked for: run it again, or raise --limit")
+    labels = _stored_labels(store)
     return [
-        Labelled(layer, feature, row["label"], row["explainer"])
+        LabelledFeature(layer, feature, row["label"], row["explainer"])
         for layer, feature in features
-        if (row := known.get((sources[layer], feature)))
+        if (row := labels.get((sources[layer], feature)))
     ]
 
 
@@ -112,10 +99,10 @@ def _sources(run: Run, features: tuple[Feature, ...]) -> Mapping[int, str]:
     return sources
 
 
-def _known(store: Store) -> dict[tuple[str, int], dict[str, Any]]:
+def _stored_labels(store: Store) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["source"], row["feature"]): row for row in store.read(FeatureLabels).rows()}
 
 
-def _so_far(fault: Fault, done: int) -> Fault:
+def _with_progress(fault: Fault, done: int) -> Fault:
     kept = f"; the {done} that came before are kept" if done else ""
     return replace(fault, remedy=fault.remedy + kept)

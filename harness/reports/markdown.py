@@ -1,11 +1,12 @@
 """Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.reports.text import closing, marks, numbers
+from harness.errors import Say
+from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -18,7 +19,7 @@ NAMES = ("claim", "verdict", "estimate", "interval", "p", "rests on", "rows")
 
 def append_summary(
     outcomes: "Sequence[Outcome]",
-    say: Callable[[str], None],
+    say: Say,
     environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Append the verdicts to the file that the environment names, if it names one.
@@ -42,7 +43,7 @@ def summary(outcomes: "Sequence[Outcome]") -> str:
 
 
 def _eval(outcome: "Outcome") -> list[str]:
-    marked = [f"**{mark}**" for mark in marks(outcome)]
+    marked = [f"**{mark}**" for mark in caveat_marks(outcome)]
     if outcome.target.origin == "stand-in":
         marked.append("stand-in")
     title = " · ".join([f"{_text(outcome.spec)} on {_text(outcome.target.name)}", *marked])
@@ -61,17 +62,17 @@ def _eval(outcome: "Outcome") -> list[str]:
 
 
 def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
-    told = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
-    texts = [verdict.claim, told, *numbers(verdict), verdict.because]
+    shown = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
+    texts = [verdict.claim, shown, *verdict_numbers(verdict), verdict.because]
     return [*map(_text, texts), _code(verdict.query)]
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
     """As in a terminal; the commands that end it stand as code."""
-    lines = closing(outcomes)
-    said = [_text(line) for line in lines if not line.startswith("  ")]
+    lines = closing_lines(outcomes)
+    sentences = [_text(line) for line in lines if not line.startswith("  ")]
     commands = [line for line in lines if line.startswith("  ")]
-    return ["\n\n".join(said), "", "```", *(line.strip() for line in commands), "```", "", ""]
+    return ["\n\n".join(sentences), "", "```", *(line.strip() for line in commands), "```", "", ""]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
 
         Raises `CannotRun` where it cannot be reached, refuses, or does not answer as it should.
         """
-        response = self._asked(f"{self.endpoint}/api/feature/{source}/{feature}")
+        response = self._get(f"{self.endpoint}/api/feature/{source}/{feature}")
         if response.status_code == 404:
             return None
         if response.status_code in (401, 403):
@@ -79,16 +79,16 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         if response.status_code != 200:
             raise self._fault(f"it answers with status {response.status_code}", "try again later")
         try:
-            found = _Feature.model_validate_json(response.content)
+            answer = _Feature.model_validate_json(response.content)
         except ValidationError:
             what = f"its answer about {source}/{feature} names no explanations"
             raise self._fault(what, _CORRECT) from None
-        told = ((_line(one.description or ""), one.explainer) for one in found.explanations)
+        labels = ((_line(one.description or ""), one.explainer) for one in answer.explanations)
         return next(
-            (Explanation(label, _line(by or "") or None) for label, by in told if label), None
+            (Explanation(label, _line(by or "") or None) for label, by in labels if label), None
         )
 
-    def _asked(self, url: str) -> httpx2.Response:
+    def _get(self, url: str) -> httpx2.Response:
         """The answer to one request, sent again where the server asks to wait."""
         for _ in range(TRIES):
             self.sleep(max(0.0, self._next - self.clock()))
@@ -105,14 +105,14 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
                 raise self._fault(what, f"go online, or {_CORRECT}") from None
             if response.status_code not in _BUSY:
                 return response
-            wait = self._wanted(response.headers.get("Retry-After", ""))
+            wait = self._seconds_to_wait(response.headers.get("Retry-After", ""))
             if wait > PATIENCE:
                 break
             self._next = max(self._next, self.clock() + wait)
         what = f"it asks to wait (status {response.status_code})"
         raise self._fault(what, "try again later, or set NEURONPEDIA_API_KEY")
 
-    def _wanted(self, retry_after: str) -> float:
+    def _seconds_to_wait(self, retry_after: str) -> float:
         """The seconds of a Retry-After: a number, or a date; where it says neither, some."""
         try:
             return float(int(retry_after))
@@ -130,7 +130,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
 _CORRECT = "correct NEURONPEDIA_ENDPOINT, or the proxy's settings"
 
 
-class _Told(BaseModel):
+class _Explanation(BaseModel):
     description: str | None = None
     explainer: str | None = Field(default=None, alias="explanationModelName")
 
@@ -138,7 +138,7 @@ class _Told(BaseModel):
 class _Feature(BaseModel):
     """What is read of an answer: `explanations` must be there, and may be empty."""
 
-    explanations: list[_Told]
+    explanations: list[_Explanation]
 
 
 def _line(text: str) -> str:

@@ -27,13 +27,13 @@ def outcome_data(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def repeated_data(found: "Repeated") -> dict[str, Any]:
+def repeated_data(repeated: "Repeated") -> dict[str, Any]:
     """A run and its repetition: whether they agree, table by table, and what else is not the same."""
     return {
-        "first": found.first,
-        "again": found.outcome.run_id,
-        "agrees": found.agrees,
-        "tables": [asdict(one) | {"agrees": one.agrees} for one in found.tables],
-        "not_the_same": {name: {"then": a, "now": b} for name, (a, b) in found.facts.items()},
-        "verdicts": [asdict(verdict) for verdict in found.outcome.verdicts],
+        "first": repeated.first,
+        "again": repeated.outcome.run_id,
+        "agrees": repeated.agrees,
+        "tables": [asdict(table) | {"agrees": table.agrees} for table in repeated.tables],
+        "not_the_same": {name: {"then": a, "now": b} for name, (a, b) in repeated.facts.items()},
+        "verdicts": [asdict(verdict) for verdict in repeated.outcome.verdicts],
     }

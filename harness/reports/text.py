@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.paths import DEFAULT_DB
-from harness.store.export.query_text import short
-from harness.store.find_run import trial
+from harness.store.find_run import trial_word
+from harness.store.queries import rows_query, verdicts_query
+from harness.store.values import short_text
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
     from harness.runner.outcome import Outcome
 
 
-def marks(outcome: "Outcome") -> list[str]:
+def caveat_marks(outcome: "Outcome") -> list[str]:
     """What must be read before a verdict is believed."""
-    found = {
+    marks = {
         "MOCK": outcome.target.origin == "mock",
         "LIMITED": outcome.limited,
         "exploratory": bool(outcome.exploratory) and not outcome.limited,
     }
-    return [mark for mark, holds in found.items() if holds]
+    return [mark for mark, holds in marks.items() if holds]
 
 
-def numbers(verdict: "Verdict") -> tuple[str, str, str]:
+def verdict_numbers(verdict: "Verdict") -> tuple[str, str, str]:
     """Estimate, interval and p of a verdict as text; a dash where there is none."""
     unit = "" if verdict.unit == "features" else f" {verdict.unit}"
     shape = "{:.0f}" if verdict.unit == "features" else "{:+.3f}"
@@ -40,7 +41,7 @@ def p_text(p: float) -> str:
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"
 
 
-def closing(outcomes: "Sequence[Outcome]") -> list[str]:
+def closing_lines(outcomes: "Sequence[Outcome]") -> list[str]:
     """What to read after the table: what this is evidence of, where it lies, how to go on."""
     lines = []
     mocks = {outcome.target.name for outcome in outcomes if outcome.target.origin == "mock"}
@@ -64,43 +65,42 @@ def closing(outcomes: "Sequence[Outcome]") -> list[str]:
         elif outcome.exploratory:
             lines.append(f"{outcome.spec} is exploratory: {outcome.exploratory}.")
     last = outcomes[-1]
-    lines.append(f"Everything is in {nearby(last.db)}. For example:")
-    lines += ["  " + sql_command(last.db, query) for query in queries(last)]
-    return [*lines, f"  {command()} report {last.run_id}{db_option(last.db)}"]
+    lines.append(f"Everything is in {relative_path(last.db)}. For example:")
+    lines += ["  " + sql_command(last.db, query) for query in example_queries(last)]
+    return [*lines, f"  {harness_command()} report {last.run_id}{db_option(last.db)}"]
 
 
-def queries(outcome: "Outcome") -> tuple[str, str]:
-    """What to ask next; a trial is not among the latest verdicts."""
-    its = f"WHERE run_id = '{outcome.run_id}'"
-    every = f"FROM verdicts {its}" if outcome.limited else "FROM latest_verdicts"
-    return every, f"FROM {'top_features' if outcome.reads else 'behaviour'} {its} LIMIT 10"
+def example_queries(outcome: "Outcome") -> tuple[str, str]:
+    """What to ask next: all verdicts, and the run's strongest features or its behaviour."""
+    verdicts = verdicts_query(outcome.run_id, trial=outcome.limited)
+    return verdicts, rows_query(outcome.run_id, reads_features=outcome.reads)
 
 
 def sql_command(db: Path, query: str) -> str:
     """A command that shows the rows."""
-    return f'{command()} sql{db_option(db)} "{query}"'
+    return f'{harness_command()} sql{db_option(db)} "{query}"'
 
 
 def db_option(db: Path) -> str:
     """What a command needs to find the results file, where it is not the default one."""
-    return "" if db.resolve() == DEFAULT_DB.resolve() else f" --db {shlex.quote(nearby(db))}"
+    return "" if db.resolve() == DEFAULT_DB.resolve() else f" --db {shlex.quote(relative_path(db))}"
 
 
-def command() -> str:
+def harness_command() -> str:
     """How this installation's `harness` is called from here, on the path or not."""
     script = Path(sys.executable).parent / "harness"
     below = script.is_file() and script.is_relative_to(Path.cwd())
     return str(script.relative_to(Path.cwd())) if below else "harness"
 
 
-def nearby(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """A path as it is typed from here."""
     here = Path.cwd()
     full = path.resolve()
     return str(full.relative_to(here) if full.is_relative_to(here) else path)
 
 
-def told_value(key: str, value: Any) -> str:
+def value_text(key: str, value: Any) -> str:
     """A column of a run's line for people."""
     if value is None or value != value:
         return "-"
@@ -108,18 +108,18 @@ def told_value(key: str, value: Any) -> str:
         return f"{value / 1e9:.2f} GB"
     if isinstance(value, list):
         return ", ".join("-" if each is None else str(each) for each in value) or "-"
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short(value)
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short_text(value)
 
 
-def told_verdict(verdict: str | None, run: Mapping[str, Any]) -> str:
+def verdict_with_trial(verdict: str | None, run: Mapping[str, Any]) -> str:
     """A verdict as it may be told: a trial's is none."""
     if verdict is None:
         return "-"
-    return f"{word}: {verdict}" if (word := trial(run)) else verdict
+    return f"{word}: {verdict}" if (word := trial_word(run)) else verdict
 
 
 # What two runs are told apart by.
-TOLD_APART = (
+COMPARED_COLUMNS = (
     "spec_name", "spec_hash", "target", "origin", "model", "model_revision", "model_hash", "sae",
     "sae_revision", "sae_hash", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
     "batch_size", "code_hash", "harness_version", "torch_version", "transformers_version",

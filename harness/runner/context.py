@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.loading import Attention
 from harness.sae.jumprelu import Sae
@@ -12,14 +12,19 @@ from harness.specs.prompt import Origin
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A run's tools, which all stages share. `saes` holds one at a time: a stage takes them in turn."""
+class RunContext:
+    """What all stages of a run share: who it is, its model, its SAEs, and how many rows fit.
+
+    `saes` gives the SAE of a layer and holds one at a time: a stage takes them in turn. The context is
+    frozen, its `limit` is not: where memory runs out in any stage it is lowered for all that follow,
+    and what it is at the end is stored as `runs.batch_size`.
+    """
 
     run_id: str
     origin: Origin
     model: LanguageModel
     saes: Callable[[int], Sae]
-    limit: Limit
+    limit: BatchLimit
 
 
 class Progress(Protocol):

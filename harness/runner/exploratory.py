@@ -1,11 +1,11 @@
 """Why a run cannot confirm: results for another version of its question were seen before."""
 
 from harness.specs.plan import Plan, trial_of
-from harness.store.interface import Results
+from harness.store.interface import RunStore
 from harness.store.tables.runs import Runs
 
 
-def reason_exploratory(store: Results, plan: Plan, sae_hash: str) -> str | None:
+def reason_exploratory(store: RunStore, plan: Plan, sae_hash: str) -> str | None:
     """Why a run cannot confirm: results for another version of the same question were seen before."""
     earlier = store.read(
         Runs, spec_name=plan.spec.name, target=plan.target.name, origin=plan.target.origin

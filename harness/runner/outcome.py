@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Self
 
 from harness.analysis.feature_tests import analyse
-from harness.analysis.verdicts import Verdict, to_columns, verdicts
+from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth
-from harness.store.interface import Results
+from harness.store.interface import RunStore
 from harness.store.tables.observations import SaeHealth
 
 
@@ -32,7 +32,7 @@ class Outcome:
     @classmethod
     def of(
         cls,
-        store: Results,
+        store: RunStore,
         plan: Plan,
         run_id: str,
         verdicts: tuple[Verdict, ...],
@@ -72,7 +72,7 @@ class Outcome:
 
 
 def conclude(
-    store: Results, plan: Plan, run_id: str, exploratory: str | None, **values: object
+    store: RunStore, plan: Plan, run_id: str, exploratory: str | None, **values: object
 ) -> tuple[Verdict, ...]:
     """Analyse a run whose units are all in, and store its tests and verdicts, all or nothing.
 
@@ -84,12 +84,12 @@ def conclude(
     known = None if truth is None else frozenset((one.layer, one.feature) for one in truth)
     found = tuple(verdicts(analysis, known, run_id))
     alpha = plan.spec.contrast.alpha
-    rows = to_columns(found, run_id, alpha, exploratory is not None, origin)
+    rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
     return found
 
 
-def warnings_of(store: Results, run_id: str) -> tuple[str, ...]:
+def warnings_of(store: RunStore, run_id: str) -> tuple[str, ...]:
     """What the SAEs' health says against them."""
     health = store.read(SaeHealth, run_id)
     return tuple(

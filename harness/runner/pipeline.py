@@ -9,39 +9,39 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 
-from harness.analysis.pairs import contrasted
+from harness.analysis.pairs import pair_activations
 from harness.analysis.selection import (
-    Scores,
+    FeatureScores,
     attribution_scores,
-    choose,
     contrast_scores,
-    strongest,
+    select_interventions,
+    strongest_features,
     truth_scores,
 )
 from harness.errors import CannotRun, Fault
-from harness.interventions.resampling import donors
-from harness.models.prompt_rows import Rows
-from harness.runner.context import Bench, Progress
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.interventions.resampling import choose_sources
+from harness.models.prompt_rows import PromptRows
+from harness.runner.context import Progress, RunContext
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
-from harness.runner.stages.trace import followed, trace
+from harness.runner.stages.trace import prepare_trace, trace
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan, Stage, Unit
 from harness.specs.prompt import Prompt
 from harness.specs.targets import load_truth
-from harness.store.interface import Store
-from harness.store.interventions import from_columns, to_columns
+from harness.store.interface import RunStore
+from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, Attributions, FeatureActivity
 from harness.store.tables.runs import Units
 
 
-def groups(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:
+def group_units(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:
     """Whole units together until they hold so many prompts.
 
     Groups are the same whatever is finished already: a run that is taken up again computes each row
@@ -61,63 +61,63 @@ Work = Callable[[Sequence[Prompt]], list[Columns]]
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
-def execute(bench: Bench, plan: Plan, store: Store, progress: Progress) -> None:
+def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress) -> None:
     """Everything that needs the model. The run and its prompts are in the store already.
 
     Raises `CannotRun` where it cannot go on; what is committed stays.
     """
     prompts = {prompt.id: prompt for prompt in plan.prompts}
-    done = store.finished(bench.run_id)
+    finished = store.finished(context.run_id)
 
     def stage(name: Stage, work: Work, ablation: str = "") -> None:
         units = plan.units(name, ablation)
         total = sum(len(unit.prompts) for unit in units)
         label = f"{name} {ablation}".strip()
-        seen = 0
+        done = 0
         progress(label, 0, total)
         # A survey adds up over all of its prompts: they are one group.
-        size = total if name == "survey" else 4 * bench.limit.asked
-        for group in groups(units, size):
-            if any(unit.id not in done for unit in group):
+        size = total if name == "survey" else 4 * context.limit.asked
+        for group in group_units(units, size):
+            if any(unit.id not in finished for unit in group):
                 began = time.perf_counter()
-                found = work([prompts[prompt] for unit in group for prompt in unit.prompts])
+                tables = work([prompts[prompt] for unit in group for prompt in unit.prompts])
                 seconds = (time.perf_counter() - began) / len(group)
-                store.commit(*found, _ledger(bench, group, seconds))
-            seen += sum(len(unit.prompts) for unit in group)
-            progress(label, seen, total)
+                store.commit(*tables, _ledger(context, group, seconds))
+            done += sum(len(unit.prompts) for unit in group)
+            progress(label, done, total)
 
-    stage("observe", partial(observe, bench, plan))
+    stage("observe", partial(observe, context, plan))
     if plan.spec.new_tokens:
-        stage("generate", partial(generate, bench, plan))
+        stage("generate", partial(generate, context, plan))
     if plan.layers:
-        stage("survey", partial(survey, bench, plan))
+        stage("survey", partial(survey, context, plan))
     edited: set[Feature] = set()
     for ablation in plan.ablations:
         predicts = ablation.select.by == "attribution"
         if predicts:
-            stage("attribute", partial(attribute, bench, plan, ablation), ablation.name)
-        _refuse_powerless(bench, plan, ablation)
-        frozen = _frozen(bench, plan, ablation, store)
+            stage("attribute", partial(attribute, context, plan, ablation), ablation.name)
+        _refuse_zero_by_construction(context, plan, ablation)
+        frozen = _freeze_interventions(context, plan, ablation, store)
         edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
         if predicts:
             # What the same prediction says of the confirming families, to be held against the truth.
             every = {feature for one in frozen for feature in one.features}
-            work = partial(attribute, bench, plan, ablation, features=every)
+            work = partial(attribute, context, plan, ablation, features=every)
             stage("predict", work, ablation.name)
         # The SAEs are read once for all groups of prompts, and only if one is left to do.
-        banks = cache(partial(banks_of, bench, frozen))
-        lenders = donors(plan, ablation)
-        stage("ablate", partial(intervene, bench, frozen, banks, lenders), ablation.name)
+        edits = cache(partial(prepare_edits, context, frozen))
+        sources = choose_sources(plan, ablation)
+        stage("ablate", partial(intervene, context, frozen, edits, sources), ablation.name)
     if plan.layers:
-        parts = cache(lambda: followed(bench, edited | _strongest(bench, plan, store)))
-        stage("trace", partial(trace, bench, parts))
+        traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
+        stage("trace", partial(trace, context, traced))
 
 
-def _refuse_powerless(bench: Bench, plan: Plan, ablation: Ablation) -> None:
+def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:
     """Only now is it known how many tokens the answers have: one is read before it is edited."""
     if ablation.positions != "answer":
         return
-    rows = Rows(bench.model, plan.of("confirmation"))
+    rows = PromptRows(context.model, plan.of("confirmation"))
     if all(len(answer) == 1 for row in rows.tokens for answer in row.answers):
         raise CannotRun(
             Fault(
@@ -129,44 +129,48 @@ def _refuse_powerless(bench: Bench, plan: Plan, ablation: Ablation) -> None:
         )
 
 
-def _frozen(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> tuple[Intervention, ...]:
+def _freeze_interventions(
+    context: RunContext, plan: Plan, ablation: Ablation, store: RunStore
+) -> tuple[Intervention, ...]:
     """The ablation's interventions: chosen once, then read from the store ever after."""
-    rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
+    rows = store.read(Interventions, context.run_id, ablation=ablation.name)
     if not len(rows):
-        chosen = choose(
+        chosen = select_interventions(
             plan,
             ablation,
-            _scores(bench, plan, ablation, store),
-            store.read(FeatureActivity, bench.run_id),
+            _scores(context, plan, ablation, store),
+            store.read(FeatureActivity, context.run_id),
         )
-        store.commit(to_columns(chosen, bench.run_id, bench.origin))
-        rows = store.read(Interventions, bench.run_id, ablation=ablation.name)
-    return from_columns(rows)
+        store.commit(intervention_rows(chosen, context.run_id, context.origin))
+        rows = store.read(Interventions, context.run_id, ablation=ablation.name)
+    return interventions_of(rows)
 
 
-def _scores(bench: Bench, plan: Plan, ablation: Ablation, store: Store) -> Scores:
+def _scores(context: RunContext, plan: Plan, ablation: Ablation, store: RunStore) -> FeatureScores:
     """What the features are ranked by, from the discovery families alone."""
     if ablation.select.by == "contrast":
-        activations = store.read(Activations, bench.run_id)
-        return contrast_scores(plan, contrasted(plan, "discovery", activations))
+        activations = store.read(Activations, context.run_id)
+        return contrast_scores(plan, pair_activations(plan, "discovery", activations))
     if ablation.select.by == "attribution":
-        rows = store.read(Attributions, bench.run_id, ablation=ablation.name)
+        rows = store.read(Attributions, context.run_id, ablation=ablation.name)
         return attribution_scores(rows, plan.families("discovery"))
     if ablation.select.by == "truth":
         return truth_scores(load_truth(plan.target) or ())
     return {}
 
 
-def _strongest(bench: Bench, plan: Plan, store: Store) -> set[Feature]:
+def _strongest(context: RunContext, plan: Plan, store: RunStore) -> set[Feature]:
     """The features of the confirming families' contrast that a reader will ask about."""
-    activations = store.read(Activations, bench.run_id)
-    return set(strongest(plan, contrasted(plan, "confirmation", activations), STRONGEST))
+    activations = store.read(Activations, context.run_id)
+    return set(
+        strongest_features(plan, pair_activations(plan, "confirmation", activations), STRONGEST)
+    )
 
 
-def _ledger(bench: Bench, group: Sequence[Unit], seconds: float) -> Units:
+def _ledger(context: RunContext, group: Sequence[Unit], seconds: float) -> Units:
     return Units.of(
         {
-            "run_id": bench.run_id,
+            "run_id": context.run_id,
             "unit_id": unit.id,
             "stage": unit.stage,
             "family": unit.family,

@@ -1,11 +1,11 @@
 """From what is asked for to a plan, a loaded model and the SAEs' files: all that precedes the store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Fault, InputError, first_few
+from harness.errors import Fault, InputError, Say, first_few
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
 from harness.models.requirements import model_bytes
@@ -42,7 +42,7 @@ class Prepared:
     resources: Resources
 
 
-def request(file: SpecFile, target: str, how: How, say: Callable[[str], None]) -> RunRequest:
+def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
     """What a spec asks for on `target`, or on the best one present. Raises `InputError`, `CannotRun`."""
     targets = dict(file.targets)
     if how.mock:
@@ -58,7 +58,7 @@ def request(file: SpecFile, target: str, how: How, say: Callable[[str], None]) -
     return RunRequest(plan, why, file.path, file.prompts_path, file.where)
 
 
-def prepare(request: RunRequest, how: How, say: Callable[[str], None]) -> Prepared:
+def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
     """Choose a device, fetch what is missing, load the model and fit the plan to it.
 
     Raises `InputError` or `CannotRun`.

@@ -1,17 +1,17 @@
 """The verdicts of a stored run drawn again, with the spec as it stands now."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.paths import DEFAULT_DB
 from harness.runner.outcome import Outcome, conclude
 from harness.specs.plan import trial_of
 from harness.specs.spec_file import load
 from harness.specs.targets import MOCK
-from harness.store.database import WAIT, Store
+from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
+from harness.store.interface import WAIT_SECONDS
 
 # The parts of a spec that decide what is computed; the others decide what is made of it.
 _RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
@@ -21,8 +21,8 @@ def analyse_again(
     run_id: str,
     *,
     db: str | Path = DEFAULT_DB,
-    wait: float = WAIT,
-    say: Callable[[str], None] = lambda _: None,
+    wait: float = WAIT_SECONDS,
+    say: Say = lambda _: None,
 ) -> Outcome:
     """Draw the verdicts of a stored run again, with the spec as it stands now.
 

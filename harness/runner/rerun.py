@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
@@ -21,10 +21,11 @@ from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.specs.spec_paths import folders_around
 from harness.specs.targets import MOCK, mocked, resolve
-from harness.store.agreement import TableAgreement, facts_of, tables_of
-from harness.store.database import WAIT, Store
-from harness.store.export.poc import stored_prompts
+from harness.store.agreement import TableAgreement, compare_facts, compare_tables
+from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
+from harness.store.interface import WAIT_SECONDS
+from harness.store.prompts import stored_prompts
 from harness.store.tables.runs import Prompts
 
 
@@ -47,10 +48,10 @@ def rerun(
     name: str,
     *,
     db: str | Path = DEFAULT_DB,
-    wait: float = WAIT,
+    wait: float = WAIT_SECONDS,
     device: str = "auto",
     progress: Progress,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Repeated:
     """Repeat the run that `name` means, with its stored spec and prompts, into the same store.
 
@@ -81,8 +82,8 @@ def rerun(
         return Repeated(
             run["run_id"],
             outcome,
-            tuple(tables_of(store, run["run_id"], outcome.run_id)),
-            facts_of(run, again),
+            tuple(compare_tables(store, run["run_id"], outcome.run_id)),
+            compare_facts(run, again),
         )
 
 

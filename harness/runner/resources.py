@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.errors import Say
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
@@ -41,7 +42,7 @@ def acquire(
     device: str,
     how: How,
     mock_if_missing: bool,
-    say: Callable[[str], None],
+    say: Say,
     check: Callable[[Target], None] = lambda _: None,
 ) -> Resources:
     """Fetch what is not here, and load the model. `check` is told of random SAEs before that.
@@ -52,26 +53,26 @@ def acquire(
     # A gated model is refused before gigabytes of SAEs are fetched for it.
     reach(target)
     # Without SAEs there is nothing to read, so they are had before the model is loaded.
-    whose, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
-    if whose.mock and not target.mock:
-        check(whose)
-    if whose.dtype == "float16":
+    usable, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
+    if usable.mock and not target.mock:
+        check(usable)
+    if usable.dtype == "float16":
         say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
-    source = model_files(whose)
-    if source.gguf:
-        say(f"  loading {source.name}, about a minute")
-    verify(source.folder, [*source.weights, *sae_files.values()])
-    model = loaded(source, dtype=whose.dtype, device=device, attention=how.attention)
-    return Resources(whose, model, source, sae_files)
+    files = model_files(usable)
+    if files.gguf:
+        say(f"  loading {files.name}, about a minute")
+    verify(files.folder, [*files.weights, *sae_files.values()])
+    model = load_or_reuse(files, dtype=usable.dtype, device=device, attention=how.attention)
+    return Resources(usable, model, files, sae_files)
 
 
-def loaded(source: ModelFiles, **how: Any) -> LanguageModel:
+def load_or_reuse(files: ModelFiles, **how: Any) -> LanguageModel:
     """The model of these files; as `load_model`, but what was loaded last is not loaded again."""
-    stamps = tuple((path, path.stat().st_mtime_ns) for path in source.weights)
-    key = (source, stamps, tuple(how.items()))
+    times = tuple((path, path.stat().st_mtime_ns) for path in files.weights)
+    key = (files, times, tuple(how.items()))
     if key not in _last:
         _last.clear()
-        _last[key] = load_model(source, **how)
+        _last[key] = load_model(files, **how)
     return _last[key]
 
 
@@ -79,7 +80,7 @@ def sae_provider(
     target: Target,
     files: Mapping[int, Path],
     device: str,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     seed: int = 0,
 ) -> Callable[[int], Sae]:
     """The SAE of a layer, read when it is asked for: never more than two are resident.

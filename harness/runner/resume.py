@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.runner.exploratory import reason_exploratory
 from harness.specs.plan import Plan
-from harness.store import prompts as prompt_rows
-from harness.store.interface import Results
+from harness.store.interface import RunStore
+from harness.store.prompts import prompt_rows
 from harness.store.tables.runs import Runs
 
 # What two runs may differ in and still be the same run.
@@ -28,7 +28,7 @@ class RunStart:
 
 
 def resume_or_begin(
-    store: Results,
+    store: RunStore,
     plan: Plan,
     facts: Mapping[str, Any],
     *,
@@ -64,5 +64,5 @@ def resume_or_begin(
         "exploratory": exploratory,
         **facts,
     }
-    store.commit(Runs.of([row]), *prompt_rows.to_columns(plan.prompts, plan.sides, run_id))
+    store.commit(Runs.of([row]), *prompt_rows(plan.prompts, plan.sides, run_id))
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from harness.models.adaptive_batching import Limit
+from harness.errors import Say
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
-from harness.runner.context import Bench, How, Progress
+from harness.runner.context import How, Progress, RunContext
 from harness.runner.outcome import Outcome, conclude
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
@@ -20,10 +21,8 @@ from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
 from harness.runner.resume import resume_or_begin
 from harness.specs.spec_file import SpecFile
-from harness.store.database import WAIT, Store
-from harness.store.interface import Results
-
-Say = Callable[[str], None]
+from harness.store.database import Store
+from harness.store.interface import WAIT_SECONDS, RunStore
 
 
 def run_eval(
@@ -31,7 +30,7 @@ def run_eval(
     target: str = "auto",
     *,
     db: str | Path = DEFAULT_DB,
-    wait: float = WAIT,
+    wait: float = WAIT_SECONDS,
     resume: bool = True,
     how: How = How(),
     progress: Progress,
@@ -55,7 +54,7 @@ def run_eval(
 
 
 def run_into(
-    opened: Callable[[], AbstractContextManager[Results]],
+    opened: Callable[[], AbstractContextManager[RunStore]],
     file: SpecFile,
     target: str = "auto",
     *,
@@ -76,7 +75,7 @@ def run_into(
 
 def run_request(
     wanted: RunRequest,
-    opened: Callable[[], AbstractContextManager[Results]],
+    opened: Callable[[], AbstractContextManager[RunStore]],
     *,
     resume: bool = True,
     how: How,
@@ -100,11 +99,11 @@ def run_request(
         started = resume_or_begin(
             store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
         )
-        limit = Limit(started.batch_size, say)
+        limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
-        bench = Bench(started.run_id, plan.target.origin, model, saes, limit)
+        context = RunContext(started.run_id, plan.target.origin, model, saes, limit)
         with _threads(started.threads):
-            execute(bench, plan, store, progress)
+            execute(context, plan, store, progress)
         progress("analyse", 0, 1)
         verdicts = conclude(store, plan, started.run_id, started.exploratory)
         progress("analyse", 1, 1)

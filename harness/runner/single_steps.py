@@ -4,22 +4,22 @@ They conclude nothing: no family is set aside, nothing is compared with controls
 be had they go on with random directions, say so, and mark every line as a mock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.interventions.edits import Edit, apply, gain_and_shift
-from harness.models.adaptive_batching import Limit, each
+from harness.models.adaptive_batching import BatchLimit, map_batches
 from harness.models.devices import choose_device
 from harness.models.memory import rows_that_fit
-from harness.models.padded_batch import where
-from harness.models.prompt_rows import Rows
+from harness.models.padded_batch import positions_of
+from harness.models.prompt_rows import PromptRows
 from harness.models.requirements import model_bytes
 from harness.paths import DEFAULT_DB, find
-from harness.runner.context import Bench, How
+from harness.runner.context import How, RunContext
 from harness.runner.resources import acquire, sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -33,8 +33,13 @@ from harness.store.database import Store
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.files import new_folder, read_features, write, write_new
 from harness.store.export.formats import AblationResult, DiffReport, FeatureLine
-from harness.store.export.jsonl import ablated, ablation_report, feature_lines, result_lines
-from harness.store.export.poc import stored_features
+from harness.store.export.jsonl import (
+    ablation_entry,
+    ablation_report,
+    feature_lines,
+    result_lines,
+    stored_features,
+)
 from harness.store.find_run import find_run
 from harness.store.tables.observations import Activations, Generations, TopkLogits
 
@@ -50,7 +55,7 @@ class Step:
     output: Path = Path("runs")
     seed: int = 42
     how: How = field(default_factory=How)
-    say: Callable[[str], None] = print
+    say: Say = print
 
 
 def prompts(step: Step, *, new_tokens: int = 10) -> Path:
@@ -90,7 +95,7 @@ def diff(
     *,
     top: int = 20,
     db: Path = DEFAULT_DB,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> DiffReport:
     """Which features differ between two stored runs or folders; between the variants of one.
 
@@ -106,7 +111,7 @@ def write_diff(report: DiffReport, path: Path | None, parent: Path) -> Path:
     return write(path or new_folder(parent) / "diff_report.json", report)
 
 
-def _features(name: str, db: Path, say: Callable[[str], None]) -> list[FeatureLine]:
+def _features(name: str, db: Path, say: Say) -> list[FeatureLine]:
     """The features of a folder's file, or all of a stored run's."""
     if Path(name).exists():
         lines, told = read_features(Path(name))
@@ -132,7 +137,7 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
-    found = ablated([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
+    found = ablation_entry([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
     report = ablation_report(
         [found],
         model=plan.target.model,
@@ -143,7 +148,9 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     return write_new(step.output, "ablation_report.json", report)
 
 
-def _prepare(step: Step, at: str, *, saes: bool = True, new_tokens: int = 0) -> tuple[Bench, Plan]:
+def _prepare(
+    step: Step, at: str, *, saes: bool = True, new_tokens: int = 0
+) -> tuple[RunContext, Plan]:
     """The model, its SAEs if it needs any, and what to read where."""
     target = _target(step)
     layers = (step.layers or target.layers) if saes else ()
@@ -169,7 +176,7 @@ def _prepare(step: Step, at: str, *, saes: bool = True, new_tokens: int = 0) -> 
         target, resources.sae_files, str(model.device), step.say, seed=step.seed
     )
     rows = how.batch_size or rows_that_fit(model, 64)
-    bench = Bench("step", target.origin, model, provider, Limit(rows, step.say))
+    bench = RunContext("step", target.origin, model, provider, BatchLimit(rows, step.say))
     return bench, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
 
 
@@ -203,16 +210,16 @@ def _spec(target: Target, layers: Sequence[int], at: str, new_tokens: int) -> Sp
 
 
 def _removed(
-    bench: Bench, prompts: Sequence[Prompt], sae: Sae, layer: int, feature: int
+    bench: RunContext, prompts: Sequence[Prompt], sae: Sae, layer: int, feature: int
 ) -> list[AblationResult]:
     """Each prompt's log-probability of its right answer, with the feature and without it."""
-    rows = Rows(bench.model, prompts)
+    rows = PromptRows(bench.model, prompts)
     edit = Edit(sae.only(torch.tensor([feature])), *gain_and_shift("zero", None))
     found: dict[int, tuple[list[float], list[float]]] = {}
 
     def score(chosen: list[int]) -> list[tuple[list[float], list[float]]]:
         batch = bench.model.batch([rows.tokens[i] for i in chosen])
-        positions = where(batch, "all")
+        positions = positions_of(batch, "all")
         plain = bench.model.forward(batch)
         edited = bench.model.forward(batch, {layer: lambda x: apply(edit, x, positions)})
         return [
@@ -220,7 +227,7 @@ def _removed(
             for pair in zip(plain, edited, strict=True)
         ]
 
-    for chosen, scores in each(bench.limit, rows.tokens, score):
+    for chosen, scores in map_batches(bench.limit, rows.tokens, score):
         found |= dict(zip(chosen, scores, strict=True))
     results = []
     for prompt in prompts:

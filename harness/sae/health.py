@@ -8,7 +8,12 @@ from harness.sae.precise import double, on_precise, total
 
 
 class Health:
-    """Running sums over positions of one layer, in float64. It does not hold on to the SAE."""
+    """Running sums over positions of one layer, in float64. It does not hold on to the SAE.
+
+    `active` (n_features,) counts the positions at which each feature is above 0, `total` (n_features,)
+    adds up its values, and `decoder_norm` (n_features,) is the length of its direction. What is an
+    average or a share is undefined before the first position.
+    """
 
     def __init__(self, sae: Sae) -> None:
         def zeros(size: int) -> Tensor:
@@ -20,7 +25,11 @@ class Health:
         self._sum, self._squares, self._errors = (zeros(sae.width) for _ in range(3))
 
     def add(self, sae: Sae, residual: Tensor, most: int = 1024) -> None:
-        """See the residual stream `(positions, width)`, `most` positions at a time."""
+        """Add a residual stream (n_positions, width) with the SAE of before, `most` positions at a time.
+
+        BOS is the caller's to leave out. The sums do not depend on how positions are split, up to
+        rounding in float64.
+        """
         for part in residual.float().split(most):
             values = encode(sae, part)
             errors = double(part - decode(sae, values))
@@ -33,12 +42,12 @@ class Health:
 
     @property
     def firing_rate(self) -> Tensor:
-        """Share of positions at which each feature is active, `(features,)`."""
+        """Share of positions at which each feature is active, (n_features,)."""
         return self.active / self.positions
 
     @property
     def mean_activation(self) -> Tensor:
-        """Mean value of each feature where it is active, `(features,)`; NaN where it never is."""
+        """Mean value of each feature where it is active, (n_features,); NaN where it never is."""
         return self.total / self.active
 
     @property
@@ -53,7 +62,7 @@ class Health:
 
     @property
     def fvu(self) -> float:
-        """Fraction of variance unexplained, over all dimensions together."""
+        """Fraction of variance unexplained, over all dimensions together; 0 is exact."""
         return float(self._errors.sum() / self._variances.sum())
 
     @property
@@ -64,4 +73,5 @@ class Health:
 
     @property
     def _variances(self) -> Tensor:
+        """Squared distances from the mean, summed over positions, (width,)."""
         return self._squares - self._sum.square() / self.positions

@@ -10,8 +10,8 @@ from torch import Tensor
 class Sae:
     """One SAE of the residual stream, in float32.
 
-    Shapes: `w_enc` (width, features), `w_dec` (features, width), `b_enc` and `threshold`
-    (features,), `b_dec` (width,). One that is a plain `relu` by design has thresholds of 0.
+    Shapes: `w_enc` (width, n_features), `w_dec` (n_features, width), `b_enc` and `threshold`
+    (n_features,), `b_dec` (width,). One that is a plain `relu` by design has thresholds of 0.
     """
 
     w_enc: Tensor
@@ -23,12 +23,12 @@ class Sae:
 
     @property
     def width(self) -> int:
-        """Of the residual stream."""
+        """How many dimensions the residual stream has."""
         return self.w_enc.shape[0]
 
     @property
     def features(self) -> int:
-        """How many there are."""
+        """How many features there are."""
         return self.w_enc.shape[1]
 
     def to(self, device: torch.device | str) -> "Sae":
@@ -43,10 +43,10 @@ class Sae:
         )
 
     def only(self, features: Tensor) -> "Sae":
-        """The SAE of a subset of features, `(k,)` indices; its decoder bias is unchanged.
+        """The SAE of a subset of features, (k,) indices; its decoder bias is unchanged.
 
-        Of `(rows, k)` indices, an SAE for each row: `encode` and `decode` then take a residual
-        stream `(rows, tokens, width)`.
+        Of (n_rows, k) indices, an SAE for each row: `encode` then takes a residual stream (n_rows,
+        n_tokens, width), and `decode` values (n_rows, n_tokens, k).
         """
 
         def inner(vector: Tensor) -> Tensor:
@@ -63,15 +63,16 @@ class Sae:
 
 
 def encode(sae: Sae, residual: Tensor) -> Tensor:
-    """Feature values `(..., features)` of a residual stream `(..., width)`, in float32.
+    """Feature values (..., n_features) of a residual stream (..., width), in float32.
 
     f = pre * (pre > threshold), pre = x @ W_enc + b_enc: strictly above, and without subtracting
-    the decoder bias from the input.
+    the decoder bias from the input (Rajamanoharan et al. 2024, arXiv:2407.14435). The stream may be of
+    any float dtype; it is cast first.
     """
     before = residual.float() @ sae.w_enc + sae.b_enc
     return before * (before > sae.threshold)
 
 
 def decode(sae: Sae, values: Tensor) -> Tensor:
-    """The reconstruction `(..., width)` of feature values `(..., features)`."""
+    """The reconstruction (..., width) of feature values (..., n_features), in float32."""
     return values @ sae.w_dec + sae.b_dec

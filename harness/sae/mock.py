@@ -9,6 +9,8 @@ from harness.sae.jumprelu import Sae
 def orthogonal(width: int, seed: int) -> Sae:
     """As many orthonormal directions as the stream is wide; a feature is its positive part.
 
+    `width` features of a residual stream of `width` dimensions, of one `seed` one SAE.
+
     Encoder and decoder are the same directions, without bias or threshold, so removing a feature of
     value f moves the stream by exactly -f along its direction, and nothing is left unexplained but
     the negative parts.
@@ -21,7 +23,10 @@ def orthogonal(width: int, seed: int) -> Sae:
 
 
 def jumprelu(width: int, features: int, seed: int) -> Sae:
-    """More directions than dimensions, unit decoder rows, thresholds above 0, and an error term."""
+    """A JumpReLU SAE of `features` random directions, usually more than the stream's `width`.
+
+    Decoder rows of length 1, thresholds above 0, and an error term. Of one `seed` one SAE.
+    """
     decoder = _normal(seed, features, width)
     decoder = decoder / decoder.norm(dim=1, keepdim=True)
     return Sae(
@@ -34,10 +39,14 @@ def jumprelu(width: int, features: int, seed: int) -> Sae:
 
 
 def mock(kind: str, width: int, features: int, layer: int, seed: int = 0) -> Sae:
-    """A target's random SAE of one layer: the same in every run with the same seed."""
+    """A target's random SAE of one layer: the same in every run with the same seed.
+
+    `kind` is `orthogonal`, which has as many `features` as the stream is wide, or `jumprelu`.
+    """
     seed = 1_000_000 * seed + 1_000 * layer
     return orthogonal(width, seed) if kind == "orthogonal" else jumprelu(width, features, seed)
 
 
 def _normal(seed: int, *shape: int) -> Tensor:
+    """Standard normal numbers in float32, without touching torch's global generator."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-SMALL = 1 << 24  # bytes that may be packed however tightly
+SMALL = 1 << 24  # bytes that may be packed however tightly: a bias may be all zeros
 TIGHT = 50  # times smaller than its content: no array of weights packs so well
+PART = 1 << 24  # bytes unpacked at once
 
 
 class BrokenArray(Exception):
-    """What is wrong with one key of a file, or with the file where `key` is empty."""
+    """What is wrong with the array `key` of a file, or with the file where `key` is empty."""
 
     def __init__(self, key: str, what: str) -> None:
         super().__init__(what)
@@ -49,31 +50,35 @@ class Npz:
         self.headers: Mapping[str, Header] = {name[:-4]: self._header(name[:-4]) for name in names}
 
     def read(self, key: str) -> NDArray[np.generic]:
-        """An array, with its checksum checked. Raises `BrokenArray`."""
+        """An array of its header's shape and dtype, with its checksum checked. Raises `BrokenArray`.
+
+        Raises `KeyError` where the file has no such array.
+        """
         header = self.headers[key]
         flat = np.empty(header.nbytes, np.uint8)
         rest = memoryview(flat.data)
         with _broken(key), self._archive.open(f"{key}.npy") as stream:
             stream.read(header.offset)
             while rest:
-                got = stream.readinto(rest[: 1 << 24])  # type: ignore[attr-defined]
-                if not got:
+                size = stream.readinto(rest[:PART])  # type: ignore[attr-defined]
+                if not size:
                     raise BrokenArray(key, "is cut short")
-                rest = rest[got:]
+                rest = rest[size:]
         array = flat.view(header.dtype)
         return array.reshape(header.shape, order="F" if header.column_major else "C")
 
     def _header(self, key: str) -> Header:
+        """What the file says of an array, refused where reading it would run code or fill the memory."""
         info = self._archive.getinfo(f"{key}.npy")
         with _broken(key), self._archive.open(info) as stream:
             magic = np.lib.format.read_magic(stream)
-            read = {
+            read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[magic]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numpy's, about headers of old versions
-                shape, column_major, dtype = read(stream)
+                shape, column_major, dtype = read_header(stream)
             header = Header(shape, dtype, column_major, stream.tell())
         if dtype.hasobject:
             raise BrokenArray(key, "holds Python objects, which are not read")
@@ -103,6 +108,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
 
 @contextmanager
 def _broken(key: str) -> Iterator[None]:
+    """Any error within is one about `key`."""
     try:
         yield
     except BrokenArray:

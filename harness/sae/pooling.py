@@ -5,10 +5,11 @@ from torch import Tensor
 
 
 def pool(values: Tensor, row: Tensor, rows: int, how: str) -> Tensor:
-    """One value a feature and row from several positions, (rows, features).
+    """One value a feature and row from several positions, (rows, n_features).
 
-    `values` (positions, features) belong to the rows named by `row` (positions,). A row without
-    positions gives NaN.
+    `values` (n_positions, n_features) belong to the rows named by `row` (n_positions,), from 0 to
+    `rows` - 1. `how` is `max`, `sum`, or the mean for anything else. A row without positions gives NaN:
+    what was not read is not 0.
     """
     size = (rows, values.shape[1])
     if how == "max":

@@ -5,15 +5,15 @@ from torch import Tensor
 
 
 def on_precise(tensor: Tensor) -> Tensor:
-    """The same tensor, on a device that knows float64."""
+    """The same tensor of any shape, on a device that knows float64."""
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def double(tensor: Tensor) -> Tensor:
-    """In float64."""
+    """The same numbers in float64, of any shape, on a device that knows it."""
     return on_precise(tensor).double()
 
 
 def total(tensor: Tensor) -> Tensor:
-    """The sum over the first dimension, added up in float64."""
+    """The sum of (n, ...) over its first dimension, (...), added up in float64."""
     return on_precise(tensor).sum(0, dtype=torch.float64)

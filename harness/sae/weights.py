@@ -19,8 +19,8 @@ from harness.sae.npz import BrokenArray, open_npz
 from harness.sae.weight_checks import (
     KEYS,
     Broken,
-    check_lens,
-    check_scope,
+    check_gemma_scope,
+    check_saelens,
     check_shapes,
     check_sizes,
     check_values,
@@ -31,18 +31,20 @@ LAYOUTS = "params.npz, params.safetensors, or sae_weights.safetensors beside its
 
 
 def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool = False) -> Sae:
-    """Read one SAE of a residual stream of `width`; raises `CannotRun` naming the file and key.
+    """Read one SAE of a residual stream of `width`, in float32 on the CPU.
 
-    `layer` is held against what the file's configuration says. A file that was `checked` in this
-    process is not searched for NaN again.
+    `path` ends in `.npz` or `.safetensors`, in one of the layouts above. `layer` is held against what
+    the file's configuration says. A file that was `checked` in this process is not searched for NaN
+    again. Raises `CannotRun` naming the file and the array where it cannot be read, or is not such an
+    SAE.
     """
 
     def broken(what: str, remedy: str = "fetch the file again") -> CannotRun:
         # The names within a damaged file may hold anything.
         return CannotRun(Fault(str(path), " ".join(what.split()), remedy))
 
-    said: dict[str, Any] = {}
-    lens = path.name == "sae_weights.safetensors"
+    config: dict[str, Any] = {}
+    is_saelens = path.name == "sae_weights.safetensors"
     try:
         with path.open("rb") as stream:
             if stream.read(len(POINTER)) == POINTER:
@@ -50,12 +52,12 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
         if path.suffix == ".npz":
             tensors = _from_npz(path, width, broken)
         elif path.suffix == ".safetensors":
-            said = _configuration(
-                path.with_name("cfg.json" if lens else "config.json"), lens, broken
+            config = _configuration(
+                path.with_name("cfg.json" if is_saelens else "config.json"), is_saelens, broken
             )
-            keys = (check_lens if lens else check_scope)(said, layer, broken)
+            keys = (check_saelens if is_saelens else check_gemma_scope)(config, layer, broken)
             tensors = _from_safetensors(path, keys, width, broken)
-            check_sizes(said, tensors, broken)
+            check_sizes(config, tensors, broken)
         else:
             raise broken("it is in no known layout", f"use {LAYOUTS}")
     except OSError as error:
@@ -66,7 +68,8 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
     relu = "threshold" not in tensors
     if relu:
         tensors["threshold"] = torch.zeros_like(tensors["b_enc"])
-    if lens and said.get("apply_b_dec_to_input", True):
+    if is_saelens and config.get("apply_b_dec_to_input", True):
+        # Here nothing is subtracted from the input: it goes into the bias, once and in float64.
         # (x - b_dec) @ W + b = x @ W + (b - b_dec @ W)
         moved = tensors["b_dec"].double() @ tensors["W_enc"].double()
         tensors["b_enc"] = (tensors["b_enc"].double() - moved).float()
@@ -75,6 +78,7 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
 
 
 def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
+    """The arrays under `KEYS`, as they are stored, in the byte order of this machine."""
     try:
         with open_npz(path) as file:
             shapes = {key: header.shape for key, header in file.headers.items()}
@@ -98,6 +102,7 @@ def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
 def _from_safetensors(
     path: Path, keys: tuple[str, ...], width: int, broken: Broken
 ) -> dict[str, Tensor]:
+    """The arrays under `keys`, as they are stored."""
     try:
         with safe_open(path, "pt") as file:
             # Gemma Scope 2 writes its keys in lower case.
@@ -107,10 +112,10 @@ def _from_safetensors(
             if extra := sorted(set(names) - {key.lower() for key in keys}):
                 known = ", ".join(keys)
                 raise broken(f"{names[extra[0]]} is not understood", f"such an SAE has {known}")
-            found = {key: names[key.lower()] for key in keys if key.lower() in names}
-            shapes = {key: tuple(file.get_slice(name).get_shape()) for key, name in found.items()}
+            stored = {key: names[key.lower()] for key in keys if key.lower() in names}
+            shapes = {key: tuple(file.get_slice(name).get_shape()) for key, name in stored.items()}
             check_shapes(shapes, keys, width, broken)
-            tensors = {key: file.get_tensor(found[key]) for key in keys}
+            tensors = {key: file.get_tensor(stored[key]) for key in keys}
     except SafetensorError as error:
         raise broken(f"it cannot be read: {error}") from None
     for key, tensor in tensors.items():
@@ -126,11 +131,11 @@ def _configuration(path: Path, needed: bool, broken: Broken) -> dict[str, Any]:
             raise broken(f"there is no {path.name} beside it", "put SAELens' configuration there")
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        config = None
+    if not isinstance(config, dict):
         raise broken(f"{path.name} beside it is no JSON object")
     # Since version 6 SAELens keeps what is not of the SAE itself under `metadata`.
-    metadata = said.get("metadata")
-    return (metadata if isinstance(metadata, dict) else {}) | said
+    metadata = config.get("metadata")
+    return (metadata if isinstance(metadata, dict) else {}) | config

@@ -17,7 +17,7 @@ from harness.specs.spec import Spec
 from harness.specs.split import Side, split
 from harness.specs.targets import Target
 
-FEWEST = 2  # families that have a spread
+FEWEST = 2  # families of a side: one has no spread
 Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate", "trace"]
 
 

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-FULL_GROUP_UNITS = 16  # as in stats.flips, which no ground module may import
+# As in `stats.sign_flips`, which specs may not import; a test holds the two together.
+FULL_GROUP_UNITS = 16
+SUBGROUP_BITS = {255: 16, 511: 18}  # up to so many units, there are 2^bits flips
+RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 
 def asked_for(alpha: float, discovery: float) -> str:
@@ -23,9 +26,14 @@ def asked_for(alpha: float, discovery: float) -> str:
 
 
 def smallest_p(units: int) -> float:
-    """The smallest two-sided p that sign flips of so many units can give."""
+    """The smallest two-sided p that sign flips of so many units can give.
+
+    Of a subgroup it is that of one flip: whether the opposite signs are in it as well, and the
+    smallest p is twice this, depends on the number of units.
+    """
     if units > FULL_GROUP_UNITS:
-        return 2.0 ** -(18 if 255 < units < 512 else 16)
+        bits = next((bits for most, bits in SUBGROUP_BITS.items() if units <= most), RANDOM_BITS)
+        return 2.0**-bits
     return 2.0 ** (1 - units) if units else 1.0
 
 

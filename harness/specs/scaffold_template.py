@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from harness.specs.plan import FEWEST
 from harness.specs.power import smallest_p
-from harness.specs.scaffold_facts import FEWEST, PromptFacts, needed
+from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.targets import Target
 
 # A sentence that YAML reads as itself.

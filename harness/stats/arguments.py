@@ -10,7 +10,11 @@ Floats = NDArray[np.float64]
 
 
 def dense_rows(name: str, values: ArrayLike) -> Floats:
-    """Finite numbers as a dense (n_pairs, n_features) array in float64."""
+    """Finite numbers as a dense (n_pairs, n_features) array in float64.
+
+    `values` (n_pairs, n_features), dense or scipy sparse, or (n_pairs,) of one feature. Raises
+    `ValueError` as `pair_matrix` does, and where a value is not finite.
+    """
     matrix = pair_matrix(name, values)
     return dense_block(name, matrix, slice(0, matrix.shape[1])).T
 
@@ -18,7 +22,11 @@ def dense_rows(name: str, values: ArrayLike) -> Floats:
 def unit_codes(
     units: ArrayLike | None, n_pairs: int, *, at_least: int = 2
 ) -> tuple[NDArray[np.intp], int]:
-    """Each pair's unit as an index into the sorted unit names, and how many units there are."""
+    """Each pair's unit as an index into the sorted unit names, (n_pairs,), and how many units there are.
+
+    `units` (n_pairs,) are texts or integers; where None, each pair is a unit of its own. Raises
+    `ValueError` where one is missing, of another type, or where there are fewer than `at_least`.
+    """
     if units is None:
         codes: NDArray[np.intp] = np.arange(n_pairs)
     else:
@@ -45,7 +53,11 @@ def unit_codes(
 
 
 def dense_block(name: str, matrix: Any, at: slice) -> Floats:
-    """The features `at` of a pair matrix, dense in float64 and features first. Raises `ValueError`."""
+    """The features `at` of a pair matrix, dense in float64: (n_features of these, n_pairs).
+
+    `matrix` (n_pairs, n_features) is what `pair_matrix` returns. Raises `ValueError` naming the first
+    value that is not finite.
+    """
     part = matrix[:, at]
     part = part.toarray() if sparse.issparse(part) else part
     block = np.ascontiguousarray(part.T, dtype=np.float64)
@@ -58,7 +70,10 @@ def dense_block(name: str, matrix: Any, at: slice) -> Floats:
 
 
 def pair_matrix(name: str, values: ArrayLike) -> Any:
-    """Values as (n_pairs, n_features), dense or in sparse columns."""
+    """Values as (n_pairs, n_features), dense or in sparse columns; (n_pairs,) is one feature.
+
+    Raises `ValueError` where they are masked, ragged, of other dimensions, or no real numbers.
+    """
     given: Any = values
     if np.ma.is_masked(given):
         raise ValueError(f"{name}: holds masked values; leave out their pairs")
@@ -75,32 +90,35 @@ def pair_matrix(name: str, values: ArrayLike) -> Any:
     return array.tocsc() if sparse.issparse(array) else array
 
 
-def share(name: str, value: float) -> None:
-    """`value` lies strictly between 0 and 1."""
+def check_share(name: str, value: float) -> None:
+    """Raises `ValueError` where `value` does not lie strictly between 0 and 1."""
     if not 0 < value < 1:
         raise ValueError(f"{name}: {value} is not between 0 and 1")
 
 
-def positive(name: str, value: float) -> None:
-    """`value` is finite and larger than 0."""
+def check_positive(name: str, value: float) -> None:
+    """Raises `ValueError` where `value` is not finite and larger than 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name}: {value} is not positive and finite")
 
 
-def p_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """A vector of p values; NaN for what was not tested."""
-    found = np.asarray(values, dtype=float)
-    if found.ndim != 1:
-        raise ValueError(f"{name}: has {found.ndim} dimensions, 1 is needed")
-    wrong = (found < 0) | (found > 1)
+def as_p_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """p values (n,) in float64; NaN for what was not tested.
+
+    Raises `ValueError` where one is not between 0 and 1, or there are more dimensions.
+    """
+    p = np.asarray(values, dtype=float)
+    if p.ndim != 1:
+        raise ValueError(f"{name}: has {p.ndim} dimensions, 1 is needed")
+    wrong = (p < 0) | (p > 1)
     if wrong.any():
         place = int(np.argmax(wrong))
-        raise ValueError(f"{name}: {found[place]} at {place} is not between 0 and 1")
-    return found
+        raise ValueError(f"{name}: {p[place]} at {place} is not between 0 and 1")
+    return p
 
 
-def finite(name: str, values: NDArray[np.float64]) -> None:
-    """Every value of (n_pairs, n_features) is a finite number."""
+def check_finite_rows(name: str, values: NDArray[np.float64]) -> None:
+    """Raises `ValueError` naming the first of (n_pairs, n_features) that is not a finite number."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         pair, feature = np.argwhere(wrong)[0]

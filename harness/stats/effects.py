@@ -11,8 +11,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.arguments import dense_rows, share, unit_codes
-from harness.stats.unit_scores import unit_sums
+from harness.stats.arguments import check_share, dense_rows, unit_codes
+from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
 FAR = 30.0  # the t beyond which the interval is found another way
@@ -21,6 +21,11 @@ FAR = 30.0  # the t beyond which the interval is found another way
 @dataclass(frozen=True)
 class Effects:
     """One value a feature, (n_features,); NaN where the flag says why there is none.
+
+    `d_z` is the mean unit difference in its standard deviations, with its interval `d_z_low` to
+    `d_z_high`; `g_av` is that mean in the average standard deviation of x and y, bias-corrected, and
+    NaN without `y`. `rank_biserial` lies from -1 to 1, and `common_language` is the probability that
+    a unit's x is the larger, ties half.
 
     `flag` is "" or: `too-few-units` (fewer than two), `all-zero` (never active in either variant, or
     never different), `constant` (the same difference in every unit, so no spread to scale by).
@@ -38,8 +43,24 @@ class Effects:
 def effects(
     x: ArrayLike, y: ArrayLike | None, units: ArrayLike | None, *, level: float = 0.95
 ) -> Effects:
-    """Effects of x - y, (n_pairs, n_features) each; without `y`, `x` holds differences."""
-    share("level", level)
+    """Standardised sizes of the difference x - y of each feature, over the means of units.
+
+    Arguments:
+        x: activations (n_pairs, n_features), dense or scipy sparse; differences where `y` is None.
+        y: the other activations, of the same shape, or None.
+        units: the unit of each pair, (n_pairs,); each pair its own where None.
+        level: the coverage of the interval of d_z, in (0, 1).
+
+    Returns:
+        `Effects`, each field (n_features,), without a unit. With fewer than two units all are NaN.
+
+    Raises:
+        ValueError: naming the argument that is wrong, and the place of a value that is not finite.
+
+    d_z with its noncentral-t interval is of Cumming and Finch (2001), g_av of Lakens (2013) and the
+    rank-biserial correlation of Kerby (2014).
+    """
+    check_share("level", level)
     rows = dense_rows("x", x)
     others = np.zeros_like(rows) if y is None else dense_rows("y", y)
     if others.shape != rows.shape:
@@ -49,7 +70,7 @@ def effects(
         none = np.full(rows.shape[1], np.nan)
         return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
     sizes = np.bincount(codes)[:, None]
-    first, second = unit_sums(rows, codes) / sizes, unit_sums(others, codes) / sizes
+    first, second = sum_by_unit(rows, codes) / sizes, sum_by_unit(others, codes) / sizes
     d = first - second
     n = len(d)
     spread = d.std(axis=0, ddof=1)
@@ -80,12 +101,15 @@ def effects(
 
 
 def hedges(nu: int) -> float:
-    """The small-sample correction J(nu) = Gamma(nu/2) / (sqrt(nu/2) Gamma((nu-1)/2))."""
+    """Hedges' (1981) correction J(nu) = Gamma(nu/2) / (sqrt(nu/2) Gamma((nu-1)/2)), nu degrees of freedom."""
     return float(np.exp(special.gammaln(nu / 2) - special.gammaln((nu - 1) / 2)) / np.sqrt(nu / 2))
 
 
 def d_z_interval(d_z: Floats, n: int, *, level: float = 0.95) -> tuple[Floats, Floats]:
-    """The noncentral-t interval of d_z from n units: the noncentralities that put t at its tails."""
+    """The noncentral-t interval of d_z (n_features,) from n units: its lower and its upper ends.
+
+    They are the noncentralities that put t at its tails, divided by sqrt(n) (Cumming and Finch 2001).
+    """
     t = np.asarray(d_z, dtype=float) * np.sqrt(n)
     tail = (1 - level) / 2
     far = np.abs(t) > FAR
@@ -98,7 +122,7 @@ def d_z_interval(d_z: Floats, n: int, *, level: float = 0.95) -> tuple[Floats, F
 
 
 def _far_ends(t: Floats, nu: int, tail: float) -> Floats:
-    """Both ends (2, ...) for large t > 0, where scipy's inverse is slow and then wrong.
+    """Both ends (2, n) for large t > 0, (n,), where scipy's inverse is slow and then wrong.
 
     P(T >= t) = E_Z[P(S <= (lambda + Z) / t)] with S = chi / sqrt(nu), by Gauss-Hermite over the normal
     Z, bisected in lambda.

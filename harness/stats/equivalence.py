@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.stats.arguments import positive, share
+from harness.stats.arguments import check_positive, check_share
 from harness.stats.intervals import mean_interval
 
 
 @dataclass(frozen=True)
 class Equivalence:
-    """`p` is the larger of the two one-sided p values; the interval is 1 - 2 alpha wide.
+    """The mean and its interval in the differences' own unit; whether it is small is `p`.
 
-    `flag` is `constant` where every unit shows the same: there is no spread to judge the mean by.
+    `p` is the larger of the two one-sided p values, and `low` to `high` covers 1 - 2 alpha. `flag` is
+    `constant` where every unit shows the same: there is no spread to judge the mean by.
     """
 
     mean: float
@@ -28,25 +29,39 @@ class Equivalence:
 def equivalence(
     differences: ArrayLike, units: ArrayLike, *, margin: float, alpha: float = 0.05
 ) -> Equivalence:
-    """Is the mean of `differences` (n_pairs,) inside (-margin, margin)?"""
-    positive("margin", margin)
-    share("alpha", alpha)
+    """Is the mean of the differences inside (-margin, margin)? Two one-sided tests (Schuirmann 1987).
+
+    Arguments:
+        differences: (n_pairs,), of one feature.
+        units: the unit of each pair, (n_pairs,).
+        margin: in the unit of the differences, above 0; to be fixed before they are seen.
+        alpha: of each one-sided test, in (0, .5).
+
+    Returns:
+        `Equivalence`: equivalent at `alpha` where its `p` is at most that, which is where its interval
+        lies inside the margin. The standard error is CRV3's, with t(n_units - 1); see `mean_interval`.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
+    check_positive("margin", margin)
+    check_share("alpha", alpha)
     if alpha >= 0.5:
         raise ValueError(f"alpha: {alpha} is not below .5")
     if np.ndim(differences) != 1:
         raise ValueError(f"differences: has {np.ndim(differences)} dimensions, 1 is needed")
-    found = mean_interval(differences, units, level=1 - 2 * alpha)
-    mean, error = float(found.mean[0]), float(found.error[0])
+    interval = mean_interval(differences, units, level=1 - 2 * alpha)
+    mean, error = float(interval.mean[0]), float(interval.error[0])
     if error == 0:
         p = 0.0 if abs(mean) < margin else 1.0
     else:
         distance = min(mean + margin, margin - mean) / error
-        p = float(stats.t.sf(distance, found.n_units - 1))
+        p = float(stats.t.sf(distance, interval.n_units - 1))
     return Equivalence(
         mean,
-        float(found.low[0]),
-        float(found.high[0]),
+        float(interval.low[0]),
+        float(interval.high[0]),
         p,
-        found.n_units,
+        interval.n_units,
         "constant" if error == 0 else "",
     )

@@ -6,43 +6,51 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats import few_units
 from harness.stats import walsh_hadamard as walsh
 from harness.stats.sign_flips import Flips
-from harness.stats.unit_scores import Columns
+from harness.stats.unit_scores import ScoreSums
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-TOLERANCE = 1e-9  # on u, where equal statistics of different flips may differ in the last bits
-HELD = 2**22  # flips x features held at once by the plain way
+# On u: flips that give equal statistics may differ in the last bits, as the order of additions does,
+# and a flip that ties with what was observed must count. Real differences are far larger.
+TOLERANCE = 1e-9
+HELD = 2**22  # flips x features held at once by the plain way: 32 MiB of float64
 
 
 def count_reaching(
-    columns: Columns, reach: Floats, flips: Flips, *, two_sided: bool, step_down: bool
+    scores: ScoreSums, reach: Floats, flips: Flips, *, two_sided: bool, step_down: bool
 ) -> tuple[Counts, Counts]:
     """For each feature: the flips whose own |u| reaches `reach`, and those whose maximum does.
 
-    The maximum is over all features, or with `step_down` over those that are no stronger
-    (Westfall and Young 1993, algorithm 2.8, before its running maximum of p).
-    A feature that is zero everywhere has u = 0 under every flip: every flip counts for it, and it
-    takes no part in the maximum of the others.
+    `reach` (n_features,) is what each feature showed; both counts are (n_features,). The maximum is
+    over all features, or with `step_down` over those that are no stronger (Westfall and Young 1993,
+    algorithm 2.8, before its running maximum of p). A feature that is zero everywhere has u = 0 under
+    every flip: every flip counts for it, and it takes no part in the maximum of the others.
     """
-    alive = columns.alive
+    alive = scores.alive
+    # From the weakest on: the running maximum is then over those that are no stronger. Zero features
+    # are left out: in a one-sided test, u = 0 could be the largest.
     features = np.flatnonzero(alive)
     order = features[np.argsort(reach[features], kind="stable")]
     lowest = 0.0 if two_sided else -np.inf
-    arguments = columns, reach - TOLERANCE, order, flips, two_sided, lowest
+    arguments = scores, reach - TOLERANCE, order, flips, two_sided, lowest
+    # A transform takes 8 additions a flip and feature where a product takes one for each unit. It needs
+    # a group, and one large enough to fill its vectors.
     if flips.exact and flips.bits >= walsh.LEAST_BITS:
         own, joint, maxima = _by_transform(*arguments, whole=not step_down)
     else:
         own, joint, maxima = _by_product(*arguments)
     if not step_down:
+        # One maximum a flip for all features: how many reach each threshold is a place in their order.
         joint = flips.count - np.searchsorted(np.sort(maxima), reach - TOLERANCE)
     own[~alive] = joint[~alive] = flips.count
     return own, joint
 
 
 def _by_transform(
-    columns: Columns,
+    scores: ScoreSums,
     reach: Floats,
     order: Counts,
     flips: Flips,
@@ -51,48 +59,51 @@ def _by_transform(
     *,
     whole: bool,
 ) -> tuple[Counts, Counts, Floats]:
-    """By Walsh-Hadamard transforms of a group, on every core. The maxima are complete if `whole`."""
+    """By Walsh-Hadamard transforms of a group, on every core.
+
+    Own and joint counts (n_features,) and each flip's maximum (n_flips,), in the transforms' order of
+    flips; the maxima are complete if `whole`.
+    """
     assert flips.codes is not None
-    codes, sums, inverse = flips.codes, columns.sums, columns.inverse
-    size = np.abs(sums).sum(axis=2, dtype=np.float64) * inverse
-    bound = size.max(axis=0)
-    n = len(reach)
-    own, known = np.zeros(n, np.int64), np.zeros(n, bool)
+    size = np.abs(scores.sums).sum(axis=2, dtype=np.float64) * scores.inverse
+    bound = size.max(axis=0)  # of u under any signs at all
+    test = walsh.FlipTest(scores.sums, scores.inverse, reach, bound, flips.codes, two_sided)
+    own, own_known = np.zeros(len(reach), np.int64), np.zeros(len(reach), bool)
+    joint = np.zeros(len(reach), np.int64)
     maxima = np.empty(flips.count)
     chunks = flips.count // walsh.CHUNK
     threads = min(chunks, _cores())
 
-    def few(part: NDArray[np.intp]) -> None:
-        walsh.count_few(
-            part[0], part[1], sums, inverse, reach, codes, flips.bits, two_sided, own, known
-        )
+    def count_few(part: NDArray[np.intp]) -> None:
+        few_units.count_few(part[0], part[1], test, flips.bits, own, own_known)
 
-    def chunked(part: NDArray[np.intp]) -> tuple[Counts, Counts]:
-        alone, joint = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        walsh.count_chunks(
-            part[0], part[1], sums, inverse, order, reach, bound, known, codes,
-            two_sided, lowest, whole, alone, joint, maxima,
-        )  # fmt: skip
-        return alone, joint
+    def count_chunks(part: NDArray[np.intp]) -> tuple[Counts, Counts]:
+        return walsh.count_chunks(part[0], part[1], test, order, own_known, lowest, whole, maxima)
 
+    # The compiled functions let go of the interpreter's lock, and threads share the sums.
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(few, _parts(n, threads)))
-        joint = np.zeros(n, np.int64)
-        for alone, together in pool.map(chunked, _parts(chunks, threads)):
-            own += alone
-            joint += together
+        # First the features of a few active units, whose own counts need no transform: all of them,
+        # since a chunk then takes such a feature only where its maximum could matter.
+        list(pool.map(count_few, _parts(len(reach), threads)))
+        for own_part, joint_part in pool.map(count_chunks, _parts(chunks, threads)):
+            own += own_part
+            joint += joint_part
     return own, joint, maxima
 
 
 def _by_product(
-    columns: Columns, reach: Floats, order: Counts, flips: Flips, two_sided: bool, lowest: float
+    scores: ScoreSums, reach: Floats, order: Counts, flips: Flips, two_sided: bool, lowest: float
 ) -> tuple[Counts, Counts, Floats]:
-    """By matrix products with the signs, block by block: any flips, a few features or many."""
+    """By matrix products with the signs, block by block: any flips, a few features or many.
+
+    Returns as `_by_transform`, with the maxima in the order of the flips.
+    """
     own, joint = np.zeros(len(reach), np.int64), np.zeros(len(reach), np.int64)
-    sums = columns.sums[:, order].astype(np.float64)
-    inverse, threshold = columns.inverse[:, order], reach[order]
+    sums = scores.sums[:, order].astype(np.float64)
+    inverse, threshold = scores.inverse[:, order], reach[order]
     maxima = []
     for signs in flips.blocks(max(1, HELD // max(1, len(order)))):
+        # (n_scores, flips, n_features); scaled after the sum, so that ties stay ties.
         u = (signs.astype(np.float64) @ sums.transpose(0, 2, 1)) * inverse[:, None, :]
         largest = (np.abs(u) if two_sided else u).max(axis=0)
         own[order] += (largest >= threshold).sum(axis=0)

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import dense_rows, share
-from harness.stats.unit_scores import unit_sums
+from harness.stats.arguments import check_share, dense_rows
+from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """Means over pairs with their standard errors and intervals, (n_features,) each."""
+    """Means over pairs, their standard errors and intervals, (n_features,) each, in the data's unit."""
 
     mean: Floats
     error: Floats
@@ -30,11 +30,26 @@ class MeanInterval:
 def mean_interval(
     differences: ArrayLike, units: ArrayLike | None, *, level: float = 0.95
 ) -> MeanInterval:
-    """The mean of `differences` (n_pairs, n_features), clustered by `units` (n_pairs,)."""
+    """The mean over pairs, with an interval that takes the units for independent, not the pairs.
+
+    Arguments:
+        differences: (n_pairs, n_features), dense or scipy sparse, or (n_pairs,) of one feature.
+        units: the unit of each pair, (n_pairs,), at least two; each pair its own where None.
+        level: the coverage of the interval, in (0, 1).
+
+    Returns:
+        `MeanInterval`: the CRV3 standard error, a jackknife over units, and mean +- its product with
+        the quantile of t(n_units - 1).
+
+    Raises:
+        ValueError: naming the argument that is wrong, and the place of a value that is not finite.
+
+    The estimator is that of MacKinnon, Nielsen and Webb (2023).
+    """
     rows = dense_rows("differences", differences)
-    share("level", level)
-    sums = unit_sums(rows, units)
-    sizes = unit_sums(np.ones((len(rows), 1)), units)
+    check_share("level", level)
+    sums = sum_by_unit(rows, units)
+    sizes = sum_by_unit(np.ones((len(rows), 1)), units)
     groups = len(sums)
     mean = rows.mean(axis=0)
     without = (sums.sum(axis=0) - sums) / (len(rows) - sizes)

@@ -1,9 +1,15 @@
-"""Matched random features: what removing something equally active and equally large does."""
+"""Matched random features: what removing something equally active and equally large does.
+
+Any edit of a residual stream moves answers. A target is shown to matter only beside features of its
+layer that fire as often and as strongly, and whose directions are as long.
+"""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.arguments import finite
+from harness.stats.arguments import check_finite_rows
 
 
 def matched_sets(
@@ -16,47 +22,85 @@ def matched_sets(
     excluded: ArrayLike = (),
     pool: int = 50,
 ) -> NDArray[np.intp]:
-    """For each target a random feature of its layer among its `pool` nearest, (sets, targets).
+    """Sets of controls: for each target a random feature of its layer among the most alike.
 
-    `layers` (n_features,) and `profile` (n_features, k) describe every candidate: matching is by
-    Euclidean distance in the profile, each column scaled by its spread. No target, no `excluded`
-    feature, and within a set no feature twice. Raises `ValueError` where a layer has too few.
+    Arguments:
+        targets: the features to match, (n_targets,), indices from 0 to n_features - 1.
+        layers: the layer of every candidate, (n_features,).
+        profile: what candidates are alike in, (n_features, k). Distance is Euclidean, each column
+            scaled by its standard deviation over all features.
+        sets: how many sets to draw.
+        seed: of the draw; the same arguments give the same sets.
+        excluded: features that may not be drawn, indices.
+        pool: how many of the nearest features a control is drawn from.
+
+    Returns:
+        Indices (sets, n_targets): no target, no `excluded` feature, and within a set no feature twice.
+        Two sets may share features.
+
+    Raises:
+        ValueError: naming the argument that is wrong, or the layer that has too few other features.
     """
     layer = np.asarray(layers)
     scaled = np.asarray(profile, dtype=float)
     if scaled.ndim != 2 or len(scaled) != len(layer):
         raise ValueError(f"profile: has shape {scaled.shape}, ({len(layer)}, k) is needed")
-    finite("profile", scaled)
+    check_finite_rows("profile", scaled)
     if not np.isin(targets, np.arange(len(layer))).all():
         raise ValueError(f"targets: not all of them are among the {len(layer)} features")
+    # Over all features, so that a column weighs the same for every target.
     spread = scaled.std(axis=0)
     scaled = scaled / np.where(spread > 0, spread, 1.0)
     taken = np.zeros(len(layer), bool)
     taken[targets] = True
     taken[np.asarray(excluded, dtype=np.intp)] = True
-    random = np.random.default_rng(seed)
-    chosen = np.empty((sets, len(targets)), np.intp)
     nearest = []
     for target in targets:
         others = np.flatnonzero((layer == layer[target]) & ~taken)
         distance = np.square(scaled[others] - scaled[target]).sum(axis=1)
+        # Stable: equal distances keep their order, so that the draw is the same on every machine.
         nearest.append(others[np.argsort(distance, kind="stable")][:pool])
-    for row in chosen:
-        used: set[int] = set()
-        for i, candidates in enumerate(nearest):
-            free = [int(c) for c in candidates if int(c) not in used]
-            if not free:
-                raise ValueError(
-                    f"layer {layer[targets[i]]} has too few other active features for "
-                    f"{len(targets)} matched controls"
-                )
-            row[i] = random.choice(free)
-            used.add(int(row[i]))
-    return chosen
+    random = np.random.default_rng(seed)
+    drawn = [_draw_set(nearest, layer[targets], random) for _ in range(sets)]
+    return np.array(drawn, np.intp).reshape(sets, len(targets))
+
+
+def _draw_set(
+    nearest: list[NDArray[np.intp]], layers: NDArray[Any], random: np.random.Generator
+) -> list[int]:
+    """One of each target's nearest features; `layers` (n_targets,) are what a fault names.
+
+    A set is edited as a whole, as the targets are, so a feature is once in it. Where pools overlap, a
+    later target draws from what the earlier ones left.
+    """
+    drawn: list[int] = []
+    used: set[int] = set()
+    for candidates, layer in zip(nearest, layers, strict=True):
+        free = [int(candidate) for candidate in candidates if int(candidate) not in used]
+        if not free:
+            raise ValueError(
+                f"layer {layer} has too few other active features for "
+                f"{len(nearest)} matched controls"
+            )
+        drawn.append(int(random.choice(free)))
+        used.add(drawn[-1])
+    return drawn
 
 
 def control_rank_p(target: float, controls: ArrayLike) -> float:
-    """(1 + #{T_r >= T}) / (R + 1): the target's rank among its matched controls (larger is stronger)."""
+    """The target's rank among its matched controls as a one-sided p: (1 + #{T_r >= T}) / (R + 1).
+
+    Arguments:
+        target: what the target did, T; larger is stronger.
+        controls: what each of R sets of controls did, (R,), at least one.
+
+    Returns:
+        A p of at least 1 / (R + 1). It is valid where the target is exchangeable with its controls under
+        the null; the +1 counts the target itself (Phipson and Smyth 2010).
+
+    Raises:
+        ValueError: where a number is not finite, or there are no controls.
+    """
     values = np.asarray(controls, dtype=float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError("controls: a list of one or more finite numbers is needed")

@@ -10,18 +10,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import p_values, share
+from harness.stats.arguments import as_p_values, check_share
 
 Floats = NDArray[np.float64]
 
 
 def fdr(p: ArrayLike, *, method: Literal["bh", "by"] = "bh") -> Floats:
-    """Adjusted p values in the order of `p`, by scipy: reject at q where they are at most q.
+    """Adjusted p values that hold the false discovery rate: reject at q where they are at most q.
 
-    `bh` for independent or positively dependent tests (Benjamini and Hochberg 1995), `by` under any
-    dependence (Benjamini and Yekutieli 2001).
+    Arguments:
+        p: (n,), NaN for what was not tested.
+        method: `bh` for independent or positively dependent tests (Benjamini and Hochberg 1995), `by`
+            under any dependence (Benjamini and Yekutieli 2001).
+
+    Returns:
+        (n,) in the order of `p`, by scipy; NaN where p is.
+
+    Raises:
+        ValueError: where a p is not between 0 and 1, or the method is another.
     """
-    values = p_values("p", p)
+    values = as_p_values("p", p)
     if method not in ("bh", "by"):
         raise ValueError(f"method: unknown '{method}'; use bh or by")
     adjusted = np.full(values.shape, np.nan)
@@ -33,8 +41,11 @@ def fdr(p: ArrayLike, *, method: Literal["bh", "by"] = "bh") -> Floats:
 
 @dataclass(frozen=True)
 class LayerFdr:
-    """`layers` (n_layers,) in order with their Simes p, BH-adjusted p and whether each is selected;
-    `rejected` (n_features,) says which features of the selected layers are."""
+    """Which layers hold discoveries, and which features of these are.
+
+    `layers` (n_layers,) in order, with their Simes p, its BH adjustment and whether each is selected,
+    (n_layers,) each; `rejected` (n_features,) says which features of the selected layers are.
+    """
 
     layers: NDArray[np.intp]
     p_layer: Floats
@@ -48,27 +59,41 @@ def hierarchical_fdr(p: ArrayLike, layers: ArrayLike, *, q: float = 0.05) -> Lay
 
     Simes' p of every layer, BH at `q` over the layers, then BH at q R / L inside the R of L selected:
     the expected average false discovery proportion over selected layers is at most q.
+
+    Arguments:
+        p: (n_features,), NaN for what was not tested. A layer without any test is not among the L.
+        layers: the layer of each feature, (n_features,).
+        q: the false discovery rate, in (0, 1).
+
+    Returns:
+        `LayerFdr`.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
     """
-    values = p_values("p", p)
+    values = as_p_values("p", p)
     names = np.asarray(layers)
     if names.shape != values.shape:
         raise ValueError(f"layers: has shape {names.shape}, p has {values.shape}")
-    share("q", q)
+    check_share("q", q)
     if any(name is None or name != name for name in names.tolist()):
         raise ValueError("layers: every p needs a layer")
-    found = np.unique(names)
-    simes_p = np.array([simes(values[names == layer]) for layer in found])
+    distinct = np.unique(names)
+    simes_p = np.array([simes(values[names == layer]) for layer in distinct])
     adjusted = fdr(simes_p)
     selected = adjusted <= q  # NaN is not
     inside = q * selected.sum() / max(1, (~np.isnan(simes_p)).sum())
     rejected = np.zeros(len(values), bool)
-    for layer in found[selected]:
+    for layer in distinct[selected]:
         members = names == layer
         rejected[members] = fdr(values[members]) <= inside
-    return LayerFdr(found, simes_p, adjusted, selected, rejected)
+    return LayerFdr(distinct, simes_p, adjusted, selected, rejected)
 
 
 def simes(p: ArrayLike) -> float:
-    """The p of the hypothesis that nothing is there (Simes 1986): the smallest BH-adjusted p."""
+    """The p of the hypothesis that nothing is there (Simes 1986), of p (n,); NaN where none was tested.
+
+    It is the smallest BH-adjusted p.
+    """
     adjusted = fdr(p)
     return float(np.nanmin(adjusted)) if not np.isnan(adjusted).all() else float("nan")

@@ -13,15 +13,28 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import optimize, stats
 
-from harness.stats.arguments import positive, share
+from harness.stats.arguments import check_positive, check_share
 
 LARGEST = 1e6  # effect sizes and unit counts are looked for up to here
 POINTS, WEIGHTS = leggauss(400)
 
 
 def power(d_z: float, units: int, *, alpha: float = 0.05, two_sided: bool = True) -> float:
-    """The chance to reject at `alpha` with so many `units`."""
-    share("alpha", alpha)
+    """The chance that the paired t test rejects.
+
+    Arguments:
+        d_z: the effect, the mean of unit differences in their standard deviations.
+        units: how many, an integer of at least 2.
+        alpha: of the test, in (0, 1).
+        two_sided: whether the test is; else it looks for a positive effect.
+
+    Returns:
+        A probability.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
+    check_share("alpha", alpha)
     if not math.isfinite(d_z):
         raise ValueError(f"d_z: {d_z} is not a finite number")
     if not (units >= 2 and units == int(units)):
@@ -45,8 +58,21 @@ def power(d_z: float, units: int, *, alpha: float = 0.05, two_sided: bool = True
 def minimum_detectable(
     units: int, *, alpha: float = 0.05, power_wanted: float = 0.8, two_sided: bool = True
 ) -> float:
-    """The smallest d_z that is detected with probability `power_wanted`."""
-    share("power_wanted", power_wanted)
+    """The smallest effect that so many units detect with probability `power_wanted`.
+
+    Arguments:
+        units: how many, an integer of at least 2.
+        alpha: of the test, in (0, 1).
+        power_wanted: the probability to detect it, in (0, 1).
+        two_sided: whether the test is.
+
+    Returns:
+        d_z of at least 0; infinite where it would be above 2^19.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
+    check_share("power_wanted", power_wanted)
 
     def lack(d_z: float) -> float:
         return power(d_z, units, alpha=alpha, two_sided=two_sided) - power_wanted
@@ -62,9 +88,22 @@ def minimum_detectable(
 def units_needed(
     d_z: float, *, alpha: float = 0.05, power_wanted: float = 0.8, two_sided: bool = True
 ) -> int:
-    """The fewest units with which `d_z` is detected with probability `power_wanted`."""
-    positive("d_z", d_z if not two_sided else abs(d_z))
-    share("power_wanted", power_wanted)
+    """The fewest units that detect an effect with probability `power_wanted`.
+
+    Arguments:
+        d_z: the effect; not 0, and above 0 for a one-sided test.
+        alpha: of the test, in (0, 1).
+        power_wanted: the probability to detect it, in (0, 1).
+        two_sided: whether the test is.
+
+    Returns:
+        At least 2.
+
+    Raises:
+        ValueError: naming the argument that is wrong, or where more than a million would be needed.
+    """
+    check_positive("d_z", d_z if not two_sided else abs(d_z))
+    check_share("power_wanted", power_wanted)
     low, high = 1, 2
     while power(d_z, high, alpha=alpha, two_sided=two_sided) < power_wanted:
         low, high = high, 2 * high
@@ -78,8 +117,20 @@ def units_needed(
 
 
 def effective_pairs(pairs: int, pairs_per_unit: float, correlation: float) -> float:
-    """How many independent pairs so many clustered ones are worth: n / (1 + (m - 1) rho) (Kish 1965)."""
+    """How many independent pairs so many clustered ones are worth: n / (1 + (m - 1) rho) (Kish 1965).
+
+    Arguments:
+        pairs: n, how many there are.
+        pairs_per_unit: m, above 0.
+        correlation: rho of two pairs of a unit, from 0 to 1.
+
+    Returns:
+        A number of pairs, at most n where m is at least 1.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
     if not 0 <= correlation <= 1:
         raise ValueError(f"correlation: {correlation} is not between 0 and 1")
-    positive("pairs_per_unit", pairs_per_unit)
+    check_positive("pairs_per_unit", pairs_per_unit)
     return pairs / (1 + (pairs_per_unit - 1) * correlation)

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Flips:
-    """A set of sign flips of `units` units.
+    """A set of `count` sign flips of `units` units.
 
     A group has `codes` (units,), integers of `bits` bits, and one flip for each v < 2^bits. Monte
     Carlo flips have no codes; they are drawn from `seed`.
@@ -42,7 +42,7 @@ class Flips:
         return self.codes is not None
 
     def p(self, exceeding: NDArray[np.int64]) -> Floats:
-        """p values from how many flips reach the observed statistic."""
+        """p values from how many flips reach the observed statistic, of any shape."""
         extra = 0 if self.exact else 1
         return (exceeding + extra) / (self.count + extra)
 
@@ -74,7 +74,7 @@ class Flips:
 def sign_flips(units: int, *, how: str | int = "auto", seed: int = 0) -> Flips:
     """Flips of so many units. `how` is "auto", "full", "monte-carlo" or a number of random flips.
 
-    Raises `ValueError` naming `flips`, as `paired_max_t` calls it.
+    Raises `ValueError` naming `flips`, as `paired_max_t` calls it, or `seed`.
     """
     if isinstance(how, bool) or not isinstance(how, int | np.integer | str):
         raise ValueError(f"flips: {how!r} is neither a name nor a number of random flips")
@@ -104,7 +104,11 @@ def _sign_flips(units: int, how: str | int, seed: int) -> Flips:
 
 
 def bch_codes(bits: int = 8) -> NDArray[np.int64]:
-    """The codes (a^i, a^3i) of units 0 to 2^bits - 2 over GF(2^bits), a^i in the low bits."""
+    """The codes (a^i, a^3i) of units 0 to 2^bits - 2 over GF(2^bits), (2^bits - 1,), a^i in the low bits.
+
+    They are the columns of the parity-check matrix of the code of Bose, Ray-Chaudhuri and Hocquenghem
+    that corrects two errors: of distance 5, so that any four columns are independent.
+    """
     order = 2**bits - 1
     powers = [1]
     for _ in range(order - 1):
@@ -114,7 +118,7 @@ def bch_codes(bits: int = 8) -> NDArray[np.int64]:
 
 
 def _walsh(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The Walsh-Hadamard transform: at v, the sum of values[c] (-1)^<v, c> over c."""
+    """The Walsh-Hadamard transform of (2^n,): at v, the sum of values[c] (-1)^<v, c> over c."""
     step = 1
     while step < len(values):
         pairs = values.reshape(-1, 2, step)

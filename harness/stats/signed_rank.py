@@ -1,4 +1,4 @@
-"""The scores of Wilcoxon's signed rank, with Pratt's rule for zeros and mean ranks for ties."""
+"""The scores of Wilcoxon's (1945) signed rank, with Pratt's (1959) rule for zeros, mean ranks for ties."""
 
 import numpy as np
 from numba import njit
@@ -10,7 +10,8 @@ from harness.stats.arguments import Floats
 def pratt_scores(differences: Floats) -> Floats:
     """Twice the rank of |d| among all pairs, zeros in, times the sign: zeros drop out (Pratt 1959).
 
-    `differences` (n_features, n_pairs). Doubled, so that the mean rank of ties is an integer.
+    `differences` (n_features, n_pairs), finite; the scores have that shape. Doubled, so that the mean
+    rank of ties is an integer, and sums of them are exact in any order.
     """
     features, pairs = differences.shape
     scores = np.zeros((features, pairs))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.arguments import finite
+from harness.stats.arguments import check_finite_rows
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
 
@@ -14,7 +14,8 @@ from harness.stats.max_t import paired_max_t
 class Synergy:
     """Joint impact minus the sum of single impacts, per pair: its mean, interval and sign-flip p.
 
-    Above 0 the features act together (each hides what the others do); below, they are redundant.
+    The mean and its interval are in the unit of the impacts. Above 0 the features act together (each
+    hides what the others do); below, they are redundant.
     """
 
     mean: float
@@ -27,7 +28,20 @@ class Synergy:
 def synergy(
     joint: ArrayLike, singles: ArrayLike, units: ArrayLike, *, level: float = 0.95
 ) -> Synergy:
-    """`joint` (n_pairs,) against `singles` (n_features, n_pairs), clustered by `units` (n_pairs,)."""
+    """What removing features together does beyond the sum of removing each, on average over pairs.
+
+    Arguments:
+        joint: the impact of removing all of them, (n_pairs,).
+        singles: the impact of removing each alone, (n_features, n_pairs), in the same unit.
+        units: the unit of each pair, (n_pairs,), at least two.
+        level: the coverage of the interval, in (0, 1).
+
+    Returns:
+        `Synergy`, with the interval of `mean_interval` and the two-sided p of sign flips.
+
+    Raises:
+        ValueError: naming the argument that is wrong, and the place of a value that is not finite.
+    """
     together, apart = np.asarray(joint, dtype=float), np.asarray(singles, dtype=float)
     if together.ndim != 1:
         raise ValueError(f"joint: has {together.ndim} dimensions, 1 is needed")
@@ -35,18 +49,18 @@ def synergy(
         raise ValueError(
             f"singles: has shape {apart.shape}, (n_features, {len(together)}) is needed"
         )
-    finite("joint", together[:, None])
-    finite("singles", apart.T)
+    check_finite_rows("joint", together[:, None])
+    check_finite_rows("singles", apart.T)
     excess = together - apart.sum(axis=0)
     # What is left of an exact sum by rounding alone is nothing.
     size = np.abs(together) + np.abs(apart).sum(axis=0)
     excess[np.abs(excess) <= 8 * np.finfo(float).eps * size] = 0.0
-    found = mean_interval(excess, units, level=level)
+    interval = mean_interval(excess, units, level=level)
     test = paired_max_t(excess, units=units, statistic="mean")
     return Synergy(
-        float(found.mean[0]),
-        float(found.low[0]),
-        float(found.high[0]),
+        float(interval.mean[0]),
+        float(interval.low[0]),
+        float(interval.high[0]),
         float(test.p_marginal[0]),
-        found.n_units,
+        interval.n_units,
     )

@@ -23,10 +23,12 @@ MANY = 4096  # but is compiled apart, in some seconds, once: features from which
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Unit sums, (columns, n_features, n_units), and 1 / sqrt(sum of squares) of each, or 0.
+class ScoreSums:
+    """The scores of each unit added up: one statistic's, or two where it is the larger of two.
 
-    `sums` is float32 only where it holds integers that every flip's total keeps exact.
+    `sums` (n_scores, n_features, n_units) is float32 only where it holds integers that every flip's
+    total keeps exact. `inverse` (n_scores, n_features) is 1 / sqrt(sum of squares over units), 0 where
+    all are 0.
     """
 
     sums: NDArray[Any]
@@ -39,16 +41,18 @@ class Columns:
 
     @property
     def u(self) -> Floats:
-        """The observed statistic of each column, (columns, n_features)."""
+        """The observed statistic of each score, (n_scores, n_features)."""
         return self.sums.sum(axis=2, dtype=np.float64) * self.inverse
 
 
-def score_columns(
+def sum_scores(
     x: ArrayLike, y: ArrayLike | None, units: ArrayLike | None, statistic: Statistic | None
-) -> Columns:
-    """The unit sums of the statistic's scores: two columns for `pratt+mcnemar`, one otherwise.
+) -> ScoreSums:
+    """The unit sums of the statistic's scores: two scores for `pratt+mcnemar`, one otherwise.
 
-    Raises `ValueError` naming the argument and the place that is wrong.
+    `x` and `y` (n_pairs, n_features), dense or scipy sparse, are activations; without `y`, `x` holds
+    differences. `units` (n_pairs,) names each pair's unit. Raises `ValueError` naming the argument
+    and the place that is wrong.
     """
     first = pair_matrix("x", x)
     second = None if y is None else pair_matrix("y", y)
@@ -65,11 +69,12 @@ def score_columns(
         raise ValueError(f"y: the statistic '{chosen}' compares two activations; give y")
     n_pairs, n_features = first.shape
     codes, n_units = unit_codes(units, n_pairs)
+    # Doubled ranks are integers, and add up to n (n + 1) over n pairs at most.
     exact = chosen != "mean" and n_pairs * (n_pairs + 1) < EXACT_IN_FLOAT32
     kind = np.float32 if exact and n_features >= MANY else np.float64
-    columns = 2 if chosen == "pratt+mcnemar" else 1
-    sums = np.zeros((columns, n_features, n_units), kind)
-    inverse = np.empty((columns, n_features))
+    n_scores = 2 if chosen == "pratt+mcnemar" else 1
+    sums = np.zeros((n_scores, n_features, n_units), kind)
+    inverse = np.empty((n_scores, n_features))
     for at, a, b in _blocks(first, second):
         d = _differences(a, b)
         if chosen == "mean":
@@ -78,15 +83,19 @@ def score_columns(
             _add_up(pratt_scores(d), codes, sums[0, at])
         if b is not None and "mcnemar" in chosen:
             _add_up((a > 0).astype(np.float64) - (b > 0), codes, sums[-1, at])
-        for column in range(columns):
-            wide = sums[column, at].astype(np.float64)
+        for k in range(n_scores):
+            wide = sums[k, at].astype(np.float64)
             scale = np.sqrt(np.einsum("fu,fu->f", wide, wide))
-            inverse[column, at] = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
-    return Columns(sums, inverse)
+            inverse[k, at] = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    return ScoreSums(sums, inverse)
 
 
-def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
-    """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names."""
+def sum_by_unit(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
+    """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names.
+
+    `differences` (n_pairs, n_features), dense or scipy sparse, and `units` (n_pairs,), each pair its
+    own where None. Raises `ValueError` as `unit_codes` and `pair_matrix` do.
+    """
     rows = pair_matrix("differences", differences)
     codes, n_units = unit_codes(units, rows.shape[0])
     member = sparse.csr_array(
@@ -97,7 +106,11 @@ def unit_sums(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
 
 
 def _differences(a: Floats, b: Floats | None) -> Floats:
-    """a - b, by a power of two nearer to 1 where its squares would leave the range of float64."""
+    """a - b (n_features, n_pairs), or a itself where there is no b.
+
+    By a power of two nearer to 1 where its squares would leave the range of float64: no statistic
+    depends on a feature's scale, and a power of two changes no other bit.
+    """
     size = np.abs(a).max(axis=1, initial=0)
     if b is not None:
         size = np.maximum(size, np.abs(b).max(axis=1, initial=0))
@@ -109,7 +122,8 @@ def _differences(a: Floats, b: Floats | None) -> Floats:
 
 
 def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None:
-    """Adds (features, pairs) up within units, in float64."""
+    """Adds scores (n_features, n_pairs) up within units, in float64, `into` (n_features, n_units)."""
+    # Where each pair is a unit of its own there is nothing to add.
     if len(codes) == into.shape[1] and (codes == np.arange(len(codes))).all():
         into[:] = scores
         return
@@ -126,7 +140,7 @@ def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
 
 
 def _blocks(x: Any, y: Any) -> Iterator[tuple[slice, Floats, Floats | None]]:
-    """Blocks of features, dense in float64 and features first."""
+    """Blocks of features: which, and x and y (n_features of the block, n_pairs) in dense float64."""
     for start in range(0, x.shape[1], BLOCK):
         at = slice(start, min(x.shape[1], start + BLOCK))
         yield at, dense_block("x", x, at), None if y is None else dense_block("y", y, at)

@@ -3,112 +3,152 @@
 For a feature with the unit sums x_i, flip v has S(v) = sum of x_i (-1)^<v, code_i>. Split v and the
 codes into their 8 low bits and the rest: for each value of the high bits one transform of length 256
 gives 256 flips for 8 additions each. `LANES` values of the high bits go side by side, so that every
-step is a vector operation, and one thread's flips stay in its cache while the features stream past,
-from the weakest to the strongest, under a running maximum: the suffix maximum of step-down max-T.
+step is a vector operation. These 256 x `LANES` flips are a chunk. One thread takes a chunk at a time,
+and its sums and maxima stay in the core's cache while the features stream past, from the weakest to
+the strongest, under a running maximum: the suffix maximum of step-down max-T. Chunks share nothing
+but what is only read, so that threads need no locks.
+
+Sums may be float32, which halves the work, where they are integers: `unit_scores` sees to it that
+the absolute values of a feature's sums add up to less than 2^24. Every intermediate of a transform is
+such a sum under some signs, and an integer below 2^24 is exact in float32, in any order of additions.
 """
 
 import heapq
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 LOW_BITS = 8
-LANES = 16
+LANES = 16  # as many float32 as the widest vector registers hold, 512 bits
 LENGTH = 2**LOW_BITS
-CHUNK = LENGTH * LANES  # flips of one chunk
+CHUNK = LENGTH * LANES  # flips of one chunk: 32 KiB of float64
 LEAST_BITS = LOW_BITS + 4  # of a group that fills the lanes
-FEW = 12  # active units up to which a feature's own distribution is enumerated apart
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+
+class FlipTest(NamedTuple):
+    """What is flipped and what it is held against; a tuple, since numba compiles no dataclass.
+
+    Shapes: `sums` (n_scores, n_features, n_units) in float32 or float64 and `inverse`, the scales
+    1 / sqrt(sum of squares) or 0, (n_scores, n_features), as in `ScoreSums`; `reach` (n_features,),
+    what a flip's u must reach to count, and `bound` (n_features,), the largest u that any flip can
+    give; `codes` (n_units,), which are the group.
+    """
+
+    sums: NDArray[Any]
+    inverse: Floats
+    reach: Floats
+    bound: Floats
+    codes: Counts
+    two_sided: bool
 
 
 @njit(nogil=True, cache=True)
 def count_chunks(
     first: int,
     last: int,
-    sums: NDArray[Any],
-    inverse: Floats,
+    test: FlipTest,
     order: Counts,
-    reach: Floats,
-    bound: Floats,
     own_known: NDArray[np.bool_],
-    codes: Counts,
-    two_sided: bool,
     lowest: float,
     whole: bool,
-    own: Counts,
-    joint: Counts,
     maxima: Floats,
-) -> None:
-    """Chunks `first` to `last` of the flips: adds to `own`, `joint`, fills `maxima`.
+) -> tuple[Counts, Counts]:
+    """Counts (n_features,) over chunks `first` to `last` of the flips: own, and of the maximum.
 
-    `sums` (columns, features, units) with their scales `inverse` (columns, features). Features are
-    taken in `order`; `reach` is what a flip's u must reach to count and `bound` the largest u that
-    any flip can give. The running maximum begins at `lowest`; `maxima`, in an order of its own, is
-    complete only where `whole`.
-
-    A feature whose `own` counts are known waits, strongest bound first, and joins the running
-    maximum only where it can change a count: while a maximum of the chunk is below the threshold at
-    hand and the feature's bound is not.
+    Features are taken in `order`, weakest first. Own counts are left at 0 where they are `own_known`,
+    (n_features,). The running maximum begins at `lowest`. `maxima` (n_flips,) is filled at these
+    chunks, in an order of its own, and is complete only where `whole`.
     """
-    columns, _, units = sums.shape
-    buffer = np.empty((columns, LENGTH, LANES), sums.dtype)
-    signs = np.empty((units, LANES), sums.dtype)
-    low = codes & (LENGTH - 1)
-    high = codes >> LOW_BITS
+    n_features = test.sums.shape[1]
+    own, joint = np.zeros(n_features, np.int64), np.zeros(n_features, np.int64)
     for chunk in range(first, last):
         largest = maxima[chunk * CHUNK : (chunk + 1) * CHUNK]
         largest[:] = lowest
-        smallest = lowest
-        since = 0
-        waiting = [(0.0, 0)]
-        waiting.clear()
-        for i in range(units):
-            for k in range(LANES):
-                signs[i, k] = _sign((chunk * LANES + k) & high[i])
-        for f in order:
-            threshold = reach[f]
-            if own_known[f]:
-                heapq.heappush(waiting, (-bound[f], f))
-            while smallest < threshold and len(waiting) > 0 and -waiting[0][0] >= threshold:
-                _, one = heapq.heappop(waiting)
-                _sum_flips(one, sums, low, signs, buffer)
-                _join(one, buffer, inverse, two_sided, largest, threshold)
-                since += 1
-                if since >= 8:
-                    since = 0
-                    smallest = largest.min()
-            if not own_known[f]:
-                _sum_flips(f, sums, low, signs, buffer)
-                alone, together = _join(f, buffer, inverse, two_sided, largest, threshold)
-                own[f] += alone
-                joint[f] += together
-                since += 1
-                if since >= 32:
-                    since = 0
-                    smallest = largest.min()
-            elif smallest >= threshold:
-                joint[f] += CHUNK
-            else:
-                joint[f] += (largest >= threshold).sum()
-        while whole and len(waiting) > 0:
-            _, one = heapq.heappop(waiting)
-            _sum_flips(one, sums, low, signs, buffer)
-            _join(one, buffer, inverse, two_sided, largest, np.inf)
+        _count_chunk(chunk, test, order, own_known, whole, largest, own, joint)
+    return own, joint
+
+
+@njit(nogil=True)
+def _count_chunk(
+    chunk: int,
+    test: FlipTest,
+    order: Counts,
+    own_known: NDArray[np.bool_],
+    whole: bool,
+    largest: Floats,
+    own: Counts,
+    joint: Counts,
+) -> None:
+    """Add one chunk's counts to `own` and `joint`, and raise its maxima `largest` (CHUNK,).
+
+    A feature whose own counts are known waits, strongest bound first, and joins the running maximum
+    only where it can change a count: while a maximum of the chunk is below the threshold at hand and
+    the feature's bound is not. A feature that never joins costs no transform.
+    """
+    n_scores, _, n_units = test.sums.shape
+    # Made here and not passed on: only so does the compiler know that it overlaps no other array.
+    # Where it has to expect that, everything takes 1.4 to 1.9 times as long.
+    buffer = np.empty((n_scores, LENGTH, LANES), test.sums.dtype)
+    low = test.codes & (LENGTH - 1)
+    signs = np.empty((n_units, LANES), test.sums.dtype)
+    for i in range(n_units):
+        for k in range(LANES):
+            signs[i, k] = parity_sign((chunk * LANES + k) & (test.codes[i] >> LOW_BITS))
+    # The smallest of `largest`, looked up now and then: it costs a pass over the chunk, and as
+    # maxima only rise, an old one is too low, which makes work and no wrong count.
+    smallest = largest[0]
+    joined = 0  # since then
+    waiting = [(0.0, 0)]
+    waiting.clear()  # numba takes the type from what was in it
+    for f in order:
+        threshold = test.reach[f]
+        if own_known[f]:
+            heapq.heappush(waiting, (-test.bound[f], f))
+        while smallest < threshold and len(waiting) > 0 and -waiting[0][0] >= threshold:
+            _, other = heapq.heappop(waiting)
+            _sum_flips(other, test.sums, low, signs, buffer)
+            _join(other, buffer, test.inverse, test.two_sided, largest, threshold)
+            joined += 1
+            if joined >= 8:
+                joined = 0
+                smallest = largest.min()
+        if not own_known[f]:
+            _sum_flips(f, test.sums, low, signs, buffer)
+            alone, together = _join(f, buffer, test.inverse, test.two_sided, largest, threshold)
+            own[f] += alone
+            joint[f] += together
+            joined += 1
+            if joined >= 32:
+                joined = 0
+                smallest = largest.min()
+        elif smallest >= threshold:
+            joint[f] += CHUNK
+        else:
+            joint[f] += (largest >= threshold).sum()
+    while whole and len(waiting) > 0:
+        _, other = heapq.heappop(waiting)
+        _sum_flips(other, test.sums, low, signs, buffer)
+        _join(other, buffer, test.inverse, test.two_sided, largest, np.inf)
 
 
 @njit(inline="always")
 def _sum_flips(
     f: int, sums: NDArray[Any], low: Counts, signs: NDArray[Any], buffer: NDArray[Any]
 ) -> None:
-    """The sums of one feature under every flip of a chunk, into `buffer` (columns, 256, LANES)."""
-    columns, _, units = sums.shape
-    for c in range(columns):
+    """The sums of one feature under every flip of a chunk, into `buffer` (n_scores, 256, LANES).
+
+    Each unit's sum goes to the row of its low bits, with the sign that each lane's high bits give it;
+    the transform over rows then sums them under every sign that the low bits can give.
+    """
+    n_scores, _, n_units = sums.shape
+    for c in range(n_scores):
         rows = buffer[c]
         rows[:] = 0
-        for i in range(units):
+        for i in range(n_units):
             x = sums[c, f, i]
             if x != 0:
                 for k in range(LANES):
@@ -153,84 +193,8 @@ def _join(
     return alone, together
 
 
-@njit(nogil=True, cache=True)
-def count_few(
-    first: int,
-    last: int,
-    sums: NDArray[Any],
-    inverse: Floats,
-    reach: Floats,
-    codes: Counts,
-    bits: int,
-    two_sided: bool,
-    own: Counts,
-    own_known: NDArray[np.bool_],
-) -> None:
-    """The own counts of features `first` to `last` that have at most `FEW` active units.
-
-    With r independent codes among them S takes each of its 2^r values equally often. A unit whose
-    code is independent of those before it doubles the list of values; the sign of any other follows.
-    """
-    columns, _, units = sums.shape
-    values = np.empty((columns, 2**FEW))
-    reduced = np.empty(FEW, np.int64)
-    combination = np.empty(FEW, np.int64)
-    for f in range(first, last):
-        active = 0
-        for i in range(units):
-            for c in range(columns):
-                if sums[c, f, i] != 0:
-                    active += 1
-                    break
-        if active > FEW:
-            continue
-        rank = 0
-        values[:, 0] = 0
-        for i in range(units):
-            some = False
-            for c in range(columns):
-                some |= sums[c, f, i] != 0
-            if not some:
-                continue
-            left = codes[i]
-            mask = 0
-            for b in range(rank):
-                if left ^ reduced[b] < left:
-                    left ^= reduced[b]
-                    mask ^= combination[b]
-            size = 1 << rank
-            for c in range(columns):
-                x = np.float64(sums[c, f, i])
-                if left:
-                    for j in range(size):
-                        values[c, size + j] = values[c, j] - x
-                        values[c, j] += x
-                else:
-                    for j in range(size):
-                        values[c, j] += x * _sign(j & mask)
-            if left:
-                # CachedForward sorted, so that reducing in order takes leading bits from the top.
-                at = rank
-                while at > 0 and reduced[at - 1] < left:
-                    reduced[at] = reduced[at - 1]
-                    combination[at] = combination[at - 1]
-                    at -= 1
-                reduced[at] = left
-                combination[at] = mask ^ size
-                rank += 1
-        reached = 0
-        for j in range(1 << rank):
-            best = -np.inf
-            for c in range(columns):
-                u = values[c, j] * inverse[c, f]
-                best = max(best, abs(u) if two_sided else u)
-            reached += best >= reach[f]
-        own[f] = reached << (bits - rank)
-        own_known[f] = True
-
-
 @njit(inline="always")
-def _sign(masked: int) -> int:
+def parity_sign(masked: int) -> int:
     """(-1) to the parity of an integer of up to 32 bits."""
     masked ^= masked >> 16
     masked ^= masked >> 8
@@ -242,7 +206,10 @@ def _sign(masked: int) -> int:
 
 @njit(inline="always")
 def _transform(rows: NDArray[Any]) -> None:
-    """The Walsh-Hadamard transform along the first axis of (256, LANES), two levels a pass."""
+    """The Walsh-Hadamard transform along the first axis of (256, LANES), in place.
+
+    Two of its eight levels a pass, so that each row is loaded and stored half as often.
+    """
     step = 1
     while step < LENGTH:
         for base in range(0, LENGTH, 4 * step):

@@ -33,23 +33,25 @@ class TableAgreement:
         return not self.only_a and not self.only_b
 
 
-def tables_of(store: Store, a: str, b: str) -> list[TableAgreement]:
+def compare_tables(store: Store, a: str, b: str) -> list[TableAgreement]:
     """Every table in which either run has rows."""
     _, rows = store.query("FROM differences($a, $b)", {"a": a, "b": b})
-    found = [TableAgreement(*row) for row in rows]
+    tables = [TableAgreement(*row) for row in rows]
     return [
-        one if one.agrees else replace(one, largest=_largest(store, one.table, a, b))
-        for one in found
+        table
+        if table.agrees
+        else replace(table, largest=_largest_differences(store, table.table, a, b))
+        for table in tables
     ]
 
 
-def facts_of(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def compare_facts(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What else is not the same: each column of the runs' lines with both values."""
     names = [name for name in Runs.names() if name not in (*_OWN, *_MEASURED)]
     return {name: (a[name], b[name]) for name in names if a[name] != b[name]}
 
 
-def _largest(store: Store, table: str, a: str, b: str) -> dict[str, float]:
+def _largest_differences(store: Store, table: str, a: str, b: str) -> dict[str, float]:
     """The largest |a - b| of each column of floats over rows that agree in all others."""
     _, columns = store.query(f"DESCRIBE {table}")
     floats = [name for name, kind, *_ in columns if kind in _FLOATS and name != "seconds"]

@@ -1,17 +1,19 @@
-"""Connections to a results file: one that writes, or any number that read."""
+"""Connections to a results file: one that writes, or any number that read.
+
+DuckDB locks the file for a process: whoever writes keeps every other one out, readers too, and
+readers keep writers out. A process that would read beside a writer reads a copy (`snapshot`).
+"""
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
-from harness.errors import CannotRun, Fault
-from harness.store import migrations as schema
-from harness.store.errors import first_line, holder_of, no_database, of_opening
+from harness.errors import CannotRun, Fault, Say
+from harness.store import migrations
+from harness.store.errors import first_line, holder_of, not_a_database, opening_error
 
-Say = Callable[[str], None]
 RETRY = 0.1  # seconds
 # A new file can be read by every DuckDB that this package works with, and by as old command lines.
 _READABLE = {"storage_compatibility_version": "v1.4.0"}
@@ -39,7 +41,9 @@ def check_folder(file: Path) -> None:
         raise CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
 
 
-def to_write(file: Path, wait: float, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
+def connect_to_write(
+    file: Path, wait: float, say: Say, *, keep: bool = True
+) -> duckdb.DuckDBPyConnection:
     """The one connection that writes; the file has today's tables and views afterwards.
 
     Where another process writes, waits so many seconds for it. An older file is kept as a backup,
@@ -48,34 +52,34 @@ def to_write(file: Path, wait: float, say: Say, *, keep: bool = True) -> duckdb.
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise of_opening(file, error) from None
+        raise opening_error(file, error) from None
     connection = _connect(file, wait, say)
     try:
-        version = schema.version_of(connection)
+        version = migrations.version_of(connection)
         if version is not None:
-            schema.check_version(file, version)
-            if version < schema.VERSION and keep:
-                connection = _backed_up(connection, file, version, wait, say)
+            migrations.check_version(file, version)
+            if version < migrations.VERSION and keep:
+                connection = _back_up(connection, file, version, wait, say)
         connection.begin()
         if version is None:
-            schema.create(connection)
-        elif version < schema.VERSION:
-            schema.migrate(connection, version)
-        schema.refresh_views(connection)
+            migrations.create(connection)
+        elif version < migrations.VERSION:
+            migrations.migrate(connection, version)
+        migrations.refresh_views(connection)
         connection.commit()
     except (duckdb.Error, OSError) as error:
         connection.close()
-        raise of_opening(file, error) from None
+        raise opening_error(file, error) from None
     except ValueError as error:
         connection.close()
-        raise _stranger(file, str(error)) from None
+        raise _foreign_file(file, str(error)) from None
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
+def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
     """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
 
     A file of an older version is brought up to date first, after a backup unless told otherwise.
@@ -83,21 +87,22 @@ def to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnec
     must_exist(file)
     connection = _connect_to_read(file)
     try:
-        version = schema.version_of(connection)
+        version = migrations.version_of(connection)
     except ValueError as error:
         connection.close()
-        raise _stranger(file, str(error)) from None
+        raise _foreign_file(file, str(error)) from None
     except duckdb.Error as error:
         connection.close()
-        raise of_opening(file, error) from None
-    if version == schema.VERSION:
+        raise opening_error(file, error) from None
+    if version == migrations.VERSION:
         connection.execute(_READ_ONLY)
         return connection
     connection.close()
     if version is None:
         raise CannotRun(Fault(str(file), "it has no results yet", "run `harness run voices` first"))
-    schema.check_version(file, version)
-    to_write(file, 0, say, keep=keep).close()
+    migrations.check_version(file, version)
+    # Opened for writing for as long as this takes, and no longer: others may read then.
+    connect_to_write(file, 0, say, keep=keep).close()
     connection = _connect_to_read(file)
     connection.execute(_READ_ONLY)
     return connection
@@ -105,51 +110,59 @@ def to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnec
 
 def _connect_to_read(file: Path) -> duckdb.DuckDBPyConnection:
     try:
-        return _in_utc(duckdb.connect(str(file), read_only=True))
+        return _use_utc(duckdb.connect(str(file), read_only=True))
     except duckdb.Error as error:
-        raise of_opening(file, error) from None
+        raise opening_error(file, error) from None
 
 
 def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
+    """Try until the lock is free, for so many seconds: DuckDB itself does not wait for one."""
     until = time.monotonic() + wait
-    told = False
+    waiting = False
     while True:
         try:
-            return _on_disk(_in_utc(duckdb.connect(str(file), config=dict(_READABLE))), file)
+            return _check_on_disk(_use_utc(duckdb.connect(str(file), config=dict(_READABLE))), file)
         except duckdb.Error as error:
             holder = holder_of(first_line(error))
             if holder is None or time.monotonic() >= until:
-                raise of_opening(file, error) from None
-            if not told:
+                raise opening_error(file, error) from None
+            if not waiting:
                 say(f"{file}: {holder} is writing to it; waiting up to {wait:g} s")
-                told = True
+                waiting = True
             time.sleep(RETRY)
 
 
-def _on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyConnection:
-    """What is written to a database in memory would be lost."""
+def _check_on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyConnection:
+    """Raises `CannotRun` where DuckDB opened something else, such as a CSV file, in memory.
+
+    What is written there would be lost.
+    """
     paths = connection.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
     if paths and all(path is None for (path,) in paths):
         connection.close()
-        raise no_database(file)
+        raise not_a_database(file)
     return connection
 
 
-def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def _use_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def _backed_up(
+def _back_up(
     connection: duckdb.DuckDBPyConnection, file: Path, version: int, wait: float, say: Say
 ) -> duckdb.DuckDBPyConnection:
-    """The file copied, and opened again. A file is copied closed: closing a copy drops its lock."""
-    connection.execute("CHECKPOINT")
+    """The file copied, and opened again. Raises `CannotRun` where another process was in between."""
+    connection.execute("CHECKPOINT")  # so that the file is whole without its log
+    # POSIX drops a process's locks on a file as soon as it closes any descriptor of it, and copying
+    # closes one: beside an open connection, that would let another writer in without a word.
     connection.close()
-    copy = schema.back_up(file, version)
-    say(f"{file}: brought from schema {version} to {schema.VERSION}; as it was: {copy}")
+    copy = migrations.back_up(file, version)
+    say(f"{file}: brought from schema {version} to {migrations.VERSION}; as it was: {copy}")
     connection = _connect(file, wait, say)
-    if schema.version_of(connection) != version:
+    # Between closing and opening nobody was kept out.
+    if migrations.version_of(connection) != version:
         connection.close()
         raise CannotRun(
             Fault(str(file), "another process changed it", "run the same command again")
@@ -157,6 +170,6 @@ def _backed_up(
     return connection
 
 
-def _stranger(file: Path, tables: str) -> CannotRun:
+def _foreign_file(file: Path, tables: str) -> CannotRun:
     what = f"it is no results file: it has the tables {tables}"
     return CannotRun(Fault(str(file), what, "name another file with --db"))

@@ -1,31 +1,28 @@
 """Rows in and out of a results file, in whole transactions."""
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 
-from harness.errors import CannotRun, Fault, InputError
-from harness.store import connection as opening
-from harness.store import errors as refusals
-from harness.store import migrations as schema
-from harness.store.export.query_text import plain
+from harness.errors import CannotRun, Say
+from harness.store import migrations
+from harness.store.arrow import arrow_tables
+from harness.store.connection import check_folder, connect_to_read, connect_to_write, must_exist
+from harness.store.errors import first_line, not_tables, query_error, writing_error
+from harness.store.interface import ColumnsT
+from harness.store.read_only import check_query
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.base import Columns
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Units
+from harness.store.values import python_rows
 
-C = TypeVar("C", bound=Columns)
-WAIT = 10.0  # seconds that a second writer waits for the first
-# What asks and changes nothing; MULTI is DuckDB's word for PIVOT.
-_QUERIES = ("SELECT", "MULTI")
 _WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
 
 
@@ -33,11 +30,12 @@ class Store(AbstractContextManager["Store"]):
     """An open results file; use as a context manager. Rows go in whole transactions."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, held: ExitStack | None = None
+        self, connection: duckdb.DuckDBPyConnection, path: Path, resources: ExitStack | None = None
     ) -> None:
         self._db = connection
-        self._held = held or ExitStack()
-        self._lock = RLock()  # threads serve the workers
+        self._resources = resources or ExitStack()
+        # DuckDB's connection is not for two threads at a time, and every worker that is served has one.
+        self._lock = RLock()
         self.path = path
 
     @classmethod
@@ -47,7 +45,7 @@ class Store(AbstractContextManager["Store"]):
         *,
         create: bool = True,
         wait: float = 0.0,
-        say: opening.Say = lambda _: None,
+        say: Say = lambda _: None,
     ) -> Self:
         """Open for writing; created with its tables where it is not there, migrated where it is old.
 
@@ -56,39 +54,39 @@ class Store(AbstractContextManager["Store"]):
         """
         file = Path(path)
         if not create:
-            opening.must_exist(file)
-        return cls(opening.to_write(file, wait, say), file)
+            must_exist(file)
+        return cls(connect_to_write(file, wait, say), file)
 
     @staticmethod
-    def probe(path: str | Path, *, wait: float = 0.0, say: opening.Say = lambda _: None) -> None:
+    def probe(path: str | Path, *, wait: float = 0.0, say: Say = lambda _: None) -> None:
         """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
         file = Path(path)
         if file.exists():
-            opening.to_write(file, wait, say).close()
+            connect_to_write(file, wait, say).close()
         else:
-            opening.check_folder(file)
+            check_folder(file)
 
     @classmethod
-    def open_to_read(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+    def open_to_read(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
         """Open a file that is there for queries that cannot write, read files or load extensions.
 
         Any number of processes can, while none writes. Raises `CannotRun`.
         """
         file = Path(path)
-        return cls(opening.to_read(file, say), file)
+        return cls(connect_to_read(file, say), file)
 
     @classmethod
-    def open_snapshot(cls, path: str | Path, *, say: opening.Say = lambda _: None) -> Self:
+    def open_snapshot(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
         """Open a copy of the file as of its last commit, to read while another process writes.
 
         Raises `CannotRun`.
         """
-        with ExitStack() as held:
-            copy = held.enter_context(snapshot(Path(path)))
-            return cls(opening.to_read(copy, say, keep=False), Path(path), held.pop_all())
+        with ExitStack() as resources:
+            copy = resources.enter_context(snapshot(Path(path)))
+            return cls(connect_to_read(copy, say, keep=False), Path(path), resources.pop_all())
 
     def __exit__(self, *_: object) -> None:
-        with self._held:
+        with self._resources:
             self._db.close()
 
     def commit(self, *columns: Columns) -> None:
@@ -108,33 +106,33 @@ class Store(AbstractContextManager["Store"]):
             if values:
                 self._update(run_id, values)
 
-    def cached_forward(self, labels: FeatureLabels, *, anew: bool = True) -> None:
-        """Write labels, which are of no run: in the place of those that are there, where `anew`.
+    def put_labels(self, labels: FeatureLabels, *, overwrite: bool = True) -> None:
+        """Write labels, which belong to no run; those that are there already stay unless `overwrite`.
 
         Raises `CannotRun`.
         """
         with self._transaction():
-            self._insert([labels], "INSERT OR REPLACE" if anew else "INSERT OR IGNORE")
+            self._insert([labels], "INSERT OR REPLACE" if overwrite else "INSERT OR IGNORE")
 
-    def insert(self, tables: Mapping[str, pa.Table], version: int = schema.VERSION) -> None:
+    def insert(self, tables: Mapping[str, pa.Table], version: int = migrations.VERSION) -> None:
         """Write Arrow tables, by the names of the store's, in one transaction.
 
         Those of an older schema are brought up to date first. Raises `CannotRun`, and `InputError`
         where they are no tables of that schema.
         """
-        if version < schema.VERSION:
-            tables = schema.brought_up_to_date(tables, version)
+        if version < migrations.VERSION:
+            tables = migrations.upgrade_tables(tables, version)
         for name, rows in tables.items():
-            known = {column[0] for column in self.query(f"DESCRIBE {name}")[1]}
-            if wrong := known ^ set(rows.column_names):
-                raise _no_tables(f"{name} should have other columns: see '{min(wrong)}'")
+            columns = {column[0] for column in self.query(f"DESCRIBE {name}")[1]}
+            if wrong := columns ^ set(rows.column_names):
+                raise not_tables(f"{name} should have other columns: see '{min(wrong)}'")
         try:
             with self._transaction():
                 for name, rows in tables.items():
                     self._insert_arrow(name, rows)
         except CannotRun as error:
             if isinstance(error.__cause__, _WRONG_ROWS):
-                raise _no_tables(refusals.first_line(error.__cause__)) from None
+                raise not_tables(first_line(error.__cause__)) from None
             raise
 
     def set_run(self, run_id: str, **values: object) -> None:
@@ -146,20 +144,25 @@ class Store(AbstractContextManager["Store"]):
         """The ids of the units whose rows are in."""
         return set(map(str, self.read(Units, run_id).unit_id))
 
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
-        """A table's columns as numpy arrays, in a fixed order; `equal` restricts other columns.
+    def read(self, kind: type[ColumnsT], run_id: str | None = None, **equal: object) -> ColumnsT:
+        """A table's columns as numpy arrays of shape (n_rows,); nulls of numbers are NaN.
 
-        Raises `CannotRun` where the file cannot be read.
+        `run_id` and `equal` keep the rows whose columns have these values. The rows are ordered by
+        all of their columns, so that what is computed from them has one order. Raises `CannotRun`
+        where the file cannot be read.
         """
         wanted = {"run_id": run_id, **equal} if run_id is not None else dict(equal)
         where = " AND ".join(f"{name} = ${name}" for name in wanted) or "true"
         names = kind.names()
         sql = f"SELECT {', '.join(names)} FROM {kind.table} WHERE {where} ORDER BY ALL"
-        found = self.table(sql, wanted)
-        return kind(**{name: found.column(name).to_numpy() for name in names})
+        rows = self.table(sql, wanted)
+        return kind(**{name: rows.column(name).to_numpy() for name in names})
 
     def tables(self, run_id: str) -> Iterator[tuple[str, pa.Table]]:
-        """Every table's name and its rows of a run, one table at a time. Raises `CannotRun`."""
+        """Every table's name and its rows of a run as an Arrow table, one at a time: they may be large.
+
+        Raises `CannotRun`.
+        """
         for kind in TABLES:
             yield kind.table, self.table(f"FROM {kind.table} WHERE run_id = $run", {"run": run_id})
 
@@ -167,7 +170,7 @@ class Store(AbstractContextManager["Store"]):
         self, sql: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names and rows of a query; see `table`."""
-        return plain(self.table(sql, parameters))
+        return python_rows(self.table(sql, parameters))
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """What one query returns, as an Arrow table; `$name` stands for a parameter.
@@ -177,13 +180,11 @@ class Store(AbstractContextManager["Store"]):
         """
         with self._lock:
             try:
-                kinds = _kinds(self._db, sql)
-                if len(kinds) != 1 or kinds[0] not in _QUERIES:
-                    raise InputError(_no_query(kinds))
+                check_query(self._db, sql)
                 # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
                 return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
             except (duckdb.Error, UnicodeError) as error:
-                raise refusals.of_query(self.path, error) from None
+                raise query_error(self.path, error) from None
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""
@@ -194,7 +195,7 @@ class Store(AbstractContextManager["Store"]):
                 for name in statement.named_parameters
             }
         except (duckdb.Error, UnicodeError) as error:
-            raise refusals.of_query(self.path, error) from None
+            raise query_error(self.path, error) from None
 
     def _update(self, run_id: str, values: Mapping[str, object]) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -203,15 +204,9 @@ class Store(AbstractContextManager["Store"]):
         )
 
     def _insert(self, columns: Sequence[Columns], how: str = "INSERT") -> None:
-        """One statement a table of the store, whatever the number of parts: each costs milliseconds."""
-        parts: dict[str, list[pa.Table]] = defaultdict(list)
-        for table in columns:
-            if len(table):
-                parts[table.table].append(
-                    pa.table({name: _column(getattr(table, name)) for name in table.names()})
-                )
-        for name, tables in parts.items():
-            self._insert_arrow(name, pa.concat_tables(tables, promote_options="permissive"), how)
+        """One statement a table, whatever the number of parts: each costs milliseconds."""
+        for name, rows in arrow_tables(columns).items():
+            self._insert_arrow(name, rows, how)
 
     def _insert_arrow(self, name: str, rows: pa.Table, how: str = "INSERT") -> None:
         self._db.register("incoming", rows)
@@ -223,6 +218,7 @@ class Store(AbstractContextManager["Store"]):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All of the block's rows or none: a unit's rows and its line in the ledger go in together."""
         try:
             with self._lock:
                 self._db.begin()
@@ -234,39 +230,4 @@ class Store(AbstractContextManager["Store"]):
                         self._db.rollback()
                     raise
         except duckdb.Error as error:
-            raise refusals.of_writing(self.path, error) from error
-
-
-def _column(values: Any) -> pa.Array:
-    """NaN marks an estimate that does not exist: null in the store, so that no average includes it."""
-    texts = isinstance(values, list) and isinstance(values[0], str)
-    if texts and values.count(values[0]) == len(values):
-        # One text for all rows, as a run's id, is most of what there is to convert.
-        return pa.repeat(values[0], len(values))
-    return pa.array(values, from_pandas=True)
-
-
-def _no_tables(why: str) -> InputError:
-    what = f"these are no tables of a results file: {why}"
-    return InputError(Fault("import", what, "export the run again"))
-
-
-_EXPLAIN = re.compile(r"(?is)\s*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?")
-
-
-def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
-    """What each statement is; of what EXPLAIN explains, what that is: with ANALYZE it is run."""
-    kinds = [one.type.name for one in connection.extract_statements(sql)]
-    explains = _EXPLAIN.match(sql)
-    if kinds == ["EXPLAIN"] and explains:
-        return _kinds(connection, sql[explains.end() :])
-    return kinds
-
-
-def _no_query(kinds: list[str]) -> Fault:
-    if not kinds:
-        return Fault("query", "it is empty", "write a SELECT or a FROM")
-    if len(kinds) > 1:
-        return Fault("query", f"it is {len(kinds)} statements", "write one at a time")
-    what = f"{kinds[0].replace('_', ' ')} is refused: the results file is only read here"
-    return Fault("query", what, "write a SELECT or a FROM")
+            raise writing_error(self.path, error) from error

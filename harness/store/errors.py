@@ -18,7 +18,7 @@ _FILE = (
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
 
 
-def of_opening(file: Path, error: Exception) -> CannotRun:
+def opening_error(file: Path, error: Exception) -> CannotRun:
     """Why a results file cannot be opened."""
     message = first_line(error)
     if (holder := holder_of(message)) is not None:
@@ -32,7 +32,7 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
         )
     # DuckDB opens a file of text as a database in memory that reads it, where it may.
     if "not a valid DuckDB" in message or "in-memory" in message:
-        return no_database(file)
+        return not_a_database(file)
     if isinstance(error, PermissionError) or re.search("(?i)permission denied|read-only", message):
         what = f"cannot be opened for writing: {_system(message)}"
         return CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
@@ -46,12 +46,12 @@ def of_opening(file: Path, error: Exception) -> CannotRun:
     )
 
 
-def no_database(file: Path) -> CannotRun:
+def not_a_database(file: Path) -> CannotRun:
     """The file is something else."""
     return CannotRun(Fault(str(file), "it is no DuckDB file", "name another file with --db"))
 
 
-def of_writing(file: Path, error: Exception) -> CannotRun:
+def writing_error(file: Path, error: Exception) -> CannotRun:
     """Why rows cannot be written."""
     message = first_line(error)
     remedy = "what was committed before is safe, and the same command goes on from there"
@@ -63,7 +63,7 @@ def of_writing(file: Path, error: Exception) -> CannotRun:
     return CannotRun(Fault(str(file), f"the rows could not be written: {message}", remedy))
 
 
-def of_query(file: Path, error: Exception) -> HarnessError:
+def query_error(file: Path, error: Exception) -> HarnessError:
     """Why a query has no answer: it is wrong, or the file is damaged."""
     message = first_line(error)
     if _damaged(error):
@@ -79,11 +79,17 @@ def of_query(file: Path, error: Exception) -> HarnessError:
     return InputError(Fault("query", message, remedy))
 
 
+def not_tables(reason: str) -> InputError:
+    """Why what is to be imported is refused."""
+    what = f"these are no tables of a results file: {reason}"
+    return InputError(Fault("import", what, "export the run again"))
+
+
 def holder_of(message: str) -> str | None:
     """Who has the file locked, in words; None where the message is about something else."""
-    if found := LOCKED.search(message):
-        name = found[1].rsplit("/", 1)[-1]
-        return f"process {found[2]}{found[3] or ''} ({_command(found[2]) or name})"
+    if holder := LOCKED.search(message):
+        name = holder[1].rsplit("/", 1)[-1]
+        return f"process {holder[2]}{holder[3] or ''} ({_command(holder[2]) or name})"
     return "another process" if "lock" in message.lower() else None
 
 
@@ -121,5 +127,5 @@ def _full(message: str) -> bool:
 
 def _system(message: str) -> str:
     """What the operating system said, of all that DuckDB says around it."""
-    found = re.search("(?i)permission denied|read-only file system|read-only", message)
-    return found[0].lower() if found else message
+    reason = re.search("(?i)permission denied|read-only file system|read-only", message)
+    return reason[0].lower() if reason else message

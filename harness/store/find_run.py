@@ -1,32 +1,24 @@
 """Which stored run is meant."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from harness.errors import Fault, InputError, first_few, nearest
 from harness.specs.prompt import LIMITED
-from harness.store.tables.base import Columns
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Runs
 
-C = TypeVar("C", bound=Columns)
 LATEST = "latest"
+Run = Mapping[str, Any]  # a line of `runs`, by column
 
 
-class Source(Protocol):
-    """Where runs are stored."""
-
-    def read(self, kind: type[C]) -> C:
-        """All rows of a table."""
-        ...
-
-
-def find_run(source: Source, name: str) -> dict[str, Any]:
+def find_run(store: ReadStore, name: str) -> dict[str, Any]:
     """The line of `runs` that a name means: an id or its beginning, a spec, or `latest`.
 
     `latest` is the last run that finished; of a spec, the last one that is no trial, if there is any.
     Raises `InputError`.
     """
-    runs = list(source.read(Runs).rows())
+    runs = list(store.read(Runs).rows())
     exact = [run for run in runs if run["run_id"] == name]
     matches = exact or [run for run in runs if name and run["run_id"].startswith(name)]
     if len(matches) == 1:
@@ -38,7 +30,7 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
         run for run in runs if run["status"] == "finished" and name in (LATEST, run["spec_name"])
     ]
     if name != LATEST:
-        finished = [run for run in finished if not trial(run)] or finished
+        finished = [run for run in finished if not trial_word(run)] or finished
     if finished:
         return max(finished, key=lambda run: (run["finished_at"], run["run_id"]))
     if any(name == run["spec_name"] for run in runs):
@@ -53,14 +45,24 @@ def find_run(source: Source, name: str) -> dict[str, Any]:
     raise InputError(Fault(f"run {name}", "there is no such run", remedy))
 
 
-def trial(run: Mapping[str, Any]) -> str:
+def find_two_runs(store: ReadStore, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The lines of two finished runs to compare. Raises `InputError`, also where they are one."""
+    first, second = find_run(store, a), find_run(store, b)
+    for run in (first, second):
+        check_finished(run)
+    if first["run_id"] == second["run_id"]:
+        raise InputError(Fault(f"run {first['run_id']}", "it is both", "name two runs"))
+    return first, second
+
+
+def trial_word(run: Run) -> str:
     """What makes a run evidence of nothing, in a word: `mock` SAEs, `limited` families, or nothing does."""
     if run["origin"] == "mock":
         return "mock"
     return "limited" if str(run["exploratory"] or "").startswith(LIMITED) else ""
 
 
-def check_finished(run: dict[str, Any]) -> None:
+def check_finished(run: Run) -> None:
     """Raises `InputError` where a run is not finished."""
     if run["status"] != "finished":
         raise InputError(

@@ -1,41 +1,56 @@
-"""What a run needs of a results file."""
+"""What the floors above ask of an open results file: to read it, or to store a run in it.
 
+`database.Store` is both; `single_writer.RemoteStore` is a `RunStore` in another process.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from harness.store.tables.base import Columns
+if TYPE_CHECKING:  # whoever waits for a store needs none of its tables
+    from harness.store.tables.base import Columns
 
-
-class Sink(Protocol):
-    """Where rows go. A commit is all or nothing."""
-
-    def finished(self, run_id: str) -> set[str]:
-        """The ids of the units whose rows are in."""
-
-    def commit(self, *columns: Columns) -> None:
-        """Write all of these in one transaction."""
+WAIT_SECONDS = 10.0  # that a second writer waits for the first
+ColumnsT = TypeVar("ColumnsT", bound="Columns")
 
 
-C = TypeVar("C", bound=Columns)
+class ReadStore(Protocol):
+    """A results file that is read: by table, or by a query."""
 
+    def read(self, kind: type[ColumnsT], run_id: str | None = None, **equal: object) -> ColumnsT:
+        """A table's columns, each an array of shape (n_rows,), in a fixed order of the rows.
 
-class Store(Sink, Protocol):
-    """A sink that can be read back: selection reads what observation wrote."""
+        `run_id` and `equal` keep the rows whose columns have these values.
+        """
+        ...
 
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
-        """Columns of the rows that agree with `equal`."""
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names of a query's columns, and its rows; `$name` stands for a parameter."""
         ...
 
 
-class Results(Store, Protocol):
-    """All that a run does to a store, from its first line to its verdicts."""
+class RunStore(ReadStore, Protocol):
+    """All that a run does to a results file, from its first line to its verdicts.
+
+    Every call is a transaction: all or nothing.
+    """
 
     path: Path
 
-    def replace(self, run_id: str, *columns: Columns, **values: object) -> None:
+    def finished(self, run_id: str) -> set[str]:
+        """The ids of the units whose rows are in."""
+        ...
+
+    def commit(self, *columns: "Columns") -> None:
+        """Write all of these: a unit's rows, and its line in the ledger."""
+        ...
+
+    def replace(self, run_id: str, *columns: "Columns", **values: object) -> None:
         """Put these in the place of the run's rows in the same tables, and change its line."""
         ...
 
     def set_run(self, run_id: str, **values: object) -> None:
-        """Change columns of the run's line."""
+        """Change columns of the run's line in `runs`."""
         ...

@@ -10,7 +10,9 @@ from harness.specs.prompt import Origin
 from harness.store.tables.interventions import Interventions
 
 
-def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origin) -> Interventions:
+def intervention_rows(
+    interventions: Iterable[Intervention], run_id: str, origin: Origin
+) -> Interventions:
     """One row a feature."""
     return Interventions.of(
         {
@@ -35,16 +37,16 @@ def to_columns(interventions: Iterable[Intervention], run_id: str, origin: Origi
     )
 
 
-def from_columns(rows: Interventions) -> tuple[Intervention, ...]:
+def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
     """The same interventions back from the store, in the order of their ablation, role and number."""
-    found: dict[str, list[int]] = defaultdict(list)
+    indices: dict[str, list[int]] = defaultdict(list)
     for i in range(len(rows)):
-        found[rows.intervention_id[i]].append(i)
-    made = []
-    for members in found.values():
+        indices[rows.intervention_id[i]].append(i)
+    interventions = []
+    for members in indices.values():
         members.sort(key=lambda i: rows.rank[i])
         i = members[0]
-        made.append(
+        interventions.append(
             Intervention(
                 ablation=str(rows.ablation[i]),
                 role=rows.role[i],
@@ -58,12 +60,12 @@ def from_columns(rows: Interventions) -> tuple[Intervention, ...]:
                 source=rows.source[i],
             )
         )
-    return tuple(sorted(made, key=lambda one: (one.ablation, one.role, one.number)))
+    return tuple(sorted(interventions, key=lambda one: (one.ablation, one.role, one.number)))
 
 
 def _positions(name: str) -> At:
-    known: tuple[NamedPositions, ...] = get_args(NamedPositions)
-    return next((at for at in known if at == name), None) or tuple(map(int, name.split(",")))
+    names: tuple[NamedPositions, ...] = get_args(NamedPositions)
+    return next((at for at in names if at == name), None) or tuple(map(int, name.split(",")))
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:

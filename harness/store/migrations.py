@@ -52,9 +52,10 @@ def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     connection.execute("INSERT INTO schema_version (version) VALUES (?)", [VERSION])
 
 
-def brought_up_to_date(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
-    """Arrow tables of an older schema as today's. Raises `InputError` where they are none."""
-    with duckdb.connect() as scratch:
+def upgrade_tables(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
+    """Arrow tables of an older schema, by name, as today's. Raises `InputError` where they are none."""
+    with duckdb.connect() as scratch:  # in memory, where the SQL of the migrations can run
+        # An export has no such table, and migrations write to it.
         scratch.execute("CREATE TABLE schema_version (version INTEGER, views VARCHAR)")
         try:
             for name, rows in tables.items():
@@ -75,6 +76,7 @@ def brought_up_to_date(tables: Mapping[str, pa.Table], version: int) -> dict[str
 
 def refresh_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Put in today's views and macros, where the file has others; in the caller's transaction."""
+    # Views are no part of the version: another harness of the same schema may have put in its own.
     text = _sql("views.sql") + _sql("macros.sql")
     digest = hashlib.sha256(text.encode()).hexdigest()
     latest = "version = (SELECT max(version) FROM schema_version)"
@@ -91,6 +93,7 @@ def back_up(file: Path, version: int) -> Path:
     while copy.exists():
         number += 1
         copy = file.with_name(f"{file.stem}.schema-{version}-{number}{file.suffix}")
+    # Its own name only when it is whole: half a copy must not be taken for a backup.
     partial = copy.with_name(copy.name + ".partial")
     try:
         shutil.copy2(file, partial)

@@ -4,15 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from harness.specs.prompt import Prompt
+from harness.store.interface import ReadStore
 from harness.store.tables.base import Columns
 from harness.store.tables.runs import Prompts, PromptTags
 
 
-def to_columns(
+def prompt_rows(
     prompts: Iterable[Prompt], sides: Mapping[str, str], run_id: str
 ) -> tuple[Columns, ...]:
-    """What the store knows of a run's prompts; `sides` is the split of their families."""
-    listed = list(prompts)
+    """A run's rows of `prompts` and `prompt_tags`; `sides` is the split of their families."""
+    in_order = list(prompts)
     return (
         Prompts.of(
             {
@@ -28,22 +29,22 @@ def to_columns(
                 "misconception": prompt.misconception,
                 "line": prompt.line,
             }
-            for prompt in listed
+            for prompt in in_order
         ),
         PromptTags.of(
             {"run_id": run_id, "prompt_id": prompt.id, "tag": tag, "value": value}
-            for prompt in listed
+            for prompt in in_order
             for tag, value in sorted(prompt.tags.items())
         ),
     )
 
 
-def from_columns(rows: Prompts, tags: PromptTags) -> tuple[Prompt, ...]:
-    """The same prompts back from the store, in the order of their file."""
-    told: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in tags.rows():
-        told[row["prompt_id"]][row["tag"]] = row["value"]
-    made = [
+def stored_prompts(store: ReadStore, run_id: str) -> tuple[Prompt, ...]:
+    """The prompts of a run, in the order of their file."""
+    tags: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in store.read(PromptTags, run_id).rows():
+        tags[row["prompt_id"]][row["tag"]] = row["value"]
+    prompts = [
         Prompt(
             id=row["prompt_id"],
             pair_id=row["pair_id"],
@@ -54,8 +55,8 @@ def from_columns(rows: Prompts, tags: PromptTags) -> tuple[Prompt, ...]:
             correct=row["correct"],
             misconception=row["misconception"],
             line=row["line"],
-            tags=told[row["prompt_id"]],
+            tags=tags[row["prompt_id"]],
         )
-        for row in rows.rows()
+        for row in store.read(Prompts, run_id).rows()
     ]
-    return tuple(sorted(made, key=lambda prompt: prompt.line))
+    return tuple(sorted(prompts, key=lambda prompt: prompt.line))

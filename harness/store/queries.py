@@ -1,4 +1,4 @@
-"""Saved queries: `db/queries/NAME.sql`, each with a comment that says what it answers.
+"""Saved queries: `db/queries/NAME.sql`, each with a comment that says what it answers; SQL to show.
 
 The comment's first lines say that in words; a line `$name = default: meaning` of it describes a
 parameter, and one without a default must be given.
@@ -34,37 +34,46 @@ class SavedQuery:
     parameters: tuple[Parameter, ...]
     sql: str
 
-    def filled(self, given: Mapping[str, str]) -> dict[str, str]:
+    def fill(self, given: Mapping[str, str]) -> dict[str, str]:
         """A value for each parameter. Raises `InputError` for what is missing or unknown."""
-        known = {one.name: one for one in self.parameters}
+        parameters = {parameter.name: parameter for parameter in self.parameters}
         faults = [
-            Fault(f"query {self.name}", f"it has no parameter '{name}'", nearest(name, known))
+            Fault(f"query {self.name}", f"it has no parameter '{name}'", nearest(name, parameters))
             for name in given
-            if name not in known
+            if name not in parameters
         ]
         faults += [
             Fault(
-                f"query {self.name}", f"'{one.name}' is missing: {one.meaning}", _remedy(one.name)
+                f"query {self.name}",
+                f"'{parameter.name}' is missing: {parameter.meaning}",
+                _remedy(parameter.name),
             )
-            for one in self.parameters
-            if one.default is None and one.name not in given
+            for parameter in self.parameters
+            if parameter.default is None and parameter.name not in given
         ]
         faults += [
-            Fault(f"--set {name}={value}", "it is no whole number", f"it is {known[name].meaning}")
+            Fault(
+                f"--set {name}={value}",
+                "it is no whole number",
+                f"it is {parameters[name].meaning}",
+            )
             for name, value in given.items()
-            if name in known and re.search(rf"\${name}::(INTEGER|BIGINT)\b", self.sql)
+            if name in parameters and re.search(rf"\${name}::(INTEGER|BIGINT)\b", self.sql)
             if not re.fullmatch(r"\d{1,9}", value)
         ]
         if faults:
             raise InputError(*faults)
-        return {one.name: given.get(one.name, one.default or "") for one in self.parameters}
+        return {
+            parameter.name: given.get(parameter.name, parameter.default or "")
+            for parameter in self.parameters
+        }
 
 
 @cache
 def saved_queries() -> Mapping[str, SavedQuery]:
     """All of them, by name."""
     files = sorted(bundled("db", "queries").glob("*.sql"))
-    return {file.stem: _parsed(file.stem, file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: _parse(file.stem, file.read_text(encoding="utf-8")) for file in files}
 
 
 def find_query(text: str) -> SavedQuery | None:
@@ -72,13 +81,24 @@ def find_query(text: str) -> SavedQuery | None:
     name = text.strip()
     if not re.fullmatch(r"[\w-]+", name):
         return None
-    known = saved_queries()
-    if name not in known:
-        raise InputError(Fault(name, "there is no such saved query", nearest(name, known)))
-    return known[name]
+    saved = saved_queries()
+    if name not in saved:
+        raise InputError(Fault(name, "there is no such saved query", nearest(name, saved)))
+    return saved[name]
 
 
-def typed(text: str) -> str | int | float:
+def verdicts_query(run_id: str, *, trial: bool) -> str:
+    """SQL for the verdicts that stand, of all evals; a trial's own, as it is not among them."""
+    return f"FROM verdicts WHERE run_id = '{run_id}'" if trial else "FROM latest_verdicts"
+
+
+def rows_query(run_id: str, *, reads_features: bool) -> str:
+    """SQL for the first rows of a run: of its features, or of its behaviour where it reads none."""
+    view = "top_features" if reads_features else "behaviour"
+    return f"FROM {view} WHERE run_id = '{run_id}' LIMIT 10"
+
+
+def parse_value(text: str) -> str | int | float:
     """A parameter of one's own SQL as it compares it: a number where it is written as one."""
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
@@ -87,9 +107,9 @@ def typed(text: str) -> str | int | float:
     return text
 
 
-def _parsed(name: str, text: str) -> SavedQuery:
+def _parse(name: str, text: str) -> SavedQuery:
     lines = text.splitlines()
-    comment = [line.removeprefix("--").strip() for line in _while_comment(lines)]
+    comment = [line.removeprefix("--").strip() for line in _leading_comment(lines)]
     matches = [(line, _PARAMETER.fullmatch(line)) for line in comment]
     return SavedQuery(
         name,
@@ -99,13 +119,13 @@ def _parsed(name: str, text: str) -> SavedQuery:
     )
 
 
-def _while_comment(lines: Iterable[str]) -> list[str]:
-    found = []
+def _leading_comment(lines: Iterable[str]) -> list[str]:
+    comment = []
     for line in lines:
         if not line.startswith("--"):
             break
-        found.append(line)
-    return found
+        comment.append(line)
+    return comment
 
 
 def _remedy(name: str) -> str:

@@ -1,26 +1,28 @@
 """One writer for many processes: theirs hand their rows to the one that has the file open.
 
-A worker's call is a message, and its answer the acknowledgement: a commit that was answered is in the
-file. A worker that dies takes its unanswered message with it, or leaves it whole: the ledger knows.
+DuckDB lets one process write at a time, and no other read meanwhile. So a worker's call is a message,
+and its answer the acknowledgement: a commit that was answered is in the file. A worker that dies takes
+its unanswered message with it, or leaves it whole: the ledger knows.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.errors import CannotRun, Fault, HarnessError
 from harness.store.database import Store
+from harness.store.interface import ColumnsT
 from harness.store.tables.base import Columns
 
-C = TypeVar("C", bound=Columns)
 PAUSE = 0.2  # seconds between looks at whether to end
-_CALLS = ("commit", "replace", "set_run", "finished", "read")
+# The methods of `RunStore`: a message names the one that it calls, and may name no other of a store.
+_CALLS = ("commit", "replace", "set_run", "finished", "read", "query")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Address:
 
 
 @contextmanager
-def served(store: Store) -> Iterator[Address]:
+def serve(store: Store) -> Iterator[Address]:
     """Let processes that have the address write through this store, for as long as the block lasts.
 
     What was sent before the block ends is answered.
@@ -86,10 +88,17 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         """As `Store.finished`."""
         return set(self._call("finished", run_id))
 
-    def read(self, kind: type[C], run_id: str | None = None, **equal: object) -> C:
+    def read(self, kind: type[ColumnsT], run_id: str | None = None, **equal: object) -> ColumnsT:
         """As `Store.read`."""
-        found: C = self._call("read", kind, run_id, **equal)
-        return found
+        columns: ColumnsT = self._call("read", kind, run_id, **equal)
+        return columns
+
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """As `Store.query`."""
+        names, rows = self._call("query", sql, parameters)
+        return names, rows
 
     def _call(self, name: str, *arguments: object, **options: object) -> Any:
         try:
@@ -104,24 +113,27 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
 
 def _accept(listener: Listener, store: Store, ending: Event) -> None:
     """Answer every worker in a thread of its own, until it ends."""
-    answering: list[Thread] = []
+    threads: list[Thread] = []
     while not ending.is_set():
         try:
             connection = listener.accept()
         except (AuthenticationError, EOFError, OSError):  # a stranger, or a worker that died
             continue
-        answering.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
-        answering[-1].start()
-    for thread in answering:
+        threads.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
+        threads[-1].start()
+    for thread in threads:
         thread.join()
 
 
 def _answer(connection: Connection, store: Store, ending: Event) -> None:
+    """Answer one worker, also when the end has come, until nothing of its is left unanswered."""
     with connection, suppress(EOFError, OSError):
         while not (ending.is_set() and not connection.poll()):
             if not connection.poll(PAUSE):
                 continue
             name, arguments, options = connection.recv()
+            # An error of the store is the worker's to raise; any other one ends its thread, and the
+            # worker hears that the writer is gone.
             try:
                 if name not in _CALLS:
                     raise ValueError(name)

@@ -16,9 +16,10 @@ import duckdb
 
 from harness.errors import CannotRun, Fault
 from harness.store.connection import must_exist
-from harness.store.errors import of_opening
+from harness.store.errors import opening_error
 
 HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
+LOG_HEAD = 4096  # bytes: a checkpoint empties the log, so that another record begins it
 TRIES = 50
 PAUSE = 0.1  # seconds
 
@@ -36,21 +37,21 @@ def snapshot(file: Path) -> Iterator[Path]:
         reason: Exception | None = None
         for _ in range(TRIES):
             try:
-                if _copied(file, copy):
+                if _copy_unchanged(file, copy):
                     # It opens, and its log can be played: a copy of half a record cannot.
                     duckdb.connect(str(copy)).close()
                     break
             except (duckdb.Error, FileNotFoundError) as error:
                 reason = error
             except OSError as error:
-                raise of_opening(copy, error) from None
+                raise opening_error(copy, error) from None
             for part in Path(folder).iterdir():
                 with suppress(OSError):
                     part.unlink()
             time.sleep(PAUSE)
         else:
             if reason is not None and not isinstance(reason, FileNotFoundError):
-                raise of_opening(file, reason)
+                raise opening_error(file, reason)
             what = "it changes too fast to be copied"
             raise CannotRun(Fault(str(file), what, "run the same command again"))
         yield copy
@@ -61,15 +62,16 @@ def _check_magic(file: Path) -> None:
     try:
         with file.open("rb") as data:
             if data.read(12)[8:] != b"DUCK":
-                raise of_opening(file, ValueError("not a valid DuckDB database file"))
+                raise opening_error(file, ValueError("not a valid DuckDB database file"))
     except OSError as error:
-        raise of_opening(file, error) from None
+        raise opening_error(file, error) from None
 
 
-def _copied(file: Path, copy: Path) -> bool:
-    """Whether no checkpoint ended, and none began anew, while the file and its log were copied."""
+def _copy_unchanged(file: Path, copy: Path) -> bool:
+    """Copy file and log; returns whether no checkpoint ended meanwhile, so that they belong together."""
     before = _state(file)
     shutil.copyfile(file, copy)
+    # The log after the file: it holds all that was committed since the file's last checkpoint.
     log = _log(file)
     if log.exists():
         shutil.copyfile(log, _log(copy))
@@ -82,7 +84,7 @@ def _state(file: Path) -> tuple[bytes, bytes]:
         headers = data.read(HEADERS)
     try:
         with _log(file).open("rb") as data:
-            return headers, data.read(4096)
+            return headers, data.read(LOG_HEAD)
     except FileNotFoundError:
         return headers, b""
 

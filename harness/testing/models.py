@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from harness.models.language_model import LanguageModel
-from harness.models.padded_batch import Side
+from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled
 from harness.sae.jumprelu import Sae
 
@@ -24,29 +24,45 @@ WIDTH = 32  # of the random models' residual stream
 
 @cache
 def tokenizer() -> Any:
-    """The organism's, which travels with the package: words of kinematics, BOS is 2.
+    """The organism's tokenizer, which travels with the package: words of kinematics, BOS is 2.
 
-    Raises `OSError` where the installation lacks it.
+    Returns:
+        A tokenizer of transformers, read once.
+
+    Raises:
+        OSError: where the installation lacks it.
     """
     return AutoTokenizer.from_pretrained(bundled("fixtures", "organism"))
 
 
 def random_model(
     seed: int = 0,
-    padding_side: Side = "left",
+    padding_side: PaddingSide = "left",
     layers: int = 4,
     architecture: Architecture = "gemma2",
     dtype: torch.dtype = torch.float32,
 ) -> LanguageModel:
     """A random Gemma of width 32 with a window shorter than most texts: both attentions are used.
 
-    Gemma 3 takes at most 6 layers. The same arguments give the same weights; torch's global seed is
-    set on the way. Raises `KeyError` for an unknown architecture.
+    Arguments:
+        seed: of the weights; torch's global seed is set to it.
+        padding_side: where the shorter rows of a batch are filled up.
+        layers: how many blocks; Gemma 3 takes at most 6.
+        architecture: one of `ARCHITECTURES`.
+        dtype: what it computes in.
+
+    Returns:
+        A model on the CPU with eager attention, whose residual stream is (rows, tokens, 32). The same
+        arguments give the same weights.
+
+    Raises:
+        KeyError: for an unknown architecture.
+        OSError: where the installation lacks the tokenizer.
     """
     torch.manual_seed(seed)
-    config, kind, more = _KINDS[architecture]
-    network = kind(
-        config(
+    config_class, model_class, more = _ARCHITECTURES[architecture]
+    network = model_class(
+        config_class(
             vocab_size=len(tokenizer()),
             hidden_size=WIDTH,
             intermediate_size=64,
@@ -73,7 +89,14 @@ def random_model(
 def random_sae(seed: int = 0, width: int = WIDTH, features: int = 64) -> Sae:
     """A JumpReLU SAE in float32 with directions that are not orthogonal and an error term.
 
-    Unlike `harness.sae.mock.jumprelu` its encoder is noisy and some of its thresholds are near 0.
+    Arguments:
+        seed: of its weights, without touching torch's global seed.
+        width: of the residual stream that it reads.
+        features: how many it has.
+
+    Returns:
+        An SAE with decoder rows of length 1. Unlike `harness.sae.mock.jumprelu` its encoder is noisy and
+        some of its thresholds are near 0.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -91,7 +114,7 @@ def random_sae(seed: int = 0, width: int = WIDTH, features: int = 64) -> Sae:
     )
 
 
-_KINDS: dict[str, tuple[Any, Any, dict[str, list[str]]]] = {
+_ARCHITECTURES: dict[str, tuple[Any, Any, dict[str, list[str]]]] = {
     "gemma2": (Gemma2Config, Gemma2ForCausalLM, {}),
     "gemma3": (
         Gemma3TextConfig,

@@ -10,7 +10,7 @@ from harness.runner.pipeline import execute
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
 from harness.store.database import Store
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from tests.helpers.runs import a_bench, quiet
 from tests.helpers.specs import ablation_plan, family_lines
 
@@ -21,7 +21,7 @@ MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
 def concluded(tmp_path, plan, **spec):
     plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
     with Store.open(tmp_path / "a.duckdb") as store:
-        store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(a_bench(), plan, store, quiet)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)

@@ -1,6 +1,6 @@
 """Rows of prompts as pairs: one beside the other, on their side."""
 
-from harness.analysis.pairs import contrasted
+from harness.analysis.pairs import pair_activations
 from harness.runner.stages.observe import observe
 from harness.store.tables.observations import Activations
 from tests.helpers.runs import a_bench
@@ -11,7 +11,7 @@ def test_contrasted_pairs_are_aligned_and_keep_to_their_side():
     plan, bench = ablation_plan(), a_bench()
     tables = [t for t in observe(bench, plan, plan.prompts) if isinstance(t, Activations)]
     rows = Activations.of(row for table in tables for row in table.rows())
-    data = contrasted(plan, "discovery", rows)
+    data = pair_activations(plan, "discovery", rows)
     assert set(data.units) == set(plan.families("discovery"))
     values = {(row["prompt_id"], row["layer"], row["feature"]): row["value"] for row in rows.rows()}
     pair = min(prompt.pair_id for prompt in plan.of("discovery"))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from harness.analysis.ablation_tests import ablation_tests
-from harness.analysis.selection import attribution_scores, choose, truth_scores
+from harness.analysis.ablation_tests import AblationRows, ablation_tests
+from harness.analysis.selection import attribution_scores, select_interventions, truth_scores
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
 from harness.specs.targets import load_targets, load_truth
-from harness.store.interventions import from_columns, to_columns
+from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions, FeatureActivity
 from tests.helpers.specs import ablation_plan
@@ -26,7 +26,7 @@ def chosen(scores=SCORES, **fields):
     ablation = Ablation.model_validate(
         {"name": "top", "select": {"by": "contrast", "top": 2}, "controls": 4} | fields
     )
-    found = choose(ablation_plan(), ablation, scores, ACTIVITY)
+    found = select_interventions(ablation_plan(), ablation, scores, ACTIVITY)
     return {role: [one for one in found if one.role == role]
             for role in ("target", "no-op", "single", "dose", "control")}  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_interventions_come_back_from_the_store_as_they_were(positions):
     found = chosen(kind="steer", value=-1.0, doses=(2,), positions=positions)
     made = sorted((one for some in found.values() for one in some),
                   key=lambda one: (one.ablation, one.role, one.number))  # fmt: skip
-    assert from_columns(to_columns(made, "r", "mock")) == tuple(made)
+    assert interventions_of(intervention_rows(made, "r", "mock")) == tuple(made)
     assert len({one.id for one in made}) == len(made)
 
 
@@ -110,7 +110,7 @@ def test_predictions_are_held_against_exact_impacts():
     """A set's prediction is the sum of its features', and a dose of s does 1 - s of it."""
     plan = ablation_plan(select={"by": "attribution", "top": 2}, controls=4, doses=(0.5,))
     ablation = plan.spec.ablations[0]
-    found = choose(plan, ablation, {(1, 3): 2.0, (1, 4): 1.0}, ACTIVITY)
+    found = select_interventions(plan, ablation, {(1, 3): 2.0, (1, 4): 1.0}, ACTIVITY)
     prompts = [p for p in plan.of("confirmation") if p.label == ablation.variant]
     families = sorted({p.family for p in prompts})
     effect = {f: 0.1 * f for f in range(20)}
@@ -127,7 +127,8 @@ def test_predictions_are_held_against_exact_impacts():
         for one in found for p in prompts
         for metric, sign in (("logit_difference", 1), ("log_p_misconception", -1))
     )  # fmt: skip
-    result, tables = ablation_tests(plan, ablation, found, impacts, predictions, "r", "mock")
+    measured = AblationRows(found, impacts, predictions)
+    result, tables = ablation_tests(plan, ablation, measured, "r", "mock")
     rows = {
         (table.metric[i], table.role[i], i): {n: getattr(table, n)[i] for n in table.names()}
         for table in tables

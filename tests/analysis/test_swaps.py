@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.feature_tests import analyse
-from harness.analysis.pairs import behaviours, contrasted
+from harness.analysis.pairs import behaviours, pair_activations
 from harness.analysis.verdicts import verdicts
 from harness.specs.claims import BehaviourClaim
 from harness.specs.prompt import LABELS
@@ -70,7 +70,7 @@ def test_swapping_the_members_of_every_pair_flips_every_sign(seed, direction):
     plan = planned(prompts, claims=claiming(direction))
     turned = planned(swapped, claims=claiming({"greater": "less", "less": "greater"}[direction]))
     for side in ("discovery", "confirmation"):
-        a, b = (contrasted(one, side, tables[0]) for one in (plan, turned))
+        a, b = (pair_activations(one, side, tables[0]) for one in (plan, turned))
         assert (a.correct == b.misconception).all()
         assert (a.misconception == b.correct).all()
         assert len(a.correct)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.ablation_tests import AblationResult
+from harness.analysis.ablation_tests import AblationImpacts
 from harness.analysis.feature_tests import Analysis, FeatureResult
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of
@@ -28,7 +28,7 @@ def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0
     units = np.array([pair.family for pair in pairs])
     n = len(p_adjusted)
     test = MaxT(np.array(p_adjusted), np.zeros(n), np.zeros(n), len(set(units)), 99, True, 0.01)
-    result = AblationResult(
+    result = AblationImpacts(
         plan.spec.ablations[0],
         impact + random.normal(0, 0.1, len(pairs)),
         controls + random.normal(0, 0.1, (20, len(pairs))),

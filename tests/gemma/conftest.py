@@ -17,12 +17,12 @@ FAMILIES = 8
 @pytest.fixture(scope="session")
 def gemma():
     from harness.models.model_files import model_files
-    from harness.runner.resources import loaded
+    from harness.runner.resources import load_or_reuse
     from harness.specs.targets import load_targets
 
     # The same object that evals run on in this process: it is loaded once.
     source = model_files(load_targets()["gemma-3-270m"])
-    return loaded(source, dtype="float32", device="cpu", attention="eager")
+    return load_or_reuse(source, dtype="float32", device="cpu", attention="eager")
 
 
 @pytest.fixture(scope="session")

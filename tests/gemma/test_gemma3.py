@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from fixtures.training.saes import SaeRecipe, train_sae
 from harness.errors import InputError
 from harness.interventions.edits import Edit, apply, gain_and_shift
-from harness.models.padded_batch import Tokens, where
+from harness.models.padded_batch import Tokens, positions_of
 from harness.runner.context import How
 from harness.runner.run import run_eval
 from harness.sae.jumprelu import decode, encode
@@ -124,7 +124,7 @@ def dictionary(gemma, some_voices, tmp_path_factory):
     found = []
     for start in range(0, len(texts), 16):
         batch = gemma.batch([gemma.tokens(text) for text in texts[start : start + 16]])
-        positions = where(batch, "prompt")
+        positions = positions_of(batch, "prompt")
         gemma.forward(batch, {LAYER: lambda x, p=positions: found.append(x[p])})
     residuals = torch.cat(found)
     recipe = SaeRecipe(features=1024, active=32, steps=400, batch=512)
@@ -151,7 +151,7 @@ def test_an_edit_is_the_plain_hooked_forward(gemma, dictionary):
     part = sae.only(features)
     rows = [gemma.tokens(text, answer) for text, answer in TEXTS]
     batch = gemma.batch(rows)
-    positions = where(batch, "all")
+    positions = positions_of(batch, "all")
     edit = Edit(part, *gain_and_shift("zero", None))
     found = gemma.forward(batch, {LAYER: lambda x: apply(edit, x, positions)})
     plainly = gemma.forward(batch)

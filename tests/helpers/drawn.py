@@ -7,9 +7,9 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
-from harness.runner.context import Bench
+from harness.runner.context import RunContext
 from harness.sae.mock import jumprelu, orthogonal
 from harness.specs.plan import make_plan
 from harness.specs.prompt import LABELS, Prompt
@@ -53,7 +53,7 @@ def orthonormal(layer):
 
 
 def bench_of(used, size=5, saes=overlapping):
-    return Bench("r", "mock", used, saes, Limit(size))
+    return RunContext("r", "mock", used, saes, BatchLimit(size))
 
 
 CONTEXTS = (

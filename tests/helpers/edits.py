@@ -4,9 +4,9 @@ from functools import cache
 
 import torch
 
-from harness.models.adaptive_batching import Limit
-from harness.runner.context import Bench
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.models.adaptive_batching import BatchLimit
+from harness.runner.context import RunContext
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Intervention
 from harness.testing.models import random_model
@@ -19,7 +19,7 @@ METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "to
 @cache
 def bench(architecture="gemma2", dtype=torch.float32, size=5):
     model = random_model(3, architecture=architecture, dtype=dtype)
-    return Bench("r", "mock", model, sae, Limit(size))
+    return RunContext("r", "mock", model, sae, BatchLimit(size))
 
 
 def an_edit(kind="zero", values=None, *, at="all", role="target", features=FEATURES, number=0):
@@ -39,7 +39,7 @@ def an_ablation(**fields):
 def impacts_of(bench, edits, prompts, lenders=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
     impacts, tokens = intervene(
-        bench, edits, lambda: banks_of(bench, edits), lenders or {}, prompts
+        bench, edits, lambda: prepare_edits(bench, edits), lenders or {}, prompts
     )
     number = {one.id: i for i, one in enumerate(edits)}
     summed = {

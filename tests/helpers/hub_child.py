@@ -11,7 +11,7 @@ import time
 
 from huggingface_hub import constants, file_download
 
-from harness.cli.options import reporting
+from harness.cli.exit_status import exit_with_status
 from harness.models import hub_download as hub
 from harness.models import model_files as sources
 from harness.models.model_files import model_files
@@ -38,7 +38,7 @@ def sae(layer, name="t", **choice):
     return str(path).partition("/snapshots/")[2]
 
 
-@reporting
+@exit_with_status
 def answer(expression):
     print(eval(expression))
 

@@ -10,8 +10,8 @@ import pytest
 from filelock import FileLock
 
 from harness.analysis.comparison import Comparison, compare
-from harness.models.adaptive_batching import Limit
-from harness.runner.context import Bench, How
+from harness.models.adaptive_batching import BatchLimit
+from harness.runner.context import How, RunContext
 from harness.runner.pipeline import execute
 from harness.runner.run import run_eval
 from harness.sae.jumprelu import Sae
@@ -19,7 +19,7 @@ from harness.specs.plan import Plan
 from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.find_run import find_run
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from harness.store.tables import TABLES
 from harness.store.tables.runs import Prompts
 from harness.testing.models import random_model, random_sae
@@ -34,16 +34,16 @@ def sae(layer: int) -> Sae:
     return random_sae(layer)
 
 
-def a_bench(batch_size: int = 5, side: str = "left", seed: int = 0) -> Bench:
+def a_bench(batch_size: int = 5, side: str = "left", seed: int = 0) -> RunContext:
     """What the stages of a run `r` need, with a random model of its own."""
-    return Bench("r", "mock", random_model(seed, side), sae, Limit(batch_size))
+    return RunContext("r", "mock", random_model(seed, side), sae, BatchLimit(batch_size))
 
 
-def run_into(path: Path, plan: Plan, bench: Bench, store_type: type[Store] = Store) -> dict:
+def run_into(path: Path, plan: Plan, bench: RunContext, store_type: type[Store] = Store) -> dict:
     """Run a plan into a results file, or go on with it; every table's rows."""
     with store_type.open(path) as store:
         if not len(store.read(Prompts, "r")):
-            store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+            store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(bench, plan, store, quiet)
         return stored_tables(store)
 

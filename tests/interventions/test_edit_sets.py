@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, directions, gain_and_shift
-from harness.interventions.layer_edits import make_bank
+from harness.interventions.layer_edits import make_layer_edits
 from harness.sae.jumprelu import encode
 from harness.sae.mock import jumprelu
 from harness.specs.intervention import Intervention
@@ -147,7 +147,9 @@ def test_what_a_linear_readout_of_the_orthonormal_mock_loses_is_known(case, valu
         for n, kind in enumerate(kinds)
     ]  # fmt: skip
     which = torch.arange(len(kinds))
-    edit = make_bank(sae, 0, edits).edit(which, identity=torch.zeros(len(kinds), dtype=torch.bool))
+    edit = make_layer_edits(sae, 0, edits).edit(
+        which, identity=torch.zeros(len(kinds), dtype=torch.bool)
+    )
     each = x[:1].expand(len(kinds), -1, -1)
     moved = apply(edit, each, everywhere(each))
     d = sae.w_dec[features].double()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, gain_and_shift
-from harness.models.padded_batch import where
-from harness.runner.stages.ablate import banks_of, intervene
+from harness.models.padded_batch import positions_of
+from harness.runner.stages.ablate import intervene, prepare_edits
 from harness.specs.intervention import Intervention
 from harness.testing.models import ARCHITECTURES, tokenizer
 from harness.testing.strategies import (
@@ -35,7 +35,7 @@ def an_edit(kind, value, features, at, role="target"):
 
 def impacts_of(bench, edits, chosen):
     """Baseline, edited and impact by intervention, prompt and metric."""
-    impacts, _ = intervene(bench, edits, lambda: banks_of(bench, edits), {}, chosen)
+    impacts, _ = intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, chosen)
     keys = zip(impacts.intervention_id, impacts.prompt_id, impacts.metric, strict=True)
     values = zip(impacts.baseline, impacts.edited, impacts.impact, impacts.active, strict=True)
     return dict(zip(keys, values, strict=True))
@@ -104,7 +104,7 @@ def test_the_stream_at_bos_stays_as_it_is_under_every_edit(
     for saes in (overlapping, orthonormal):
         steer = Edit(saes(layer).only(features), *gain_and_shift("steer", 5.0))
         plain = streams(lambda x: x)
-        moved = streams(lambda x, e=steer: apply(e, x, where(batch, "all")))
+        moved = streams(lambda x, e=steer: apply(e, x, positions_of(batch, "all")))
         for block, before in plain.items():
             assert torch.equal(moved[block][still], before[still])
         assert (moved[layer] != plain[layer]).any(-1)[~still].all()

@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.interventions.replay_schedule import Job, chunks, shared_starts
+from harness.interventions.replay_schedule import Job, chunks, share_baselines
 
 COLUMNS = 20
 jobs = st.lists(
@@ -16,7 +16,7 @@ jobs = st.lists(
         row=st.integers(0, 3),
         first=st.integers(0, COLUMNS - 1),
         intervention=st.integers(0, 40),
-        twin=st.booleans(),
+        with_baseline=st.booleans(),
     ),
     max_size=40,
     unique_by=lambda job: (job.row, job.intervention),
@@ -37,12 +37,12 @@ def test_every_job_is_in_one_chunk_beside_its_twin(jobs, tokens, rows):
         assert len({job.block for job in chunk}) == 1
         baselines = [(job.row, job.first) for job in chunk if job.intervention is None]
         assert len(baselines) == len(set(baselines))
-        assert set(baselines) == {(job.row, job.first) for job in chunk if job.twin}
+        assert set(baselines) == {(job.row, job.first) for job in chunk if job.with_baseline}
         for job in chunk:
             if job.intervention is not None:
                 asked = before[job.row, job.intervention]
                 assert job.first <= asked.first
-                assert job.twin or job.first == asked.first
+                assert job.with_baseline or job.first == asked.first
         longest = max(length(job.row, job.first) for job in chunk)
         assert len(chunk) <= rows
         assert longest * len(chunk) <= tokens or len(chunk) <= 2
@@ -51,12 +51,12 @@ def test_every_job_is_in_one_chunk_beside_its_twin(jobs, tokens, rows):
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=8))
 def test_twins_are_shared_where_that_costs_least(firsts):
-    asked = [Job(0, 0, first, i, twin=True) for i, first in enumerate(firsts)]
+    asked = [Job(0, 0, first, i, with_baseline=True) for i, first in enumerate(firsts)]
 
     def cost(starts):
         return sum(length(0, at) for at in starts) + sum(length(0, at) for at in set(starts))
 
-    found = cost([job.first for job in shared_starts(asked, length)])
+    found = cost([job.first for job in share_baselines(asked, length)])
     distinct = sorted(set(firsts))
     every = (
         [max(at for at in chosen if at <= first) for first in firsts]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import CannotRun
-from harness.interventions.resampling import donors
+from harness.interventions.resampling import choose_sources
 from tests.helpers.edits import METRICS, an_ablation, an_edit, bench, impacts_of, sae
 from tests.helpers.specs import ablation_plan
 
@@ -131,8 +131,10 @@ def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, va
     edit = an_edit(kind, values, at=at)
     lenders = {}
     if kind == "resample":
-        lenders = donors(plan, an_ablation(kind="resample", source="pair", variant="correct"))
-        lenders |= donors(plan, an_ablation(kind="resample", source="pair"))
+        lenders = choose_sources(
+            plan, an_ablation(kind="resample", source="pair", variant="correct")
+        )
+        lenders |= choose_sources(plan, an_ablation(kind="resample", source="pair"))
     summed, apart = impacts_of(tools, [edit], prompts, lenders)
     moved = 0
     for prompt in prompts:
@@ -210,7 +212,9 @@ def test_a_kind_that_moves_inactive_features_is_replayed():
 def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
     plan = ablation_plan()
     lenders = (
-        donors(plan, an_ablation(kind="resample", source="pair")) if kind == "resample" else {}
+        choose_sources(plan, an_ablation(kind="resample", source="pair"))
+        if kind == "resample"
+        else {}
     )
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     edits = [an_edit(kind, values), an_edit(kind, values, role="no-op")]

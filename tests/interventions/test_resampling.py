@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.interventions.resampling import donors
+from harness.interventions.resampling import choose_sources
 from harness.specs.prompt import LABELS, Prompt
 from tests.helpers.edits import an_ablation, an_edit, bench, impacts_of
 from tests.helpers.specs import ablation_plan
@@ -11,7 +11,7 @@ from tests.helpers.specs import ablation_plan
 @pytest.mark.parametrize("source", ["pair", "random"])
 def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
     plan = ablation_plan()
-    found = donors(plan, an_ablation(kind="resample", source=source))
+    found = choose_sources(plan, an_ablation(kind="resample", source=source))
     prompts = {prompt.id: prompt for prompt in plan.prompts}
     assert set(found) == {p.id for p in plan.of("confirmation") if p.label == "misconception"}
     for receiver, donor in found.items():
@@ -20,7 +20,7 @@ def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
             assert donor.label == "correct"
         else:
             assert plan.sides[donor.family] == "discovery"
-    assert found == donors(plan, an_ablation(kind="resample", source=source))
+    assert found == choose_sources(plan, an_ablation(kind="resample", source=source))
 
 
 def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
@@ -50,7 +50,7 @@ def test_a_dose_beside_a_resampled_target_only_scales():
     """The donor's values are the target's alone."""
     plan, tools = ablation_plan(), bench()
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
-    lenders = donors(plan, an_ablation(kind="resample", source="pair"))
+    lenders = choose_sources(plan, an_ablation(kind="resample", source="pair"))
     dose = an_edit("scale", (2.0,) * 3, role="dose")
     beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, lenders)
     alone, _ = impacts_of(tools, [dose], prompts)

@@ -8,8 +8,8 @@ import torch
 from harness.errors import InputError
 from harness.interventions.edits import Edit, apply
 from harness.models.logprobs import token_logprobs
-from harness.models.padded_batch import reads_of, where
-from harness.models.suffix import compact, first_read, lengths, tail_of
+from harness.models.padded_batch import positions_of, reads_of
+from harness.models.suffix import compact, first_read, lengths, suffix_of
 from harness.testing.models import random_model, random_sae
 
 TEXTS = [
@@ -122,7 +122,7 @@ def kept_of(model, batch, blocks):
 def tail(kept, firsts):
     """A tail for each (row, first column)."""
     rows, columns = (torch.tensor(column) for column in zip(*firsts, strict=True))
-    return tail_of(kept.batch, kept.reads, rows, columns)
+    return suffix_of(kept.batch, kept.reads, rows, columns)
 
 
 def replayed(model, kept, block, firsts, tap=None, taps=None):
@@ -161,7 +161,7 @@ def test_a_replay_is_the_hooked_full_forward(architecture, side, at):
     """Edits on two layers; each row three times, replayed from any column that the edit allows."""
     model, sae = random_model(4, side, architecture=architecture), random_sae(4)
     batch = batch_of(model)
-    positions = where(batch, at)
+    positions = positions_of(batch, at)
 
     def zero(x, positions):
         return apply(Edit(sae, -1.0), x, positions)
@@ -170,7 +170,7 @@ def test_a_replay_is_the_hooked_full_forward(architecture, side, at):
     hooked = model.forward(batch, taps)
     plain = model.forward(batch)
     kept = kept_of(model, batch, [1])
-    inside = where(kept.batch, at)
+    inside = positions_of(kept.batch, at)
     reads = first_read(kept.reads, kept.batch.columns)
     first = torch.where(inside.any(1), inside.long().argmax(1), reads).minimum(reads).tolist()
     starts = [(row, start) for row in range(4) for start in (first[row], first[row] // 2, 0)]
@@ -193,13 +193,13 @@ def test_in_half_precision_a_replay_is_as_near_as_another_batch(architecture):
     batch, sae = batch_of(model), random_sae(4)
 
     def hooked(batch):
-        tap = {1: lambda x: apply(Edit(sae, -1.0), x, where(batch, "prompt"))}
+        tap = {1: lambda x: apply(Edit(sae, -1.0), x, positions_of(batch, "prompt"))}
         return [torch.cat(row) for row in model.forward(batch, tap)]
 
     together = hooked(batch)
     alone = [hooked(model.batch([model.tokens(text, answer, OTHER)]))[0] for text, answer in TEXTS]
     kept = kept_of(model, batch, [1])
-    inside = where(kept.batch, "prompt")
+    inside = positions_of(kept.batch, "prompt")
     starts = [(row, int(inside[row].long().argmax())) for row in range(4)]
     found = replayed(
         model,

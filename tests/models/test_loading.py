@@ -15,8 +15,8 @@ from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import reads_of, where
-from harness.models.suffix import compact, tail_of
+from harness.models.padded_batch import positions_of, reads_of
+from harness.models.suffix import compact, suffix_of
 from harness.paths import bundled
 from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
@@ -139,9 +139,9 @@ def test_a_model_spread_over_memory_and_disk_says_the_same(tmp_path):
         batch = one.batch([one.tokens(TEXT, "zero"), one.tokens("Its velocity is", "not zero")])
         kept = one.cached_forward(*compact(batch, reads_of(batch)), [1])
         rows = torch.arange(2)
-        tail = tail_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
+        tail = suffix_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
         edit = Edit(sae, *gain_and_shift("zero", None))
-        positions = tail.of(where(kept.batch, "all"))
+        positions = tail.of(positions_of(kept.batch, "all"))
         residual = apply(edit, tail.of(kept.residuals[1]), positions)
         results.append((one.replay(kept, tail, 1, residual), one.forward(batch)))
     (replay, plain), (replayed, plainly) = results

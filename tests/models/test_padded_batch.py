@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.models.padded_batch import Tokens, pad, where
+from harness.models.padded_batch import Tokens, pad, positions_of
 
 answers = st.lists(st.integers(1, 4), max_size=3)
 rows = st.lists(
@@ -31,7 +31,7 @@ def test_positions_are_the_rows_own_tokens_in_their_order(rows, side):
             "answer": spoken,
             "all": row.prompt[1:] + spoken,
         }.items():
-            assert tuple(batch.ids[i, where(batch, at)[i]].tolist()) == wanted
+            assert tuple(batch.ids[i, positions_of(batch, at)[i]].tolist()) == wanted
 
 
 @given(rows, sides)
@@ -40,7 +40,7 @@ def test_bos_and_padding_are_never_chosen(rows, side):
     bos = (batch.ids == 2) & (batch.branch == 0)
     assert bos.sum(1).tolist() == [1] * len(rows)
     for at in ("last_prompt_token", "prompt", "answer", "all"):
-        assert not (where(batch, at) & (bos | (batch.branch < 0))).any()
+        assert not (positions_of(batch, at) & (bos | (batch.branch < 0))).any()
     assert int((batch.branch >= 0).sum()) == sum(map(len, rows))
 
 
@@ -68,7 +68,7 @@ def test_the_source_of_an_answers_token_is_the_token_before_it(rows, side):
     for i, row in enumerate(rows):
         found = []
         for column in (batch.branch[i] > 0).nonzero()[:, 0]:
-            source = batch.source[i, column]
+            source = batch.predictor[i, column]
             assert batch.place[i, source] == batch.place[i, column] - 1
             assert batch.branch[i, source] in (0, batch.branch[i, column])
             found.append(int(batch.ids[i, source]))

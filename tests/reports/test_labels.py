@@ -185,7 +185,7 @@ def test_labels_come_along_with_the_runs_of_another_file(server, db, quick, tmp_
     with Store.open(here) as store:
         mine = dict(zip(("source", "feature"), key, strict=True))
         mine |= {"label": "mine", "explainer": None, "fetched_at": datetime.now(UTC)}
-        store.cached_forward(FeatureLabels.of([mine]))
+        store.put_labels(FeatureLabels.of([mine]))
     found = invoke("import", db, "--db", here)
     assert found.exit_code == 0, found.output
     assert stored(here) == there | {key: ("mine", None)}

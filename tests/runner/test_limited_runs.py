@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import Fault, InputError
-from harness.reports.text import told_verdict
+from harness.reports.text import verdict_with_trial
 from harness.runner.context import How
 from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
@@ -126,7 +126,7 @@ def test_a_trial_that_is_analysed_again_or_repeated_stays_one(stored, tmp_path):
 def test_a_stored_trial_is_told_as_one(stored):
     with Store.open_to_read(stored[0].db) as store:
         lines = [find_run(store, one.run_id) for one in stored]
-    assert [told_verdict("supported", line) for line in lines] == [
+    assert [verdict_with_trial("supported", line) for line in lines] == [
         "limited: supported",
         "supported",
         "limited: supported",

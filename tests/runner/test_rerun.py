@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.agreement import facts_of, tables_of
+from harness.store.agreement import compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import find_run
 from tests.helpers.cli import invoke
@@ -44,7 +44,7 @@ def test_a_run_repeated_from_the_store_alone_agrees_to_the_last_bit(repeated):
     for name in there:
         assert found[name].rows_a == found[name].rows_b == len(rows_of(db, first)[name])
     with Store.open_to_read(db) as store:
-        assert facts_of(find_run(store, first), find_run(store, again)) == {}
+        assert compare_facts(find_run(store, first), find_run(store, again)) == {}
         assert find_run(store, again)["exploratory"] is None
 
 
@@ -134,7 +134,7 @@ def test_what_is_stored_otherwise_is_named_with_its_count_and_size(repeated, tmp
 
 def agreement(db, a, b):
     with Store.open_to_read(db) as store:
-        return {one.table: one for one in tables_of(store, a, b)}
+        return {one.table: one for one in compare_tables(store, a, b)}
 
 
 def test_every_table_but_runs_is_told_apart(two_dtypes):

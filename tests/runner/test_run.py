@@ -199,7 +199,7 @@ def test_a_results_file_that_cannot_be_written_is_said_before_the_model_is_loade
     spec, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "harness.runner.resources.loaded", lambda *_, **__: pytest.fail("it was loaded")
+        "harness.runner.resources.load_or_reuse", lambda *_, **__: pytest.fail("it was loaded")
     )
     (tmp_path / "r.duckdb").write_text("no database" * 999)
     with pytest.raises(CannotRun, match="it is no DuckDB file"):

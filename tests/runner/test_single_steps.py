@@ -8,7 +8,7 @@ import torch
 
 from harness.models.loading import load_model
 from harness.models.model_files import model_files
-from harness.models.padded_batch import where
+from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.sae.jumprelu import encode
 from harness.sae.weights import load_sae
@@ -43,7 +43,9 @@ def test_extract_writes_the_strongest_features_of_each_prompt(tmp_path, prompts)
     prompt = prompts[5]
     batch = model.batch([model.tokens(prompt.text, prompt.answer)])
     seen = []
-    model.forward(batch, {3: lambda x: seen.append(encode(sae, x[where(batch, "answer")]).mean(0))})
+    model.forward(
+        batch, {3: lambda x: seen.append(encode(sae, x[positions_of(batch, "answer")]).mean(0))}
+    )
     values, features = seen[0].topk(4)
     (line,) = (one for one in lines if one["id"] == prompt.id and one["layer"] == 3)
     assert line["topk_feature_ids"] == features.tolist()

@@ -323,7 +323,7 @@ def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch
     wrong = lines()
     wrong[3] |= {"label": "misconceptoin"}
     write_prompts(folder, wrong)
-    monkeypatch.setattr("harness.reports.terminal.width.columns", lambda _: width)
+    monkeypatch.setattr("harness.reports.terminal.width.terminal_columns", lambda _: width)
     _, line, mark = check(folder).splitlines()
     assert max(len(line), len(mark)) <= width
     assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'

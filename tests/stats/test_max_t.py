@@ -15,7 +15,7 @@ from harness.stats import unit_scores as scores
 from harness.stats.max_t import paired_max_t
 from harness.stats.sign_flips import bch_codes, sign_flips
 from harness.stats.signed_rank import pratt_scores
-from harness.stats.unit_scores import Columns, score_columns
+from harness.stats.unit_scores import ScoreSums, sum_scores
 
 STATISTICS = ["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
 ACTIVATIONS = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 2.0, 3.5])  # tied and zero-heavy
@@ -123,7 +123,7 @@ def test_swapping_any_units_leaves_the_null_distribution_as_it_is(data, statisti
     n = units.max() + 1
     reached = []
     for first, second in ((x, y), (np.where(swap, y, x), np.where(swap, x, y))):
-        columns = score_columns(first, second, units, statistic)
+        columns = sum_scores(first, second, units, statistic)
         fixed = np.full(x.shape[1], 1.5)
         reached.append(
             counts.count_reaching(columns, fixed, sign_flips(n), two_sided=True, step_down=False)
@@ -233,12 +233,12 @@ def test_transforms_count_what_products_count(
         for _ in range(2)
     )
     monkeypatch.setattr(scores, "MANY", many)
-    columns = score_columns(x, y, np.arange(pairs) % units, statistic)
+    columns = sum_scores(x, y, np.arange(pairs) % units, statistic)
     assert (columns.sums.dtype == np.float32) == (many == 0 and statistic != "mean")
     observed = np.abs(columns.u).max(axis=0) if two_sided else columns.u.max(axis=0)
     group = sign_flips(units)
     few = slice(None) if units < 256 else slice(0, 30)
-    columns = Columns(columns.sums[:, few], columns.inverse[:, few])
+    columns = ScoreSums(columns.sums[:, few], columns.inverse[:, few])
     alive = (columns.inverse > 0).any(axis=0)
     order = np.flatnonzero(alive)[np.argsort(observed[few][alive])]
     arguments = (columns, observed[few] - 1e-9, order, group, two_sided, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import CannotRun, InputError
-from harness.store.agreement import tables_of
+from harness.store.agreement import compare_tables
 from harness.store.database import Store
 from harness.store.tables import TABLES
 from harness.store.tables.interventions import Impacts
@@ -200,12 +200,12 @@ def test_a_feature_has_one_rank_in_its_run_and_in_its_history(store):
 
 def test_rows_that_only_the_other_run_has_are_no_agreement(store):
     store.commit(activations(4, "a"), activations(4, "b"))
-    (same,) = tables_of(store, "a", "b")
+    (same,) = compare_tables(store, "a", "b")
     assert same.agrees
     more = activations(5, "b")
     store.commit(type(more)(**{name: list(getattr(more, name))[4:] for name in more.names()}))
     for first, second, only in (("a", "b", (0, 1)), ("b", "a", (1, 0))):
-        (one,) = tables_of(store, first, second)
+        (one,) = compare_tables(store, first, second)
         assert not one.agrees
         assert (one.only_a, one.only_b) == only
 

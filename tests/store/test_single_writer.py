@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import CannotRun
 from harness.store.database import Store
-from harness.store.single_writer import RemoteStore, served
+from harness.store.single_writer import RemoteStore, serve
 from harness.store.tables.observations import Activations
 from harness.store.tables.runs import Units
 from tests.helpers.victim import deliver, unit_and_rows
@@ -16,7 +16,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def test_what_many_workers_deliver_arrives_once(tmp_path):
-    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
+    with Store.open(tmp_path / "r.duckdb") as store, serve(store) as address:
         workers = [SPAWN.Process(target=deliver, args=(address, f"w{i}", 40)) for i in range(4)]
         for worker in workers:
             worker.start()
@@ -30,7 +30,7 @@ def test_what_many_workers_deliver_arrives_once(tmp_path):
 
 
 def test_a_worker_hears_what_the_store_refuses(tmp_path):
-    with Store.open(tmp_path / "r.duckdb") as store, served(store) as address:
+    with Store.open(tmp_path / "r.duckdb") as store, serve(store) as address:
         with RemoteStore(address) as remote:
             remote.commit(*unit_and_rows("a", 3))
             with pytest.raises(CannotRun, match="could not be written: Constraint") as caught:
@@ -44,7 +44,7 @@ def test_a_worker_hears_what_the_store_refuses(tmp_path):
 
 def test_only_a_store_that_is_served_is_found_and_only_with_its_key(tmp_path):
     with Store.open(tmp_path / "r.duckdb") as store:
-        with served(store) as address:
+        with serve(store) as address:
             wrong = type(address)(address.place, b"guess", address.path)
             with pytest.raises(multiprocessing.AuthenticationError):
                 RemoteStore(wrong)

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row, Run, Source, asked, known
+from harness.reports.html.run_data import Row, query_rows, rows_with
 from harness.specs.ablations import Ablation
 from harness.specs.spec import Spec
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 
 IMPACT = "mean impact, nats"
 
 
 @dataclass(frozen=True)
-class Ablated:
+class AblationSection:
     """One ablation: its target's test and the pictures of it. None where the spec asked for none."""
 
     name: str
@@ -27,38 +29,38 @@ class Ablated:
     parts: Chart | None
 
 
-def ablations_of(source: Source, run: Run, spec: Spec) -> list[Ablated]:
+def ablations_of(store: ReadStore, run: Run, spec: Spec) -> list[AblationSection]:
     """Those made on the run's target, in the order of the spec."""
-    rows = known(asked(source, "ablations", run=run["run_id"]), "mean_impact")
-    families = known(asked(source, "impact_by_family", run=run["run_id"]), "target")
-    doses = known(asked(source, "dose_response", run=run["run_id"]), "mean_impact")
-    found = []
+    rows = rows_with(query_rows(store, "ablations", run=run["run_id"]), "mean_impact")
+    families = rows_with(query_rows(store, "impact_by_family", run=run["run_id"]), "target")
+    doses = rows_with(query_rows(store, "dose_response", run=run["run_id"]), "mean_impact")
+    sections = []
     for ablation in spec.ablations_on(run["target"]):
-        mine, theirs, scaled = (
-            [row for row in some if row["ablation"] == ablation.name]
-            for some in (rows, families, doses)
+        tests, by_family, by_dose = (
+            [row for row in group if row["ablation"] == ablation.name]
+            for group in (rows, families, doses)
         )
-        if target := next((row for row in mine if row["role"] == "target"), None):
-            found.append(_ablated(ablation, target, mine, theirs, scaled))
-    return found
+        if target := next((row for row in tests if row["role"] == "target"), None):
+            sections.append(_section(ablation, target, tests, by_family, by_dose))
+    return sections
 
 
-def _ablated(
+def _section(
     ablation: Ablation, target: Row, rows: list[Row], families: list[Row], doses: list[Row]
-) -> Ablated:
+) -> AblationSection:
     where = ablation.positions
     singles = [row for row in rows if row["role"] == "single"]
-    return Ablated(
+    return AblationSection(
         name=ablation.name,
         kind=ablation.kind + ("" if ablation.value is None else f" {ablation.value:g}"),
         positions=where if isinstance(where, str) else ", ".join(map(str, where)),
         variant=ablation.variant,
         target=target,
         singles=singles,
-        controls=_controls(target, [row for row in rows if row["role"] == "control"]),
-        families=_families(ablation.name, families),
-        doses=_doses(ablation.name, doses),
-        parts=_parts(target, singles),
+        controls=_controls_chart(target, [row for row in rows if row["role"] == "control"]),
+        families=_families_chart(ablation.name, families),
+        doses=_doses_chart(ablation.name, doses),
+        parts=_parts_chart(target, singles),
     )
 
 
@@ -72,7 +74,7 @@ def _interval(row: Row) -> dict[str, object]:
     }
 
 
-def _controls(target: Row, controls: list[Row]) -> Chart | None:
+def _controls_chart(target: Row, controls: list[Row]) -> Chart | None:
     """The matched random sets as dots, the target as a line with its interval."""
     if not controls:
         return None
@@ -84,22 +86,24 @@ def _controls(target: Row, controls: list[Row]) -> Chart | None:
         ],
         "mark": {"type": "point", "filled": True, "size": 45, "color": QUIET, "opacity": 1},
         "encoding": {
-            "x": charts.x("impact", IMPACT),
-            "y": charts.x(
+            "x": charts.quantity("impact", IMPACT),
+            "y": charts.quantity(
                 "nth", None, axis=None, scale={"domain": [0, max(8, len(controls) // 2)]}
             ),
-            "tooltip": charts.tips(("features", "matched random set"), ("impact", "nats", "+.3f")),
+            "tooltip": charts.tooltip(
+                ("features", "matched random set"), ("impact", "nats", "+.3f")
+            ),
         },
     }
     mine = {"data": {"values": [_interval(target)]}}
-    tip = charts.tips(("features", "target"), ("impact", "nats", "+.3f"))
+    tip = charts.tooltip(("features", "target"), ("impact", "nats", "+.3f"))
     layers = [charts.line_at(0, colour=INK, strokeDash=[3, 3])]
     if _interval(target)["low"] is not None:
         layers.append(
             mine
             | {
                 "mark": {"type": "rect", "color": "var(--band)"},
-                "encoding": {"x": charts.x("low", IMPACT), "x2": {"field": "high"}},
+                "encoding": {"x": charts.quantity("low", IMPACT), "x2": {"field": "high"}},
             }
         )
     layers += [
@@ -107,7 +111,7 @@ def _controls(target: Row, controls: list[Row]) -> Chart | None:
         mine
         | {
             "mark": {"type": "rule", "color": HIT, "strokeWidth": 3},
-            "encoding": {"x": charts.x("impact", IMPACT), "tooltip": tip},
+            "encoding": {"x": charts.quantity("impact", IMPACT), "tooltip": tip},
         },
     ]
     stronger = sum(abs(row["mean_impact"]) >= abs(target["mean_impact"]) for row in controls)
@@ -118,7 +122,7 @@ def _controls(target: Row, controls: list[Row]) -> Chart | None:
     return charts.chart(says, [], layers, width=310, height=110)
 
 
-def _families(name: str, rows: list[Row]) -> Chart | None:
+def _families_chart(name: str, rows: list[Row]) -> Chart | None:
     """Target and the mean of the controls in each family."""
     if not rows:
         return None
@@ -130,14 +134,14 @@ def _families(name: str, rows: list[Row]) -> Chart | None:
         for who, value in zip(kinds, (row["target"], row["controls"]), strict=True)
         if value is not None
     ]
-    y = charts.by_name("family", order)
+    y = charts.category("family", order)
     layers = [
         charts.line_at(0, colour=INK, strokeDash=[3, 3]),
         {
             "mark": {"type": "rule", "color": QUIET},
             "encoding": {
                 "y": y,
-                "x": {"aggregate": "min", **charts.x("impact", IMPACT)},
+                "x": {"aggregate": "min", **charts.quantity("impact", IMPACT)},
                 "x2": {"aggregate": "max", "field": "impact"},
             },
         },
@@ -145,9 +149,9 @@ def _families(name: str, rows: list[Row]) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
             "encoding": {
                 "y": y,
-                "x": charts.x("impact", IMPACT),
+                "x": charts.quantity("impact", IMPACT),
                 "color": charts.colour("who", kinds),
-                "tooltip": charts.tips(
+                "tooltip": charts.tooltip(
                     ("family", "family"), ("who", "edit"), ("impact", "nats", "+.3f")
                 ),
             },
@@ -157,23 +161,27 @@ def _families(name: str, rows: list[Row]) -> Chart | None:
     return charts.chart(says, values, layers, width=230, height={"step": 15})
 
 
-def _doses(name: str, rows: list[Row]) -> Chart | None:
+def _doses_chart(name: str, rows: list[Row]) -> Chart | None:
     """Impact against the factor by which the features are scaled; 1 leaves them."""
     if not rows:
         return None
     values = [{"dose": row["dose"]} | _interval(row) for row in rows]
-    across = charts.x(
+    across = charts.quantity(
         "dose",
         "features scaled by",
         axis={"values": [row["dose"] for row in rows], "labelExpr": charts.LABEL_AS_IS},
     )
-    up = charts.x("impact", IMPACT)
+    up = charts.quantity("impact", IMPACT)
     layers = [charts.line_at(0, "y", INK, strokeDash=[3, 3])]
     if all(one["low"] is not None for one in values):
         layers.append(
             {
                 "mark": {"type": "area", "color": "var(--band)"},
-                "encoding": {"x": across, "y": charts.x("low", IMPACT), "y2": {"field": "high"}},
+                "encoding": {
+                    "x": across,
+                    "y": charts.quantity("low", IMPACT),
+                    "y2": {"field": "high"},
+                },
             }
         )
     layers.append(
@@ -186,17 +194,17 @@ def _doses(name: str, rows: list[Row]) -> Chart | None:
             "encoding": {
                 "x": across,
                 "y": up,
-                "tooltip": charts.tips(("dose", "factor", "~g"), ("impact", "nats", "+.3f")),
+                "tooltip": charts.tooltip(("dose", "factor", "~g"), ("impact", "nats", "+.3f")),
             },
         }
     )
-    told = ", ".join(f"{row['dose']:g}: {row['mean_impact']:+.2f}" for row in rows)
+    impacts = ", ".join(f"{row['dose']:g}: {row['mean_impact']:+.2f}" for row in rows)
     return charts.chart(
-        f"Impact of {name} by factor, nats: {told}", values, layers, width=300, height=150
+        f"Impact of {name} by factor, nats: {impacts}", values, layers, width=300, height=150
     )
 
 
-def _parts(target: Row, singles: list[Row]) -> Chart | None:
+def _parts_chart(target: Row, singles: list[Row]) -> Chart | None:
     """Each feature alone, their sum, and all of them together."""
     if len(singles) < 2:
         return None
@@ -207,26 +215,26 @@ def _parts(target: Row, singles: list[Row]) -> Chart | None:
     ]
     rows.append({"name": "sum of these", "kind": "sum", "impact": total, "low": None, "high": None})
     rows.append({"name": "all together", "kind": "together"} | _interval(target))
-    y = charts.by_name("name", [str(row["name"]) for row in rows])
+    y = charts.category("name", [str(row["name"]) for row in rows])
     layers = [
         charts.line_at(0, colour=INK),
         {
             "mark": {"type": "bar", "height": 9},
             "encoding": {
                 "y": y,
-                "x": charts.x("impact", IMPACT),
+                "x": charts.quantity("impact", IMPACT),
                 "color": charts.colour(
                     "kind",
                     {"alone": QUIET, "sum": "var(--quiet-strong)", "together": HIT},
                     legend=False,
                 ),
-                "tooltip": charts.tips(("name", "layer:feature"), ("impact", "nats", "+.3f")),
+                "tooltip": charts.tooltip(("name", "layer:feature"), ("impact", "nats", "+.3f")),
             },
         },
         {
             "transform": [{"filter": "isValid(datum.low)"}],
             "mark": {"type": "rule", "color": INK},
-            "encoding": {"y": y, "x": charts.x("low", IMPACT), "x2": {"field": "high"}},
+            "encoding": {"y": y, "x": charts.quantity("low", IMPACT), "x2": {"field": "high"}},
         },
     ]
     says = (

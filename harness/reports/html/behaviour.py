@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.reports.html import charts
-from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, on_side
-from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
+from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, family_label
+from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts
 
 TITLE = "log p(right) - log p(misconception), nats"
@@ -16,25 +18,28 @@ COLOURS = {"after correct": CORRECT, "after misconception": MISCONCEPTION}
 class Behaviour:
     """Each family's preference, and its chart; `contrasted` where the variants' prompts differ.
 
-    `prefer_right` of `asked` are prompts, each counted once where both variants of a pair share it.
+    On `prefer_right` of `n_prompts` the right answer has the larger probability; a prompt that both
+    variants of a pair share counts once.
     """
 
     families: list[Row]
     contrasted: bool
     prefer_right: int
-    asked: int
+    n_prompts: int
     chart: Chart
 
 
-def behaviour_of(source: Source, run: Run) -> Behaviour | None:
+def behaviour_of(store: ReadStore, run: Run) -> Behaviour | None:
     """None where nothing was observed."""
-    families = known(asked(source, "behaviour_by_family", run=run["run_id"]), "after_correct")
-    answers = known(asked(source, "answers", run=run["run_id"]), "logit_difference")
+    families = rows_with(
+        query_rows(store, "behaviour_by_family", run=run["run_id"]), "after_correct"
+    )
+    answers = rows_with(query_rows(store, "answers", run=run["run_id"]), "logit_difference")
     if not families or not answers:
         return None
     prefers = {row["prompt_id"]: row["logit_difference"] > 0 for row in answers}
     pairs: dict[str, dict[str, bool]] = {}
-    for row in rows_of(source, Prompts, run["run_id"]):
+    for row in table_rows(store, Prompts, run["run_id"]):
         if row["prompt_id"] in prefers:
             pairs.setdefault(row["pair_id"], {})[row["prompt"]] = prefers[row["prompt_id"]]
     contrasted = any(len(texts) > 1 for texts in pairs.values())
@@ -43,7 +48,7 @@ def behaviour_of(source: Source, run: Run) -> Behaviour | None:
 
 
 def _chart(families: list[Row], contrasted: bool) -> Chart:
-    families = [row | {"family": on_side(row["family"], row["split"])} for row in families]
+    families = [row | {"family": family_label(row["family"], row["split"])} for row in families]
     order = [row["family"] for row in sorted(families, key=lambda row: row["split"])]
     kinds = COLOURS if contrasted else {"after correct": CORRECT}
     values: list[dict[str, Any]] = [
@@ -52,13 +57,13 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         for kind in kinds
         if (value := row[kind.replace(" ", "_")]) is not None
     ]
-    y = charts.by_name("family", order)
-    tip = charts.tips(("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"))
+    y = charts.category("family", order)
+    tip = charts.tooltip(("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"))
     spread = {
         "mark": {"type": "rule", "color": "var(--quiet)", "strokeWidth": 2},
         "encoding": {
             "y": y,
-            "x": {"aggregate": "min", **charts.x("value", TITLE)},
+            "x": {"aggregate": "min", **charts.quantity("value", TITLE)},
             "x2": {"aggregate": "max", "field": "value"},
         },
     }
@@ -66,7 +71,7 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
         "encoding": {
             "y": y,
-            "x": charts.x("value", TITLE),
+            "x": charts.quantity("value", TITLE),
             "color": charts.colour("variant", COLOURS, legend=contrasted),
             "tooltip": tip,
         },

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Spec = dict[str, Any]
+ChartSpec = dict[str, Any]
 Values = Sequence[Mapping[str, Any]]
 CORRECT, MISCONCEPTION = "var(--correct)", "var(--misconception)"
 HIT, QUIET, INK, LINE = "var(--hit)", "var(--quiet)", "currentColor", "var(--line)"
-THEME: Spec = {
+THEME: ChartSpec = {
     "background": "transparent",
     # The reader's font may be wider than the one that the picture was measured with.
     "padding": {"left": 14, "right": 8, "top": 4, "bottom": 4},
@@ -45,16 +45,16 @@ THEME: Spec = {
 class Chart:
     """A Vega-Lite specification, and what it shows in words for those who do not see it."""
 
-    spec: Spec
+    spec: ChartSpec
     says: str
 
 
-def chart(says: str, values: Values, layers: Iterable[Spec], **more: Any) -> Chart:
+def chart(says: str, values: Values, layers: Iterable[ChartSpec], **more: Any) -> Chart:
     """Layers over the same values. `more` are properties of the whole: width, height, resolve."""
     return Chart({"data": {"values": list(values)}, "layer": list(layers), **more}, says)
 
 
-def x(field: str, title: str | None = None, **more: Any) -> Spec:
+def quantity(field: str, title: str | None = None, **more: Any) -> ChartSpec:
     """A channel for a number; `scale` and `axis` in `more`."""
     return {"field": field, "type": "quantitative", "title": title, **more}
 
@@ -62,35 +62,35 @@ def x(field: str, title: str | None = None, **more: Any) -> Spec:
 LABEL_AS_IS = "'' + datum.value"  # a label of an axis as its number is written
 
 
-def by_name(field: str, order: Sequence[str], **more: Any) -> Spec:
+def category(field: str, order: Sequence[str], **more: Any) -> ChartSpec:
     """A channel for names, in this order."""
     return {"field": field, "type": "nominal", "sort": list(order), "title": None, **more}
 
 
-def colour(field: str, of: Mapping[str, str], legend: bool = True) -> Spec:
+def colour(field: str, of: Mapping[str, str], legend: bool = True) -> ChartSpec:
     """A channel for a few kinds, each with its colour."""
     scale = {"domain": list(of), "range": list(of.values())}
-    shown: Spec | None = {"title": None} if legend else None
+    shown: ChartSpec | None = {"title": None} if legend else None
     return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
 
 
-def on_side(family: str, split: str) -> str:
+def family_label(family: str, split: str) -> str:
     """A family's name; one that discovers is marked, since no conclusion rests on it."""
     return family if split == "confirmation" else f"\u25e6 {family}"
 
 
-def line_at(value: float, channel: str = "x", colour: str = LINE, **mark: Any) -> Spec:
+def line_at(value: float, channel: str = "x", colour: str = LINE, **mark: Any) -> ChartSpec:
     """A rule at a value."""
     drawn = {"type": "rule", "color": colour, "tooltip": None, **mark}
     return {"data": {"values": [{}]}, "mark": drawn, "encoding": {channel: {"datum": value}}}
 
 
-def tips(*fields: tuple[str, str] | tuple[str, str, str]) -> list[Spec]:
+def tooltip(*fields: tuple[str, str] | tuple[str, str, str]) -> list[ChartSpec]:
     """What is said of the mark under the pointer: (field, title) or (field, title, format)."""
-    found = []
+    tips = []
     for name, title, *shape in fields:
-        tip: Spec = {"field": name, "title": title}
+        tip: ChartSpec = {"field": name, "title": title}
         if shape:
             tip |= {"type": "quantitative", "format": shape[0]}
-        found.append(tip)
-    return found
+        tips.append(tip)
+    return tips

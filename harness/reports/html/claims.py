@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+from harness.analysis.verdicts import bound_of
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
-from harness.reports.html.run_data import Row, Run, Source, rows_of
+from harness.reports.html.run_data import Row, table_rows
 from harness.reports.text import p_text
-from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, in_words
+from harness.specs.claims import Claim, FeatureClaim, in_words
 from harness.specs.spec import Spec
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.tables.results import Verdicts
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimCard:
     """A claim, what became of it, and the estimate beside what it was held against."""
 
     name: str
@@ -28,21 +31,21 @@ class Claimed:
     chart: Chart | None
 
 
-def claims_of(source: Source, run: Run, spec: Spec) -> list[Claimed]:
+def claims_of(store: ReadStore, run: Run, spec: Spec) -> list[ClaimCard]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
-    found = {row["claim"]: row for row in rows_of(source, Verdicts, run["run_id"])}
+    verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
     return [
-        _claimed(claim, found[claim.name])
+        _claim_card(claim, verdicts[claim.name])
         for claim in spec.claims_on(run["target"])
-        if claim.name in found
+        if claim.name in verdicts
     ]
 
 
-def _claimed(claim: Claim, row: Row) -> Claimed:
+def _claim_card(claim: Claim, row: Row) -> ClaimCard:
     count = row["unit"] == "features"
     margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
-    return Claimed(
+    return ClaimCard(
         name=claim.name,
         words=in_words(claim),
         verdict=row["verdict"],
@@ -59,46 +62,46 @@ def _claimed(claim: Claim, row: Row) -> Claimed:
         level=f"{1 - row['alpha'] * (2 if margin else 1):.0%} interval",
         because=row["because"],
         query=row["query"],
-        chart=None if isinstance(claim, FeatureClaim) else _strip(claim, row),
+        chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
     )
 
 
-def _strip(claim: Claim, row: Row) -> Chart | None:
+def _interval_chart(claim: Claim, row: Row) -> Chart | None:
     """The interval beside the value, or the margin, that it was held against."""
     if None in (row["estimate"], row["ci_low"], row["ci_high"]):
         return None
     assert not isinstance(claim, FeatureClaim)
-    than = claim.than if isinstance(claim, BehaviourClaim) else 0.0
-    ends = [than, row["ci_low"], row["ci_high"]]
+    bound = bound_of(claim)
+    ends = [bound.than, row["ci_low"], row["ci_high"]]
     layers = []
-    if claim.within is not None:
-        margin = {"from": than - claim.within, "to": than + claim.within}
-        ends += margin.values()
+    if bound.margin is not None:
+        low, high = bound.margin
+        ends += [low, high]
         layers.append(
             {
-                "data": {"values": [margin]},
+                "data": {"values": [{"from": low, "to": high}]},
                 "mark": {"type": "rect", "color": "var(--band)"},
-                "encoding": {"x": charts.x("from"), "x2": {"field": "to"}},
+                "encoding": {"x": charts.quantity("from"), "x2": {"field": "to"}},
             }
         )
     room = (max(ends) - min(ends)) * 0.08 or 1.0
-    estimate = charts.x(
+    estimate = charts.quantity(
         "estimate",
         scale={"domain": [min(ends) - room, max(ends) + room], "nice": False},
         axis={"tickCount": 5, "grid": False},
     )
     layers += [
-        charts.line_at(than, colour=INK, strokeDash=[3, 3]),
+        charts.line_at(bound.than, colour=INK, strokeDash=[3, 3]),
         {
             "mark": {"type": "rule", "strokeWidth": 3, "color": HIT},
-            "encoding": {"x": charts.x("ci_low"), "x2": {"field": "ci_high"}},
+            "encoding": {"x": charts.quantity("ci_low"), "x2": {"field": "ci_high"}},
         },
         {
             "mark": {"type": "point", "filled": True, "size": 70, "color": HIT, "opacity": 1},
             "encoding": {"x": estimate},
         },
     ]
-    held = f"the margin of {claim.within:g} nats" if claim.within else f"{than:g} nats"
+    held = f"the margin of {bound.within:g} nats" if bound.within else f"{bound.than:g} nats"
     return charts.chart(
         f"{claim.name}: estimate {row['estimate']:+.3f}, interval {row['ci_low']:+.3f} to "
         f"{row['ci_high']:+.3f} nats, beside {held}",

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from harness.analysis.comparison import Compared, Comparison
+from harness.analysis.comparison import ComparedQuantity, Comparison
 from harness.reports.html import charts
-from harness.reports.html.caveats import stamps_of, told
+from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.layout import environment, frame
-from harness.reports.html.svg import Pencil
-from harness.reports.text import TOLD_APART, db_option, told_value
+from harness.reports.html.svg import ChartRenderer
+from harness.reports.text import COMPARED_COLUMNS, db_option, value_text
 
 PARTS = (
     ("verdicts", "Verdicts"),
@@ -19,40 +19,46 @@ PARTS = (
 )
 
 
-def comparison_page(found: Comparison, db: Path) -> str:
+def comparison_page(comparison: Comparison, db: Path) -> str:
     """Two runs side by side: verdicts, every quantity's difference with its test, how each was made."""
-    a, b = found.a, found.b
-    pencil, alpha = Pencil(), max(a["alpha"], b["alpha"])
-    groups = [(about, list(rows)) for about, rows in groupby(found.rows, key=lambda r: r.about)]
-    stamps = [*stamps_of(a, "A: "), *stamps_of(b, "B: ")]
+    a, b = comparison.a, comparison.b
+    renderer, alpha = ChartRenderer(), max(a["alpha"], b["alpha"])
+    groups = [
+        (about, list(rows)) for about, rows in groupby(comparison.rows, key=lambda r: r.about)
+    ]
+    caveats = [*caveats_of(a, "A: "), *caveats_of(b, "B: ")]
     return (
         environment()
         .get_template("comparison.html")
         .render(
-            **frame(f"{a['run_id']} and {b['run_id']}", stamps, PARTS, db),
+            **frame(f"{a['run_id']} and {b['run_id']}", caveats, PARTS, db),
             a=a,
             b=b,
             verdicts=[
-                (claim, *(one and told(one, run) for one, run in zip(both, (a, b), strict=True)))
-                for claim, both in found.verdicts.items()
+                (
+                    claim,
+                    of_a and verdict_with_caveat(of_a, a),
+                    of_b and verdict_with_caveat(of_b, b),
+                )
+                for claim, (of_a, of_b) in comparison.verdicts.items()
             ],
             groups=[
                 (
                     about,
                     rows,
                     [
-                        pencil.draw(_forest(about, unit, list(some), alpha))
+                        renderer.render(_forest_chart(about, unit, list(some), alpha))
                         for unit, some in groupby(sorted(rows, key=_unit), key=_unit)
                     ],
                 )
                 for about, rows in groups
             ],
             alpha=alpha,
-            left_out=found.left_out,
-            same_text=found.same_text,
+            left_out=comparison.left_out,
+            same_text=comparison.same_text,
             apart=[
-                (name.replace("_", " "), told_value(name, a[name]), told_value(name, b[name]))
-                for name in TOLD_APART
+                (name.replace("_", " "), value_text(name, a[name]), value_text(name, b[name]))
+                for name in COMPARED_COLUMNS
                 if a[name] != b[name]
             ],
             command=f"harness compare {a['run_id']} {b['run_id']}{db_option(db)}",
@@ -60,11 +66,11 @@ def comparison_page(found: Comparison, db: Path) -> str:
     )
 
 
-def _unit(row: Compared) -> str:
+def _unit(row: ComparedQuantity) -> str:
     return row.unit
 
 
-def _forest(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Chart:
+def _forest_chart(about: str, unit: str, rows: Sequence[ComparedQuantity], alpha: float) -> Chart:
     """Each quantity's difference with its interval; coloured where the adjusted p is at most alpha."""
     title = f"B - A, {unit}"
     most = max(
@@ -82,7 +88,7 @@ def _forest(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Ch
         }
         for row in rows
     ]
-    y = charts.by_name("quantity", [row.quantity for row in rows])
+    y = charts.category("quantity", [row.quantity for row in rows])
     shade = charts.colour("kind", {"apart": HIT, "not": QUIET}, legend=False)
     layers = [
         charts.line_at(0, colour=INK, strokeDash=[3, 3]),
@@ -91,7 +97,7 @@ def _forest(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Ch
             "mark": {"type": "rule", "strokeWidth": 3},
             "encoding": {
                 "y": y,
-                "x": charts.x("low", title, scale=scale),
+                "x": charts.quantity("low", title, scale=scale),
                 "x2": {"field": "high"},
                 "color": shade,
             },
@@ -100,9 +106,9 @@ def _forest(about: str, unit: str, rows: Sequence[Compared], alpha: float) -> Ch
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
             "encoding": {
                 "y": y,
-                "x": charts.x("difference", title, scale=scale),
+                "x": charts.quantity("difference", title, scale=scale),
                 "color": shade,
-                "tooltip": charts.tips(
+                "tooltip": charts.tooltip(
                     ("quantity", "quantity"),
                     ("difference", "B - A", "+.3g"),
                     ("p", "adjusted p", ".2g"),

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
-from harness.reports.html.run_data import Run, Source, rows_of
+from harness.reports.html.run_data import table_rows
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim
 from harness.specs.power import families_needed, smallest_p
 from harness.specs.spec import Spec
 from harness.stats.power import minimum_detectable
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts
 
 
 @dataclass(frozen=True)
-class Reach:
+class ClaimFloor:
     """The smallest p that a claim can be given, and what bounds it; None where nothing does."""
 
     claim: str
@@ -30,14 +32,14 @@ class Design:
     reachable: bool
     needed: int | None
     tests: int
-    one: float | None
-    every: float | None
-    claims: tuple[Reach, ...]
+    one_test: float | None
+    every_feature: float | None
+    claims: tuple[ClaimFloor, ...]
 
 
-def design_of(source: Source, run: Run, spec: Spec, tests: int) -> Design | None:
+def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | None:
     """For so many `tests` of features at once; None where the run has no prompts."""
-    prompts = rows_of(source, Prompts, run["run_id"])
+    prompts = table_rows(store, Prompts, run["run_id"])
     if not prompts:
         return None
     confirming = {row["family"] for row in prompts if row["split"] == "confirmation"}
@@ -56,17 +58,17 @@ def design_of(source: Source, run: Run, spec: Spec, tests: int) -> Design | None
         reachable=reachable,
         needed=families_needed(alpha),
         tests=tests,
-        one=detectable(alpha) if reachable else None,
-        every=detectable(alpha / tests) if reachable and tests else None,
-        claims=tuple(_reach(claim, spec, floor) for claim in spec.claims_on(run["target"])),
+        one_test=detectable(alpha) if reachable else None,
+        every_feature=detectable(alpha / tests) if reachable and tests else None,
+        claims=tuple(_floor_of(claim, spec, floor) for claim in spec.claims_on(run["target"])),
     )
 
 
-def _reach(claim: Claim, spec: Spec, floor: float) -> Reach:
+def _floor_of(claim: Claim, spec: Spec, floor: float) -> ClaimFloor:
     if not isinstance(claim, FeatureClaim) and claim.within is not None:
-        return Reach(claim.name, None, "its t tests have no floor")
+        return ClaimFloor(claim.name, None, "its t tests have no floor")
     if isinstance(claim, AblationClaim) and claim.beyond == "controls":
         (controls,) = {one.controls for one in spec.ablations if one.name == claim.ablation}
         if (rank := 1 / (controls + 1)) > floor:
-            return Reach(claim.name, rank, f"its rank among {controls} controls")
-    return Reach(claim.name, floor, "sign flips of the families")
+            return ClaimFloor(claim.name, rank, f"its rank among {controls} controls")
+    return ClaimFloor(claim.name, floor, "sign flips of the families")

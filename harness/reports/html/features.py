@@ -7,8 +7,10 @@ from typing import Any
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart
-from harness.reports.html.run_data import Row, Run, Source, asked, known, rows_of
+from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
 from harness.reports.labels import shown_features
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.results import FeatureLabels, FeatureTests
 
@@ -43,7 +45,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Label:
+class FeatureLabel:
     """What somebody, mostly a model, says that the feature means, and since when it is known here."""
 
     text: str
@@ -52,7 +54,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Feature:
+class FeatureCard:
     """One feature as it is shown; `rank` is None where it is silent on the confirming families."""
 
     layer: int
@@ -60,7 +62,7 @@ class Feature:
     rank: int | None
     row: Row
     edited_by: tuple[str, ...]
-    label: Label | None
+    label: FeatureLabel | None
     chart: Chart | None
     contexts: tuple[Context, ...]
 
@@ -70,68 +72,68 @@ class Feature:
         return f"feature-{self.layer}-{self.feature}"
 
 
-def features_of(source: Source, run: Run) -> list[Feature]:
+def features_of(store: ReadStore, run: Run) -> list[FeatureCard]:
     """The strongest of the confirming families and those that the ablations edit, by rank."""
     tested = {
         (row["layer"], row["feature"]): row
-        for row in asked(source, "top_features", run=run["run_id"], limit=EVERY)
+        for row in query_rows(store, "top_features", run=run["run_id"], limit=EVERY)
     }
-    edited, labels = _edited(source, run), _labels(source, run)
+    edited, labels = _ablations_by_feature(store, run), _labels(store, run)
     last = len(tested) + 1
     shown = sorted(
-        shown_features(source, run), key=lambda key: tested.get(key, {}).get("rank", last)
+        shown_features(store, run), key=lambda key: tested.get(key, {}).get("rank", last)
     )
     return [
-        Feature(
+        FeatureCard(
             layer=layer,
             feature=feature,
             rank=tested[layer, feature]["rank"] if (layer, feature) in tested else None,
-            row=_tested(source, run, layer, feature) | tested.get((layer, feature), {}),
+            row=_test_row(store, run, layer, feature) | tested.get((layer, feature), {}),
             edited_by=tuple(edited.get((layer, feature), ())),
             label=labels.get((layer, feature)),
-            chart=_every_pair(source, run, layer, feature),
-            contexts=_contexts(source, run, layer, feature),
+            chart=_pairs_chart(store, run, layer, feature),
+            contexts=_contexts(store, run, layer, feature),
         )
         for layer, feature in shown
     ]
 
 
-def _edited(source: Source, run: Run) -> dict[tuple[int, int], list[str]]:
+def _ablations_by_feature(store: ReadStore, run: Run) -> dict[tuple[int, int], list[str]]:
     """The ablations that edit each feature, in the order of their ranks."""
-    found: dict[tuple[int, int], list[str]] = {}
-    rows = rows_of(source, Interventions, run["run_id"], role="target")
+    ablations: dict[tuple[int, int], list[str]] = {}
+    rows = table_rows(store, Interventions, run["run_id"], role="target")
     for row in sorted(rows, key=lambda row: (row["ablation"], row["rank"])):
-        found.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
-    return found
+        ablations.setdefault((row["layer"], row["feature"]), []).append(row["ablation"])
+    return ablations
 
 
-def _labels(source: Source, run: Run) -> dict[tuple[int, int], Label]:
+def _labels(store: ReadStore, run: Run) -> dict[tuple[int, int], FeatureLabel]:
     """Those that are in the results file, by layer and feature."""
     layers = {
         name: n for n, name in zip(run["layers"], run["neuronpedia"] or (), strict=False) if name
     }
     return {
-        (layers[row["source"]], row["feature"]): Label(
+        (layers[row["source"]], row["feature"]): FeatureLabel(
             row["label"], row["explainer"] or "somebody", f"{row['fetched_at']:%d %B %Y}"
         )
-        for row in (source.read(FeatureLabels).rows() if layers else ())
+        for row in (store.read(FeatureLabels).rows() if layers else ())
         if row["source"] in layers and row["label"]
     }
 
 
-def _tested(source: Source, run: Run, layer: int, feature: int) -> Row:
+def _test_row(store: ReadStore, run: Run, layer: int, feature: int) -> Row:
     """Its test; nothing but its name where it is silent on the confirming families."""
-    rows = rows_of(
-        source, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
+    rows = table_rows(
+        store, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
     )
     silent = dict.fromkeys((*FeatureTests.names(), "page"))
     return silent | {"layer": layer, "feature": feature} | (rows[0] if rows else {})
 
 
-def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | None:
+def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart | None:
     """Its values on both variants of every pair, family by family; None where it is always silent."""
-    rows = asked(source, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
-    pairs = known(rows, "after_correct", "after_misconception", "difference")
+    rows = query_rows(store, "pairs_of_feature", run=run["run_id"], layer=layer, feature=feature)
+    pairs = rows_with(rows, "after_correct", "after_misconception", "difference")
     spots: dict[tuple[str, str, float], dict[str, Any]] = {}
     means: dict[str, list[float]] = {}
     sides: dict[str, str] = {}
@@ -139,7 +141,7 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
     if not largest:
         return None
     for pair in pairs:
-        family = charts.on_side(pair["family"], pair["split"])
+        family = charts.family_label(pair["family"], pair["split"])
         sides[family] = pair["split"]
         means.setdefault(family, []).append(pair["difference"])
         for variant in COLOURS:
@@ -154,23 +156,23 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
             }
             spots.setdefault(spot, mark)["pairs"] += 1
     order = sorted(means, key=lambda f: (sides[f], -sum(means[f]) / len(means[f]), f))
-    tip = charts.tips(
+    tip = charts.tooltip(
         ("family", "family"), ("variant", "variant"), ("value", "value", ".3g"), ("pairs", "pairs")
     )
     marks = {
         "mark": {"type": "point", "shape": "stroke", "angle": 90, "size": 90, "strokeWidth": 2},
         "encoding": {
-            "y": charts.by_name("family", order),
-            "x": charts.x("value", "the feature's value at the readout"),
+            "y": charts.category("family", order),
+            "x": charts.quantity("value", "the feature's value at the readout"),
             "color": charts.colour("variant", COLOURS),
             "opacity": {"value": 0.8},
             "tooltip": tip,
         },
     }
-    said = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
+    extremes = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
     return charts.chart(
         f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs; mean differences "
-        f"from {' to '.join(said)}",
+        f"from {' to '.join(extremes)}",
         list(spots.values()),
         [charts.line_at(0, colour=INK), marks],
         width=215,
@@ -178,15 +180,15 @@ def _every_pair(source: Source, run: Run, layer: int, feature: int) -> Chart | N
     )
 
 
-def _contexts(source: Source, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
-    rows = asked(source, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
+def _contexts(store: ReadStore, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
+    rows = query_rows(store, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
     return tuple(
-        Context(prompt_id, *_of_prompt(list(tokens), run["readout"] == "last_prompt_token"))
+        Context(prompt_id, *_context_parts(list(tokens), run["readout"] == "last_prompt_token"))
         for prompt_id, tokens in groupby(rows, key=lambda row: row["prompt_id"])
     )
 
 
-def _of_prompt(rows: list[Row], reads_last: bool) -> tuple[str, str, float, tuple[Token, ...]]:
+def _context_parts(rows: list[Row], reads_last: bool) -> tuple[str, str, float, tuple[Token, ...]]:
     first = rows[0]
     tokens = tuple(_tokens(rows, first["peak"], reads_last))
     return first["family"], first["label"], first["peak"], tokens

@@ -1,4 +1,4 @@
-"""What every page has around its content: style, script, stamps, and how numbers are written."""
+"""What every page has around its content: style, script, caveats, and how numbers are written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -9,25 +9,25 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.reports.html.caveats import Stamp
+from harness.reports.html.caveats import Caveat
 from harness.reports.html.charts import THEME
-from harness.reports.html.svg import in_script, library
+from harness.reports.html.svg import chart_library, script_json
 from harness.reports.text import p_text
 
 
 def frame(
-    title: str, stamps: Sequence[Stamp], parts: Sequence[tuple[str, str]], db: Path
+    title: str, caveats: Sequence[Caveat], parts: Sequence[tuple[str, str]], db: Path
 ) -> Mapping[str, Any]:
     """What the layout asks for; `parts` are the page's sections, by anchor and name."""
     return {
         "title": title,
         "version": version("misconception-harness"),
-        "stamps": stamps,
+        "caveats": caveats,
         "parts_of_page": parts,
         "db": db,
         "style": Markup(_text("report.css")),  # noqa: S704
-        "script": library(_text("report.js")),
-        "theme": in_script(THEME),
+        "script": chart_library(_text("report.js")),
+        "theme": script_json(THEME),
     }
 
 

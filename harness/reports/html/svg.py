@@ -30,7 +30,7 @@ ALIKE = 4  # marks of one look that are worth a definition
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedChart:
     """A chart as it is put into a page: both parts are safe there."""
 
     svg: Markup
@@ -39,16 +39,16 @@ class Drawn:
 
 
 @dataclass
-class Pencil:
+class ChartRenderer:
     """Draws the charts of one page, whose marks' names must differ."""
 
     _names: Iterator[int] = field(default_factory=count)
 
-    def draw(self, chart: Chart) -> Drawn:
+    def render(self, chart: Chart) -> RenderedChart:
         """Text in the data is escaped in the SVG, and cannot end the script it lies in."""
         svg = vl_convert.vegalite_to_svg({"config": THEME, **chart.spec}, show_warnings=False)
-        spec = in_script(_packed(chart.spec))
-        return Drawn(Markup(self._shared(smaller(svg))), spec, chart.says)  # noqa: S704
+        spec = script_json(_pack(chart.spec))
+        return RenderedChart(Markup(self._shared(shrink_svg(svg))), spec, chart.says)  # noqa: S704
 
     def _shared(self, svg: str) -> str:
         """Marks that look alike are drawn once and then referred to."""
@@ -67,17 +67,17 @@ class Pencil:
         return f"{head}><defs>{drawn}</defs>{rest}" if drawn else svg
 
 
-def smaller(svg: str) -> str:
+def shrink_svg(svg: str) -> str:
     """The same picture in fewer bytes: a tenth of a pixel, and no attribute that says nothing."""
 
-    def rounded(found: re.Match[str]) -> str:
-        text = _NUMBER.sub(lambda n: f"{float(n[0]):.1f}".removesuffix(".0"), found[2])
-        return f'{found[1]}="{text}"'
+    def rounded(attribute: re.Match[str]) -> str:
+        text = _NUMBER.sub(lambda n: f"{float(n[0]):.1f}".removesuffix(".0"), attribute[2])
+        return f'{attribute[1]}="{text}"'
 
     return _NOTHING.sub("", _IDLE.sub("", _LONG.sub(rounded, svg)))
 
 
-def in_script(value: object) -> Markup:
+def script_json(value: object) -> Markup:
     """A value as JSON that may stand in a script element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     for mark in "<>&\u2028\u2029":
@@ -86,23 +86,23 @@ def in_script(value: object) -> Markup:
 
 
 @cache
-def library(snippet: str) -> Markup:
+def chart_library(snippet: str) -> Markup:
     """The charting library with a script that uses it, for one script element."""
     text = vl_convert.javascript_bundle(snippet)
     # Neither may end the element, nor open a comment in it.
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704
 
 
-def _packed(part: Any) -> Any:
+def _pack(part: Any) -> Any:
     """The specification with each name of a table's columns written once; the script unpacks it."""
     if isinstance(part, list):
-        return [_packed(each) for each in part]
+        return [_pack(each) for each in part]
     if not isinstance(part, dict):
         return part
-    return {key: _table(each) if key == "data" else _packed(each) for key, each in part.items()}
+    return {key: _pack_table(each) if key == "data" else _pack(each) for key, each in part.items()}
 
 
-def _table(data: dict[str, Any]) -> dict[str, Any]:
+def _pack_table(data: dict[str, Any]) -> dict[str, Any]:
     rows = data["values"]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {"names": names, "rows": [[row.get(name) for name in names] for row in rows]}

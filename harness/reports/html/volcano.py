@@ -5,18 +5,21 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.reports.html import charts
-from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row, Run, Source, known, rows_of
+from harness.reports.html.charts import HIT, INK, QUIET, Chart, ChartSpec
+from harness.reports.html.run_data import Row, rows_with, table_rows
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
 from harness.store.tables.results import FeatureTests
 
 WIDTH, HEIGHT = 330, 150
 PIXEL = 2.5  # features of no small p that fall on one spot so large are one dot
 DECADES = 3  # powers of ten that are spaced by their logarithm; smaller differences evenly
+LARGER = "larger"  # the kind of the dots without a small p
 Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerPanel:
     """One layer's features, and the placebo's of the same layer where there is one."""
 
     layer: int
@@ -52,11 +55,11 @@ class _Axes:
 
 
 def layers_of(
-    source: Source, run: Run, placebo: Run | None, shown: Collection[Key] = ()
-) -> list[Layer]:
+    store: ReadStore, run: Run, placebo: Run | None, shown: Collection[Key] = ()
+) -> list[LayerPanel]:
     """One panel a layer, from the confirming families; those `shown` elsewhere keep their own dot."""
-    mine = _tested(source, run)
-    other = _tested(source, placebo) if placebo else []
+    mine = _test_rows(store, run)
+    other = _test_rows(store, placebo) if placebo else []
     if not mine:
         return []
     axes = _Axes(
@@ -64,34 +67,40 @@ def layers_of(
         max(abs(row["statistic"]) for row in (*mine, *other)) or 1.0,
     )
     alpha = run["alpha"]
-    threshold = min((abs(row["statistic"]) for row in mine if _below(row, alpha)), default=None)
-    found = []
+    threshold = min(
+        (abs(row["statistic"]) for row in mine if _is_significant(row, alpha)), default=None
+    )
+    panels = []
     for layer in run["layers"]:
-        here, there = ([row for row in rows if row["layer"] == layer] for rows in (mine, other))
-        found.append(
-            Layer(
+        tested, of_placebo = (
+            [row for row in rows if row["layer"] == layer] for rows in (mine, other)
+        )
+        panels.append(
+            LayerPanel(
                 layer,
-                len(here),
-                sum(_below(row, alpha) for row in here),
-                _panel(here, axes, alpha, threshold, shown, f"layer {layer}"),
-                len(there),
-                sum(_below(row, alpha) for row in there),
-                _panel(there, axes, alpha, None, (), f"layer {layer}, placebo") if there else None,
+                len(tested),
+                sum(_is_significant(row, alpha) for row in tested),
+                _volcano_chart(tested, axes, alpha, threshold, shown, f"layer {layer}"),
+                len(of_placebo),
+                sum(_is_significant(row, alpha) for row in of_placebo),
+                _volcano_chart(of_placebo, axes, alpha, None, (), f"layer {layer}, placebo")
+                if of_placebo
+                else None,
             )
         )
-    return found
+    return panels
 
 
-def _tested(source: Source, run: Run) -> list[Row]:
-    rows = rows_of(source, FeatureTests, run["run_id"], split="confirmation")
-    return known(rows, "mean_difference", "statistic")
+def _test_rows(store: ReadStore, run: Run) -> list[Row]:
+    rows = table_rows(store, FeatureTests, run["run_id"], split="confirmation")
+    return rows_with(rows, "mean_difference", "statistic")
 
 
-def _below(row: Row, alpha: float) -> bool:
+def _is_significant(row: Row, alpha: float) -> bool:
     return row["p_adjusted"] is not None and row["p_adjusted"] <= alpha
 
 
-def _panel(
+def _volcano_chart(
     rows: Sequence[Row],
     axes: _Axes,
     alpha: float,
@@ -99,19 +108,28 @@ def _panel(
     shown: Collection[Key],
     what: str,
 ) -> Chart:
-    below, above = f"adjusted p at most {alpha:g}", "larger"
+    """Size of the statistic against the mean difference; a dashed line at `threshold`, if there is one."""
+    small = f"adjusted p at most {alpha:g}"
+    layers = [charts.line_at(0), _points(axes, small)]
+    if threshold is not None:
+        layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
     values = [
         {
             "feature": f"{row['layer']}:{row['feature']}",
             "difference": float(f"{row['mean_difference']:.3g}"),
             "statistic": round(abs(row["statistic"]), 2),
             "p": row["p_adjusted"] and float(f"{row['p_adjusted']:.2g}"),
-            "kind": below if _below(row, alpha) else above,
-            "here": here,
+            "kind": small if _is_significant(row, alpha) else LARGER,
+            "here": count,
         }
-        for row, here in _apart(rows, axes, alpha, shown)
+        for row, count in _merge_spots(rows, axes, alpha, shown)
     ]
-    across = charts.x(
+    return charts.chart(f"{what}: {_says(rows, alpha)}", values, layers, width=WIDTH, height=HEIGHT)
+
+
+def _points(axes: _Axes, small: str) -> ChartSpec:
+    """The dots; those of the kind `small` are larger and coloured."""
+    across = charts.quantity(
         "difference",
         "mean difference between the variants",
         scale={
@@ -122,23 +140,21 @@ def _panel(
         },
         axis={"values": axes.ticks, "labelExpr": charts.LABEL_AS_IS, "grid": False},
     )
-    up = charts.x(
+    up = charts.quantity(
         "statistic",
         "|test statistic|",
         scale={"domain": [0, axes.highest * 1.04], "nice": False},
     )
-    points = {
+    is_small = f"datum.kind === '{small}'"
+    return {
         "mark": {"type": "point", "filled": True},
         "encoding": {
             "x": across,
             "y": up | {"axis": {"tickCount": 4}},
-            "color": charts.colour("kind", {below: HIT, above: QUIET}, legend=False),
-            "size": {"condition": {"test": f"datum.kind === '{below}'", "value": 32}, "value": 14},
-            "opacity": {
-                "condition": {"test": f"datum.kind === '{below}'", "value": 1},
-                "value": 0.6,
-            },
-            "tooltip": charts.tips(
+            "color": charts.colour("kind", {small: HIT, LARGER: QUIET}, legend=False),
+            "size": {"condition": {"test": is_small, "value": 32}, "value": 14},
+            "opacity": {"condition": {"test": is_small, "value": 1}, "value": 0.6},
+            "tooltip": charts.tooltip(
                 ("feature", "layer:feature"),
                 ("difference", "mean difference", "+.3g"),
                 ("statistic", "|statistic|", ".2f"),
@@ -147,32 +163,31 @@ def _panel(
             ),
         },
     }
-    hits = sum(_below(row, alpha) for row in rows)
-    layers = [charts.line_at(0), points]
-    if threshold is not None:
-        layers.insert(0, charts.line_at(threshold, "y", INK, strokeDash=[3, 3]))
+
+
+def _says(rows: Sequence[Row], alpha: float) -> str:
+    """What the picture shows, for who does not see it."""
+    hits = sum(_is_significant(row, alpha) for row in rows)
     strongest = sorted(rows, key=lambda row: -abs(row["statistic"]))[:3]
     named = ", ".join(
         f"{r['layer']}:{r['feature']} by {r['mean_difference']:+.3g}" for r in strongest
     )
-    says = f"{what}: {hits} of {len(rows)} features with adjusted p at most {alpha:g}"
-    if named:
-        says += f"; the strongest are {named}"
-    return charts.chart(says, values, layers, width=WIDTH, height=HEIGHT)
+    says = f"{hits} of {len(rows)} features with adjusted p at most {alpha:g}"
+    return f"{says}; the strongest are {named}" if named else says
 
 
-def _apart(
+def _merge_spots(
     rows: Iterable[Row], axes: _Axes, alpha: float, shown: Collection[Key]
 ) -> list[tuple[Row, int]]:
     """What is drawn and for how many features: what was found by itself and last, others by spots."""
     spots: dict[object, tuple[Row, int]] = {}
     for row in sorted(rows, key=lambda row: -abs(row["statistic"])):
         key = (row["layer"], row["feature"])
-        own = _below(row, alpha) or key in shown
-        spot: object = key if own else ("spot", *axes.spot(row))
-        first, here = spots.get(spot, (row, 0))
-        spots[spot] = first, here + 1
+        alone = _is_significant(row, alpha) or key in shown
+        spot: object = key if alone else ("spot", *axes.spot(row))
+        strongest, count = spots.get(spot, (row, 0))
+        spots[spot] = strongest, count + 1
     return sorted(
         spots.values(),
-        key=lambda one: (_below(one[0], alpha), one[0]["layer"], one[0]["feature"]),
+        key=lambda one: (_is_significant(one[0], alpha), one[0]["layer"], one[0]["feature"]),
     )

@@ -18,12 +18,12 @@ def with_excerpts(faults: Iterable[Fault], width: int = WIDTH, head: str = "") -
     of_file: dict[str, list[Fault]] = {}
     for fault in faults:
         of_file.setdefault(fault.file, []).append(fault)
-    for file, found in of_file.items():
-        for fault in found[:MOST]:
+    for file, faults_of_file in of_file.items():
+        for fault in faults_of_file[:MOST]:
             yield f"{head}{fault}"
             yield from excerpt(fault, width)
-        if len(found) > MOST:
-            yield f"and {len(found) - MOST} more in {file}"
+        if len(faults_of_file) > MOST:
+            yield f"and {len(faults_of_file) - MOST} more in {file}"
 
 
 def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
@@ -52,10 +52,10 @@ def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
         shown = before + cut[len(before) : len(cut) - len(after)] + after
         begin, end = begin - first, min(end - first, room)
     margin = " " * len(place["line"])
-    found = [f"  {place['line']} | {shown.rstrip()}"]
+    lines = [f"  {place['line']} | {shown.rstrip()}"]
     if begin < end:
-        found.append(f"  {margin} | {' ' * begin}{'^' * (end - begin)}")
-    return found
+        lines.append(f"  {margin} | {' ' * begin}{'^' * (end - begin)}")
+    return lines
 
 
 @lru_cache(4)

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.reports.text import numbers, sql_command
+from harness.reports.text import sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.power import asked_for
 from harness.specs.spec import Spec
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
 
 
-def failure(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:
+def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:
     """What was claimed, what was seen, what it rests on, and the query that shows the rows."""
     lines = {
         "claimed": in_words(claim),
-        "observed": _seen(spec, claim, verdict),
+        "observed": _observed(spec, claim, verdict),
         "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict)]),
         "exploratory": outcome.exploratory,
         "rows": sql_command(outcome.db, verdict.query),
     }
-    told = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
-    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *told])
+    shown = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
+    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *shown])
 
 
-def _seen(spec: Spec, claim: Claim, verdict: "Verdict") -> str:
-    estimate, interval, p = numbers(verdict)
+def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:
+    estimate, interval, p = verdict_numbers(verdict)
     if verdict.unit == "features" and verdict.estimate is not None:
         estimate += f" feature{'' if verdict.estimate == 1 else 's'}"
     parts = [estimate if verdict.estimate is not None else ""]

@@ -61,13 +61,13 @@ class PlainProgress:
         if done == total or now - self._last >= LOG_EVERY:
             self._last = now
             if done:
-                told = [f"{now - began:.1f} s"]
+                parts = [f"{now - began:.1f} s"]
                 if done - before > 1 and now > began:
                     rate = (done - before) / (now - began)
-                    told.append(_rate(rate))
+                    parts.append(_rate(rate))
                     if done < total:
-                        told.append(f"about {_duration((total - done) / rate)} left")
-                self._write(f"  {stage}: {done} of {total} ({', '.join(told)})")
+                        parts.append(f"about {_duration((total - done) / rate)} left")
+                self._write(f"  {stage}: {done} of {total} ({', '.join(parts)})")
 
 
 class BarProgress:

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reports.terminal.tables import print_rows
-from harness.reports.text import TOLD_APART, p_text, told_value, told_verdict
-from harness.store.export.query_text import short
+from harness.reports.text import COMPARED_COLUMNS, p_text, value_text, verdict_with_trial
+from harness.store.values import short_text
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
@@ -24,20 +24,20 @@ def run_table(run: Mapping[str, Any]) -> Table:
     shown = {key: value for key, value in run.items() if key not in ("spec", "analysed_spec")}
     for key, value in shown.items():
         style = "bold red" if key == "origin" and value == "mock" else ""
-        table.add_row(key.replace("_", " "), Text(told_value(key, value), style=style))
+        table.add_row(key.replace("_", " "), Text(value_text(key, value), style=style))
     return table
 
 
-def print_comparison(out: Console, found: "Comparison") -> None:
+def print_comparison(out: Console, comparison: "Comparison") -> None:
     """Two runs side by side: what differs between them, each quantity with its test, the verdicts."""
-    for side, run in (("A", found.a), ("B", found.b)):
+    for side, run in (("A", comparison.a), ("B", comparison.b)):
         mark = "  [red]MOCK[/]" if run["origin"] == "mock" else ""
         mark += "  [yellow]exploratory[/]" if run["exploratory"] else ""
         out.print(f"[bold]{side}[/] {run['run_id']}{mark}")
     apart = [
-        (name, short(found.a[name]), short(found.b[name]))
-        for name in TOLD_APART
-        if found.a[name] != found.b[name]
+        (name, short_text(comparison.a[name]), short_text(comparison.b[name]))
+        for name in COMPARED_COLUMNS
+        if comparison.a[name] != comparison.b[name]
     ]
     if apart:
         print_rows(out, ("not the same", "A", "B"), apart)
@@ -56,38 +56,40 @@ def print_comparison(out: Console, found: "Comparison") -> None:
             "-" if row.p_adjusted is None else p_text(row.p_adjusted),
             row.n_units,
         )
-        for row in found.rows
+        for row in comparison.rows
     ]
     print_rows(out, names, rows)
-    if found.same_text is not None:
-        out.print(f"They say the same, word for word, to {found.same_text:.0%} of the prompts.")
-    for line in found.left_out:
+    if comparison.same_text is not None:
+        out.print(
+            f"They say the same, word for word, to {comparison.same_text:.0%} of the prompts."
+        )
+    for line in comparison.left_out:
         out.print(f"{line}; not compared", style="yellow", soft_wrap=True)
-    told = [
-        (claim, told_verdict(a, found.a), told_verdict(b, found.b))
-        for claim, (a, b) in found.verdicts.items()
+    verdicts = [
+        (claim, verdict_with_trial(a, comparison.a), verdict_with_trial(b, comparison.b))
+        for claim, (a, b) in comparison.verdicts.items()
     ]
-    print_rows(out, ("claim", "A", "B"), told)
+    print_rows(out, ("claim", "A", "B"), verdicts)
 
 
-def print_agreement(out: Console, found: "Repeated") -> None:
+def print_agreement(out: Console, repeated: "Repeated") -> None:
     """Whether a repetition agrees with its run, table by table."""
     rows = [
         (
-            one.table,
-            one.rows_a,
-            "identical" if one.agrees else f"{max(one.only_a, one.only_b)} not the same",
-            ", ".join(f"{name} {value:.2g}" for name, value in one.largest.items()),
+            table.table,
+            table.rows_a,
+            "identical" if table.agrees else f"{max(table.only_a, table.only_b)} not the same",
+            ", ".join(f"{name} {value:.2g}" for name, value in table.largest.items()),
         )
-        for one in found.tables
+        for table in repeated.tables
     ]
     print_rows(out, ("table", "rows", "again", "largest difference"), rows)
-    changed = [(name, short(a), short(b)) for name, (a, b) in found.facts.items()]
+    changed = [(name, short_text(a), short_text(b)) for name, (a, b) in repeated.facts.items()]
     if changed:
         print_rows(out, ("not the same", "then", "now"), changed)
-    out.print(f"{found.first}, and again as {found.outcome.run_id}:", soft_wrap=True)
-    if found.agrees:
+    out.print(f"{repeated.first}, and again as {repeated.outcome.run_id}:", soft_wrap=True)
+    if repeated.agrees:
         out.print("every table agrees, to the last bit.", style="green")
     else:
-        differ = [one.table for one in found.tables if not one.agrees]
+        differ = [table.table for table in repeated.tables if not table.agrees]
         out.print(f"the tables do not agree: {', '.join(differ)}.", style="red")

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.reports.text import closing, marks, numbers
+from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -31,8 +31,8 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
     names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
-        told = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in marks(outcome))
-        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{told}")
+        caveats = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in caveat_marks(outcome))
+        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{caveats}")
         out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
         trial = f"{outcome.trial}: " if outcome.trial else ""
         columns = (max(widest, 5), 12 + len(trial), 13, 18, 7)
@@ -43,7 +43,7 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         for warning in outcome.warnings:
             out.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
     out.print()
-    for line in closing(outcomes):
+    for line in closing_lines(outcomes):
         out.print(line, soft_wrap=True, markup=False)
 
 
@@ -57,7 +57,7 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
     table.add_column("rests on")
     for verdict in outcome.verdicts:
         table.add_row(
-            verdict.claim, _styled(verdict, trial), *numbers(verdict), Text(verdict.because)
+            verdict.claim, _styled(verdict, trial), *verdict_numbers(verdict), Text(verdict.because)
         )
     return table
 
@@ -65,12 +65,14 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
 def _print_list(out: Console, outcome: "Outcome", trial: str) -> None:
     """As the table, for a narrow terminal: each claim, and below it what became of it."""
     for verdict in outcome.verdicts:
-        estimate, interval, p = numbers(verdict)
+        estimate, interval, p = verdict_numbers(verdict)
         out.print(verdict.claim, markup=False)
-        told = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
+        numbers = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
         out.print(
             Padding(
-                f"{_styled(verdict, trial)}  {escape('  '.join(told))}", (0, 0, 0, 2), expand=False
+                f"{_styled(verdict, trial)}  {escape('  '.join(numbers))}",
+                (0, 0, 0, 2),
+                expand=False,
             ),
         )
         out.print(Padding(Text(verdict.because, style="dim"), (0, 0, 0, 2), expand=False))

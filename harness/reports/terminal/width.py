@@ -8,14 +8,14 @@ WIDTH = 100
 LEAST = 40
 
 
-def columns(stream: TextIO) -> int:
+def terminal_columns(stream: TextIO) -> int:
     """The width of the terminal that a stream writes to; elsewhere 100."""
     if not stream.isatty():
         return WIDTH
     return max(LEAST, shutil.get_terminal_size().columns)
 
 
-def hanging(head: str, text: str, width: int) -> str:
+def hanging_indent(head: str, text: str, width: int) -> str:
     """A text after its head, and what does not fit in `width` below the text; words stay whole."""
     lines = textwrap.wrap(
         text, max(width - len(head), 1), break_long_words=False, break_on_hyphens=False

@@ -3,137 +3,164 @@
 An edit changes nothing before the first position at which it moves anything, nor below its first
 layer: only what lies after and above is computed again, from the residual stream and the attention
 cache of one baseline forward, many interventions and prompts together.
+
+Rows of `impacts`, one an intervention, prompt and metric; and of `impact_tokens`, one an intervention
+that was active, prompt and token of a candidate.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Fault
-from harness.interventions.layer_edits import make_bank
-from harness.interventions.replays import Banks, Scores, Surgery
-from harness.models.adaptive_batching import each
-from harness.models.prompt_rows import Rows
-from harness.runner.context import Bench
+from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
+from harness.interventions.replay_scores import ReplayScores
+from harness.interventions.replays import BatchReplays
+from harness.models.adaptive_batching import map_batches
+from harness.models.prompt_rows import PromptRows
+from harness.runner.context import RunContext
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
 from harness.store.tables.base import Columns
 from harness.store.tables.interventions import Impacts, ImpactTokens
 
-KEPT = 2**28  # bytes of residual stream, keys and values that a baseline may keep
+CACHED_BYTES = 2**28  # of residual stream, keys and values that a cached forward may keep
+C = TypeVar("C", bound=Columns)
 
 
-def banks_of(bench: Bench, interventions: Sequence[Intervention]) -> Banks:
+def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) -> EditsByLayer:
     """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
-    layers = sorted({layer for one in interventions for layer in one.layers})
-    return {layer: make_bank(bench.saes(layer), layer, interventions) for layer in layers}
+    layers = sorted({layer for edit in interventions for layer in edit.layers})
+    return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
 
 
 def intervene(
-    bench: Bench,
+    context: RunContext,
     interventions: Sequence[Intervention],
-    banks: Callable[[], Banks],
-    donors: Mapping[str, Prompt],
+    edits: Callable[[], EditsByLayer],
+    sources: Mapping[str, Prompt],
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
     """The impact of every intervention on every metric of every prompt, and on every token.
 
-    `donors` name the prompt that each prompt is resampled from, if any. Raises `CannotRun` where a
-    no-op changes anything: then the hardware's arithmetic depends on more than the numbers, and no
+    `edits` is what `prepare_edits` makes; `sources` names the prompt that each prompt is resampled
+    from, if any. Raises `CannotRun` where an edit leaves the numbers of the dtype, and where a no-op
+    changes anything: then the hardware's arithmetic depends on more than the numbers, and no
     difference measured on it is the edit's alone.
     """
-    rows = Rows(bench.model, prompts, lambda prompt: donors[prompt.id].text if donors else "")
-    lenders: list[Prompt | None] = [None] * len(rows.tokens)
+    # Prompts with the same text are resampled each from its own source: then each has its own row.
+    rows = PromptRows(
+        context.model, prompts, lambda prompt: sources[prompt.id].text if sources else ""
+    )
+    scores = _replay(context, interventions, edits(), rows, sources, prompts)
+    ids = np.array([edit.id for edit in interventions])
+    impacts: list[Impacts] = []
+    tokens: list[ImpactTokens] = []
     for prompt in prompts:
-        lenders[rows.row(prompt)] = donors.get(prompt.id)
-    found = banks()
-
-    def work(chosen: list[int]) -> Scores:
-        surgery = Surgery(
-            bench.model,
-            bench.limit,
-            interventions,
-            found,
-            rows,
-            chosen,
-            [lenders[i] for i in chosen],
-        )
-        return surgery.scores()
-
-    longest = max(map(len, rows.tokens))
-    most = bench.model.rows_within(KEPT, longest, list(found))
-    scores: dict[int, tuple[Scores, int]] = {}
-    for chosen, of in each(bench.limit, rows.tokens, work, most):
-        scores |= {row: (of, i) for i, row in enumerate(chosen)}
-    impacts, tokens = _Table(), _Table()
-    ids = np.array([one.id for one in interventions])
-    exact = np.array([one.role == "no-op" for one in interventions])
-    for prompt in prompts:
-        of, i = scores[rows.row(prompt)]
-        answers = rows.candidates(prompt)
-        active = of.active[:, i].numpy()
-        for metric, (was, now) in of.measured(i, answers).items():
-            if (wrong := exact & (now != was)).any():
-                raise _inexact(prompt, metric, float((now - was)[wrong][0]))
-            if not np.isfinite(now).all():
-                raise CannotRun(
-                    Fault(
-                        f"prompt {prompt.id}",
-                        f"an edit of ablation {interventions[0].ablation} makes {metric} infinite or NaN",
-                        "give a smaller value, or use a wider dtype",
-                    )
+        of_batch, row = scores[rows.row(prompt)]
+        candidates = rows.candidates(prompt)
+        active = of_batch.active[:, row].numpy()
+        for metric, (before, after) in of_batch.metrics(row, candidates).items():
+            _check_impact(interventions, prompt, metric, before, after)
+            impacts.append(
+                Impacts.filled(
+                    run_id=context.run_id,
+                    intervention_id=ids,
+                    prompt_id=prompt.id,
+                    metric=metric,
+                    baseline=before,
+                    edited=after,
+                    impact=after - before,
+                    active=active,
+                    source_id=sources[prompt.id].id if sources else None,
+                    origin=context.origin,
                 )
-            impacts.add(
-                intervention_id=ids,
-                prompt_id=prompt.id,
-                metric=metric,
-                baseline=was,
-                edited=now,
-                impact=now - was,
-                active=active,
-                source_id=donors[prompt.id].id if donors else None,
             )
         for label in LABELS:
-            for index, token in enumerate(of.tokens(i, answers[label])):
-                tokens.add(
-                    intervention_id=ids[active],
-                    prompt_id=prompt.id,
-                    candidate=label,
-                    token_index=index,
-                    **{name: values[active] for name, values in token.items()},
+            for index, token in enumerate(of_batch.tokens(row, candidates[label])):
+                tokens.append(
+                    ImpactTokens.filled(
+                        run_id=context.run_id,
+                        intervention_id=ids[active],
+                        prompt_id=prompt.id,
+                        candidate=label,
+                        token_index=index,
+                        **{name: values[active] for name, values in token.items()},
+                        origin=context.origin,
+                    )
                 )
-    return [table.of(kind, bench) for table, kind in ((impacts, Impacts), (tokens, ImpactTokens))]
+    return [_joined(Impacts, impacts), _joined(ImpactTokens, tokens)]
 
 
-class _Table:
-    """Columns that grow by parts: the same number of rows in each, or one value for all of them."""
+def _replay(
+    context: RunContext,
+    interventions: Sequence[Intervention],
+    edits: EditsByLayer,
+    rows: PromptRows,
+    sources: Mapping[str, Prompt],
+    prompts: Sequence[Prompt],
+) -> Mapping[int, tuple[ReplayScores, int]]:
+    """By row the scores of its batch, and the row's place in that."""
+    source_of: list[Prompt | None] = [None] * len(rows.tokens)
+    for prompt in prompts:
+        source_of[rows.row(prompt)] = sources.get(prompt.id)
 
-    def __init__(self) -> None:
-        self._parts: dict[str, list[Any]] = defaultdict(list)
+    def replay(chosen: list[int]) -> ReplayScores:
+        of_chosen = [source_of[i] for i in chosen]
+        return BatchReplays(
+            context.model, context.limit, interventions, edits, rows, chosen, of_chosen
+        ).scores()
 
-    def add(self, *, intervention_id: Any, **columns: Any) -> None:
-        size = len(intervention_id)
-        self._parts["intervention_id"].extend(intervention_id)
-        for name, values in columns.items():
-            whole = isinstance(values, np.ndarray)
-            self._parts[name].extend(values.tolist() if whole else [values] * size)
-
-    def of(self, kind: type[Columns], bench: Bench) -> Columns:
-        size = len(self._parts["intervention_id"])
-        shared = {"run_id": [bench.run_id] * size, "origin": [bench.origin] * size}
-        return kind(
-            **shared | {name: self._parts[name] for name in kind.names() if name not in shared}
-        )
+    longest = max(map(len, rows.tokens))
+    most = context.model.rows_within(CACHED_BYTES, longest, list(edits))
+    scores: dict[int, tuple[ReplayScores, int]] = {}
+    for chosen, of_batch in map_batches(context.limit, rows.tokens, replay, most):
+        scores |= {row: (of_batch, i) for i, row in enumerate(chosen)}
+    return scores
 
 
-def _inexact(prompt: Prompt, metric: str, difference: float) -> CannotRun:
-    return CannotRun(
-        Fault(
-            f"prompt {prompt.id}",
-            f"an edit that changes nothing changed {metric} by {difference:.3g}",
-            "use deterministic kernels, another device, another dtype, or on a CPU a number of threads "
-            "that is a power of two (OMP_NUM_THREADS)",
-        )
+def _joined(kind: type[C], parts: Sequence[C]) -> C:
+    """One table of all of these, as Python's own types."""
+    return kind(
+        **{
+            name: [
+                value
+                for part in parts
+                for column in [getattr(part, name)]
+                for value in (column.tolist() if isinstance(column, np.ndarray) else column)
+            ]
+            for name in kind.names()
+        }
     )
+
+
+def _check_impact(
+    interventions: Sequence[Intervention],
+    prompt: Prompt,
+    metric: str,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+) -> None:
+    """Refuse a no-op that changed something, and what is no number; (interventions,) each."""
+    exact = np.array([edit.role == "no-op" for edit in interventions])
+    if (wrong := exact & (after != before)).any():
+        difference = float((after - before)[wrong][0])
+        raise CannotRun(
+            Fault(
+                f"prompt {prompt.id}",
+                f"an edit that changes nothing changed {metric} by {difference:.3g}",
+                "use deterministic kernels, another device, another dtype, or on a CPU a number of "
+                "threads that is a power of two (OMP_NUM_THREADS)",
+            )
+        )
+    if not np.isfinite(after).all():
+        ablation = interventions[0].ablation
+        raise CannotRun(
+            Fault(
+                f"prompt {prompt.id}",
+                f"an edit of ablation {ablation} makes {metric} infinite or NaN",
+                "give a smaller value, or use a wider dtype",
+            )
+        )

@@ -6,6 +6,9 @@ arXiv:2310.10348). `integrated-gradients` averages it while all features of the 
 from 0 to their values (Sundararajan et al. 2017, arXiv:1703.01365; on SAE features Marks et al. 2024,
 arXiv:2403.19647): its predictions add up to the effect of removing all of them. Both are blind to
 inactive features and to the jump at the threshold, so they rank features and never conclude.
+
+Rows of `attributions`, a table a layer with one row a family and feature that is predicted to do
+anything.
 """
 
 from collections import defaultdict
@@ -16,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import each
+from harness.models.adaptive_batching import map_batches
 from harness.models.forward import Tap
 from harness.models.logprobs import token_logprobs
-from harness.models.padded_batch import where
-from harness.models.prompt_rows import Rows, cached_forward
-from harness.models.suffix import tail_of
-from harness.runner.context import Bench
+from harness.models.padded_batch import positions_of, rows_of
+from harness.models.prompt_rows import PromptRows, cached_forward
+from harness.models.suffix import suffix_of
+from harness.runner.context import RunContext
 from harness.sae.jumprelu import encode
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
@@ -36,7 +39,8 @@ from harness.store.tables.observations import Attributions
 class Slopes:
     """The metric's slope at the edited positions of one layer.
 
-    `residual` and `slope` are (positions, width), and `row` (positions,) says whose they are.
+    `residual`, in the model's dtype, and `slope`, in nats a unit of it, are (n_positions, width);
+    `row` (n_positions,) says whose they are.
     """
 
     residual: Tensor
@@ -45,7 +49,7 @@ class Slopes:
 
 
 def attribute(
-    bench: Bench,
+    context: RunContext,
     plan: Plan,
     ablation: Ablation,
     prompts: Sequence[Prompt],
@@ -55,31 +59,31 @@ def attribute(
 
     For every feature that is active at an edited position, or for those of `features` alone.
     """
-    rows = Rows(bench.model, prompts)
+    rows = PromptRows(context.model, prompts)
     families = sorted({prompt.family for prompt in prompts})
-    owner = torch.zeros(len(rows.tokens), dtype=torch.long)
+    family_of_row = torch.zeros(len(rows.tokens), dtype=torch.long)
     for prompt in prompts:
-        owner[rows.row(prompt)] = families.index(prompt.family)
+        family_of_row[rows.row(prompt)] = families.index(prompt.family)
     measure = _Metric(rows, prompts)
-    found: list[Columns] = []
-    for layer, slopes in _slopes(bench, plan, ablation, rows, measure):
-        sae = bench.saes(layer)
+    tables: list[Columns] = []
+    for layer, slopes in _slopes(context, plan, ablation, rows, measure):
+        sae = context.saes(layer)
         predicted = torch.zeros(len(families), sae.features, device=sae.w_enc.device)
         for part in slopes:
             effects = -encode(sae, part.residual) * (part.slope.float() @ sae.w_dec.T)
-            predicted.index_add_(0, owner.to(part.row.device)[part.row], effects)
+            predicted.index_add_(0, family_of_row.to(part.row.device)[part.row], effects)
         if features is not None:
             wanted = torch.zeros(sae.features, dtype=torch.bool, device=predicted.device)
             wanted[[feature for of, feature in features if of == layer]] = True
             predicted *= wanted
-        found.append(_columns(bench, ablation, families, layer, predicted))
-    return found
+        tables.append(_columns(context, ablation, families, layer, predicted))
+    return tables
 
 
 class _Metric:
     """The sum of the prompts' metrics, from the log-probabilities of their candidates' tokens."""
 
-    def __init__(self, rows: Rows, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, rows: PromptRows, prompts: Sequence[Prompt]) -> None:
         self._weights: dict[tuple[int, int], float] = defaultdict(float)
         for prompt in prompts:
             for label, answer in rows.candidates(prompt).items():
@@ -98,115 +102,119 @@ class _Metric:
 
 
 def _slopes(
-    bench: Bench, plan: Plan, ablation: Ablation, rows: Rows, measure: _Metric
+    context: RunContext, plan: Plan, ablation: Ablation, rows: PromptRows, measure: _Metric
 ) -> Iterator[tuple[int, Sequence[Slopes]]]:
     """Every layer's slopes, one layer after the other."""
     # A backward pass holds the activations of every block: fewer rows fit than in a forward.
-    most = max(1, bench.limit.asked // 4)
+    most = max(1, context.limit.asked // 4)
     if ablation.select.method == "gradient":
-        found: dict[int, list[Slopes]] = {layer: [] for layer in plan.layers}
+        by_layer: dict[int, list[Slopes]] = {layer: [] for layer in plan.layers}
 
-        def of_all(chosen: list[int]) -> Mapping[int, Slopes]:
-            return _local(bench, plan, ablation, rows, chosen, measure)
+        def of_all_layers(chosen: list[int]) -> Mapping[int, Slopes]:
+            return _local(context, plan, ablation, rows, chosen, measure)
 
-        for _, seen in each(bench.limit, rows.tokens, of_all, most):
-            for layer, slopes in seen.items():
-                found[layer].append(slopes)
-        yield from found.items()
+        for _, slopes in map_batches(context.limit, rows.tokens, of_all_layers, most):
+            for layer, part in slopes.items():
+                by_layer[layer].append(part)
+        yield from by_layer.items()
         return
     for layer in plan.layers:
 
-        def along(chosen: list[int], layer: int = layer) -> Slopes:
-            return _along_the_path(bench, ablation, rows, chosen, measure, layer)
+        def of_layer(chosen: list[int], layer: int = layer) -> Slopes:
+            return _along_the_path(context, ablation, rows, chosen, measure, layer)
 
-        yield layer, [slopes for _, slopes in each(bench.limit, rows.tokens, along, most)]
+        batches = map_batches(context.limit, rows.tokens, of_layer, most)
+        yield layer, [part for _, part in batches]
 
 
 def _local(
-    bench: Bench,
+    context: RunContext,
     plan: Plan,
     ablation: Ablation,
-    rows: Rows,
+    rows: PromptRows,
     chosen: list[int],
     measure: _Metric,
 ) -> Mapping[int, Slopes]:
     """The slope where the model is, at every layer, in one forward and backward."""
-    batch = bench.model.batch([rows.tokens[i] for i in chosen])
-    seen: dict[int, Tensor] = {}
-    answers = bench.model.forward(
-        batch, {layer: _watch(seen, layer) for layer in plan.layers}, gradients=True
+    batch = context.model.batch([rows.tokens[i] for i in chosen])
+    streams: dict[int, Tensor] = {}
+    answers = context.model.forward(
+        batch, {layer: _watch(streams, layer) for layer in plan.layers}, gradients=True
     )
-    flat = [
-        (i, a, found) for i, row in zip(chosen, answers, strict=True) for a, found in enumerate(row)
+    by_answer = [
+        (row, number, scores)
+        for row, of_row in zip(chosen, answers, strict=True)
+        for number, scores in enumerate(of_row)
     ]
     total = torch.stack(
-        [measure(found[None], torch.full((1, len(found)), a), [i]) for i, a, found in flat]
+        [
+            measure(scores[None], torch.full((1, len(scores)), number), [row])
+            for row, number, scores in by_answer
+        ]
     ).sum()
     total.backward()
-    positions = where(batch, ablation.positions)
-    row = torch.tensor(chosen, device=positions.device)[positions.nonzero()[:, 0]]
-    return {layer: _at(residual, positions, row) for layer, residual in seen.items()}
+    positions = positions_of(batch, ablation.positions)
+    return {layer: _at(residual, positions, chosen) for layer, residual in streams.items()}
 
 
 def _along_the_path(
-    bench: Bench,
+    context: RunContext,
     ablation: Ablation,
-    rows: Rows,
+    rows: PromptRows,
     chosen: list[int],
     measure: _Metric,
     layer: int,
 ) -> Slopes:
     """The mean slope while the layer's features grow, at the midpoints of equal steps."""
-    sae, steps = bench.saes(layer), ablation.select.steps
-    baseline = cached_forward(bench.model, [rows.tokens[i] for i in chosen], [layer])
-    batch = baseline.batch
-    positions = where(batch, ablation.positions)
-    first = torch.zeros(len(batch), dtype=torch.long, device=positions.device)
-    tail = tail_of(batch, baseline.reads, torch.arange(len(batch), device=first.device), first)
-    residual, edited = tail.of(baseline.residuals[layer]), tail.of(positions)
+    sae, steps = context.saes(layer), ablation.select.steps
+    cached = cached_forward(context.model, [rows.tokens[i] for i in chosen], [layer])
+    row = torch.arange(len(chosen), device=cached.batch.ids.device)
+    suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
+    residual = suffix.of(cached.residuals[layer])
+    edited = suffix.of(positions_of(cached.batch, ablation.positions))
     explained = (encode(sae, residual) @ sae.w_dec) * edited[..., None]
     slope = torch.zeros_like(residual, dtype=torch.float32)
     for step in range(steps):
-        left = 1 - (step + 0.5) / steps
-        leaf = (residual.float() - left * explained).to(residual.dtype).requires_grad_()
-        logprobs = bench.model.replay(baseline, tail, layer, leaf, gradients=True)
-        scores = token_logprobs(logprobs, baseline.reads, tail.row)
-        measure(scores, baseline.reads.answer, chosen).backward()
+        missing = 1 - (step + 0.5) / steps
+        leaf = (residual.float() - missing * explained).to(residual.dtype).requires_grad_()
+        logprobs = context.model.replay(cached, suffix, layer, leaf, gradients=True)
+        scores = token_logprobs(logprobs, cached.reads, suffix.row)
+        measure(scores, cached.reads.answer, chosen).backward()
         assert leaf.grad is not None
         slope += leaf.grad.float() / steps
-    row = torch.tensor(chosen, device=edited.device)[edited.nonzero()[:, 0]]
-    return Slopes(residual[edited], slope[edited], row)
+    return Slopes(residual[edited], slope[edited], rows_of(edited, chosen))
 
 
-def _watch(seen: dict[int, Tensor], layer: int) -> Tap:
+def _watch(streams: dict[int, Tensor], layer: int) -> Tap:
     """A tap that keeps the residual stream, and its gradient once there is one."""
 
     def tap(residual: Tensor) -> Tensor:
         # No weight asks for a gradient: the graph begins at the first block that is watched.
-        kept = residual.requires_grad_() if residual.is_leaf else residual
-        kept.retain_grad()
-        seen[layer] = kept
-        return kept
+        watched = residual.requires_grad_() if residual.is_leaf else residual
+        watched.retain_grad()
+        streams[layer] = watched
+        return watched
 
     return tap
 
 
-def _at(residual: Tensor, positions: Tensor, row: Tensor) -> Slopes:
+def _at(residual: Tensor, positions: Tensor, rows: Sequence[int]) -> Slopes:
+    """At `positions` (rows, columns) bool of a stream (rows, columns, width) that has a gradient."""
     assert residual.grad is not None
-    return Slopes(residual.detach()[positions], residual.grad[positions], row)
+    return Slopes(residual.detach()[positions], residual.grad[positions], rows_of(positions, rows))
 
 
 def _columns(
-    bench: Bench, ablation: Ablation, families: Sequence[str], layer: int, predicted: Tensor
+    context: RunContext, ablation: Ablation, families: Sequence[str], layer: int, predicted: Tensor
 ) -> Attributions:
+    """The rows of what is not 0 in `predicted` (families, features), in nats."""
     family, feature = (index.cpu().numpy() for index in predicted.nonzero(as_tuple=True))
-    size = len(family)
-    return Attributions(
-        run_id=[bench.run_id] * size,
-        ablation=[ablation.name] * size,
+    return Attributions.filled(
+        run_id=context.run_id,
+        ablation=ablation.name,
         family=np.array(families)[family],
-        layer=np.full(size, layer),
+        layer=layer,
         feature=feature,
         predicted=predicted.cpu().numpy()[family, feature],
-        origin=[bench.origin] * size,
+        origin=context.origin,
     )

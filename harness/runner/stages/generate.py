@@ -1,13 +1,17 @@
-"""What the model says by itself, token by token, and the best logits at each step."""
+"""What the model says by itself, token by token, and the best logits at each step.
+
+Rows of `generations`, one a prompt; and of `topk_logits`, one a prompt, step and rank.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
 
 import numpy as np
 import torch
 
-from harness.models.adaptive_batching import each
-from harness.runner.context import Bench
+from harness.models.adaptive_batching import map_batches
+from harness.models.forward import GeneratedToken
+from harness.runner.context import RunContext
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.base import Columns
@@ -16,50 +20,51 @@ from harness.store.tables.observations import Generations, TopkLogits
 TOP_LOGITS = 50
 
 
-def generate(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
+def generate(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
     """What the model says by itself, and the best logits at each step."""
     texts = list(dict.fromkeys(prompt.text for prompt in prompts))
-    rows = [bench.model.tokens(text) for text in texts]
-    steps: dict[str, Any] = {}
+    rows = [context.model.tokens(text) for text in texts]
 
-    def go_on(chosen: list[int]) -> Sequence[Any]:
-        return bench.model.generate([rows[i] for i in chosen], plan.spec.new_tokens, TOP_LOGITS)
+    def continue_batch(chosen: list[int]) -> list[list[GeneratedToken]]:
+        chosen_rows = [rows[i] for i in chosen]
+        return context.model.generate(chosen_rows, plan.spec.new_tokens, TOP_LOGITS)
 
-    for chosen, made in each(bench.limit, rows, go_on):
-        steps |= {texts[i]: row for i, row in zip(chosen, made, strict=True)}
-    names: dict[int, str] = {}
-
-    def name(token: int) -> str:
-        return names.setdefault(token, bench.model.token_of(token))
-
-    said = Generations.of(
+    generated: dict[str, list[GeneratedToken]] = {}
+    for chosen, continued in map_batches(context.limit, rows, continue_batch):
+        generated |= {texts[i]: row for i, row in zip(chosen, continued, strict=True)}
+    generations = Generations.of(
         {
-            "run_id": bench.run_id,
+            "run_id": context.run_id,
             "prompt_id": prompt.id,
-            "decoded_answer": bench.model.text_of([step.token for step in steps[prompt.text]]),
-            "token_ids": [step.token for step in steps[prompt.text]],
-            "origin": bench.origin,
+            "decoded_answer": context.model.text_of(
+                [step.token for step in generated[prompt.text]]
+            ),
+            "token_ids": [step.token for step in generated[prompt.text]],
+            "origin": context.origin,
         }
         for prompt in prompts
     )
-    found = [
-        (prompt.id, at, step) for prompt in prompts for at, step in enumerate(steps[prompt.text])
+    steps = [
+        (prompt.id, number, step)
+        for prompt in prompts
+        for number, step in enumerate(generated[prompt.text])
     ]
-    if not found:
-        return [said]
-    sizes = [len(step.top_ids) for _, _, step in found]
-    token_ids = torch.cat([step.top_ids for _, _, step in found]).numpy()
-    return [
-        said,
-        TopkLogits(
-            run_id=[bench.run_id] * len(token_ids),
-            prompt_id=np.repeat(np.array([prompt for prompt, _, _ in found]), sizes),
-            step=np.repeat([at for _, at, _ in found], sizes),
-            rank=np.concatenate([np.arange(size) for size in sizes]),
-            token_id=token_ids,
-            token=[name(int(token)) for token in token_ids],
-            logit=torch.cat([step.top_logits for _, _, step in found]).numpy(),
-            logprob=torch.cat([step.top_logprobs for _, _, step in found]).numpy(),
-            origin=[bench.origin] * len(token_ids),
-        ),
-    ]
+    return [generations, _logits(context, steps)] if steps else [generations]
+
+
+def _logits(context: RunContext, steps: Sequence[tuple[str, int, GeneratedToken]]) -> TopkLogits:
+    """The best logits of each step, which comes with its prompt and its number there."""
+    name_of = cache(context.model.token_of)
+    sizes = [len(step.top_ids) for _, _, step in steps]
+    token_ids = torch.cat([step.top_ids for _, _, step in steps]).numpy()
+    return TopkLogits.filled(
+        run_id=context.run_id,
+        prompt_id=np.repeat(np.array([prompt for prompt, _, _ in steps]), sizes),
+        step=np.repeat([number for _, number, _ in steps], sizes),
+        rank=np.concatenate([np.arange(size) for size in sizes]),
+        token_id=token_ids,
+        token=[name_of(int(token)) for token in token_ids],
+        logit=torch.cat([step.top_logits for _, _, step in steps]).numpy(),
+        logprob=torch.cat([step.top_logprobs for _, _, step in steps]).numpy(),
+        origin=context.origin,
+    )

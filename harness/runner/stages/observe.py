@@ -1,18 +1,24 @@
-"""Look without touching: answers, features at the readout, and generations."""
+"""Look without touching: the scores of both answers, and the features at the readout.
+
+Rows of `answers`, one a token of a prompt's candidate; and of `activations`, a table a layer with one
+row a prompt and feature that is active there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import each
+from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite, check_scores
-from harness.models.forward import Tap
-from harness.models.padded_batch import Batch, where
-from harness.models.prompt_rows import Rows
-from harness.runner.context import Bench
+from harness.models.forward import AnswerScores
+from harness.models.hooks import capture
+from harness.models.padded_batch import Batch, positions_of, rows_of
+from harness.models.prompt_rows import PromptRows
+from harness.runner.context import RunContext
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.pooling import pool
 from harness.specs.plan import Plan
@@ -21,101 +27,110 @@ from harness.store.tables.base import Columns
 from harness.store.tables.observations import Activations, Answers
 
 
-def observe(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
-    """Log-probabilities of both candidates' tokens, and the features at the readout."""
-    rows = Rows(bench.model, prompts)
-    scored: dict[int, list[Tensor]] = {}
-    reading = _Reading(rows, plan, prompts)
+def observe(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
+    """Log-probabilities of both candidates' tokens, in nats, and the features at the readout.
 
-    def look(chosen: list[int]) -> Seen:
-        batch = bench.model.batch([rows.tokens[i] for i in chosen])
-        positions = where(batch, plan.spec.readout.at)
-        seen: dict[int, Tensor] = {}
+    Raises `CannotRun` where NaN or infinity arises.
+    """
+    rows = PromptRows(context.model, prompts)
+    scores: dict[int, list[Tensor]] = {}
+    readout = _Readout(rows, plan, prompts)
 
-        def tap(layer: int) -> Tap:
-            return lambda residual: seen.__setitem__(layer, residual[positions])
+    def observe_batch(chosen: list[int]) -> _ObservedBatch:
+        batch = context.model.batch([rows.tokens[i] for i in chosen])
+        positions = positions_of(batch, plan.spec.readout.at)
+        streams: dict[int, Tensor] = {}
+        answers = context.model.forward(batch, capture(plan.layers, streams, positions))
+        check_finite(streams, context.model.dtype)
+        check_scores(answers, context.model.dtype)
+        return _ObservedBatch(batch, positions, answers, streams)
 
-        answers = bench.model.forward(batch, {layer: tap(layer) for layer in plan.layers})
-        check_finite(seen, bench.model.dtype)
-        check_scores(answers, bench.model.dtype)
-        return Seen(batch, positions, answers, seen)
-
-    for chosen, seen in each(bench.limit, rows.tokens, look):
-        scored |= dict(zip(chosen, seen.answers, strict=True))
-        reading.add(chosen, seen)
+    for chosen, observed in map_batches(context.limit, rows.tokens, observe_batch):
+        scores |= dict(zip(chosen, observed.answers, strict=True))
+        readout.add(chosen, observed)
     return [
-        _answers(bench, prompts, rows, scored),
-        *(_activations(bench, plan, prompts, layer, reading) for layer in plan.layers),
+        _answers(context, prompts, rows, scores),
+        *(_activations(context, plan, prompts, layer, readout) for layer in plan.layers),
     ]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One batch: its answers' scores, and the residual stream at some positions, by layer."""
+class _ObservedBatch:
+    """One batch: its answers' scores, and the residual stream at some positions, by layer.
+
+    `positions` is (rows, columns) bool, the streams (n_positions, width).
+    """
 
     batch: Batch
     positions: Tensor
-    answers: list[list[Tensor]]
-    residuals: dict[int, Tensor]
+    answers: AnswerScores
+    streams: dict[int, Tensor]
 
 
-class _Reading:
-    """Residuals at the readout as batches pass by, and which prompt each of them belongs to.
+class _Readout:
+    """The stream at the readout as batches pass by, and which prompts each position belongs to.
 
     A row's prompt tokens serve every prompt with that text; an answer's tokens only the prompts
     whose own answer it is.
     """
 
-    def __init__(self, rows: Rows, plan: Plan, prompts: Sequence[Prompt]) -> None:
-        self._served: dict[int, list[tuple[int, int]]] = {}
+    def __init__(self, rows: PromptRows, plan: Plan, prompts: Sequence[Prompt]) -> None:
+        # By row: each of its prompts, and the branch of that prompt's own answer.
+        self._readers: dict[int, list[tuple[int, int]]] = {}
         for i, prompt in enumerate(prompts):
-            self._served.setdefault(rows.row(prompt), []).append((i, rows.own(prompt) + 1))
-        self._found: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
+            own_branch = rows.own_answer(prompt) + 1
+            self._readers.setdefault(rows.row(prompt), []).append((i, own_branch))
+        self._streams: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
+        # A pair for each use of a position: its place among all, and the prompt that reads it.
         self._positions: list[int] = []
-        self._owners: list[int] = []
-        self._seen = 0
+        self._prompts: list[int] = []
+        self._total = 0
 
-    def add(self, chosen: Sequence[int], seen: Seen) -> None:
-        rows = seen.positions.nonzero()[:, 0].tolist()
-        branches = seen.batch.branch[seen.positions].tolist()
-        for at, (i, branch) in enumerate(zip(rows, branches, strict=True), start=self._seen):
-            for prompt, own in self._served[chosen[i]]:
-                if branch in (0, own):
+    def add(self, chosen: Sequence[int], observed: _ObservedBatch) -> None:
+        """Take in a batch that was made of these rows."""
+        rows = rows_of(observed.positions, chosen).tolist()
+        branches = observed.batch.branch[observed.positions].tolist()
+        for at, (row, branch) in enumerate(zip(rows, branches, strict=True), start=self._total):
+            for prompt, own_branch in self._readers[row]:
+                if branch in (0, own_branch):
                     self._positions.append(at)
-                    self._owners.append(prompt)
-        self._seen += len(rows)
-        for layer, residual in seen.residuals.items():
-            self._found[layer].append(residual)
+                    self._prompts.append(prompt)
+        self._total += len(rows)
+        for layer, stream in observed.streams.items():
+            self._streams[layer].append(stream)
 
-    def values(self, layer: int, sae: Sae, prompts: int, how: str) -> Tensor:
-        """Each prompt's features, (prompts, features)."""
-        values = encode(sae, torch.cat(self._found[layer]))
-        chosen = torch.tensor(self._positions, device=values.device)
-        owners = torch.tensor(self._owners, device=values.device)
-        return pool(values[chosen], owners, prompts, how)
+    def features(self, layer: int, sae: Sae, n_prompts: int, how: str) -> Tensor:
+        """Each prompt's feature values, (n_prompts, n_features), its positions reduced by `how`."""
+        values = encode(sae, torch.cat(self._streams[layer]))
+        positions = torch.tensor(self._positions, device=values.device)
+        prompts = torch.tensor(self._prompts, device=values.device)
+        return pool(values[positions], prompts, n_prompts, how)
 
 
 def _answers(
-    bench: Bench, prompts: Sequence[Prompt], rows: Rows, scored: dict[int, list[Tensor]]
+    context: RunContext,
+    prompts: Sequence[Prompt],
+    rows: PromptRows,
+    scores: dict[int, list[Tensor]],
 ) -> Answers:
-    names: dict[int, str] = {}
+    name_of = cache(context.model.token_of)
     return Answers.of(
         {
-            "run_id": bench.run_id,
+            "run_id": context.run_id,
             "prompt_id": prompt.id,
             "candidate": label,
             "token_index": at,
             "token_id": token,
-            "token": names.setdefault(token, bench.model.token_of(token)),
+            "token": name_of(token),
             "logprob": float(logprob),
-            "origin": bench.origin,
+            "origin": context.origin,
         }
         for prompt in prompts
         for label, answer in rows.candidates(prompt).items()
         for at, (token, logprob) in enumerate(
             zip(
                 rows.tokens[rows.row(prompt)].answers[answer],
-                scored[rows.row(prompt)][answer].tolist(),
+                scores[rows.row(prompt)][answer].tolist(),
                 strict=True,
             )
         )
@@ -123,17 +138,17 @@ def _answers(
 
 
 def _activations(
-    bench: Bench, plan: Plan, prompts: Sequence[Prompt], layer: int, reading: _Reading
+    context: RunContext, plan: Plan, prompts: Sequence[Prompt], layer: int, readout: _Readout
 ) -> Activations:
-    values = reading.values(layer, bench.saes(layer), len(prompts), plan.spec.readout.reduce)
-    at, feature = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
-    size = len(at)
-    return Activations(
-        run_id=[bench.run_id] * size,
-        prompt_id=np.array([prompt.id for prompt in prompts])[at],
-        layer=np.full(size, layer),
-        readout=[plan.readout] * size,
+    how = plan.spec.readout.reduce
+    values = readout.features(layer, context.saes(layer), len(prompts), how)
+    prompt, feature = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
+    return Activations.filled(
+        run_id=context.run_id,
+        prompt_id=np.array([prompt.id for prompt in prompts])[prompt],
+        layer=layer,
+        readout=plan.readout,
         feature=feature,
-        value=values.cpu().numpy()[at, feature],
-        origin=[bench.origin] * size,
+        value=values.cpu().numpy()[prompt, feature],
+        origin=context.origin,
     )

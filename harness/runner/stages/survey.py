@@ -1,4 +1,8 @@
-"""Do the SAEs fit the model, on the run's own prompts? And how often does each feature fire?"""
+"""Do the SAEs fit the model, on the run's own prompts? And how often does each feature fire?
+
+Rows of `sae_health`, one a layer; and of `feature_activity`, a table a layer with one row a feature that
+fires at all.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import each
+from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite
-from harness.models.forward import Tap
+from harness.models.hooks import capture
 from harness.models.logprobs import token_logprobs
-from harness.models.padded_batch import Tokens, where
+from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
-from harness.models.suffix import tail_of
-from harness.runner.context import Bench
+from harness.models.suffix import suffix_of
+from harness.runner.context import RunContext
 from harness.sae.diagnosis import misfit
 from harness.sae.health import Health
 from harness.sae.jumprelu import Sae, decode, encode
@@ -24,40 +28,46 @@ from harness.specs.prompt import Prompt
 from harness.store.tables.base import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
-HELD = 2**28  # bytes of residual stream that are held until every SAE has seen them
+HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
+LOGIT_BYTES = 2**27  # of distributions over the vocabulary that a batch of losses may take
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions on which an SAE is tried in other readings, and losses are taken
 
 
-def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
-    """Every SAE's health over all prompt positions but BOS, and its features' activity."""
+def survey(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
+    """Every SAE's health over all prompt positions but BOS, and its features' activity.
+
+    Raises `CannotRun` where NaN or infinity arises.
+    """
     texts = list(dict.fromkeys(prompt.text for prompt in prompts))
-    rows = [bench.model.tokens(text) for text in texts]
+    rows = [context.model.tokens(text) for text in texts]
     health: dict[int, Health] = {}
-    for streams in _streams(bench, plan, rows):
+    for streams in _streams(context, plan, rows):
         for layer, stream in streams.items():
-            sae = bench.saes(layer)
+            sae = context.saes(layer)
             health.setdefault(layer, Health(sae)).add(sae, stream)
     sample = _sample(rows)
-    every = _of_every_block(bench, sample)
-    bos = bench.model.bos
+    sample_streams = _of_every_block(context, sample)
+    bos = context.model.bos
     unmarked = bos is None or any(row.prompt[0] != bos for row in rows)
-    found = []
+    lines = []
     for layer in plan.layers:
-        sae = bench.saes(layer)
-        words = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
-        if wrong := misfit(sae, every, layer):
-            mocked = bench.origin == "mock"
-            words.append("its directions are random, and reconstruct nothing" if mocked else wrong)
-        loss = losses(bench, sae, layer, sample)
+        sae = context.saes(layer)
+        warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
+        if wrong := misfit(sae, sample_streams, layer):
+            mocked = context.origin == "mock"
+            warnings.append(
+                "its directions are random, and reconstruct nothing" if mocked else wrong
+            )
+        loss = losses(context, sae, layer, sample)
         if loss["loss_recovered"] < LOST:
-            words.append(
+            warnings.append(
                 f"the model's loss on the prompts is {loss['loss_spliced']:.2f} nats a token through "
                 f"it, {loss['loss']:.2f} without it: most of what the layer says is lost"
             )
-        found.append(
+        lines.append(
             {
-                "run_id": bench.run_id,
+                "run_id": context.run_id,
                 "layer": layer,
                 "width": sae.features,
                 "n_prompts": len(texts),
@@ -67,49 +77,48 @@ def survey(bench: Bench, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]
                 "fvu_median": health[layer].fvu_median,
                 "dead": health[layer].dead,
                 **loss,
-                "warning": "; ".join(words) or None,
-                "origin": bench.origin,
+                "warning": "; ".join(warnings) or None,
+                "origin": context.origin,
             }
         )
     return [
-        SaeHealth.of(found),
-        *(_activity(bench, layer, health[layer]) for layer in plan.layers),
+        SaeHealth.of(lines),
+        *(_activity(context, layer, health[layer]) for layer in plan.layers),
     ]
 
 
-def losses(bench: Bench, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[str, float]:
+def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[str, float]:
     """Nats a token of the prompts themselves: as they are, through the SAE alone, and without it.
 
     `loss_recovered` = (zeroed - spliced) / (zeroed - as it is): the share of what the layer does for
-    prediction that passes through the SAE. The edits are made at every position but BOS.
+    prediction that passes through the SAE, NaN where the layer does nothing for it. The edits are made
+    at every position but BOS.
     """
     # A prompt as BOS with one long answer: every token of it is scored.
-    said = [Tokens(row.prompt[:1], (row.prompt[1:],)) for row in rows if len(row.prompt) > 1]
+    scored = [Tokens(row.prompt[:1], (row.prompt[1:],)) for row in rows if len(row.prompt) > 1]
     sums = np.zeros(3)
     count = 0
 
-    def score(chosen: list[int]) -> tuple[list[float], int]:
-        baseline = cached_forward(bench.model, [said[i] for i in chosen], [layer])
-        batch = baseline.batch
-        here = torch.arange(len(batch), device=batch.ids.device)
-        tail = tail_of(batch, baseline.reads, here, torch.zeros_like(here))
-        residual, edited = tail.of(baseline.residuals[layer]), tail.of(where(batch, "all"))
+    def sum_losses(chosen: list[int]) -> tuple[list[float], int]:
+        cached = cached_forward(context.model, [scored[i] for i in chosen], [layer])
+        row = torch.arange(len(chosen), device=cached.batch.ids.device)
+        suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
+        residual = suffix.of(cached.residuals[layer])
+        edited = suffix.of(positions_of(cached.batch, "all"))
 
         def loss(stream: Tensor) -> float:
             stream = stream.to(residual.dtype).where(edited[..., None], residual)
-            scored = token_logprobs(
-                bench.model.replay(baseline, tail, layer, stream), baseline.reads, tail.row
-            )
-            return -float(double(scored).nansum())
+            logprobs = context.model.replay(cached, suffix, layer, stream)
+            return -float(double(token_logprobs(logprobs, cached.reads, suffix.row)).nansum())
 
         spliced = decode(sae, encode(sae, residual))
         parts = [loss(residual), loss(spliced), loss(torch.zeros_like(residual))]
-        return parts, sum(len(said[i].answers[0]) for i in chosen)
+        return parts, sum(len(scored[i].answers[0]) for i in chosen)
 
-    longest = max(map(len, said), default=1)
-    most = max(1, 2**27 // (bench.model.bytes_per_read * longest))
-    for _, (parts, scored) in each(bench.limit, said, score, most):
-        sums, count = sums + parts, count + scored
+    longest = max(map(len, scored), default=1)
+    most = max(1, LOGIT_BYTES // (context.model.bytes_per_read * longest))
+    for _, (parts, tokens) in map_batches(context.limit, scored, sum_losses, most):
+        sums, count = sums + parts, count + tokens
     plain, spliced, zeroed = (float(total) / max(count, 1) for total in sums)
     return {
         "loss": plain,
@@ -119,50 +128,47 @@ def losses(bench: Bench, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[s
     }
 
 
-def _streams(bench: Bench, plan: Plan, rows: Sequence[Tokens]) -> Iterator[Mapping[int, Tensor]]:
-    """The residual stream at the read layers, (positions, width), as much at a time as is held."""
+def _streams(
+    context: RunContext, plan: Plan, rows: Sequence[Tokens]
+) -> Iterator[Mapping[int, Tensor]]:
+    """The residual stream at the read layers, (n_positions, width), as much at a time as is held."""
     held: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
     size = 0
 
-    def look(chosen: list[int]) -> dict[int, Tensor]:
-        return _captured(bench, [rows[i] for i in chosen], plan.layers)
+    def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
+        return _captured(context, [rows[i] for i in chosen], plan.layers)
 
-    for _, seen in each(bench.limit, rows, look):
-        for layer, stream in seen.items():
+    for _, streams in map_batches(context.limit, rows, capture_rows):
+        for layer, stream in streams.items():
             held[layer].append(stream)
             size += stream.nbytes
-        if size >= HELD:
+        if size >= HELD_BYTES:
             yield {layer: torch.cat(parts) for layer, parts in held.items()}
             held, size = {layer: [] for layer in plan.layers}, 0
     if size:
         yield {layer: torch.cat(parts) for layer, parts in held.items()}
 
 
-def _of_every_block(bench: Bench, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
-    blocks = range(bench.model.depth)
+def _of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
+    """The stream after every block at the first positions of some rows, (SAMPLE, width) at most."""
+    blocks = range(context.model.depth)
 
-    def look(chosen: list[int]) -> dict[int, Tensor]:
-        return _captured(bench, [rows[i] for i in chosen], blocks)
+    def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
+        return _captured(context, [rows[i] for i in chosen], blocks)
 
-    parts = [seen for _, seen in each(bench.limit, rows, look)]
+    parts = [streams for _, streams in map_batches(context.limit, rows, capture_rows)]
     return {block: torch.cat([part[block] for part in parts])[:SAMPLE] for block in blocks}
 
 
-def _captured(bench: Bench, rows: Sequence[Tokens], blocks: Sequence[int]) -> dict[int, Tensor]:
-    """The stream after some blocks at every prompt position but BOS, (positions, width)."""
-    batch = bench.model.batch(rows)
-    positions = where(batch, "prompt")
-    seen: dict[int, Tensor] = {}
-
-    def look(block: int) -> Tap:
-        def tap(residual: Tensor) -> None:
-            seen[block] = residual[positions]
-
-        return tap
-
-    bench.model.forward(batch, {block: look(block) for block in blocks})
-    check_finite(seen, bench.model.dtype)
-    return seen
+def _captured(
+    context: RunContext, rows: Sequence[Tokens], blocks: Sequence[int]
+) -> dict[int, Tensor]:
+    """The stream after some blocks at every prompt position but BOS, (n_positions, width)."""
+    batch = context.model.batch(rows)
+    streams: dict[int, Tensor] = {}
+    context.model.forward(batch, capture(blocks, streams, positions_of(batch, "prompt")))
+    check_finite(streams, context.model.dtype)
+    return streams
 
 
 def _sample(rows: Sequence[Tokens]) -> list[Tokens]:
@@ -172,18 +178,18 @@ def _sample(rows: Sequence[Tokens]) -> list[Tokens]:
     return list(rows[:: max(1, len(rows) // wanted)])[:wanted]
 
 
-def _activity(bench: Bench, layer: int, health: Health) -> FeatureActivity:
+def _activity(context: RunContext, layer: int, health: Health) -> FeatureActivity:
     alive = health.active.nonzero()[:, 0]
 
     def pick(values: Tensor) -> Any:
         return values[alive].cpu().numpy()
 
-    return FeatureActivity(
-        run_id=[bench.run_id] * len(alive),
-        layer=np.full(len(alive), layer),
+    return FeatureActivity.filled(
+        run_id=context.run_id,
+        layer=layer,
         feature=alive.cpu().numpy(),
         firing_rate=pick(health.firing_rate),
         mean_activation=pick(health.mean_activation),
         decoder_norm=pick(health.decoder_norm),
-        origin=[bench.origin] * len(alive),
+        origin=context.origin,
     )

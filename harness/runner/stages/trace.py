@@ -1,8 +1,13 @@
-"""Features token by token: where in a prompt, and in what its variant says, some of them fire."""
+"""Features token by token: where in a prompt, and in what its variant says, some of them fire.
+
+Rows of `prompt_tokens`, one a token of a prompt and its own answer; and of `token_activations`, a table
+a prompt and layer with one row a token and feature that is active there.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.models.adaptive_batching import each
+from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite
 from harness.models.forward import Tap
-from harness.models.padded_batch import where
-from harness.models.prompt_rows import Rows
-from harness.runner.context import Bench
+from harness.models.padded_batch import positions_of, rows_of
+from harness.models.prompt_rows import PromptRows
+from harness.runner.context import RunContext
 from harness.sae.jumprelu import Sae, encode
 from harness.specs.intervention import Feature
 from harness.specs.prompt import Prompt
@@ -26,15 +31,15 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Followed:
-    """Some features of one layer: their part of its SAE, and their indices in it, (k,)."""
+class TracedFeatures:
+    """Some features of one layer: their part of its SAE, and their indices in it, (n_features,)."""
 
     sae: Sae
     features: Integers
 
 
 @dataclass(frozen=True)
-class _Fired:
+class _Firings:
     """What is active in a batch at one layer, (n,) each: in which row, at which token, how much."""
 
     row: Integers
@@ -44,97 +49,109 @@ class _Fired:
     value: NDArray[np.float32]
 
 
-def followed(bench: Bench, features: Iterable[Feature]) -> Mapping[int, Followed]:
+def prepare_trace(context: RunContext, features: Iterable[Feature]) -> Mapping[int, TracedFeatures]:
     """What a trace needs of the SAEs: of each layer the columns of these features, and no more."""
-    layers: dict[int, list[int]] = defaultdict(list)
+    by_layer: dict[int, list[int]] = defaultdict(list)
     for layer, feature in sorted(features):
-        layers[layer].append(feature)
-    found = {}
-    for layer, some in layers.items():
-        sae = bench.saes(layer)
-        part = sae.only(torch.tensor(some, device=sae.w_enc.device))
-        found[layer] = Followed(part, np.array(some))
-    return found
+        by_layer[layer].append(feature)
+    traced = {}
+    for layer, members in by_layer.items():
+        sae = context.saes(layer)
+        part = sae.only(torch.tensor(members, device=sae.w_enc.device))
+        traced[layer] = TracedFeatures(part, np.array(members))
+    return traced
 
 
 def trace(
-    bench: Bench, features: Callable[[], Mapping[int, Followed]], prompts: Sequence[Prompt]
+    context: RunContext,
+    features: Callable[[], Mapping[int, TracedFeatures]],
+    prompts: Sequence[Prompt],
 ) -> list[Columns]:
-    """Every token of the prompts and their own answers, and the features' values at all but BOS."""
-    rows = Rows(bench.model, prompts)
-    own: dict[int, list[Prompt]] = defaultdict(list)
-    for prompt in prompts:
-        own[rows.row(prompt)].append(prompt)
-    layers = features()
+    """Every token of the prompts and their own answers, and the features' values at all but BOS.
 
-    def look(chosen: list[int]) -> dict[int, _Fired]:
-        batch = bench.model.batch([rows.tokens[i] for i in chosen])
-        positions = where(batch, "all")
-        row, column = (at.cpu().numpy() for at in positions.nonzero(as_tuple=True))
-        branch, place = (t.cpu().numpy()[row, column] for t in (batch.branch, batch.place))
-        seen: dict[int, _Fired] = {}
+    `features` is what `prepare_trace` makes. Raises `CannotRun` where NaN or infinity arises.
+    """
+    rows = PromptRows(context.model, prompts)
+    prompts_of_row: dict[int, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        prompts_of_row[rows.row(prompt)].append(prompt)
+    traced = features()
+
+    def trace_batch(chosen: list[int]) -> dict[int, _Firings]:
+        batch = context.model.batch([rows.tokens[i] for i in chosen])
+        positions = positions_of(batch, "all")
+        row, branch, place = (
+            values.cpu().numpy()
+            for values in (
+                rows_of(positions, chosen),
+                batch.branch[positions],
+                batch.place[positions],
+            )
+        )
+        firings: dict[int, _Firings] = {}
 
         def tap(layer: int) -> Tap:
-            def fired(residual: Tensor) -> None:
+            def fire(residual: Tensor) -> None:
                 stream = residual[positions]
-                check_finite({layer: stream}, bench.model.dtype)
-                values = encode(layers[layer].sae, stream)
+                check_finite({layer: stream}, context.model.dtype)
+                values = encode(traced[layer].sae, stream)
                 at, which = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
-                seen[layer] = _Fired(
-                    np.array(chosen)[row[at]],
+                firings[layer] = _Firings(
+                    row[at],
                     branch[at],
                     place[at],
-                    layers[layer].features[which],
+                    traced[layer].features[which],
                     values.cpu().numpy()[at, which],
                 )
 
-            return fired
+            return fire
 
-        bench.model.forward(batch, {layer: tap(layer) for layer in layers})
-        return seen
+        context.model.forward(batch, {layer: tap(layer) for layer in traced})
+        return firings
 
-    found: list[Columns] = [_tokens(bench, rows, prompts)]
-    for chosen, seen in each(bench.limit, rows.tokens, look) if layers else ():
-        for layer, fired in seen.items():
+    tables: list[Columns] = [_tokens(context, rows, prompts)]
+    for chosen, by_layer in map_batches(context.limit, rows.tokens, trace_batch) if traced else ():
+        for layer, firings in by_layer.items():
             for row in chosen:
-                here = fired.row == row
-                for prompt in own[row]:
+                of_row = firings.row == row
+                for prompt in prompts_of_row[row]:
                     # Another variant's answer lies beside this one's in the row.
-                    mine = here & np.isin(fired.branch, (0, rows.own(prompt) + 1))
-                    found.append(_activations(bench, prompt, layer, fired, mine))
-    return found
+                    branches = (0, rows.own_answer(prompt) + 1)
+                    mine = of_row & np.isin(firings.branch, branches)
+                    tables.append(_activations(context, prompt, layer, firings, mine))
+    return tables
 
 
-def _tokens(bench: Bench, rows: Rows, prompts: Sequence[Prompt]) -> PromptTokens:
-    names: dict[int, str] = {}
+def _tokens(context: RunContext, rows: PromptRows, prompts: Sequence[Prompt]) -> PromptTokens:
+    name_of = cache(context.model.token_of)
 
-    def told(prompt: Prompt) -> Iterable[dict[str, Any]]:
+    def lines(prompt: Prompt) -> Iterable[dict[str, Any]]:
         tokens = rows.tokens[rows.row(prompt)]
-        answer = tokens.answers[rows.own(prompt)]
+        answer = tokens.answers[rows.own_answer(prompt)]
         for position, token in enumerate((*tokens.prompt, *answer)):
             yield {
-                "run_id": bench.run_id,
+                "run_id": context.run_id,
                 "prompt_id": prompt.id,
                 "position": position,
                 "part": "prompt" if position < len(tokens.prompt) else "answer",
                 "token_id": token,
-                "token": names.setdefault(token, bench.model.token_of(token)),
-                "origin": bench.origin,
+                "token": name_of(token),
+                "origin": context.origin,
             }
 
-    return PromptTokens.of(token for prompt in prompts for token in told(prompt))
+    return PromptTokens.of(line for prompt in prompts for line in lines(prompt))
 
 
 def _activations(
-    bench: Bench, prompt: Prompt, layer: int, fired: _Fired, mine: NDArray[np.bool_]
+    context: RunContext, prompt: Prompt, layer: int, firings: _Firings, mine: NDArray[np.bool_]
 ) -> TokenActivations:
-    size = int(mine.sum())
-    return TokenActivations(
-        run_id=[bench.run_id] * size,
-        prompt_id=[prompt.id] * size,
-        layer=np.full(size, layer),
-        feature=fired.feature[mine],
-        position=fired.place[mine],
-        value=fired.value[mine],
-        origin=[bench.origin] * size,
+    """The rows of those firings that are the prompt's own, `mine` (n,)."""
+    return TokenActivations.filled(
+        run_id=context.run_id,
+        prompt_id=prompt.id,
+        layer=layer,
+        feature=firings.feature[mine],
+        position=firings.place[mine],
+        value=firings.value[mine],
+        origin=context.origin,
     )

@@ -28,10 +28,10 @@ def diff_features(
     if b is None:
         first, second = (_labelled(a, label) for label in LABELS)
         names = (f"{names[0]}, {LABELS[0]}", f"{names[0]}, {LABELS[1]}")
-        own = False
+        by_prompt = False
     else:
-        own = bool({line.label for line in a} & {line.label for line in b})
-        first, second = _keyed(a, own), _keyed(b, own)
+        by_prompt = bool({line.label for line in a} & {line.label for line in b})
+        first, second = _keyed(a, by_prompt), _keyed(b, by_prompt)
     shared = [key for key in first if key in second]
     if not shared:
         raise InputError(
@@ -55,8 +55,8 @@ def diff_features(
             for layer, sides in cut.items()
         },
         all_diffs=tuple(
-            PairDiff(pair_id=pair, id=prompt, layer=layer, **_columns(found[:top]))
-            for (pair, prompt, layer), found in diffs.items()
+            PairDiff(pair_id=pair, id=prompt, layer=layer, **_columns(entries[:top]))
+            for (pair, prompt, layer), entries in diffs.items()
         ),
         origin=max((line.origin for line in (*a, *(b or ()))), key=_ORIGINS.index),
     )
@@ -79,16 +79,16 @@ def _entries(a: FeatureLine, b: FeatureLine) -> list[_Entry]:
         dict(zip(line.topk_feature_ids, line.topk_feature_activations, strict=True))
         for line in (a, b)
     )
-    found = []
+    entries = []
     for feature in first.keys() | second.keys():
         x, y = _value(first, feature, a), _value(second, feature, b)
-        found.append((feature, _least(x, y, first, second), x, y))
-    return sorted(found, key=lambda entry: (-entry[1], entry[0]))
+        entries.append((feature, _least(x, y, first, second), x, y))
+    return sorted(entries, key=lambda entry: (-entry[1], entry[0]))
 
 
-def _value(known: Mapping[int, float], feature: int, line: FeatureLine) -> float | None:
+def _value(values: Mapping[int, float], feature: int, line: FeatureLine) -> float | None:
     """0 where the feature is not active; None where the list was cut off before it."""
-    return known.get(feature, None if _is_cut(line) else 0.0)
+    return values.get(feature, None if _is_cut(line) else 0.0)
 
 
 def _is_cut(line: FeatureLine) -> bool:
@@ -113,19 +113,21 @@ def _columns(entries: Sequence[_Entry]) -> dict[str, Any]:
 
 def _layer(diffs: Sequence[Sequence[_Entry]], cut: tuple[bool, ...], top: int) -> LayerDiff:
     """Means over all pairs. Where a value is not known, as a list was cut off, neither is the mean."""
-    found: dict[int, list[_Entry]] = defaultdict(list)
+    by_feature: dict[int, list[_Entry]] = defaultdict(list)
     for entries in diffs:
         for entry in entries:
-            found[entry[0]].append(entry)
+            by_feature[entry[0]].append(entry)
     n = len(diffs)
 
     def mean(feature: int, side: int) -> float | None:
-        values = [entry[side] for entry in found[feature]]
+        values = [entry[side] for entry in by_feature[feature]]
         if None in values or (cut[side - 2] and len(values) < n):
             return None
         return sum(value or 0.0 for value in values) / n
 
-    sizes = {feature: sum(entry[1] for entry in listed) / n for feature, listed in found.items()}
+    sizes = {
+        feature: sum(entry[1] for entry in entries) / n for feature, entries in by_feature.items()
+    }
     best = sorted(sizes, key=lambda feature: (-sizes[feature], feature))[:top]
     means = [(feature, sizes[feature], mean(feature, 2), mean(feature, 3)) for feature in best]
     return LayerDiff(n_diffs=n, **_columns(means))

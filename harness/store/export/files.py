@@ -92,7 +92,7 @@ def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         remedy = "name a run, or a folder that `harness extract` wrote"
         raise InputError(Fault(str(path), f"cannot be read: {reason.lower()}", remedy)) from None
-    lines, faults, told = [], [], True
+    lines, faults, marked = [], [], True
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -100,7 +100,7 @@ def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
             if '"origin"' in line:
                 lines.append(FeatureLine.model_validate_json(line))
             else:
-                told = False
+                marked = False
                 lines.append(_Unmarked.model_validate_json(line))
         except ValidationError as error:
             detail = error.errors()[0]
@@ -108,7 +108,7 @@ def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
             faults.append(Fault(f"{path}:{number}", what, "see `harness schema features`"))
     if faults or not lines:
         raise InputError(*faults or [Fault(f"{path}:1", "it has no lines", "extract again")])
-    return lines, told
+    return lines, marked
 
 
 class _Unmarked(FeatureLine):

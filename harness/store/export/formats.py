@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.specs.prompt import Label, Origin
+from harness.store.export import FORMAT_NAMES
 
 
 class _Line(BaseModel):
@@ -144,12 +145,9 @@ class AblationReport(Ablated):
     others: tuple[Ablated, ...] = ()
 
 
-FORMATS: Mapping[str, type[BaseModel]] = {
-    "results": ResultLine,
-    "features": FeatureLine,
-    "diff_report": DiffReport,
-    "ablation_report": AblationReport,
-}
+FORMATS: Mapping[str, type[BaseModel]] = dict(
+    zip(FORMAT_NAMES, (ResultLine, FeatureLine, DiffReport, AblationReport), strict=True)
+)
 
 
 def format_schema(name: str) -> dict[str, Any]:

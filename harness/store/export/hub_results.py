@@ -12,8 +12,8 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from harness.errors import Fault, InputError
 from harness.store.export import files
-from harness.store.export.query_text import finite
 from harness.store.tables.results import Verdicts
+from harness.store.values import json_value
 
 FOLDER = ".eval_results"
 
@@ -35,7 +35,7 @@ def write_results(run: Mapping[str, Any], verdicts: Verdicts, folder: Path, data
             date=f"{run['finished_at']:%Y-%m-%dT%H:%M:%SZ}",
             notes=_notes(run, row),
         )
-        for row in map(finite, verdicts.rows())
+        for row in map(json_value, verdicts.rows())
         if row["estimate"] is not None
     ]
     if not entries:

@@ -16,6 +16,9 @@ from harness.store.export.formats import (
     Logit,
     ResultLine,
 )
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
+from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Activations, Generations, TopkLogits
 
@@ -23,18 +26,18 @@ UNCHANGED = 1e-6  # nats: less is rounding
 
 
 def result_lines(
-    prompts: Iterable[Prompt], said: Generations, logits: TopkLogits
+    prompts: Iterable[Prompt], generations: Generations, logits: TopkLogits
 ) -> Iterator[ResultLine]:
     """What the model said to each prompt; a prompt that it was not asked has no line."""
     steps: dict[str, dict[int, list[tuple[int, Logit]]]] = defaultdict(lambda: defaultdict(list))
     for row in logits.rows():
-        one = Logit(**{name: row[name] for name in Logit.model_fields})
-        steps[row["prompt_id"]][row["step"]].append((row["rank"], one))
-    answers = {row["prompt_id"]: row for row in said.rows()}
+        logit = Logit(**{name: row[name] for name in Logit.model_fields})
+        steps[row["prompt_id"]][row["step"]].append((row["rank"], logit))
+    answers = {row["prompt_id"]: row for row in generations.rows()}
     for prompt in prompts:
         if prompt.id not in answers:
             continue
-        row, known = answers[prompt.id], steps[prompt.id]
+        row, ranked = answers[prompt.id], steps[prompt.id]
         yield ResultLine(
             id=prompt.id,
             pair_id=prompt.pair_id,
@@ -42,8 +45,8 @@ def result_lines(
             prompt=prompt.text,
             tokens=row["token_ids"],
             logits_topk=tuple(
-                tuple(one for _, one in sorted(known[step], key=lambda ranked: ranked[0]))
-                for step in sorted(known)
+                tuple(logit for _, logit in sorted(ranked[step], key=lambda pair: pair[0]))
+                for step in sorted(ranked)
             ),
             decoded_answer=row["decoded_answer"],
             origin=row["origin"],
@@ -57,11 +60,15 @@ def feature_lines(
     origin: Origin,
     top: int | None = None,
 ) -> Iterator[FeatureLine]:
-    """Each prompt's `top` strongest features at each layer; all of them where `top` is None."""
+    """Each prompt's `top` strongest features at each layer; all of them where `top` is None.
+
+    `rows` are the active features, n_rows of them in any order; features of one value come by index.
+    """
     place = {prompt.id: i for i, prompt in enumerate(prompts)}
     owner = np.array([place[str(name)] for name in rows.prompt_id], dtype=int)
     layer, feature = np.asarray(rows.layer, dtype=int), np.asarray(rows.feature, dtype=int)
     value = np.asarray(rows.value, dtype=float)
+    # Sorted once, each prompt's layer is a slice, which a search in its key finds.
     order = np.lexsort((feature, -value, layer, owner))
     key = owner[order] * (1 + max(layers, default=0)) + layer[order]
     for i, prompt in enumerate(prompts):
@@ -81,10 +88,17 @@ def feature_lines(
             )
 
 
-def ablated(
+def stored_features(store: ReadStore, run: Run) -> list[FeatureLine]:
+    """All features of each prompt and layer, the strongest first."""
+    prompts = stored_prompts(store, run["run_id"])
+    rows = store.read(Activations, run["run_id"])
+    return list(feature_lines(prompts, run["layers"], rows, run["origin"]))
+
+
+def ablation_entry(
     features: Sequence[tuple[int, int]], results: Sequence[AblationResult], **more: str | None
 ) -> Ablated:
-    """One intervention, with its summary."""
+    """One intervention on n_features (layer, feature), with its n_prompts results and their summary."""
     deltas = np.array([result.delta for result in results])
     layers = {layer for layer, _ in features}
     return Ablated(
@@ -102,18 +116,18 @@ def ablated(
     )
 
 
-def ablated_of(
+def ablation_entries(
     prompts: Iterable[Prompt], interventions: Iterable[Intervention], impacts: Impacts
 ) -> Iterator[Ablated]:
     """What a run's interventions did: each single feature, best first, then each set.
 
     No-ops, doses and controls are left out: they are the measure, not the finding.
     """
-    known = {prompt.id: prompt for prompt in prompts}
-    found: dict[str, list[AblationResult]] = defaultdict(list)
+    by_id = {prompt.id: prompt for prompt in prompts}
+    results: dict[str, list[AblationResult]] = defaultdict(list)
     for row in impacts.rows():
-        prompt = known[row["prompt_id"]]
-        found[row["intervention_id"]].append(
+        prompt = by_id[row["prompt_id"]]
+        results[row["intervention_id"]].append(
             AblationResult(
                 id=prompt.id,
                 pair_id=prompt.pair_id,
@@ -124,17 +138,19 @@ def ablated_of(
                 delta=row["impact"],
             )
         )
-    shown = [one for one in interventions if one.role in ("single", "target") and found[one.id]]
+    shown = [one for one in interventions if one.role in ("single", "target") and results[one.id]]
     for one in sorted(shown, key=lambda one: (len(one.features) > 1, one.ablation, one.number)):
-        results = sorted(found[one.id], key=lambda result: known[result.id].line)
-        yield ablated(one.features, results, ablation=one.ablation, role=one.role, kind=one.kind)
+        of_one = sorted(results[one.id], key=lambda result: by_id[result.id].line)
+        yield ablation_entry(
+            one.features, of_one, ablation=one.ablation, role=one.role, kind=one.kind
+        )
 
 
 def ablation_report(
-    found: Sequence[Ablated], *, model: str, sae: str, seed: int, origin: Origin
+    entries: Sequence[Ablated], *, model: str, sae: str, seed: int, origin: Origin
 ) -> AblationReport:
     """The first of the interventions, and after it the others."""
-    first, *others = found
+    first, *others = entries
     return AblationReport(
         **{name: getattr(first, name) for name in Ablated.model_fields},
         model=model,

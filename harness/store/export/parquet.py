@@ -9,7 +9,7 @@ from harness.errors import CannotRun, Fault, InputError
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """One table to one file. Raises `CannotRun` where the disk does not let it."""
+    """Write an Arrow table of any columns to one file. Raises `CannotRun` where the disk forbids it."""
     try:
         pq.write_table(table, path, compression="zstd")
     except OSError as error:
@@ -20,7 +20,7 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def read(path: Path) -> pa.Table:
-    """One file as a table. Raises `InputError` where it is none, or cut off."""
+    """The Arrow table of one file, in memory. Raises `InputError` where it is none, or cut off."""
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

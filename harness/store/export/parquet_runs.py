@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, model_validator
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, Say
 from harness.store.database import Store
 from harness.store.export import files, parquet
-from harness.store.export.poc import Run, Say
+from harness.store.find_run import Run
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
 from harness.store.tables.results import FeatureLabels
@@ -24,15 +24,15 @@ FIRST_EXPORTED = 5  # the first schema of which there are exports
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A run as it was exported: its tables, by name, and their schema."""
+class RunExport:
+    """A run as it was exported: its Arrow tables, by the names of the store's, and their schema."""
 
     run_id: str
     schema: int
     tables: Mapping[str, pa.Table]
 
 
-def as_parquet(store: Store, run: Run, folder: Path) -> None:
+def export_parquet(store: Store, run: Run, folder: Path) -> None:
     """Every row of the run: a file for each table, and a manifest that says what this is.
 
     Raises `CannotRun`.
@@ -46,7 +46,7 @@ def as_parquet(store: Store, run: Run, folder: Path) -> None:
     files.write_text(folder / MANIFEST, [json.dumps(manifest, indent=2) + "\n"])
 
 
-def read_export(folder: Path) -> Exported:
+def read_export(folder: Path) -> RunExport:
     """A folder that `as_parquet` wrote. Raises `InputError` where it is not whole, or of a newer schema."""
     manifest = _manifest(folder)
     if manifest.schema_ > VERSION:
@@ -62,10 +62,10 @@ def read_export(folder: Path) -> Exported:
             what = "it is not the file that was exported"
             raise InputError(Fault(str(path), what, "export the run again"))
     _check_run(folder, tables, manifest.run_id)
-    return Exported(manifest.run_id, manifest.schema_, tables)
+    return RunExport(manifest.run_id, manifest.schema_, tables)
 
 
-def from_parquet(store: Store, export: Exported) -> str:
+def import_parquet(store: Store, export: RunExport) -> str:
     """Put an exported run into the store, in one transaction; returns its id.
 
     An export of an older schema is brought up to date on the way. Raises `InputError` where the store
@@ -78,23 +78,23 @@ def from_parquet(store: Store, export: Exported) -> str:
     return export.run_id
 
 
-def from_results(store: Store, other: Store, say: Say) -> list[str]:
+def import_results(store: Store, other: Store, say: Say) -> list[str]:
     """Put the finished runs of another results file into the store, and its labels; returns their ids.
 
     What the store has already stays as it is. Raises `InputError` and `CannotRun`.
     """
-    known = set(store.read(Runs).run_id)
-    taken = []
+    stored = set(store.read(Runs).run_id)
+    imported = []
     for run in other.read(Runs).rows():
         run_id = run["run_id"]
-        if run_id in known or run["status"] != "finished":
-            why = "is here already" if run_id in known else "is not finished"
+        if run_id in stored or run["status"] != "finished":
+            why = "is here already" if run_id in stored else "is not finished"
             say(f"{run_id} {why}: left out")
             continue
         store.insert(dict(other.tables(run_id)))
-        taken.append(run_id)
-    store.cached_forward(other.read(FeatureLabels), anew=False)
-    return taken
+        imported.append(run_id)
+    store.put_labels(other.read(FeatureLabels), overwrite=False)
+    return imported
 
 
 class _Manifest(BaseModel):
@@ -106,8 +106,8 @@ class _Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "_Manifest":
-        known = {kind.table for kind in TABLES}
-        if self.schema_ == VERSION and set(self.sha256) != known:
+        names = {kind.table for kind in TABLES}
+        if self.schema_ == VERSION and set(self.sha256) != names:
             raise ValueError("it does not name every table")
         if "runs" not in self.sha256 or any(not name.isidentifier() for name in self.sha256):
             raise ValueError("it names no tables")

@@ -1,51 +1,38 @@
-"""A stored run as files for other programs, and back from them."""
+"""A stored run as the four files of the proof of concept."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from harness.specs.prompt import Prompt
-from harness.store import prompts as prompt_rows
-from harness.store.database import Store
+from harness.errors import Say
 from harness.store.export import files
 from harness.store.export.feature_diff import diff_features
-from harness.store.export.formats import FeatureLine
-from harness.store.export.jsonl import ablated_of, ablation_report, feature_lines, result_lines
-from harness.store.interventions import from_columns
+from harness.store.export.jsonl import (
+    ablation_entries,
+    ablation_report,
+    result_lines,
+    stored_features,
+)
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
+from harness.store.interventions import interventions_of
+from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts, Interventions
-from harness.store.tables.observations import Activations, Generations, TopkLogits
-from harness.store.tables.runs import Prompts, PromptTags
-
-Run = dict[str, Any]
-Say = Callable[[str], None]
+from harness.store.tables.observations import Generations, TopkLogits
 
 
-def stored_prompts(store: Store, run_id: str) -> tuple[Prompt, ...]:
-    """The prompts of a run, in the order of their file."""
-    return prompt_rows.from_columns(store.read(Prompts, run_id), store.read(PromptTags, run_id))
-
-
-def stored_features(store: Store, run: Run) -> list[FeatureLine]:
-    """All features of each prompt and layer, the strongest first."""
-    prompts = stored_prompts(store, run["run_id"])
-    rows = store.read(Activations, run["run_id"])
-    return list(feature_lines(prompts, run["layers"], rows, run["origin"]))
-
-
-def as_poc(store: Store, run: Run, folder: Path, *, top: int, say: Say) -> None:
+def export_poc(store: ReadStore, run: Run, folder: Path, *, top: int, say: Say) -> None:
     """The four files of the proof of concept; `say` hears which of them the run has nothing for.
 
     Raises `CannotRun`.
     """
     run_id = run["run_id"]
     prompts = stored_prompts(store, run_id)
-    said = list(
+    results = list(
         result_lines(prompts, store.read(Generations, run_id), store.read(TopkLogits, run_id))
     )
-    files.write(folder / "results.jsonl", said)
-    if not said:
+    files.write(folder / "results.jsonl", results)
+    if not results:
         say("results.jsonl is empty: the spec asks for no new_tokens")
-    every = stored_features(store, run)
+    features = stored_features(store, run)
     files.write(
         folder / "features.jsonl",
         (
@@ -55,23 +42,23 @@ def as_poc(store: Store, run: Run, folder: Path, *, top: int, say: Say) -> None:
                     "topk_feature_activations": line.topk_feature_activations[:top],
                 }
             )
-            for line in every
+            for line in features
         ),
     )
-    if every:
-        report = diff_features(every, None, names=(run_id, run_id), top=top)
+    if features:
+        report = diff_features(features, None, names=(run_id, run_id), top=top)
         files.write(folder / "diff_report.json", report)
     else:
         say("features.jsonl is empty and diff_report.json left out: the run reads no layer")
-    found = list(
-        ablated_of(
+    entries = list(
+        ablation_entries(
             prompts,
-            from_columns(store.read(Interventions, run_id)),
+            interventions_of(store.read(Interventions, run_id)),
             store.read(Impacts, run_id, metric="log_p_correct"),
         )
     )
-    if found:
-        told = {name: run[name] for name in ("model", "sae", "seed", "origin")}
-        files.write(folder / "ablation_report.json", ablation_report(found, **told))
+    if entries:
+        about = {name: run[name] for name in ("model", "sae", "seed", "origin")}
+        files.write(folder / "ablation_report.json", ablation_report(entries, **about))
     else:
         say("ablation_report.json is left out: the run ablates nothing")

@@ -1,7 +1,7 @@
-"""What is observed: prompts, and the rows of every table of the store.
+"""The rows of every table of the store, as columns.
 
-A table's class holds its columns, each a sequence of the same length, so that a million rows cost
-one object. These classes are the only place in the code that names the store's columns;
+A table's class holds its columns, each a sequence of shape (n_rows,), so that a million rows cost one
+object. These classes are the only place in the code that names the store's columns;
 `db/schema.sql` gives their types and `db/README.md` their meaning.
 """
 

@@ -8,7 +8,7 @@ from harness.store.tables.base import Column, Columns
 
 @dataclass(frozen=True)
 class Interventions(Columns):
-    """Rows of `interventions`."""
+    """A row is one feature of one intervention."""
 
     table: ClassVar[str] = "interventions"
     run_id: Column
@@ -30,7 +30,7 @@ class Interventions(Columns):
 
 @dataclass(frozen=True)
 class Impacts(Columns):
-    """Rows of `impacts`."""
+    """A row is what an intervention does to one metric of a prompt."""
 
     table: ClassVar[str] = "impacts"
     run_id: Column
@@ -47,7 +47,7 @@ class Impacts(Columns):
 
 @dataclass(frozen=True)
 class ImpactTokens(Columns):
-    """Rows of `impact_tokens`."""
+    """A row is what an intervention does to one token of a candidate."""
 
     table: ClassVar[str] = "impact_tokens"
     run_id: Column

@@ -8,7 +8,7 @@ from harness.store.tables.base import Column, Columns
 
 @dataclass(frozen=True)
 class Generations(Columns):
-    """Rows of `generations`."""
+    """A row is what the model says to a prompt by itself, greedily."""
 
     table: ClassVar[str] = "generations"
     run_id: Column
@@ -20,7 +20,7 @@ class Generations(Columns):
 
 @dataclass(frozen=True)
 class TopkLogits(Columns):
-    """Rows of `topk_logits`."""
+    """A row is one of the 50 best tokens at a generated step of a prompt."""
 
     table: ClassVar[str] = "topk_logits"
     run_id: Column
@@ -36,7 +36,7 @@ class TopkLogits(Columns):
 
 @dataclass(frozen=True)
 class Answers(Columns):
-    """Rows of `answers`."""
+    """A row is the log-probability of one token of one candidate after a prompt."""
 
     table: ClassVar[str] = "answers"
     run_id: Column
@@ -51,7 +51,7 @@ class Answers(Columns):
 
 @dataclass(frozen=True)
 class Activations(Columns):
-    """Rows of `activations`."""
+    """A row is a feature that is active at the readout of a prompt; others have none."""
 
     table: ClassVar[str] = "activations"
     run_id: Column
@@ -65,7 +65,7 @@ class Activations(Columns):
 
 @dataclass(frozen=True)
 class PromptTokens(Columns):
-    """Rows of `prompt_tokens`."""
+    """A row is a token of a traced prompt, or of what its variant answers."""
 
     table: ClassVar[str] = "prompt_tokens"
     run_id: Column
@@ -79,7 +79,7 @@ class PromptTokens(Columns):
 
 @dataclass(frozen=True)
 class TokenActivations(Columns):
-    """Rows of `token_activations`."""
+    """A row is a traced feature that is active at one token; others have none."""
 
     table: ClassVar[str] = "token_activations"
     run_id: Column
@@ -93,7 +93,7 @@ class TokenActivations(Columns):
 
 @dataclass(frozen=True)
 class SaeHealth(Columns):
-    """Rows of `sae_health`."""
+    """A row is how well one layer's SAE fits the model on the prompts."""
 
     table: ClassVar[str] = "sae_health"
     run_id: Column
@@ -115,7 +115,7 @@ class SaeHealth(Columns):
 
 @dataclass(frozen=True)
 class FeatureActivity(Columns):
-    """Rows of `feature_activity`."""
+    """A row is how often and how strongly a feature fires: what controls are matched on."""
 
     table: ClassVar[str] = "feature_activity"
     run_id: Column
@@ -129,7 +129,7 @@ class FeatureActivity(Columns):
 
 @dataclass(frozen=True)
 class Attributions(Columns):
-    """Rows of `attributions`."""
+    """A row is the predicted effect of removing a feature, summed over the prompts of a family."""
 
     table: ClassVar[str] = "attributions"
     run_id: Column

@@ -8,7 +8,7 @@ from harness.store.tables.base import Column, Columns
 
 @dataclass(frozen=True)
 class FeatureTests(Columns):
-    """Rows of `feature_tests`."""
+    """A row is the paired test of a feature on one side of the split."""
 
     table: ClassVar[str] = "feature_tests"
     run_id: Column
@@ -40,7 +40,7 @@ class FeatureTests(Columns):
 
 @dataclass(frozen=True)
 class AblationTests(Columns):
-    """Rows of `ablation_tests`."""
+    """A row is the test of an intervention on one metric, over all prompts."""
 
     table: ClassVar[str] = "ablation_tests"
     run_id: Column
@@ -78,7 +78,7 @@ class AblationTests(Columns):
 
 @dataclass(frozen=True)
 class Verdicts(Columns):
-    """Rows of `verdicts`."""
+    """A row is what became of a claim."""
 
     table: ClassVar[str] = "verdicts"
     run_id: Column
@@ -102,7 +102,7 @@ class Verdicts(Columns):
 
 @dataclass(frozen=True)
 class FeatureLabels(Columns):
-    """Rows of `feature_labels`, which belong to no run."""
+    """A row is what Neuronpedia says that a feature means; it belongs to no run."""
 
     table: ClassVar[str] = "feature_labels"
     source: Column

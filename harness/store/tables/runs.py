@@ -8,7 +8,7 @@ from harness.store.tables.base import Column, Columns
 
 @dataclass(frozen=True)
 class Runs(Columns):
-    """Rows of `runs`."""
+    """A row is a run: what was run, where, with which versions, and how it ended."""
 
     table: ClassVar[str] = "runs"
     run_id: Column
@@ -65,7 +65,7 @@ class Runs(Columns):
 
 @dataclass(frozen=True)
 class Units(Columns):
-    """Rows of `units`."""
+    """A row is a unit of work that is done, in the ledger that a resumed run reads."""
 
     table: ClassVar[str] = "units"
     run_id: Column
@@ -79,7 +79,7 @@ class Units(Columns):
 
 @dataclass(frozen=True)
 class Prompts(Columns):
-    """Rows of `prompts`."""
+    """A row is a prompt of a run, and the side of the split that its family is on."""
 
     table: ClassVar[str] = "prompts"
     run_id: Column
@@ -97,7 +97,7 @@ class Prompts(Columns):
 
 @dataclass(frozen=True)
 class PromptTags(Columns):
-    """Rows of `prompt_tags`."""
+    """A row is one tag of a prompt."""
 
     table: ClassVar[str] = "prompt_tags"
     run_id: Column

@@ -4,11 +4,11 @@ import json
 import re
 
 from harness.reports.html.charts import THEME, Chart
-from harness.reports.html.svg import Pencil, in_script, smaller
+from harness.reports.html.svg import ChartRenderer, script_json, shrink_svg
 
 
 def test_json_in_a_script_element_cannot_end_it():
-    text = in_script({"a": "</script><!--\u2028&"})
+    text = script_json({"a": "</script><!--\u2028&"})
     assert "<" not in text
     assert "&" not in text
     assert json.loads(text) == {"a": "</script><!--\u2028&"}
@@ -24,9 +24,9 @@ def test_marks_that_look_alike_are_drawn_by_reference_and_lose_nothing():
         "mark": {"type": "point", "filled": True},
         "encoding": {name: {"field": name, "type": "quantitative"} for name in "xy"},
     }
-    pencil = Pencil()
-    first, second = (pencil.draw(Chart(spec, "dots")).svg for _ in range(2))
-    whole = smaller(vl_convert.vegalite_to_svg({"config": THEME, **spec}))
+    renderer = ChartRenderer()
+    first, second = (renderer.render(Chart(spec, "dots")).svg for _ in range(2))
+    whole = shrink_svg(vl_convert.vegalite_to_svg({"config": THEME, **spec}))
     places = re.findall(r'<path transform="translate\(([-\d.]+),([-\d.]+)\)" d="[^"]*A', whole)
     assert len(places) == 12
     for svg in (first, second):

@@ -3,7 +3,7 @@
 import json
 import re
 
-from harness.reports.html.volcano import _apart, _Axes
+from harness.reports.html.volcano import _Axes, _merge_spots
 from tests.helpers.pages import Page, page_of
 from tests.helpers.store import query
 
@@ -41,7 +41,7 @@ def test_dots_stand_for_several_features_only_where_nothing_is_lost():
         {"layer": 0, "feature": n, "mean_difference": 0.5, "statistic": 1.0, "p_adjusted": p}
         for n, p in enumerate([0.01, 0.02, *[0.5] * 6])
     ]
-    drawn = _apart(rows, _Axes(1.0, 2.0), 0.05, {(0, 4)})
+    drawn = _merge_spots(rows, _Axes(1.0, 2.0), 0.05, {(0, 4)})
     assert sorted(here for _, here in drawn) == [1, 1, 1, 5]
     assert {row["feature"] for row, here in drawn if here == 1} == {0, 1, 4}
     assert [row["feature"] for row, _ in drawn[-2:]] == [0, 1]  # on top of the others

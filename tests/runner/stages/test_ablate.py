@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import CannotRun
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from tests.helpers.edits import METRICS, an_edit, bench, impacts_of
 from tests.helpers.specs import ablation_plan
 
@@ -15,7 +15,7 @@ from tests.helpers.specs import ablation_plan
 def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     plan, said = ablation_plan(), []
     plain, _ = impacts_of(bench(size=8), [an_edit()], plan.prompts)
-    tools = dataclasses.replace(bench(), limit=Limit(8, said.append))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(8, said.append))
     whole = type(tools.model).cached_forward
 
     def full(self, batch, reads, blocks):
@@ -34,7 +34,7 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
 
 def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monkeypatch):
     said, rows = [], []
-    tools = dataclasses.replace(bench(), limit=Limit(16, said.append))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(16, said.append))
     replay = type(tools.model).replay
 
     def full(self, kept, tail, *rest, **options):
@@ -53,7 +53,7 @@ def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monke
 
 
 def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
 
     def full(self, batch, reads, blocks):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
@@ -64,7 +64,7 @@ def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
 
 
 def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=Limit(2))
+    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
 
     def wrong(self, batch, reads, blocks):
         raise RuntimeError("shapes do not match")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness.interventions.edits import Edit, apply
-from harness.models.padded_batch import where
+from harness.models.padded_batch import positions_of
 from harness.runner.stages.attribute import attribute
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Attributions
@@ -31,7 +31,7 @@ def test_attribution_is_the_slope_of_the_metric():
             batch = bench.model.batch(
                 [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
             )
-            positions = where(batch, "prompt")
+            positions = positions_of(batch, "prompt")
 
             def shrink(x, scale, at=positions, part=part):
                 return apply(Edit(part, scale - 1.0), x, at)
@@ -68,7 +68,9 @@ def test_integrated_gradients_add_up_to_the_effect_of_removing_everything():
                 [bench.model.tokens(prompt.text, prompt.correct, prompt.misconception)]
             )
             tap = {
-                layer: lambda x, b=batch, n=layer: apply(Edit(sae(n), -1.0), x, where(b, "prompt"))
+                layer: lambda x, b=batch, n=layer: apply(
+                    Edit(sae(n), -1.0), x, positions_of(b, "prompt")
+                )
             }
             (was,), (now,) = bench.model.forward(batch), bench.model.forward(batch, tap)
             total += float((now[0].sum() - now[1].sum()) - (was[0].sum() - was[1].sum()))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.models.language_model import LanguageModel
-from harness.models.padded_batch import where
-from harness.runner.pipeline import groups
+from harness.models.padded_batch import positions_of
+from harness.runner.pipeline import group_units
 from harness.runner.stages.observe import observe
 from harness.sae.jumprelu import encode
 from harness.specs.prompt import LABELS
@@ -50,7 +50,7 @@ def test_readouts_at_the_answer_read_the_own_answer_alone():
         batch = bench.model.batch([bench.model.tokens(prompt.text, prompt.answer)])
         seen = {}
         bench.model.forward(batch, {1: lambda x, seen=seen: seen.update(x=x)})
-        values = encode(sae(1), seen["x"][where(batch, "answer")]).mean(0)
+        values = encode(sae(1), seen["x"][positions_of(batch, "answer")]).mean(0)
         for feature in values.nonzero()[:, 0].tolist():
             assert found[prompt.id, 1, feature] == pytest.approx(float(values[feature]), abs=1e-4)
 
@@ -150,7 +150,7 @@ def test_order_batches_padding_and_memory_change_nothing_observed(
 def test_units_are_observed_once_each_in_whatever_groups(architecture, together, size):
     plan = planned(prompts())
     units = plan.units("observe")
-    parts = list(groups(units, together))
+    parts = list(group_units(units, together))
     assert [unit for part in parts for unit in part] == list(units)
     by_id = {prompt.id: prompt for prompt in prompts()}
     for part in parts:

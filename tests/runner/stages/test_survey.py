@@ -6,14 +6,14 @@ from functools import cache
 import pytest
 import torch
 
-from harness.models.adaptive_batching import Limit
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import Tokens
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner.context import Bench
+from harness.runner.context import RunContext
 from harness.runner.stages.survey import losses, survey
 from harness.sae.jumprelu import decode, encode
 from harness.sae.weights import load_sae
@@ -44,7 +44,7 @@ def plan():
 
 def health(saes=own, model=None):
     """What the survey says of each layer."""
-    bench = Bench("r", "stand-in", model or organism(), saes, Limit(16))
+    bench = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
     rows, *_ = survey(bench, plan(), plan().prompts)
     return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
             for i, layer in enumerate(rows.layer)}  # fmt: skip
@@ -102,7 +102,7 @@ def test_an_sae_of_another_model_is_warned_of_without_a_reason():
 
 def test_losses_are_those_of_plain_forwards():
     model, sae = random_model(2), random_sae(1)
-    bench = Bench("r", "mock", model, lambda _: sae, Limit(3))
+    bench = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
     rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
     found = losses(bench, sae, 1, rows)
     sums, count = [0.0, 0.0, 0.0], 0

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from harness.analysis.feature_tests import analyse
-from harness.analysis.pairs import contrasted
-from harness.analysis.selection import strongest
+from harness.analysis.pairs import pair_activations
+from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.doctor import forward_tokens
 from harness.runner.pipeline import STRONGEST, execute
-from harness.runner.stages.trace import followed, trace
+from harness.runner.stages.trace import prepare_trace, trace
 from harness.sae.jumprelu import encode
 from harness.specs.spec_file import load
 from harness.store.database import Store
-from harness.store.prompts import to_columns
+from harness.store.prompts import prompt_rows
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, PromptTokens, TokenActivations
 from harness.store.tables.results import FeatureTests
@@ -36,7 +36,7 @@ def run(request, tmp_path_factory):
     )
     plan = ablation_plan(at=request.param, **more)
     with Store.open(tmp_path_factory.mktemp("trace") / "r.duckdb") as store:
-        store.commit(*to_columns(plan.prompts, plan.sides, "r"))
+        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
         execute(a_bench(), plan, store, quiet)
         yield plan, store
 
@@ -149,26 +149,28 @@ def test_what_is_traced_is_what_is_edited_and_the_strongest_of_the_tests(run):
     wanted = traced(store, plan)
     rows = store.read(TokenActivations, "r")
     assert set(zip(rows.layer.tolist(), rows.feature.tolist(), strict=True)) <= wanted
-    data = contrasted(plan, "confirmation", store.read(Activations, "r"))
+    data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
     edited = store.read(Interventions, "r", role="target")
     known = set(zip(edited.layer.tolist(), edited.feature.tolist(), strict=True))
-    assert set(strongest(plan, data, STRONGEST)) | known == wanted
+    assert set(strongest_features(plan, data, STRONGEST)) | known == wanted
     # All that fires at the readout of a confirming prompt is seen to fire.
-    fires = set(strongest(plan, data, STRONGEST))
+    fires = set(strongest_features(plan, data, STRONGEST))
     assert fires <= set(zip(rows.layer.tolist(), rows.feature.tolist(), strict=True))
 
 
 def test_the_strongest_are_ranked_as_they_are_tested(run):
     plan, store = run
-    data = contrasted(plan, "confirmation", store.read(Activations, "r"))
+    data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
     tests = analyse(store, plan, "r", "mock").rows
     (rows,) = (t for t in tests if isinstance(t, FeatureTests) and set(t.split) == {"confirmation"})
     statistic = dict(zip(data.features, rows.statistic, strict=True))
-    order = [abs(statistic[feature]) for feature in strongest(plan, data, len(data.features))]
+    order = [
+        abs(statistic[feature]) for feature in strongest_features(plan, data, len(data.features))
+    ]
     assert order == sorted(order, reverse=True)
     assert len(order) == len(statistic) > STRONGEST
-    few = strongest(plan, data, 5)
-    assert few == strongest(plan, data, len(data.features))[:5]
+    few = strongest_features(plan, data, 5)
+    assert few == strongest_features(plan, data, len(data.features))[:5]
 
 
 def test_it_is_the_last_stage_and_in_the_ledger(run):
@@ -187,7 +189,7 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
         line["prompt"] = line["prompt"].replace("Someone mixes them up", "A careful reader says so")
     plan, bench = ablation_plan(same, at="answer", by="attribution", positions="prompt"), a_bench()
     features = [(1, f) for f in range(sae(1).features)]
-    parts = followed(bench, features)
+    parts = prepare_trace(bench, features)
     _, *tables = trace(bench, lambda: parts, plan.prompts)
     alone = {}
     for prompt in plan.prompts:
@@ -217,8 +219,8 @@ def test_nothing_is_forwarded_where_no_feature_is_traced():
 
 def test_one_family_has_no_strongest_feature():
     plan = ablation_plan(family_lines(2))
-    data = contrasted(plan, "confirmation", Activations.of([]))
-    assert strongest(plan, data, 5) == ()
+    data = pair_activations(plan, "confirmation", Activations.of([]))
+    assert strongest_features(plan, data, 5) == ()
 
 
 def test_it_is_planned_where_layers_are_read():
@@ -235,7 +237,7 @@ def test_it_is_planned_where_layers_are_read():
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
     plan, bench = ablation_plan(), a_bench()
-    parts = followed(bench, [(1, 0)])
+    parts = prepare_trace(bench, [(1, 0)])
     with torch.no_grad():
         bench.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)
     with pytest.raises(CannotRun, match="layer 1: the residual stream after it holds NaN"):

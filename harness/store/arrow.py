@@ -1,0 +1,36 @@
+"""Columns of the store's tables as Arrow tables, which DuckDB takes in without copying rows."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from harness.store.tables.base import Columns
+
+
+def arrow_tables(columns: Iterable[Columns]) -> dict[str, pa.Table]:
+    """One Arrow table for each table of the store that has rows, by name, however many parts it has."""
+    parts: dict[str, list[pa.Table]] = defaultdict(list)
+    for table in columns:
+        if len(table):
+            parts[table.table].append(
+                pa.table({name: _array(getattr(table, name)) for name in table.names()})
+            )
+    # Permissive: a column that is null throughout one part has its type from another.
+    return {
+        name: pa.concat_tables(tables, promote_options="permissive")
+        for name, tables in parts.items()
+    }
+
+
+def _array(values: Any) -> pa.Array:
+    """A column, shape (n_rows,), as an Arrow array.
+
+    NaN marks an estimate that does not exist: null in the store, so that no average includes it.
+    """
+    texts = isinstance(values, list) and isinstance(values[0], str)
+    if texts and values.count(values[0]) == len(values):
+        # One text for all rows, as a run's id, is most of what there is to convert.
+        return pa.repeat(values[0], len(values))
+    return pa.array(values, from_pandas=True)

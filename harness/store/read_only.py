@@ -1,0 +1,39 @@
+"""Which queries are answered: one statement that asks and changes nothing."""
+
+import re
+
+import duckdb
+
+from harness.errors import Fault, InputError
+
+# What asks; MULTI is DuckDB's word for PIVOT.
+_ASKING = ("SELECT", "MULTI")
+_EXPLAIN = re.compile(r"(?is)\s*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?")
+
+
+def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raises `InputError` where this is not one statement that asks, `duckdb.Error` where it is no SQL.
+
+    A file that is open for writing is asked as well, so a connection that cannot write is not enough.
+    """
+    kinds = _statement_kinds(connection, sql)
+    if len(kinds) != 1 or kinds[0] not in _ASKING:
+        raise InputError(_fault(kinds))
+
+
+def _statement_kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """What each statement is; of what EXPLAIN explains, what that is: with ANALYZE it is run."""
+    kinds = [statement.type.name for statement in connection.extract_statements(sql)]
+    explains = _EXPLAIN.match(sql)
+    if kinds == ["EXPLAIN"] and explains:
+        return _statement_kinds(connection, sql[explains.end() :])
+    return kinds
+
+
+def _fault(kinds: list[str]) -> Fault:
+    if not kinds:
+        return Fault("query", "it is empty", "write a SELECT or a FROM")
+    if len(kinds) > 1:
+        return Fault("query", f"it is {len(kinds)} statements", "write one at a time")
+    what = f"{kinds[0].replace('_', ' ')} is refused: the results file is only read here"
+    return Fault("query", what, "write a SELECT or a FROM")
