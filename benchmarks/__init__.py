@@ -1,1 +1,1 @@
-"""Speed, as ratios against a named alternative in the same run: `nox -s bench`."""
+"""Speed, as ratios against a named alternative in the same run: `nox -s run_context`."""

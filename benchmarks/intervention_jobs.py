@@ -23,7 +23,7 @@ from benchmarks.figures import figure, seconds
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import intervene, prepare_edits
+from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.sae.jumprelu import Sae, encode
 from harness.specs.intervention import At, Intervention
 from harness.specs.prompt import Prompt
@@ -46,7 +46,7 @@ class Words:
 class Job:
     """Prompts and features to ablate one by one."""
 
-    bench: RunContext
+    run_context: RunContext
     prompts: tuple[Prompt, ...]
     layer: int
     features: tuple[int, ...]
@@ -59,14 +59,18 @@ class Job:
             Intervention("a", "single", i, "zero", at(i), "correct", ((self.layer, feature),))
             for i, feature in enumerate(self.features)
         ]
-        return intervene(
-            self.bench, edits, lambda: prepare_edits(self.bench, edits), {}, self.prompts
+        return ablate(
+            self.run_context,
+            edits,
+            lambda: prepare_edits(self.run_context, edits),
+            {},
+            self.prompts,
         )
 
     @torch.inference_mode()
     def one_by_one(self, cells: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The proof of concept's way, for some cells (feature, prompt): a full forward of each."""
-        network, sae = self.bench.model.network, self.bench.saes(self.layer)
+        network, sae = self.run_context.model.network, self.run_context.saes(self.layer)
         scores = []
         for which, row in cells:
             part = sae.only(torch.tensor([self.features[which]]))
@@ -105,10 +109,10 @@ def a_job(
         )
     )  # fmt: skip
     model = LanguageModel(network, Words())
-    bench = RunContext(
+    run_context = RunContext(
         "r", "mock", model, {layer: sae}.__getitem__, BatchLimit(rows_at_once or prompts)
     )
-    return Job(bench, rows, layer, tuple(features), ids, candidates)
+    return Job(run_context, rows, layer, tuple(features), ids, candidates)
 
 
 def firing(sae: Sae, values: Tensor, features: Tensor, share: float) -> Sae:
@@ -131,11 +135,11 @@ def raw_values(job: Job, part: Sae) -> Tensor:
     def read(residual: Tensor) -> None:
         values[0] = encode(open_, residual[:, 1:])
 
-    hook = job.bench.model.network.model.layers[job.layer].register_forward_hook(
+    hook = job.run_context.model.network.model.layers[job.layer].register_forward_hook(
         lambda _block, _args, residual: read(residual)
     )
     with torch.inference_mode():
-        job.bench.model.network(job.ids, use_cache=False, logits_to_keep=1)
+        job.run_context.model.network(job.ids, use_cache=False, logits_to_keep=1)
     hook.remove()
     return values[0].clone()
 
@@ -166,7 +170,7 @@ def token_layers(job: Job) -> int:
 
 def seconds_of_a_token_layer(job: Job) -> float:
     """From bare forwards of all prompts: the blocks' own time, without embedding and head."""
-    network = job.bench.model.network
+    network = job.run_context.model.network
     with torch.inference_mode():
         run = lambda: network(job.ids, use_cache=False, logits_to_keep=1)  # noqa: E731
         run()
@@ -200,7 +204,7 @@ def no_noisier(job: Job, count: int = 4) -> bool:
 
     In bfloat16 a rounding of the edit's float32 arithmetic is seen in the answer, whoever makes it.
     """
-    network, sae = job.bench.model.network, job.bench.saes(job.layer)
+    network, sae = job.run_context.model.network, job.run_context.saes(job.layer)
 
     def impact(feature: int, values: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         column, row = sae.w_enc[:, feature], sae.w_dec[feature]

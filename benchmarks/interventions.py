@@ -50,7 +50,7 @@ from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import intervene, prepare_edits
+from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
@@ -91,7 +91,7 @@ def small(quick: bool) -> list[bool]:
         f"  {replayed / naive:.1%} of the token-layers of a full forward for every cell are replayed, "
         f"{(replayed + 64 * TOKENS * 12) / naive:.1%} computed"
     )
-    saes = {layer: job.bench.saes(layer)}
+    saes = {layer: job.run_context.saes(layer)}
     tools: dict[str, Tool] = {"a batched hooked forward a feature": Hooks(network, saes)}
     bars = {"a batched hooked forward a feature": 8.5, "nnsight, last logits only": 8.5}
     if find_spec("nnsight"):
@@ -133,7 +133,7 @@ def capture(quick: bool) -> list[bool]:
     network = example_network()
     saes = {layer: example_sae(512, 4096, layer) for layer in (0, 3, 6, 9, 11)}
     job = a_job(network, 6, saes[6], [0], 64)
-    model = job.bench.model
+    model = job.run_context.model
     batch = model.batch([model.tokens(p.text, p.correct, p.misconception) for p in job.prompts])
     last = positions_of(batch, "last_prompt_token")
 
@@ -184,10 +184,10 @@ def organism(quick: bool) -> list[bool]:
         ))
         for i, some in enumerate(drawn)
     ]  # fmt: skip
-    bench = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
+    run_context = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
 
     def ours() -> object:
-        return intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, prompts)
+        return ablate(run_context, edits, lambda: prepare_edits(run_context, edits), {}, prompts)
 
     cells = [(edits[i % 32], prompts[i * 7 % len(prompts)]) for i in range(32)]
 

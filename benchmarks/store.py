@@ -30,7 +30,7 @@ from harness.specs.prompt import LABELS
 from harness.store.database import Store
 from harness.store.queries import SavedQuery, parse_value, saved_queries
 from harness.store.tables import interventions, observations, results, runs
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import Activations
 
 RUNS, LAYERS, WIDTH = 10, 26, 16_384

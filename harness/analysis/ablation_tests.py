@@ -12,11 +12,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Prompt
-from harness.stats.effects import effects
-from harness.stats.intervals import mean_interval
-from harness.stats.matched_controls import control_rank_p
-from harness.stats.max_t import MaxT, paired_max_t
-from harness.stats.synergy import synergy
+from harness.stats import MaxT, control_rank_p, effects, mean_interval, paired_max_t, synergy
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions
 from harness.store.tables.results import AblationTests

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from harness.analysis.pairs import behaviours
 from harness.errors import Fault, InputError, first_few
 from harness.specs.prompt import Prompt
-from harness.stats.effects import effects
-from harness.stats.intervals import mean_interval
-from harness.stats.max_t import paired_max_t
+from harness.stats import effects, mean_interval, paired_max_t
 from harness.store.interface import ReadStore
 from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts, Interventions

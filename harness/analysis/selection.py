@@ -12,7 +12,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention, Role
 from harness.specs.plan import Plan
 from harness.specs.targets import KnownFeature
-from harness.stats.matched_controls import matched_sets
+from harness.stats import matched_sets
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, FeatureActivity
 

@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_tests import AblationImpacts
-from harness.analysis.feature_tests import Analysis
+from harness.analysis.run_analysis import Analysis
 from harness.specs.claims import AblationClaim, BehaviourClaim, FeatureClaim
+from harness.specs.design import smallest_p
 from harness.specs.intervention import Feature
-from harness.specs.power import smallest_p
 from harness.specs.prompt import Origin
-from harness.stats.equivalence import equivalence
-from harness.stats.intervals import mean_interval
-from harness.stats.max_t import paired_max_t
+from harness.stats import equivalence, mean_interval, paired_max_t
 from harness.store.tables.results import Verdicts
 
 Floats = NDArray[np.float64]

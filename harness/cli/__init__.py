@@ -1,4 +1,7 @@
-"""The command line: parse, wire, print, exit."""
+"""The command line: parse, wire, print, exit.
+
+Not here: what a command does, which is a function of the packages below, and what tables look like.
+"""
 
 import click
 

@@ -133,7 +133,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     \b
     harness plan voices --target organism
     """
-    from harness.specs.power import families_needed, smallest_p
+    from harness.specs.design import families_needed, smallest_p
     from harness.specs.spec_file import load
 
     made = load(spec).plan(target)
@@ -174,7 +174,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
     """The effects that are found four times in five; the flips' floor is a bound of its own."""
-    from harness.specs.power import smallest_effect, smallest_p
+    from harness.specs.design import smallest_effect, smallest_p
 
     if smallest_p(families) > alpha:
         return {"of one test": None, "of every feature": None}

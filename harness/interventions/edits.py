@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae, encode
+from harness.sae import Sae, encode
 from harness.sae.precise import double
 
 

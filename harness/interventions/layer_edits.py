@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.interventions.edits import Edit, directions, gain_and_shift
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae
 from harness.specs.intervention import Intervention
 
 

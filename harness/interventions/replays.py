@@ -20,14 +20,13 @@ from harness.interventions.resampling import align_sources
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.logprobs import token_logprobs
+from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import first_read, lengths, suffix_of
-from harness.sae.jumprelu import encode
+from harness.sae import encode
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import Prompt
-
-LOGIT_BYTES = 2**27  # of distributions over the vocabulary that a replay may return
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class KnownOutput(nn.Module):
         self.residual = residual
 
     def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
-        """The known output; without one, what came in."""
+        """The known output (rows, columns, width); without one, what came in."""
         return hidden_states if self.residual is None else self.residual
 
 
@@ -75,7 +75,10 @@ class TrimmedBlock(nn.Module):
         past_key_values: "KeyValueCache",
         **rest: Any,
     ) -> Any:
-        """The block's output at the last columns, as many as are read."""
+        """The block's output at the last columns, as many as are read: (rows, reads, width).
+
+        `hidden_states` (rows, columns, width), `attention_mask` (rows, 1, columns, keys).
+        """
         cut = hidden_states.shape[1] - self.reads
 
         def run(columns: slice) -> Any:
@@ -129,7 +132,10 @@ class KeyValueCache(DynamicCache):
         return self.extend(keys, values, layer_idx)
 
     def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """All that a block's queries may attend to."""
+        """All that a block's queries may attend to: keys and values (n, heads, keys, head width).
+
+        `keys` and `values` (n, heads, columns, head width) are of the columns that are computed.
+        """
         raise NotImplementedError
 
 
@@ -142,7 +148,7 @@ class RecordingCache(KeyValueCache):
         self.keys_and_values: dict[int, tuple[Tensor, Tensor]] = {}
 
     def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Nothing lies before."""
+        """The same keys and values, noted: every column is computed, and none lies before them."""
         if layer > self._above:
             self.keys_and_values[layer] = keys, values
         return keys, values
@@ -161,7 +167,7 @@ class ReplayCache(KeyValueCache):
         self._cached, self._row, self._columns = keys_and_values, row, columns
 
     def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """The cached columns, then the row's own."""
+        """The cached columns of each row, then its own: (n, heads, cached + columns, head width)."""
         cached_keys, cached_values = (
             cached[:, :, : self._columns][self._row] for cached in self._cached[layer]
         )

@@ -1,4 +1,4 @@
-"""What this machine can run: which target, on which device, and how many rows at a time."""
+"""The device that a model is loaded on: as asked, or the best one that it fits on."""
 
 import importlib.util
 

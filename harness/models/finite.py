@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import CannotRun, Fault
-from harness.models.forward import AnswerScores
+from harness.models.forward_types import AnswerScores
 
 
 def check_scores(answers: AnswerScores, dtype: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from harness.models.forward import GeneratedToken
+from harness.models.forward_types import GeneratedToken
 from harness.models.padded_batch import Batch
 
 

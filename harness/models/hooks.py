@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.models.forward import Tap
+from harness.models.forward_types import Tap
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Files of the hub: what is here, what would be fetched, and why something cannot be had."""
+"""Files of the hub: from its cache, or downloaded, where a connection that was cut is taken up."""
 
 import json
 import re
@@ -92,6 +92,7 @@ def _download(repository: str, name: str, revision: str) -> Path:
             pass  # said again below, where the library notes what does not exist
         except (HTTPError, OSError) as error:
             raise LocalEntryNotFoundError(str(error)) from error
+    # The library goes on where a connection was cut, and keeps files that are whole.
     return Path(hf_hub_download(repository, name, revision=revision))
 
 

@@ -21,7 +21,7 @@ from harness.models.cached_blocks import (
     skip_blocks,
     trim_last_block,
 )
-from harness.models.forward import AnswerScores, CachedForward, GeneratedToken, Tap
+from harness.models.forward_types import AnswerScores, CachedForward, GeneratedToken, Tap
 from harness.models.generation import generate_greedily
 from harness.models.hooks import capture, tap_blocks
 from harness.models.logprobs import split_by_answer, token_logprobs

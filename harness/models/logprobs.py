@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.models.forward import AnswerScores
+from harness.models.forward_types import AnswerScores
 from harness.models.padded_batch import Reads
 
 

@@ -9,6 +9,7 @@ import torch
 from harness.models.language_model import LanguageModel
 
 # Rows in a forward, at most: on a CPU small batches stay in its caches.
+LOGIT_BYTES = 2**27  # of distributions over the vocabulary that one forward may return
 MOST_ROWS = {True: 16, False: 128}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.models.forward import CachedForward
+from harness.models.forward_types import CachedForward
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import Tokens, reads_of
 from harness.models.suffix import compact

@@ -2,7 +2,8 @@
 
 A YAML file is taken for a spec where the ini option `harness_evals` names its folder, where its
 first lines point an editor at `eval.schema.json`, or where it is given on the command line and has
-`claims:`. Every other file is left alone, and nothing heavy is imported before an item runs.
+`claims:`. Every other file is left alone, and nothing heavy is imported before an item runs. Not here:
+how an eval is run, which `runner` does, and what its failure looks like, which `reports` does.
 """
 
 from collections.abc import Generator, Iterable

@@ -1,4 +1,4 @@
 """What people see: the page (`html`), the terminal (`terminal`), Markdown, plain data.
 
-Not here: computing anything that the store does not hold already.
+Not here: estimates, tests and verdicts, which are stored before they are shown.
 """

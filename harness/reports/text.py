@@ -1,4 +1,4 @@
-"""Numbers, p values, marks and commands as people read them, on every surface."""
+"""Numbers, p values, marks and commands as text, for terminals, logs and pages alike."""
 
 import shlex
 import sys

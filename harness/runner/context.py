@@ -7,7 +7,7 @@ from typing import Protocol
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.loading import Attention
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae
 from harness.specs.prompt import Origin
 
 

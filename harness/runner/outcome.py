@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness.analysis.feature_tests import analyse
+from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth

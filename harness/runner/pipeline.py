@@ -1,6 +1,6 @@
-"""A plan's units through a model into a sink: observe, select, freeze, replay, trace.
+"""A plan's units through a model into the store: observe, select, freeze, replay, trace.
 
-Units that the sink has already are not computed again, so an unfinished run is taken up where it
+Units that the store has already are not computed again, so an unfinished run is taken up where it
 stopped.
 """
 
@@ -22,7 +22,7 @@ from harness.errors import CannotRun, Fault
 from harness.interventions.resampling import choose_sources
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import Progress, RunContext
-from harness.runner.stages.ablate import intervene, prepare_edits
+from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -35,7 +35,7 @@ from harness.specs.prompt import Prompt
 from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, Attributions, FeatureActivity
 from harness.store.tables.runs import Units
@@ -107,7 +107,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         # The SAEs are read once for all groups of prompts, and only if one is left to do.
         edits = cache(partial(prepare_edits, context, frozen))
         sources = choose_sources(plan, ablation)
-        stage("ablate", partial(intervene, context, frozen, edits, sources), ablation.name)
+        stage("ablate", partial(ablate, context, frozen, edits, sources), ablation.name)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, context, traced))

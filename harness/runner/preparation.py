@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import Fault, InputError, Say, first_few
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
+from harness.models.model_files import reach
 from harness.models.requirements import model_bytes
 from harness.runner.context import How
 from harness.runner.resources import Resources, acquire
@@ -75,6 +76,8 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
         if faults := faults_of(replace(plan, target=target), request.where):
             raise InputError(*faults)
 
+    # A gated model is refused before gigabytes of SAEs are fetched for it.
+    reach(plan.target)
     resources = acquire(
         plan.target,
         plan.layers,
@@ -82,6 +85,7 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
         how=how,
         mock_if_missing=how.mock_if_missing,
         say=say,
+        note=say,
         check=check,
     )
     return Prepared(_fit(replace(plan, target=resources.target), resources.model), resources)

@@ -10,12 +10,11 @@ from harness.errors import Say
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
-from harness.models.model_files import ModelFiles, model_files, reach
+from harness.models.model_files import ModelFiles, model_files
 from harness.models.sae_files import saes_or_mock
 from harness.runner.context import How
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae, load_sae
 from harness.sae.mock import mock
-from harness.sae.weights import load_sae
 from harness.specs.targets import Target
 
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
@@ -43,24 +42,24 @@ def acquire(
     how: How,
     mock_if_missing: bool,
     say: Say,
+    note: Say = lambda _: None,
     check: Callable[[Target], None] = lambda _: None,
 ) -> Resources:
     """Fetch what is not here, and load the model. `check` is told of random SAEs before that.
 
-    The order matters: what is quick and can fail comes before what takes gigabytes and minutes. Raises
+    The order matters: what is quick and can fail comes before what takes gigabytes and minutes; `reach`
+    comes before all of it. `say` hears what goes wrong, `note` besides what takes long or may. Raises
     `InputError` and `CannotRun`.
     """
-    # A gated model is refused before gigabytes of SAEs are fetched for it.
-    reach(target)
     # Without SAEs there is nothing to read, so they are had before the model is loaded.
     usable, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
     if usable.mock and not target.mock:
         check(usable)
     if usable.dtype == "float16":
-        say("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
+        note("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
     files = model_files(usable)
     if files.gguf:
-        say(f"  loading {files.name}, about a minute")
+        note(f"  loading {files.name}, about a minute")
     verify(files.folder, [*files.weights, *sae_files.values()])
     model = load_or_reuse(files, dtype=usable.dtype, device=device, attention=how.attention)
     return Resources(usable, model, files, sae_files)

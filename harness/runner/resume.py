@@ -10,7 +10,7 @@ from typing import Any
 from harness.runner.exploratory import reason_exploratory
 from harness.specs.plan import Plan
 from harness.store.interface import RunStore
-from harness.store.prompts import prompt_rows
+from harness.store.prompts import prompt_tables
 from harness.store.tables.runs import Runs
 
 # What two runs may differ in and still be the same run.
@@ -64,5 +64,5 @@ def resume_or_begin(
         "exploratory": exploratory,
         **facts,
     }
-    store.commit(Runs.of([row]), *prompt_rows(plan.prompts, plan.sides, run_id))
+    store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id))
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from harness.errors import Fault, InputError, Say
-from harness.interventions.edits import Edit, apply, gain_and_shift
+from harness.interventions import Edit, apply, gain_and_shift
 from harness.models.adaptive_batching import BatchLimit, map_batches
 from harness.models.devices import choose_device
 from harness.models.memory import rows_that_fit
+from harness.models.model_files import reach
 from harness.models.padded_batch import positions_of
 from harness.models.prompt_rows import PromptRows
 from harness.models.requirements import model_bytes
@@ -23,7 +24,7 @@ from harness.runner.context import How, RunContext
 from harness.runner.resources import acquire, sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae
 from harness.specs.plan import Plan, make_plan
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
@@ -63,8 +64,8 @@ def prompts(step: Step, *, new_tokens: int = 10) -> Path:
 
     Returns the file. Raises `InputError` and `CannotRun`.
     """
-    bench, plan = _prepare(step, "last_prompt_token", saes=False, new_tokens=new_tokens)
-    said, logits = generate(bench, plan, plan.prompts)
+    context, plan = _prepare(step, "last_prompt_token", saes=False, new_tokens=new_tokens)
+    said, logits = generate(context, plan, plan.prompts)
     assert isinstance(said, Generations)
     assert isinstance(logits, TopkLogits)
     return write_new(step.output, "results.jsonl", result_lines(plan.prompts, said, logits))
@@ -76,13 +77,13 @@ def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
     `at` is where they are read, as in a spec's readout; several positions are averaged. Returns the
     file. Raises `InputError` and `CannotRun`.
     """
-    bench, plan = _prepare(step, at)
-    _, *tables = observe(bench, plan, plan.prompts)
+    context, plan = _prepare(step, at)
+    _, *tables = observe(context, plan, plan.prompts)
     lines = [
         line
         for layer, table in zip(plan.layers, tables, strict=True)
         if isinstance(table, Activations)
-        for line in feature_lines(plan.prompts, [layer], table, bench.origin, top)
+        for line in feature_lines(plan.prompts, [layer], table, context.origin, top)
     ]
     order = {prompt.id: i for i, prompt in enumerate(plan.prompts)}
     lines.sort(key=lambda line: (order[line.id], line.layer))
@@ -132,18 +133,18 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     The log-probability, in nats, is that of each prompt's `expected_correct_answer`. Returns the file.
     Raises `InputError` and `CannotRun`.
     """
-    bench, plan = _prepare(replace(step, layers=(layer,)), "answer")
-    sae = bench.saes(layer)
+    context, plan = _prepare(replace(step, layers=(layer,)), "answer")
+    sae = context.saes(layer)
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
-    found = ablation_entry([(layer, feature)], _removed(bench, plan.prompts, sae, layer, feature))
+    found = ablation_entry([(layer, feature)], _removed(context, plan.prompts, sae, layer, feature))
     report = ablation_report(
         [found],
         model=plan.target.model,
         sae=plan.target.sae,
         seed=step.seed,
-        origin=bench.origin,
+        origin=context.origin,
     )
     return write_new(step.output, "ablation_report.json", report)
 
@@ -163,6 +164,8 @@ def _prepare(
     how = step.how
     device, why = choose_device(how.device, model_bytes(target))
     step.say(f"{target.model} on {device} ({why})")
+    # The model comes first: without it there is nothing to look at, mock or not.
+    reach(target)
     if how.mock and saes:
         target = mocked(target, how.mock)
         step.say("warning: random SAEs, as asked: what follows is evidence of nothing")
@@ -176,8 +179,8 @@ def _prepare(
         target, resources.sae_files, str(model.device), step.say, seed=step.seed
     )
     rows = how.batch_size or rows_that_fit(model, 64)
-    bench = RunContext("step", target.origin, model, provider, BatchLimit(rows, step.say))
-    return bench, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
+    context = RunContext("step", target.origin, model, provider, BatchLimit(rows, step.say))
+    return context, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
 
 
 def _target(step: Step) -> Target:
@@ -210,24 +213,24 @@ def _spec(target: Target, layers: Sequence[int], at: str, new_tokens: int) -> Sp
 
 
 def _removed(
-    bench: RunContext, prompts: Sequence[Prompt], sae: Sae, layer: int, feature: int
+    context: RunContext, prompts: Sequence[Prompt], sae: Sae, layer: int, feature: int
 ) -> list[AblationResult]:
     """Each prompt's log-probability of its right answer, with the feature and without it."""
-    rows = PromptRows(bench.model, prompts)
+    rows = PromptRows(context.model, prompts)
     edit = Edit(sae.only(torch.tensor([feature])), *gain_and_shift("zero", None))
     found: dict[int, tuple[list[float], list[float]]] = {}
 
     def score(chosen: list[int]) -> list[tuple[list[float], list[float]]]:
-        batch = bench.model.batch([rows.tokens[i] for i in chosen])
+        batch = context.model.batch([rows.tokens[i] for i in chosen])
         positions = positions_of(batch, "all")
-        plain = bench.model.forward(batch)
-        edited = bench.model.forward(batch, {layer: lambda x: apply(edit, x, positions)})
+        plain = context.model.forward(batch)
+        edited = context.model.forward(batch, {layer: lambda x: apply(edit, x, positions)})
         return [
             tuple([float(answer.sum()) for answer in row] for row in pair)  # type: ignore[misc]
             for pair in zip(plain, edited, strict=True)
         ]
 
-    for chosen, scores in map_batches(bench.limit, rows.tokens, score):
+    for chosen, scores in map_batches(context.limit, rows.tokens, score):
         found |= dict(zip(chosen, scores, strict=True))
     results = []
     for prompt in prompts:

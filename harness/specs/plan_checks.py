@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
+from harness.specs.design import asked_for, smallest_p
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
-from harness.specs.power import asked_for, smallest_p
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 

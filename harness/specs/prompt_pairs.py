@@ -1,4 +1,4 @@
-"""A prompt file as prompts and pairs: completed from its lines, with every fault found at once."""
+"""Lines of a prompt file completed to prompts, each from its pair, with every fault at once."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Fault, InputError
+from harness.specs.design import families_needed, smallest_p
 from harness.specs.plan import FEWEST
-from harness.specs.power import families_needed, smallest_p
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Contrast
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from harness.specs.design import smallest_p
 from harness.specs.plan import FEWEST
-from harness.specs.power import smallest_p
 from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.targets import Target
 

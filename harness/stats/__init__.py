@@ -1,4 +1,7 @@
-"""Paired inference over sparse features: pure functions of arrays."""
+"""Paired inference over sparse features: pure functions of arrays.
+
+Not here: torch, the store, and what a result means for a claim, which `analysis` says.
+"""
 
 from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence

@@ -15,7 +15,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-FULL_GROUP_UNITS = 16
+from harness.specs.design import FULL_GROUP_UNITS
+
 MOST_BITS = 24  # of a full group on request
 FIELDS = {8: 0x11D, 9: 0x211}  # bits of GF(2^m): its polynomial
 DRAWS = 2**16 - 1  # Monte Carlo's default: with the +1, the floor of a subgroup

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 
 
 def arrow_tables(columns: Iterable[Columns]) -> dict[str, pa.Table]:

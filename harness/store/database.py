@@ -18,7 +18,7 @@ from harness.store.interface import ColumnsT
 from harness.store.read_only import check_query
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Units
 from harness.store.values import python_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:  # whoever waits for a store needs none of its tables
-    from harness.store.tables.base import Columns
+    from harness.store.tables.columns import Columns
 
 WAIT_SECONDS = 10.0  # that a second writer waits for the first
 ColumnsT = TypeVar("ColumnsT", bound="Columns")

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 
 from harness.specs.prompt import Prompt
 from harness.store.interface import ReadStore
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.runs import Prompts, PromptTags
 
 
-def prompt_rows(
+def prompt_tables(
     prompts: Iterable[Prompt], sides: Mapping[str, str], run_id: str
 ) -> tuple[Columns, ...]:
     """A run's rows of `prompts` and `prompt_tags`; `sides` is the split of their families."""

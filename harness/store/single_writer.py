@@ -18,7 +18,7 @@ from typing import Any
 from harness.errors import CannotRun, Fault, HarnessError
 from harness.store.database import Store
 from harness.store.interface import ColumnsT
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 
 PAUSE = 0.2  # seconds between looks at whether to end
 # The methods of `RunStore`: a message names the one that it calls, and may name no other of a store.

@@ -21,7 +21,8 @@ held against the properties that an edit relies on like this:
         whole = encode(SAE, x)[..., features]
         assert torch.allclose(encode(SAE.only(features), x), whole, atol=1e-3)
 
-Everything is random: it tests code, and nothing that it shows is evidence of anything.
+Everything is random: it tests code, and nothing that it shows is evidence of anything. Not here: what
+only the tests of this package need, which is in its `tests/helpers`.
 """
 
 from harness.testing.models import ARCHITECTURES, Architecture, random_model, random_sae, tokenizer

@@ -15,7 +15,7 @@ from transformers import (
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae
 
 Architecture = Literal["gemma2", "gemma3"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.models.padded_batch import PaddingSide, Tokens
-from harness.sae.jumprelu import Sae
+from harness.sae import Sae
 from harness.sae.mock import jumprelu, orthogonal
 from harness.specs.intervention import At
 from harness.specs.targets import MOCK_FEATURES, MOCKS

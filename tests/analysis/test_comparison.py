@@ -1,4 +1,4 @@
-"""Two two_dtypes runs held against each other."""
+"""Two runs held against each other."""
 
 import json
 import re

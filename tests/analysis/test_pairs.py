@@ -3,13 +3,13 @@
 from harness.analysis.pairs import pair_activations
 from harness.runner.stages.observe import observe
 from harness.store.tables.observations import Activations
-from tests.helpers.runs import a_bench
+from tests.helpers.runs import a_run_context
 from tests.helpers.specs import ablation_plan
 
 
 def test_contrasted_pairs_are_aligned_and_keep_to_their_side():
-    plan, bench = ablation_plan(), a_bench()
-    tables = [t for t in observe(bench, plan, plan.prompts) if isinstance(t, Activations)]
+    plan, run_context = ablation_plan(), a_run_context()
+    tables = [t for t in observe(run_context, plan, plan.prompts) if isinstance(t, Activations)]
     rows = Activations.of(row for table in tables for row in table.rows())
     data = pair_activations(plan, "discovery", rows)
     assert set(data.units) == set(plan.families("discovery"))

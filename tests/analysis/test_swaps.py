@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.feature_tests import analyse
 from harness.analysis.pairs import behaviours, pair_activations
+from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import verdicts
 from harness.specs.claims import BehaviourClaim
 from harness.specs.prompt import LABELS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.ablation_tests import AblationImpacts
-from harness.analysis.feature_tests import Analysis, FeatureResult
+from harness.analysis.run_analysis import Analysis, FeatureResult
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of
 from harness.stats.max_t import MaxT

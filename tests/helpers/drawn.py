@@ -52,7 +52,7 @@ def orthonormal(layer):
     return orthogonal(32, layer)
 
 
-def bench_of(used, size=5, saes=overlapping):
+def run_context_of(used, size=5, saes=overlapping):
     return RunContext("r", "mock", used, saes, BatchLimit(size))
 
 

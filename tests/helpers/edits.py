@@ -6,7 +6,7 @@ import torch
 
 from harness.models.adaptive_batching import BatchLimit
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import intervene, prepare_edits
+from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Intervention
 from harness.testing.models import random_model
@@ -17,7 +17,7 @@ METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "to
 
 
 @cache
-def bench(architecture="gemma2", dtype=torch.float32, size=5):
+def run_context(architecture="gemma2", dtype=torch.float32, size=5):
     model = random_model(3, architecture=architecture, dtype=dtype)
     return RunContext("r", "mock", model, sae, BatchLimit(size))
 
@@ -36,10 +36,10 @@ def an_ablation(**fields):
     )
 
 
-def impacts_of(bench, edits, prompts, lenders=None):
+def impacts_of(run_context, edits, prompts, sources=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
-    impacts, tokens = intervene(
-        bench, edits, lambda: prepare_edits(bench, edits), lenders or {}, prompts
+    impacts, tokens = ablate(
+        run_context, edits, lambda: prepare_edits(run_context, edits), sources or {}, prompts
     )
     number = {one.id: i for i, one in enumerate(edits)}
     summed = {

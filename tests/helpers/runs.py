@@ -19,7 +19,7 @@ from harness.specs.plan import Plan
 from harness.specs.spec_file import load
 from harness.store.database import Store
 from harness.store.find_run import find_run
-from harness.store.prompts import prompt_rows
+from harness.store.prompts import prompt_tables
 from harness.store.tables import TABLES
 from harness.store.tables.runs import Prompts
 from harness.testing.models import random_model, random_sae
@@ -34,17 +34,19 @@ def sae(layer: int) -> Sae:
     return random_sae(layer)
 
 
-def a_bench(batch_size: int = 5, side: str = "left", seed: int = 0) -> RunContext:
+def a_run_context(batch_size: int = 5, side: str = "left", seed: int = 0) -> RunContext:
     """What the stages of a run `r` need, with a random model of its own."""
     return RunContext("r", "mock", random_model(seed, side), sae, BatchLimit(batch_size))
 
 
-def run_into(path: Path, plan: Plan, bench: RunContext, store_type: type[Store] = Store) -> dict:
+def run_into(
+    path: Path, plan: Plan, run_context: RunContext, store_type: type[Store] = Store
+) -> dict:
     """Run a plan into a results file, or go on with it; every table's rows."""
     with store_type.open(path) as store:
         if not len(store.read(Prompts, "r")):
-            store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
-        execute(bench, plan, store, quiet)
+            store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
+        execute(run_context, plan, store, quiet)
         return stored_tables(store)
 
 

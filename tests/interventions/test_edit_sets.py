@@ -135,7 +135,7 @@ def test_orthonormal_sets_that_are_disjoint_may_be_edited_one_after_the_other(ca
 
 @given(cases(ORTHONORMAL), st.floats(-4, 4), seeds)
 def test_what_a_linear_readout_of_the_orthonormal_mock_loses_is_known(case, value, seed):
-    """Of r.x, by removing S: sum over S of relu(x.d_i) (r.d_i). Through the bank that runs use."""
+    """Of r.x, by removing S: sum over S of relu(x.d_i) (r.d_i). Through the edits that runs use."""
     sae, x, features = case
     r = torch.randn(sae.width, generator=torch.Generator().manual_seed(seed)).double()
     kinds = (*KINDS, "no-op")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.padded_batch import positions_of
-from harness.runner.stages.ablate import intervene, prepare_edits
+from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.specs.intervention import Intervention
 from harness.testing.models import ARCHITECTURES, tokenizer
 from harness.testing.strategies import (
@@ -19,12 +19,12 @@ from harness.testing.strategies import (
 from tests.helpers.drawn import (
     LAYERS,
     Poisoned,
-    bench_of,
     few_examples,
     model,
     orthonormal,
     overlapping,
     prompts,
+    run_context_of,
 )
 
 
@@ -33,9 +33,9 @@ def an_edit(kind, value, features, at, role="target"):
     return Intervention("top", role, 0, kind, at, "correct", features, (), own)
 
 
-def impacts_of(bench, edits, chosen):
+def impacts_of(run_context, edits, chosen):
     """Baseline, edited and impact by intervention, prompt and metric."""
-    impacts, _ = intervene(bench, edits, lambda: prepare_edits(bench, edits), {}, chosen)
+    impacts, _ = ablate(run_context, edits, lambda: prepare_edits(run_context, edits), {}, chosen)
     keys = zip(impacts.intervention_id, impacts.prompt_id, impacts.metric, strict=True)
     values = zip(impacts.baseline, impacts.edited, impacts.impact, impacts.active, strict=True)
     return dict(zip(keys, values, strict=True))
@@ -57,7 +57,7 @@ def test_a_no_op_changes_no_bit_of_a_whole_replay(
 ):
     used = model(architecture, side, torch.bfloat16 if half else torch.float32)
     edits = [an_edit(*kind, features, at, role) for role in ("target", "no-op")]
-    found = impacts_of(bench_of(used, size, saes), edits, chosen)
+    found = impacts_of(run_context_of(used, size, saes), edits, chosen)
     for (one, _, _), (was, now, impact, active) in found.items():
         if one == edits[1].id or not active:
             assert now == was
@@ -72,8 +72,8 @@ def test_a_no_op_changes_no_bit_of_a_whole_replay(
 def test_bos_is_never_edited_in_a_replay(architecture, features, kind, at, side, chosen):
     """NaN there would reach every answer of the row."""
     used, edits = model(architecture, side), [an_edit(*kind, features, at)]
-    found = impacts_of(bench_of(Poisoned(used)), edits, chosen)
-    assert found == impacts_of(bench_of(used), edits, chosen)
+    found = impacts_of(run_context_of(Poisoned(used)), edits, chosen)
+    assert found == impacts_of(run_context_of(used), edits, chosen)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,4 +1,4 @@
-"""Replays together: every job once, each beside its twin, within bounds, and few columns too many."""
+"""Replays together: every job once, each beside its baseline, within bounds, and few columns too many."""
 
 from collections import Counter
 from itertools import combinations

@@ -7,7 +7,7 @@ import torch
 
 from harness.errors import CannotRun
 from harness.interventions.resampling import choose_sources
-from tests.helpers.edits import METRICS, an_ablation, an_edit, bench, impacts_of, sae
+from tests.helpers.edits import METRICS, an_ablation, an_edit, impacts_of, run_context, sae
 from tests.helpers.specs import ablation_plan
 
 KINDS = [
@@ -36,26 +36,26 @@ def written(feature, layer):
     return sae(layer).w_dec[feature].double()
 
 
-# A feature's new value: of its value f, the number that the edit has for it, and the donor's value.
+# A feature's new value: of its value f, the number that the edit has for it, and the source's value.
 NEW_VALUE = {
-    "zero": lambda f, number, lent: 0.0,
-    "mean": lambda f, number, lent: number,
-    "clamp": lambda f, number, lent: number,
-    "scale": lambda f, number, lent: number * f,
-    "steer": lambda f, number, lent: f + number,
-    "resample": lambda f, number, lent: lent,
+    "zero": lambda f, number, sourced: 0.0,
+    "mean": lambda f, number, sourced: number,
+    "clamp": lambda f, number, sourced: number,
+    "scale": lambda f, number, sourced: number * f,
+    "steer": lambda f, number, sourced: f + number,
+    "resample": lambda f, number, sourced: sourced,
 }
 
 
-def replaced_values(edit, layer, x, donor_x):
-    """x with new values in the place of an edit's features; `donor_x` is the donor's stream."""
+def replaced_values(edit, layer, x, source_x):
+    """x with new values in the place of an edit's features; `source_x` is the source's stream."""
     numbers = edit.values or (None,) * len(edit.features)
     moved = x.clone()
     for (of, feature), number in zip(edit.features, numbers, strict=True):
         if of == layer:
-            lent = None if donor_x is None else value_of(feature, layer, donor_x)
+            sourced = None if source_x is None else value_of(feature, layer, source_x)
             f = value_of(feature, layer, x)
-            moved += (NEW_VALUE[edit.kind](f, number, lent) - f) * written(feature, layer)
+            moved += (NEW_VALUE[edit.kind](f, number, sourced) - f) * written(feature, layer)
     return moved
 
 
@@ -85,23 +85,23 @@ def plain_row(model, prompt, answer):
     return torch.tensor([[*tokens.prompt, *tokens.answers[0]]]), len(tokens.prompt)
 
 
-def by_hand(model, prompt, answer, edit, donor=None):
+def by_hand(model, prompt, answer, edit, source=None):
     """Log-probabilities (answer tokens, vocabulary) of a plain forward, edited by a plain hook."""
     ids, start = plain_row(model, prompt, answer)
-    lent = {}
-    if donor is not None:
+    sourced = {}
+    if source is not None:
         # Prompts are aligned at their ends: the answer's first tokens stand at each other's place.
-        lent_ids, lent_start = plain_row(model, donor, answer)
-        states = model.network(lent_ids, output_hidden_states=True).hidden_states
-        lent = {layer: states[layer + 1][0].double() for layer, _ in edit.features}
+        source_ids, source_start = plain_row(model, source, answer)
+        states = model.network(source_ids, output_hidden_states=True).hidden_states
+        sourced = {layer: states[layer + 1][0].double() for layer, _ in edit.features}
 
     def moved(layer, at, x):
         if edit.kind == "direction":
             return without_directions(edit, layer, x)
-        if donor is None:
+        if source is None:
             return replaced_values(edit, layer, x, None)
-        there = at - start + lent_start
-        return replaced_values(edit, layer, x, lent[layer][there]) if there >= 1 else x
+        there = at - start + source_start
+        return replaced_values(edit, layer, x, sourced[layer][there]) if there >= 1 else x
 
     def hook(layer):
         def edited(_module, _inputs, output):
@@ -126,23 +126,23 @@ def by_hand(model, prompt, answer, edit, donor=None):
 @pytest.mark.parametrize("at", ["all", "prompt", "answer", "last_prompt_token", (2, -2, 30)])
 @pytest.mark.parametrize("kind, values", KINDS)
 def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, values):
-    plan, tools = ablation_plan(), bench(architecture)
+    plan, tools = ablation_plan(), run_context(architecture)
     prompts = plan.of("confirmation")[:4]
     edit = an_edit(kind, values, at=at)
-    lenders = {}
+    sources = {}
     if kind == "resample":
-        lenders = choose_sources(
+        sources = choose_sources(
             plan, an_ablation(kind="resample", source="pair", variant="correct")
         )
-        lenders |= choose_sources(plan, an_ablation(kind="resample", source="pair"))
-    summed, apart = impacts_of(tools, [edit], prompts, lenders)
+        sources |= choose_sources(plan, an_ablation(kind="resample", source="pair"))
+    summed, apart = impacts_of(tools, [edit], prompts, sources)
     moved = 0
     for prompt in prompts:
         total, kl = {}, {}
         for label in ("correct", "misconception"):
             answer = prompt.candidate(label)
-            donor = lenders.get(prompt.id)
-            after, ids = by_hand(tools.model, prompt, answer, edit, donor)
+            source = sources.get(prompt.id)
+            after, ids = by_hand(tools.model, prompt, answer, edit, source)
             before, _ = by_hand(tools.model, prompt, answer, an_edit("scale", (1.0,) * 3))
             steps = range(len(ids))
             total[label] = float(sum(after[i, ids[i]] - before[i, ids[i]] for i in steps))
@@ -167,7 +167,7 @@ def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, va
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_interventions_do_not_disturb_each_other(dtype):
     """Together with many others in the same replays, each has the impact it has alone."""
-    plan, tools = ablation_plan(), bench(dtype=dtype)
+    plan, tools = ablation_plan(), run_context(dtype=dtype)
     prompts = plan.of("confirmation")
     edits = [
         an_edit("zero", features=((layer, f),), number=f) for layer in (1, 2) for f in range(9)
@@ -185,7 +185,7 @@ def test_interventions_do_not_disturb_each_other(dtype):
 
 def test_what_an_intervention_does_not_touch_is_exactly_its_baseline(monkeypatch):
     silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
-    tools = dataclasses.replace(bench(), saes=lambda layer: silent)
+    tools = dataclasses.replace(run_context(), saes=lambda layer: silent)
 
     def never(*_, **__):
         raise AssertionError("nothing needs a replay")
@@ -200,7 +200,7 @@ def test_what_an_intervention_does_not_touch_is_exactly_its_baseline(monkeypatch
 
 def test_a_kind_that_moves_inactive_features_is_replayed():
     silent = dataclasses.replace(sae(1), threshold=torch.full((64,), 1e9))
-    tools = dataclasses.replace(bench(), saes=lambda layer: silent)
+    tools = dataclasses.replace(run_context(), saes=lambda layer: silent)
     summed, _ = impacts_of(
         tools, [an_edit("clamp", (4.0,), features=((1, 3),))], ablation_plan().prompts
     )
@@ -211,14 +211,14 @@ def test_a_kind_that_moves_inactive_features_is_replayed():
 @pytest.mark.parametrize("kind, values", KINDS)
 def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
     plan = ablation_plan()
-    lenders = (
+    sources = (
         choose_sources(plan, an_ablation(kind="resample", source="pair"))
         if kind == "resample"
         else {}
     )
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     edits = [an_edit(kind, values), an_edit(kind, values, role="no-op")]
-    summed, apart = impacts_of(bench(dtype=dtype), edits, prompts, lenders)
+    summed, apart = impacts_of(run_context(dtype=dtype), edits, prompts, sources)
     noop = {key: found for key, found in summed.items() if key[0] == 1}
     assert any(active for *_, active in noop.values())
     assert {found[2] for found in noop.values()} == {0.0}
@@ -234,12 +234,12 @@ def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
         lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
     )
     with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
-        impacts_of(bench(), [an_edit(role="no-op")], ablation_plan().prompts)
+        impacts_of(run_context(), [an_edit(role="no-op")], ablation_plan().prompts)
 
 
 def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch):
     """Noise of the geometry, here planted, cancels."""
-    plan, tools = ablation_plan(), bench(dtype=torch.bfloat16)
+    plan, tools = ablation_plan(), run_context(dtype=torch.bfloat16)
     prompts = plan.of("confirmation")
     plain, _ = impacts_of(tools, [an_edit()], prompts)
     replay = type(tools.model).replay

@@ -4,22 +4,22 @@ import pytest
 
 from harness.interventions.resampling import choose_sources
 from harness.specs.prompt import LABELS, Prompt
-from tests.helpers.edits import an_ablation, an_edit, bench, impacts_of
+from tests.helpers.edits import an_ablation, an_edit, impacts_of, run_context
 from tests.helpers.specs import ablation_plan
 
 
 @pytest.mark.parametrize("source", ["pair", "random"])
-def test_donors_are_the_pairs_other_member_or_a_discovery_prompt(source):
+def test_sources_are_the_pairs_other_member_or_a_discovery_prompt(source):
     plan = ablation_plan()
     found = choose_sources(plan, an_ablation(kind="resample", source=source))
     prompts = {prompt.id: prompt for prompt in plan.prompts}
     assert set(found) == {p.id for p in plan.of("confirmation") if p.label == "misconception"}
-    for receiver, donor in found.items():
+    for receiver, taken in found.items():
         if source == "pair":
-            assert donor.pair_id == prompts[receiver].pair_id
-            assert donor.label == "correct"
+            assert taken.pair_id == prompts[receiver].pair_id
+            assert taken.label == "correct"
         else:
-            assert plan.sides[donor.family] == "discovery"
+            assert plan.sides[taken.family] == "discovery"
     assert found == choose_sources(plan, an_ablation(kind="resample", source=source))
 
 
@@ -36,8 +36,8 @@ def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
     edit = an_edit("resample", at="answer", features=tuple((1, f) for f in range(40)))
 
     def impacts(*pairs):
-        lenders = {confused.id: right for right, confused in pairs}
-        found, _ = impacts_of(bench(), [edit], [confused for _, confused in pairs], lenders)
+        sources = {confused.id: right for right, confused in pairs}
+        found, _ = impacts_of(run_context(), [edit], [confused for _, confused in pairs], sources)
         return {key[1:]: impact for key, (_, _, impact, _) in found.items()}
 
     alone = impacts(first) | impacts(second)
@@ -47,12 +47,12 @@ def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():
 
 
 def test_a_dose_beside_a_resampled_target_only_scales():
-    """The donor's values are the target's alone."""
-    plan, tools = ablation_plan(), bench()
+    """The source's values are the target's alone."""
+    plan, tools = ablation_plan(), run_context()
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
-    lenders = choose_sources(plan, an_ablation(kind="resample", source="pair"))
+    sources = choose_sources(plan, an_ablation(kind="resample", source="pair"))
     dose = an_edit("scale", (2.0,) * 3, role="dose")
-    beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, lenders)
+    beside, _ = impacts_of(tools, [an_edit("resample"), dose], prompts, sources)
     alone, _ = impacts_of(tools, [dose], prompts)
     assert any(active for *_, active in alone.values())
     for (_, *key), found in alone.items():

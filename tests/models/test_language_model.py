@@ -219,7 +219,7 @@ def test_in_half_precision_a_replay_is_as_near_as_another_batch(architecture):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layer", range(4))
 def test_rows_of_one_replay_that_begin_alike_are_alike_to_the_bit(dtype, layer):
-    """What makes a no-op exact: its twin stands elsewhere in the same replay."""
+    """What makes a no-op exact: its baseline stands elsewhere in the same replay."""
     model = random_model(5, dtype=dtype)
     kept = kept_of(model, batch_of(model), range(4))
     starts = [(row, start) for row in range(4) for start in (1, 5, 1, 5)]

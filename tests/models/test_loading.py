@@ -22,7 +22,7 @@ from harness.runner.stages.observe import observe
 from harness.runner.stages.survey import survey
 from harness.specs.targets import load_targets, resolve
 from harness.testing.models import random_model, random_sae
-from tests.helpers.runs import a_bench
+from tests.helpers.runs import a_run_context
 from tests.helpers.specs import ablation_plan
 
 TEXT = "A ball is thrown straight up. At the top its velocity is"
@@ -157,19 +157,19 @@ def test_a_model_to_be_split_loads_on_the_processor_where_there_is_no_gpu():
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_stream_that_overflows_is_named_by_its_layer(layer):
     """In float16 it happens to real models: NaN must not become a number in the store."""
-    plan, bench = ablation_plan(), a_bench()
-    model = bench.model
+    plan, run_context = ablation_plan(), a_run_context()
+    model = run_context.model
     broken = model.blocks[layer].mlp.down_proj.weight
     plain = broken.data.clone()
     try:
         broken.data.fill_(float("inf"))
         with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
-            observe(bench, plan, plan.prompts)
+            observe(run_context, plan, plan.prompts)
         with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
-            survey(bench, plan, plan.prompts)
+            survey(run_context, plan, plan.prompts)
     finally:
         broken.data.copy_(plain)
-    observe(bench, plan, plan.prompts)
+    observe(run_context, plan, plan.prompts)
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -13,7 +13,8 @@ from tests.helpers import ROOT
 from tests.helpers.documents import PAGES
 
 TESTING = ROOT / "harness" / "testing" / "__init__.py"  # its docstring is a page for other projects
-DOCUMENTS = (*PAGES, ROOT / "db" / "README.md", ROOT / "data" / "README.md", TESTING)
+CARDS = [ROOT / folder / "README.md" for folder in ("db", "data", "fixtures/organism")]
+DOCUMENTS = (*PAGES, ROOT / "CHANGELOG.md", *CARDS, TESTING)
 every_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
 )

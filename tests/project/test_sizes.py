@@ -21,10 +21,8 @@ def lines_of(path: Path) -> int:
 
 
 def size_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines from `def` to the last one, without the docstring: public ones say each argument."""
-    first = function.body[0]
-    docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
-    return function.end_lineno - function.lineno + 1 - docstring
+    """Lines from `def` to the last one."""
+    return function.end_lineno - function.lineno + 1
 
 
 def long_functions(path: Path, most: int) -> list[str]:

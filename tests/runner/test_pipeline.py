@@ -6,17 +6,17 @@ import pytest
 from harness.errors import CannotRun
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
-from tests.helpers.runs import a_bench, run_into, sae
+from tests.helpers.runs import a_run_context, run_into, sae
 from tests.helpers.specs import ablation_plan, family_lines
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return run_into(tmp_path_factory.mktemp("run") / "a.duckdb", ablation_plan(), a_bench())
+    return run_into(tmp_path_factory.mktemp("run") / "a.duckdb", ablation_plan(), a_run_context())
 
 
 def test_two_runs_give_identical_tables(whole, tmp_path):
-    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench()) == whole
+    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_run_context()) == whole
     assert all(
         whole[kind]
         for kind in ("answers", "activations", "generations", "topk_logits", "impacts",
@@ -36,21 +36,21 @@ def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop):
             super().commit(*columns)
 
     with pytest.raises(KeyboardInterrupt):
-        run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench(), Stopping)
-    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_bench()) == whole
+        run_into(tmp_path / "b.duckdb", ablation_plan(), a_run_context(), Stopping)
+    assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_run_context()) == whole
 
 
 @pytest.mark.parametrize("change", ["batch", "padding", "order"])
 def test_batch_padding_and_order_change_nothing_that_matters(whole, tmp_path, change):
-    plan, bench = ablation_plan(), a_bench()
+    plan, run_context = ablation_plan(), a_run_context()
     if change == "batch":
-        bench = a_bench(batch_size=2)
+        run_context = a_run_context(batch_size=2)
     elif change == "padding":
-        bench = a_bench(side="right")
+        run_context = a_run_context(side="right")
     else:
         shuffled = np.random.default_rng(0).permutation(len(family_lines()))
         plan = ablation_plan([family_lines()[i] for i in shuffled])
-    other = run_into(tmp_path / "b.duckdb", plan, bench)
+    other = run_into(tmp_path / "b.duckdb", plan, run_context)
     for table, rows in (("answers", 6), ("impacts", 6)):
         a, b = ({row[:4]: row for row in found[table]} for found in (whole, other))
         assert set(a) == set(b)
@@ -71,8 +71,8 @@ def test_editing_one_token_answers_is_refused_as_zero_by_construction(tmp_path):
         for line in family_lines()
     ]
     with pytest.raises(CannotRun, match="every answer is one token"):
-        run_into(tmp_path / "a.duckdb", ablation_plan(one, positions="answer"), a_bench())
-    run_into(tmp_path / "b.duckdb", ablation_plan(positions="answer"), a_bench())
+        run_into(tmp_path / "a.duckdb", ablation_plan(one, positions="answer"), a_run_context())
+    run_into(tmp_path / "b.duckdb", ablation_plan(positions="answer"), a_run_context())
 
 
 def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
@@ -85,7 +85,7 @@ def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
         else line
         for line in family_lines()
     ]
-    other = run_into(tmp_path / "b.duckdb", ablation_plan(changed), a_bench())
+    other = run_into(tmp_path / "b.duckdb", ablation_plan(changed), a_run_context())
 
     def features(found):
         names = [n for n in Interventions.names() if n not in ("finished_at", "seconds")]

@@ -60,7 +60,7 @@ def test_a_run_and_its_repetition_compare_as_no_difference(repeated):
 
 
 def test_a_store_that_says_otherwise_is_told_on_and_the_exploratory_mark_is_kept(repeated, two_dtypes, tmp_path):  # fmt: skip
-    """Of the run in bfloat16: the dtype is the two_dtypes one's, not the target's."""
+    """Of the run in bfloat16: the dtype is the other one's, not the target's."""
     db, second = repeated[0], two_dtypes[2]
     at = f"WHERE run_id = '{second}'"
     copy = changed_copy(db, tmp_path, f"UPDATE generations SET decoded_answer = 'x' {at} AND rowid = (SELECT min(rowid) FROM generations {at})")  # fmt: skip

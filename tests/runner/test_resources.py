@@ -6,7 +6,7 @@ import weakref
 
 from harness.runner.resources import sae_provider
 from harness.testing.models import random_sae
-from tests.helpers.runs import a_bench, run_into
+from tests.helpers.runs import a_run_context, run_into
 from tests.helpers.specs import ablation_plan
 
 
@@ -25,7 +25,7 @@ def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
         plan = ablation_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
         plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))
         saes = sae_provider(plan.target, {layer: layer for layer in range(4)}, "cpu")
-        bench = dataclasses.replace(a_bench(), saes=saes)
-        run_into(tmp_path / f"{select['by']}.duckdb", plan, bench)
+        run_context = dataclasses.replace(a_run_context(), saes=saes)
+        run_into(tmp_path / f"{select['by']}.duckdb", plan, run_context)
     assert len(most) > 20
     assert max(most) == 2

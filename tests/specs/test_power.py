@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.specs.power import families_needed, needed_in_all, smallest_effect, smallest_p
+from harness.specs.design import families_needed, needed_in_all, smallest_effect, smallest_p
 from harness.stats.power import minimum_detectable
 from harness.stats.sign_flips import sign_flips
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.pytest_plugin import _is_spec
-from harness.specs.power import smallest_p
+from harness.specs.design import smallest_p
 from harness.specs.scaffold import named
 from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.spec import json_schema

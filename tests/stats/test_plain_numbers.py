@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.specs import power as plain
+from harness.specs import design as plain
 from harness.stats import sign_flips as flips
 
 

@@ -95,7 +95,7 @@ def test_pairs_of_a_feature_have_its_value_on_both_variants(three_runs, tables):
         gaps = [row["difference"] for row in found]
         assert gaps == pytest.approx(
             [row["after_correct"] - row["after_misconception"] for row in found], abs=1e-4
-        )  # three_runs in single precision
+        )  # stored in single precision
         assert gaps == sorted(gaps, reverse=True)
         assert {row["origin"] for row in found} == {"stand-in"}
     assert (

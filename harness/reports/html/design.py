@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from harness.reports.html.run_data import table_rows
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim
-from harness.specs.power import families_needed, smallest_p
+from harness.specs.design import families_needed, smallest_p
 from harness.specs.spec import Spec
-from harness.stats.power import minimum_detectable
+from harness.stats import minimum_detectable
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts

@@ -72,7 +72,7 @@ class FeatureCard:
         return f"feature-{self.layer}-{self.feature}"
 
 
-def features_of(store: ReadStore, run: Run) -> list[FeatureCard]:
+def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
     """The strongest of the confirming families and those that the ablations edit, by rank."""
     tested = {
         (row["layer"], row["feature"]): row

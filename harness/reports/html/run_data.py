@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.values import json_value
 
 Row = dict[str, Any]

@@ -14,11 +14,11 @@ from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
 from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
-from harness.reports.html.features import FeatureCard, features_of
+from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.run_data import query_rows, table_rows
 from harness.reports.html.svg import ChartRenderer
-from harness.reports.html.volcano import layers_of
+from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
@@ -45,9 +45,9 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
-    features = [render_charts(one, renderer, chart="drawn") for one in features_of(store, run)]
+    features = [render_charts(one, renderer, chart="drawn") for one in feature_cards(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
-    layers = layers_of(store, run, placebo, shown)
+    layers = layer_panels(store, run, placebo, shown)
     behaviour = behaviour_of(store, run)
     health = table_rows(store, SaeHealth, run["run_id"])
     return (

@@ -54,7 +54,7 @@ class _Axes:
         return round(across / PIXEL), round(up / PIXEL)
 
 
-def layers_of(
+def layer_panels(
     store: ReadStore, run: Run, placebo: Run | None, shown: Collection[Key] = ()
 ) -> list[LayerPanel]:
     """One panel a layer, from the confirming families; those `shown` elsewhere keep their own dot."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from harness.reports.text import sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
-from harness.specs.power import asked_for
+from harness.specs.design import asked_for
 from harness.specs.spec import Spec
 
 if TYPE_CHECKING:

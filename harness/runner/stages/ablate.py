@@ -23,7 +23,7 @@ from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Impacts, ImpactTokens
 
 CACHED_BYTES = 2**28  # of residual stream, keys and values that a cached forward may keep
@@ -36,7 +36,7 @@ def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) ->
     return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
 
 
-def intervene(
+def ablate(
     context: RunContext,
     interventions: Sequence[Intervention],
     edits: Callable[[], EditsByLayer],

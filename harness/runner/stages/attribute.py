@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 from harness.models.adaptive_batching import map_batches
-from harness.models.forward import Tap
+from harness.models.forward_types import Tap
 from harness.models.logprobs import token_logprobs
 from harness.models.padded_batch import positions_of, rows_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import suffix_of
 from harness.runner.context import RunContext
-from harness.sae.jumprelu import encode
+from harness.sae import encode
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import Attributions
 
 

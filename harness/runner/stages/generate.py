@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from harness.models.adaptive_batching import map_batches
-from harness.models.forward import GeneratedToken
+from harness.models.forward_types import GeneratedToken
 from harness.runner.context import RunContext
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import Generations, TopkLogits
 
 TOP_LOGITS = 50

@@ -14,16 +14,16 @@ from torch import Tensor
 
 from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite, check_scores
-from harness.models.forward import AnswerScores
+from harness.models.forward_types import AnswerScores
 from harness.models.hooks import capture
 from harness.models.padded_batch import Batch, positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
-from harness.sae.jumprelu import Sae, encode
+from harness.sae import Sae, encode
 from harness.sae.pooling import pool
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import Activations, Answers
 
 

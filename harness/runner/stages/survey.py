@@ -15,21 +15,21 @@ from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite
 from harness.models.hooks import capture
 from harness.models.logprobs import token_logprobs
+from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
 from harness.runner.context import RunContext
+from harness.sae import Sae, decode, encode
 from harness.sae.diagnosis import misfit
 from harness.sae.health import Health
-from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.precise import double
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
 HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
-LOGIT_BYTES = 2**27  # of distributions over the vocabulary that a batch of losses may take
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions on which an SAE is tried in other readings, and losses are taken
 

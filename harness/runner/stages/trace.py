@@ -17,14 +17,14 @@ from torch import Tensor
 
 from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite
-from harness.models.forward import Tap
+from harness.models.forward_types import Tap
 from harness.models.padded_batch import positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
-from harness.sae.jumprelu import Sae, encode
+from harness.sae import Sae, encode
 from harness.specs.intervention import Feature
 from harness.specs.prompt import Prompt
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import PromptTokens, TokenActivations
 
 Integers = NDArray[np.int64]

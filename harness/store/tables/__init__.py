@@ -2,10 +2,10 @@
 
 A table's class holds its columns, each a sequence of shape (n_rows,), so that a million rows cost one
 object. These classes are the only place in the code that names the store's columns;
-`db/schema.sql` gives their types and `db/README.md` their meaning.
+`db/schema.sql` gives their types and `db/README.md` their meaning. Not here: SQL, and any computing.
 """
 
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Impacts, ImpactTokens, Interventions
 from harness.store.tables.observations import (
     Activations,

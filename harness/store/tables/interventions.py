@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.store.tables.base import Column, Columns
+from harness.store.tables.columns import Column, Columns
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import torch
 
 from harness.errors import CannotRun
 from harness.models.adaptive_batching import BatchLimit
-from tests.helpers.edits import METRICS, an_edit, bench, impacts_of
+from tests.helpers.edits import METRICS, an_edit, impacts_of, run_context
 from tests.helpers.specs import ablation_plan
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
     plan, said = ablation_plan(), []
-    plain, _ = impacts_of(bench(size=8), [an_edit()], plan.prompts)
-    tools = dataclasses.replace(bench(), limit=BatchLimit(8, said.append))
+    plain, _ = impacts_of(run_context(size=8), [an_edit()], plan.prompts)
+    tools = dataclasses.replace(run_context(), limit=BatchLimit(8, said.append))
     whole = type(tools.model).cached_forward
 
     def full(self, batch, reads, blocks):
@@ -34,7 +34,7 @@ def test_when_memory_runs_out_the_batch_halves_and_says_so(monkeypatch, error):
 
 def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monkeypatch):
     said, rows = [], []
-    tools = dataclasses.replace(bench(), limit=BatchLimit(16, said.append))
+    tools = dataclasses.replace(run_context(), limit=BatchLimit(16, said.append))
     replay = type(tools.model).replay
 
     def full(self, kept, tail, *rest, **options):
@@ -53,7 +53,7 @@ def test_replays_of_a_single_prompt_are_made_smaller_before_it_is_given_up(monke
 
 
 def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
+    tools = dataclasses.replace(run_context(), limit=BatchLimit(2))
 
     def full(self, batch, reads, blocks):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
@@ -64,7 +64,7 @@ def test_a_single_prompt_that_does_not_fit_is_said_in_a_sentence(monkeypatch):
 
 
 def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
-    tools = dataclasses.replace(bench(), limit=BatchLimit(2))
+    tools = dataclasses.replace(run_context(), limit=BatchLimit(2))
 
     def wrong(self, batch, reads, blocks):
         raise RuntimeError("shapes do not match")
@@ -77,5 +77,5 @@ def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
 def test_an_edit_that_leaves_the_numbers_is_said_in_a_sentence():
     with pytest.raises(CannotRun, match="infinite or NaN; give a smaller value"):
         impacts_of(
-            bench(), [an_edit("clamp", (1e39,), features=((1, 3),))], ablation_plan().prompts
+            run_context(), [an_edit("clamp", (1e39,), features=((1, 3),))], ablation_plan().prompts
         )

@@ -24,22 +24,22 @@ from tests.helpers.drawn import (
     Poisoned,
     activated,
     answered,
-    bench_of,
     few_examples,
     model,
     overlapping,
     planned,
     prompts,
     readouts,
+    run_context_of,
 )
-from tests.helpers.runs import a_bench, sae
+from tests.helpers.runs import a_run_context, sae
 from tests.helpers.specs import ablation_plan, family_lines
 
 
 def test_readouts_at_the_answer_read_the_own_answer_alone():
     same = [line | {"prompt": line["prompt"].split(". ")[1]} for line in family_lines()]
-    plan, bench = ablation_plan(same, at="answer", by="attribution"), a_bench()
-    columns = observe(bench, plan, plan.prompts)
+    plan, run_context = ablation_plan(same, at="answer", by="attribution"), a_run_context()
+    columns = observe(run_context, plan, plan.prompts)
     found = {
         (p, int(layer), int(f)): v
         for table in columns
@@ -47,9 +47,9 @@ def test_readouts_at_the_answer_read_the_own_answer_alone():
         for p, layer, f, v in zip(table.prompt_id, table.layer, table.feature, table.value, strict=True)
     }  # fmt: skip
     for prompt in plan.prompts[:6]:
-        batch = bench.model.batch([bench.model.tokens(prompt.text, prompt.answer)])
+        batch = run_context.model.batch([run_context.model.tokens(prompt.text, prompt.answer)])
         seen = {}
-        bench.model.forward(batch, {1: lambda x, seen=seen: seen.update(x=x)})
+        run_context.model.forward(batch, {1: lambda x, seen=seen: seen.update(x=x)})
         values = encode(sae(1), seen["x"][positions_of(batch, "answer")]).mean(0)
         for feature in values.nonzero()[:, 0].tolist():
             assert found[prompt.id, 1, feature] == pytest.approx(float(values[feature]), abs=1e-4)
@@ -140,7 +140,7 @@ def test_order_batches_padding_and_memory_change_nothing_observed(
 ):
     chosen, plan = order[:left], planned(order, *readout)
     used = Small(model(architecture, side), fits)
-    found = observe(bench_of(used, size), plan, chosen)
+    found = observe(run_context_of(used, size), plan, chosen)
     assert_alone(found, chosen, alone(architecture, *readout))
 
 
@@ -155,7 +155,7 @@ def test_units_are_observed_once_each_in_whatever_groups(architecture, together,
     by_id = {prompt.id: prompt for prompt in prompts()}
     for part in parts:
         own = [by_id[prompt] for unit in part for prompt in unit.prompts]
-        found = observe(bench_of(model(architecture), size), plan, own)
+        found = observe(run_context_of(model(architecture), size), plan, own)
         assert_alone(found, own, alone(architecture, "last_prompt_token", "mean"))
 
 
@@ -164,8 +164,8 @@ def test_units_are_observed_once_each_in_whatever_groups(architecture, together,
 @given(st.permutations(prompts()), st.integers(1, 8), padding_sides(), readouts)
 def test_bos_is_never_read(architecture, order, size, side, readout):
     plan, used = planned(order, *readout), model(architecture, side)
-    found = observe(bench_of(Poisoned(used), size), plan, order)
-    whole = observe(bench_of(used, size), plan, order)
+    found = observe(run_context_of(Poisoned(used), size), plan, order)
+    whole = observe(run_context_of(used, size), plan, order)
     assert answered(found) == answered(whole)
     values, wanted = activated(found), activated(whole)
     assert values.keys() == wanted.keys()

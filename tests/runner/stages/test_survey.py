@@ -21,8 +21,8 @@ from harness.specs.plan import make_plan
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 from harness.testing.models import ARCHITECTURES, random_model, random_sae
-from tests.helpers.drawn import Poisoned, bench_of, model, planned, prompts
-from tests.helpers.runs import a_bench
+from tests.helpers.drawn import Poisoned, model, planned, prompts, run_context_of
+from tests.helpers.runs import a_run_context
 from tests.helpers.specs import ablation_plan
 
 
@@ -44,8 +44,8 @@ def plan():
 
 def health(saes=own, model=None):
     """What the survey says of each layer."""
-    bench = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
-    rows, *_ = survey(bench, plan(), plan().prompts)
+    run_context = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
+    rows, *_ = survey(run_context, plan(), plan().prompts)
     return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
             for i, layer in enumerate(rows.layer)}  # fmt: skip
 
@@ -102,9 +102,9 @@ def test_an_sae_of_another_model_is_warned_of_without_a_reason():
 
 def test_losses_are_those_of_plain_forwards():
     model, sae = random_model(2), random_sae(1)
-    bench = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
+    run_context = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
     rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
-    found = losses(bench, sae, 1, rows)
+    found = losses(run_context, sae, 1, rows)
     sums, count = [0.0, 0.0, 0.0], 0
     for row in rows:
         ids = torch.tensor([row.prompt])
@@ -131,10 +131,10 @@ def test_losses_are_those_of_plain_forwards():
 
 
 def test_the_survey_covers_prompt_positions_but_bos():
-    plan, bench = ablation_plan(), a_bench()
-    health, *activity = survey(bench, plan, plan.prompts)
+    plan, run_context = ablation_plan(), a_run_context()
+    health, *activity = survey(run_context, plan, plan.prompts)
     texts = {prompt.text for prompt in plan.prompts}
-    positions = sum(len(bench.model.tokens(text).prompt) - 1 for text in texts)
+    positions = sum(len(run_context.model.tokens(text).prompt) - 1 for text in texts)
     assert list(health.n_positions) == [positions, positions]
     assert all(0 < rate <= 1 for table in activity for rate in table.firing_rate)
 
@@ -148,8 +148,8 @@ def test_a_survey_never_reads_bos(architecture, side):
         )  # its losses are of whole streams, BOS and all
 
     plan, used = planned(prompts()), model(architecture, side)
-    health, *activity = survey(bench_of(Unread(used)), plan, plan.prompts)
-    wanted, *rates = survey(bench_of(used), plan, plan.prompts)
+    health, *activity = survey(run_context_of(Unread(used)), plan, plan.prompts)
+    wanted, *rates = survey(run_context_of(used), plan, plan.prompts)
     for name in ("n_positions", "l0", "fvu", "fvu_median", "dead"):
         assert list(getattr(health, name)) == list(getattr(wanted, name))
     for own, other in zip(activity, rates, strict=True):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analysis.feature_tests import analyse
 from harness.analysis.pairs import pair_activations
+from harness.analysis.run_analysis import analyse
 from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.doctor import forward_tokens
@@ -17,13 +17,13 @@ from harness.runner.stages.trace import prepare_trace, trace
 from harness.sae.jumprelu import encode
 from harness.specs.spec_file import load
 from harness.store.database import Store
-from harness.store.prompts import prompt_rows
+from harness.store.prompts import prompt_tables
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import Activations, PromptTokens, TokenActivations
 from harness.store.tables.results import FeatureTests
 from harness.store.tables.runs import Units
 from tests.helpers.cli import invoke
-from tests.helpers.runs import a_bench, quiet, sae
+from tests.helpers.runs import a_run_context, quiet, sae
 from tests.helpers.specs import ablation_plan, family_lines
 
 
@@ -36,8 +36,8 @@ def run(request, tmp_path_factory):
     )
     plan = ablation_plan(at=request.param, **more)
     with Store.open(tmp_path_factory.mktemp("trace") / "r.duckdb") as store:
-        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
-        execute(a_bench(), plan, store, quiet)
+        store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
+        execute(a_run_context(), plan, store, quiet)
         yield plan, store
 
 
@@ -80,7 +80,7 @@ def traced(store, plan):
 
 def test_every_token_of_the_confirming_prompts_and_their_own_answers_is_there(run):
     plan, store = run
-    model = a_bench().model
+    model = a_run_context().model
     found = tokens_of(store)
     assert set(found) == set(confirming(plan))
     for prompt in confirming(plan).values():
@@ -98,7 +98,7 @@ def test_every_token_of_the_confirming_prompts_and_their_own_answers_is_there(ru
 def test_each_value_is_the_feature_s_at_that_token_and_at_no_other(run):
     """Against one forward a prompt, with the whole SAE and the prompt's own answer alone."""
     plan, store = run
-    model, found, features = a_bench().model, values_of(store), traced(store, plan)
+    model, found, features = a_run_context().model, values_of(store), traced(store, plan)
     expected = {}
     for prompt in confirming(plan).values():
         batch = model.batch([model.tokens(prompt.text, prompt.answer)])
@@ -187,13 +187,16 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
     same = family_lines()
     for line in same:
         line["prompt"] = line["prompt"].replace("Someone mixes them up", "A careful reader says so")
-    plan, bench = ablation_plan(same, at="answer", by="attribution", positions="prompt"), a_bench()
+    plan, run_context = (
+        ablation_plan(same, at="answer", by="attribution", positions="prompt"),
+        a_run_context(),
+    )
     features = [(1, f) for f in range(sae(1).features)]
-    parts = prepare_trace(bench, features)
-    _, *tables = trace(bench, lambda: parts, plan.prompts)
+    parts = prepare_trace(run_context, features)
+    _, *tables = trace(run_context, lambda: parts, plan.prompts)
     alone = {}
     for prompt in plan.prompts:
-        _, *own = trace(bench, lambda: parts, [prompt])
+        _, *own = trace(run_context, lambda: parts, [prompt])
         alone[prompt.id] = {
             (row["feature"], row["position"]): row["value"] for t in own for row in t.rows()
         }
@@ -212,8 +215,8 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
 
 
 def test_nothing_is_forwarded_where_no_feature_is_traced():
-    plan, bench = ablation_plan(), a_bench()
-    found = trace(bench, dict, plan.prompts[:2])
+    plan, run_context = ablation_plan(), a_run_context()
+    found = trace(run_context, dict, plan.prompts[:2])
     assert [type(table) for table in found] == [PromptTokens]
 
 
@@ -236,9 +239,9 @@ def test_it_is_planned_where_layers_are_read():
 
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
-    plan, bench = ablation_plan(), a_bench()
-    parts = prepare_trace(bench, [(1, 0)])
+    plan, run_context = ablation_plan(), a_run_context()
+    parts = prepare_trace(run_context, [(1, 0)])
     with torch.no_grad():
-        bench.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)
+        run_context.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)
     with pytest.raises(CannotRun, match="layer 1: the residual stream after it holds NaN"):
-        trace(bench, lambda: parts, plan.prompts[:2])
+        trace(run_context, lambda: parts, plan.prompts[:2])

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from harness.analysis.feature_tests import analyse
+from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import verdicts
 from harness.runner.pipeline import execute
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
 from harness.store.database import Store
-from harness.store.prompts import prompt_rows
-from tests.helpers.runs import a_bench, quiet
+from harness.store.prompts import prompt_tables
+from tests.helpers.runs import a_run_context, quiet
 from tests.helpers.specs import ablation_plan, family_lines
 
 COUNT = FeatureClaim(name="count", features="significant", at_least=1)
@@ -21,8 +21,8 @@ MOVES = AblationClaim(name="moves", ablation="top", direction="toward-correct")
 def concluded(tmp_path, plan, **spec):
     plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
     with Store.open(tmp_path / "a.duckdb") as store:
-        store.commit(*prompt_rows(plan.prompts, plan.sides, "r"))
-        execute(a_bench(), plan, store, quiet)
+        store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
+        execute(a_run_context(), plan, store, quiet)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)
         return analysis, list(verdicts(analysis, None, "r"))

@@ -1,4 +1,4 @@
-"""Rows of a finished run as estimates and tests: features between variants, ablations against controls."""
+"""A whole run analysed: every feature tested between the variants, every ablation against its controls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,13 +12,11 @@ from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
 from harness.specs.split import Side
-from harness.stats.effects import effects
-from harness.stats.intervals import mean_interval
-from harness.stats.max_t import MaxT, paired_max_t, paired_statistic
-from harness.stats.multiplicity import fdr, hierarchical_fdr
+from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t
+from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.interventions import interventions_of
-from harness.store.tables.base import Columns
+from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
 from harness.store.tables.results import FeatureTests

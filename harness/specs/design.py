@@ -1,8 +1,9 @@
-"""The effect that a design can detect, without scipy: `harness plan` answers at once.
+"""What a design can show: its smallest p, the families a claim needs, the effect it detects.
 
-As `stats.power.minimum_detectable`, which a test holds it against: the power of the two-sided paired t
-test is the integral over s, the scaled chi distribution of the standard deviation, of the normal tails
-beyond the critical t times s. The critical t solves the same integral where there is no effect.
+Without scipy, so that `harness plan` answers at once. The detected effect is that of
+`stats.power.minimum_detectable`, which a test holds it against: the power of the two-sided paired t test
+is the integral over s, the scaled chi distribution of the standard deviation, of the normal tails beyond
+the critical t times s. The critical t solves the same integral where there is no effect.
 """
 
 import math
@@ -10,8 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-# As in `stats.sign_flips`, which specs may not import; a test holds the two together.
-FULL_GROUP_UNITS = 16
+# As `stats.sign_flips` makes them; a test holds the two together.
+FULL_GROUP_UNITS = 16  # up to so many units every flip is taken
 SUBGROUP_BITS = {255: 16, 511: 18}  # up to so many units, there are 2^bits flips
 RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
