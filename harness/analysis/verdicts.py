@@ -18,6 +18,7 @@ from harness.specs.design import smallest_p
 from harness.specs.intervention import Feature
 from harness.specs.prompt import Origin
 from harness.stats import equivalence, mean_interval, paired_max_t
+from harness.store.queries import view_query
 from harness.store.tables.results import Verdicts
 
 Floats = NDArray[np.float64]
@@ -74,15 +75,13 @@ def verdicts(
     for claim in plan.spec.claims_on(plan.target.name):
         if isinstance(claim, BehaviourClaim):
             verdict = _judge_behaviour(analysis, claim)
-            query = f"FROM behaviour WHERE run_id = '{run_id}' AND split = 'confirmation'"
+            query = view_query("behaviour", run_id, split="confirmation")
         elif isinstance(claim, FeatureClaim):
             verdict = _judge_features(analysis, claim, truth)
-            query = f"FROM top_features WHERE run_id = '{run_id}'"
+            query = view_query("top_features", run_id)
         else:
             verdict = _judge_ablation(analysis, claim)
-            query = (
-                f"FROM ablation_summary WHERE run_id = '{run_id}' AND ablation = '{claim.ablation}'"
-            )
+            query = view_query("ablation_summary", run_id, ablation=claim.ablation)
         yield replace(verdict, query=query)
 
 

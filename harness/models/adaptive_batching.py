@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from harness.errors import CannotRun, Fault
+from harness.errors import CannotRun, Fault, Say
 from harness.models.padded_batch import Tokens
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class BatchLimit:
     """
 
     asked: int
-    say: Callable[[str], None] = lambda _: None
+    say: Say = lambda _: None
     rows: int = 0
 
     def __post_init__(self) -> None:

@@ -1,9 +1,9 @@
 """The file of each layer's SAE, fetched from the hub where it is not here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import CannotRun, Fault, InputError
+from harness.errors import CannotRun, Fault, InputError, Say
 from harness.models import hub_download as hub
 from harness.models.model_files import configuration_beside
 from harness.paths import find
@@ -55,7 +55,7 @@ def sae_file(target: Target, layer: int) -> Path:
 
 
 def saes_or_mock(
-    target: Target, layers: Iterable[int], *, allowed: bool, say: Callable[[str], None]
+    target: Target, layers: Iterable[int], *, allowed: bool, say: Say
 ) -> tuple[Target, dict[int, Path]]:
     """Each layer's SAE file; where one cannot be had and it is `allowed`, the target with random ones.
 

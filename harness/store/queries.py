@@ -87,15 +87,21 @@ def find_query(text: str) -> SavedQuery | None:
     return saved[name]
 
 
+def view_query(view: str, run_id: str, **equal: str) -> str:
+    """SQL for the rows of a view that are a run's, and whose columns have these values."""
+    conditions = {"run_id": run_id, **equal}
+    return f"FROM {view} WHERE " + " AND ".join(f"{k} = '{v}'" for k, v in conditions.items())
+
+
 def verdicts_query(run_id: str, *, trial: bool) -> str:
     """SQL for the verdicts that stand, of all evals; a trial's own, as it is not among them."""
-    return f"FROM verdicts WHERE run_id = '{run_id}'" if trial else "FROM latest_verdicts"
+    return view_query("verdicts", run_id) if trial else "FROM latest_verdicts"
 
 
 def rows_query(run_id: str, *, reads_features: bool) -> str:
     """SQL for the first rows of a run: of its features, or of its behaviour where it reads none."""
     view = "top_features" if reads_features else "behaviour"
-    return f"FROM {view} WHERE run_id = '{run_id}' LIMIT 10"
+    return f"{view_query(view, run_id)} LIMIT 10"
 
 
 def parse_value(text: str) -> str | int | float:
