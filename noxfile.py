@@ -105,6 +105,13 @@ def bench_store(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_neighbours(session: nox.Session) -> None:
+    """An eval beside busy processes, against the same eval alone; `-- --quick` for a smaller one."""
+    install(session)
+    session.run("python", "-m", "benchmarks.neighbours", *session.posargs)
+
+
+@nox.session
 def golden(session: nox.Session) -> None:
     """Published values of Gemma 2 2B and GemmaScope, where the weights are here."""
     install(session)

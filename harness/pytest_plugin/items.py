@@ -30,8 +30,10 @@ class EvalFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
         from harness.errors import HarnessError, nearest
+        from harness.models.waiting_threads import let_threads_sleep
         from harness.specs.spec_file import load
 
+        let_threads_sleep()  # before torch is imported, which the first item does
         try:
             file = load(self.path)
         except HarnessError as error:

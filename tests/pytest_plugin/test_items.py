@@ -77,16 +77,19 @@ def test_many_faults_of_a_prompt_file_are_counted(pytester, evals):
     found.stdout.fnmatch_lines(["  20 | []", "and 30 more in *prompts.jsonl"])
 
 
-def test_collecting_loads_no_weights(pytester, evals):
+def test_collecting_loads_no_weights_and_asks_threads_to_sleep(pytester, evals, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     pytester.makeconftest(
         "def pytest_collection_finish(session):\n"
-        "    import pathlib, sys\n"
+        "    import os, pathlib, sys\n"
+        "    pathlib.Path('policy').write_text(os.environ['OMP_WAIT_POLICY'])\n"
         "    heavy = {'torch', 'numpy', 'scipy', 'duckdb', 'transformers'} & set(sys.modules)\n"
         "    pathlib.Path('heavy').write_text(repr(sorted(heavy)))"
     )
     found = pytester.runpytest_subprocess("--collect-only", "-q", "evals")
     found.stdout.fnmatch_lines(["evals/small.yaml::moved", "evals/small.yaml::moved-back"])
     assert (pytester.path / "heavy").read_text() == "[]"
+    assert (pytester.path / "policy").read_text() == "PASSIVE"
 
 
 def test_a_faulty_spec_is_a_collection_error_with_its_places(pytester, evals):
