@@ -37,6 +37,7 @@ RUNS, LAYERS, WIDTH = 10, 26, 16_384
 DRAWS = 110  # features drawn for a prompt and layer; about 104 of them differ
 GROUP = 64  # prompts that a run commits together
 STEPS, TOP = 6, 50  # tokens that the model says, and logits kept of each
+LENGTH, FOLLOWED = 40, 200  # tokens of a prompt; features whose values are kept at every token
 FEWEST = 3  # prompts of a side on which a tested feature is active
 METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "top1_flips")
 SIDES = ("discovery", "confirmation")
@@ -325,6 +326,7 @@ def descriptions(run: Run) -> Iterator[Rows]:
     of |= {"family": np.repeat(run.names, 4), "label": list(LABELS) * (n // 2)}
     yield runs.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
     yield runs.PromptTags, cross(prompt_id=prompts, tag=["voice", "topic"])
+    yield observations.PromptTokens, cross(prompt_id=prompts, position=range(LENGTH))
     yield observations.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
     yield observations.TopkLogits, cross(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
     yield observations.Answers, cross(prompt_id=prompts, candidate=LABELS, token_index=range(2))
@@ -333,7 +335,7 @@ def descriptions(run: Run) -> Iterator[Rows]:
 
 
 def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
-    """How often features fire, their tests on each side, and an ablation of the top ones."""
+    """How often and where features fire, their tests on each side, and an ablation of the top ones."""
     count = partial(np.bincount, minlength=LAYERS * WIDTH)
     place, half = fired.layer * WIDTH + fired.feature, len(run.prompts) // 2
     (alive,) = count(place).nonzero()
@@ -348,6 +350,10 @@ def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
         p = np.where(side == "confirmation", run.random.random(len(tested)), np.nan)
         tests = {"mean_difference": mean, "p_marginal": p, "p_adjusted": np.minimum(1, p * 1000)}
         yield results.FeatureTests, at(tested) | tests | {"split": side}
+    (shown,) = np.isin(place, np.argsort(count(place))[-FOLLOWED:]).nonzero()
+    tokens = {"prompt_id": run.prompts[fired.prompt[shown]], "value": fired.value[shown]}
+    tokens |= {"position": run.random.integers(1, LENGTH, len(shown))}
+    yield observations.TokenActivations, at(place[shown]) | tokens
     yield observations.Attributions, ABLATION | cross(family=run.names, feature=range(500))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
