@@ -9,10 +9,12 @@ from harness.specs.prompt import Prompt
 from harness.specs.prompt_pairs import Line, complete
 from harness.specs.text_file import place_order, read_text
 
+LARGEST = 100_000_000  # bytes of a prompt file, some 100,000 prompts
+
 
 def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
     """Read and check a prompt file; raises `InputError` with all of its faults."""
-    text = read_text(Path(path))
+    text = read_text(Path(path), LARGEST)
     lines: list[Line] = []
     faults: list[Fault] = []
     for number, line in enumerate(text.split("\n"), start=1):

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.errors import Fault, first_few, nearest
 from harness.specs.prompt import LABELS, Prompt
+from harness.specs.text_file import is_whole
 
 REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
 OPTIONAL = ("answer", "family", "foil", "tags")
@@ -70,7 +71,7 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         value = line.get(name, "-")
         if not isinstance(value, str):
             problems.append((f"'{name}' is {_kind(value)}", "write a text"))
-        elif _is_half(value):
+        elif not is_whole(value):
             problems.append(
                 (f"'{name}' holds half of a surrogate pair", "write the whole character")
             )
@@ -229,14 +230,6 @@ def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
 
 def _place(fault: Fault) -> tuple[int, str]:
     return int(fault.where.rsplit(":", 1)[1]), fault.what
-
-
-def _is_half(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _kind(value: Any) -> str:

@@ -127,7 +127,7 @@ class Spec(SpecPart):
 
     name: Name = Field(description="What the eval is called in the store and on every surface.")
     question: str = Field(min_length=1, description="One sentence that ends in a question mark.")
-    targets: dict[str, TargetChoice] = Field(
+    targets: dict[Name, TargetChoice] = Field(
         min_length=1, description="The targets this runs on; `harness targets` lists them."
     )
     prompts: str = Field(

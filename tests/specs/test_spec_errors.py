@@ -78,7 +78,7 @@ error: demo.yaml:1:1: name is 'a b'; use letters and digits, and `-`, `_` or `.`
     | ^^^^
 """),
         ("name: demo", "name: demo\nname: again", """\
-error: demo.yaml:2:1: key 'name' is given twice; keep one
+error: demo.yaml:2:1: key 'name' is given twice, first at 1:1; keep one
   2 | name: again
     | ^^^^
 """),
