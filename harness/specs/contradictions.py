@@ -67,20 +67,20 @@ def sound_part(
     for key in ("name", "question", "prompts"):
         if (key,) in parts or key not in made:
             made[key] = "x"
+    items: dict[str, dict[Any, Any]] = {
+        str(key): dict(data[key] if key == "targets" else enumerate(data[key]))
+        for key in {part[0] for part in parts if len(part) > 1}
+    }
     for part in parts:
         key = str(part[0])
-        if len(part) == 1:
-            if key in _MANY:
-                return None, parts
-            if key not in ("name", "question", "prompts"):
-                made.pop(key, None)
-            continue
-        if key == "targets":
-            made["targets"] = {**made["targets"], part[1]: {}}
-        else:
-            items = list(made[key])
-            items[int(part[1])] = _harmless(key, int(part[1]), items[int(part[1])])
-            made[key] = tuple(items)
+        if len(part) > 1:
+            items[key][part[1]] = _harmless(key, part[1], items[key][part[1]])
+        elif key in _MANY:
+            return None, parts
+        elif key not in ("name", "question", "prompts"):
+            made.pop(key, None)
+    for key, sound in items.items():
+        made[key] = sound if key == "targets" else tuple(sound.values())
     try:
         return Spec.model_validate(made), parts
     except ValidationError:
@@ -88,6 +88,10 @@ def sound_part(
 
 
 _MANY = ("targets", "ablations", "claims")
+_READABLE: dict[str, TypeAdapter[Any]] = {
+    "name": TypeAdapter(Name),
+    "only": TypeAdapter(tuple[str, ...]),
+}
 _ANY: dict[str, dict[str, Any]] = {
     "ablations": {"select": {"by": "attribution"}},
     "claims": {"behaviour": "logit_difference", "direction": "greater"},
@@ -101,12 +105,14 @@ def _name(data: dict[str, Any], part: KeyPath) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
-    """An ablation or claim of the same name and targets, as far as these can be read."""
+def _harmless(part: str, number: str | int, item: Any) -> dict[str, Any]:
+    """An ablation or claim of the same name and targets, as far as these can be read; any target."""
+    if part == "targets":
+        return {}
     made: dict[str, Any] = {"name": f"{part}.{number}.", **_ANY[part]}
-    for key, kind in (("name", Name), ("only", tuple[str, ...])):
+    for key, kind in _READABLE.items():
         try:
-            made[key] = TypeAdapter(kind).validate_python(item[key], strict=True)
+            made[key] = kind.validate_python(item[key], strict=True)
         except (ValidationError, KeyError, TypeError):
             continue
     return made

@@ -39,8 +39,9 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
                 "use `readout: {at: answer}`, or prompts that differ before the answer",
             )
         )
+    made = {ablation.name for ablation in plan.ablations}
     for i, ablation in enumerate(plan.spec.ablations):
-        if ablation in plan.ablations:
+        if ablation.name in made:
             faults += [
                 Fault(where("ablations", i, *path), what, remedy)
                 for path, what, remedy in _misplaced(plan, ablation, bool(same))
@@ -142,9 +143,10 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     """Claims that no result could support at the spec's alpha: too few families or controls."""
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))
+    made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}
     faults = []
     for i, claim in enumerate(plan.spec.claims):
-        if claim not in plan.spec.claims_on(plan.target.name):
+        if claim.name not in made:
             continue
         equivalent = not isinstance(claim, FeatureClaim) and claim.within is not None
         if equivalent and units >= 2:

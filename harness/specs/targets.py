@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Fault, InputError, nearest
-from harness.paths import PACKAGE, find
+from harness.errors import Fault, InputError, nearest, too_long
+from harness.paths import PACKAGE, can_be_named, find
 from harness.specs.prompt import Origin
 from harness.specs.sae_catalogue import (
     Entry,
@@ -154,6 +154,9 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     if known is None and choice.sae is None and choice.layers != "none":
         remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
         raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
+    for key in ("model", "sae", "files"):
+        if not can_be_named(getattr(choice, key) or ""):
+            raise InputError(too_long(getattr(choice, key), key))
     base = known or replace(_UNKNOWN, name=name)
     model = base.model if choice.model is None else _path(choice.model, folders)
     sae = base.sae if choice.sae is None else _path(choice.sae, folders)

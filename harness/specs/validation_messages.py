@@ -65,6 +65,8 @@ def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
         )
     if kind == "too_short":
         return at, f"{last} is empty", "write at least one"
+    if kind == "too_long":
+        return at, f"{last} has more than {context['max_length']}", "make several specs of it"
     if kind == "string_pattern_mismatch":
         return at, f"{last} is '{detail['input']}'", _shape(at)
     if advice := _as_yaml_reads(kind, detail["input"]):

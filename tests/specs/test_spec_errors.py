@@ -327,3 +327,9 @@ def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch
     _, line, mark = check(folder).splitlines()
     assert max(len(line), len(mark)) <= width
     assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'
+
+
+def test_a_spec_of_too_many_parts_is_refused_at_once(folder):
+    claims = "".join(f"  - {{name: c{i}, ablation: a{i}}}\n" for i in range(501))
+    (folder / "demo.yaml").write_text(SPEC.partition("  - {name: moved")[0] + claims)
+    assert "demo.yaml:9:1: claims has more than 500; make several specs of it" in check(folder)

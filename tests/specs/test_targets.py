@@ -72,6 +72,13 @@ def write(tmp_path, target, *claims):
         ("organism: {files: ''}", "4:14: '' is no file of weights"),
         ("gemma-2-2b: {files: '*/p.npz'}", r"4:16: a \* needs a local folder"),
         ("organism: {sae: fixtures/organism/config.json}", "it is not a folder"),
+        (f"mine: {{model: {'m' * 256}, sae: c/d}}", "4:10: no file can have so long a name"),
+        (f"organism: {{files: {'f' * 256}.npz}}", "4:14: no file can have so long a name"),
+        (f"{'t' * 81}: {{model: a/b, sae: c/d}}", "4:3: the key: string should have at most 80"),
+        ("a/b: {model: a/b, sae: c/d}", "4:3: the key is 'a/b'; use letters and digits, and"),
+        ("gemma-2-2b: {width: 016k}", "width is '016k'; write it as it is published: 16k, 65k"),
+        ("gemma-2-2b: {width: 0k}", "width is '0k'; write it as it is published: 16k, 65k"),
+        ("gemma-2-2b: {l0: '76'}", "l0 is '76'; write a number without quotes, or a word"),
         ("gema-2-2b: {}", "unknown target 'gema-2-2b'; did you mean 'gemma-2-2b'"),
     ],
 )
