@@ -1,6 +1,6 @@
 """What is wrong between the parts of a well-formed spec, before any prompt or target is looked at."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,11 +16,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
     problems: list[Contradiction] = []
     for part in ("ablations", "claims"):
-        seen: set[str] = set()
-        for i, item in enumerate(getattr(spec, part)):
-            if item.name in seen:
-                problems.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
-            seen.add(item.name)
+        names = [((part, i, "name"), item.name) for i, item in enumerate(getattr(spec, part))]
+        problems += _twins(names)
+    problems += _twins([(("targets", name), name) for name in spec.targets])
     for target in spec.targets:
         if not spec.claims_on(target):
             problems.append(
@@ -116,6 +114,16 @@ def _harmless(part: str, number: str | int, item: Any) -> dict[str, Any]:
         except (ValidationError, KeyError, TypeError):
             continue
     return made
+
+
+def _twins(names: Sequence[tuple[KeyPath, str]]) -> Iterator[Contradiction]:
+    """Names that are the same, or that `pytest -k` and people take for the same."""
+    seen: dict[str, str] = {}
+    for path, name in names:
+        if other := seen.get(name.casefold()):
+            alike = f"differs from '{other}' only in case" if other != name else "is used twice"
+            yield path, f"'{name}' {alike}", "rename one"
+        seen.setdefault(name.casefold(), name)
 
 
 def _below(place: KeyPath, problems: list[Contradiction]) -> list[Contradiction]:

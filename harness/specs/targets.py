@@ -151,6 +151,9 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         if not remedy.endswith("?"):
             remedy += ", or give it a `model:` and an `sae:`"
         raise InputError(Fault("", f"unknown target '{name}'", remedy))
+    if known is None and (other := _known_in_another_case(name)):
+        what = f"'{name}' differs from the known target '{other}' only in case"
+        raise InputError(Fault("", what, "rename it, or write it alike"))
     if known is None and choice.sae is None and choice.layers != "none":
         remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
         raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
@@ -189,6 +192,10 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
+
+
+def _known_in_another_case(name: str) -> str | None:
+    return next((known for known in load_targets() if known.casefold() == name.casefold()), None)
 
 
 def _check_files(files: str, local: bool) -> None:

@@ -191,6 +191,16 @@ error: demo.yaml:11:6: 'moved' is used twice; rename one
   11 |   - {name: moved, ablation: top, direction: toward-correct}
      |      ^^^^
 """),
+        ("name: matters", "name: Moved", """\
+error: demo.yaml:11:6: 'Moved' differs from 'moved' only in case; rename one
+  11 |   - {name: Moved, ablation: top, direction: toward-correct}
+     |      ^^^^
+"""),
+        ("organism: {layers: [0, 1]}", "Organism: {model: a/b, sae: c/d, layers: [0, 1]}", """\
+error: demo.yaml:4:3: 'Organism' differs from the known target 'organism' only in case; rename it, or write it alike
+  4 |   Organism: {model: a/b, sae: c/d, layers: [0, 1]}
+    |   ^^^^^^^^
+"""),
         ("prompts.jsonl", "none.jsonl", """\
 error: demo.yaml:5:1: there is no prompt file none.jsonl; put it beside the spec, in PARENT, or in the working \
 directory
