@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
-from harness.specs.design import asked_for, smallest_p
+from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
 
@@ -109,7 +109,7 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
                 "count from 1 at the beginning, or from -1 at the end",
             )
     select = ablation.select
-    if select.by == "contrast" and len(plan.families("discovery")) < 2:
+    if select.by == "contrast" and len(plan.families("discovery")) < TO_CONTRAST:
         yield (
             ("select", "by"),
             "one family discovers, and a contrast needs two",
@@ -157,7 +157,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
                     f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
-                    asked_for(alpha, plan.spec.split.discovery),
+                    asked_for(plan.spec, len(plan.sides)),
                 )
             )
         if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
