@@ -69,3 +69,10 @@ def first_few(names: Iterable[str], most: int = 5) -> str:
     if len(listed) <= most:
         return ", ".join(listed)
     return f"{', '.join(listed[:most])} and {len(listed) - most} more"
+
+
+def too_long(name: object, where: str = "") -> Fault:
+    """What is wrong with the name of a file that no file can have."""
+    return Fault(
+        where or f"{str(name)[:60]}...", "no file can have so long a name", "write a shorter one"
+    )

@@ -1,9 +1,11 @@
 """Where things lie: the folders that travel with the package, and files named by a user."""
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 DEFAULT_DB = Path("db/results.duckdb")
+LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on the usual file systems
 
 
 def bundled(*parts: str) -> Path:
@@ -27,3 +29,9 @@ def find(name: str | Path, *folders: Path) -> Path | None:
         except OSError:  # no file can have such a name
             continue
     return None
+
+
+def can_be_named(path: str | Path) -> bool:
+    """Whether a file can have this path: no part of it, nor the whole, is too long."""
+    parts = [len(os.fsencode(part)) for part in Path(path).parts]
+    return max(parts, default=0) <= LONGEST_NAME and sum(parts) + len(parts) <= LONGEST_PATH

@@ -10,7 +10,7 @@ from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT
 from harness.cli.output import say
-from harness.cli.parser import OneOf
+from harness.cli.parser import OneOf, Whole
 from harness.cli.results_file import open_other, open_to_read
 from harness.errors import Fault, InputError
 
@@ -30,7 +30,7 @@ from harness.errors import Fault, InputError
 @click.option(
     "--topk_features",
     "--topk-features",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=20,
     show_default=True,
     help="Of poc: features a prompt and layer.",

@@ -4,6 +4,7 @@ A command raises `InputError` or `CannotRun`, which carry their status; `exit_wi
 exits. A call that click refuses is answered in `parser.Commands.main`, with the same numbers.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from harness.errors import CannotRun, Fault, HarnessError, InputError
+from harness.errors import CannotRun, Fault, HarnessError, InputError, too_long
 
 SUPPORTED = 0  # every claim is; of other commands: they did what was asked
 NOT_SUPPORTED = 1  # some claim is not; of `rerun`: the tables do not agree
@@ -30,6 +31,12 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
         except HarnessError as error:
             print_faults(error.faults)
             sys.exit(error.status)
+        except OSError as error:
+            # A path among the options; those of a spec are checked with it.
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            print_faults([too_long(error.filename)])
+            sys.exit(WRONG_INPUT)
         except KeyboardInterrupt:
             goes_on = command.__name__ in ("run", "rerun")
             click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)

@@ -9,13 +9,14 @@ from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, WAIT
 from harness.cli.output import say
+from harness.cli.parser import Whole
 
 
 @click.command(short_help="Fetch what Neuronpedia says that a run's features mean.")
 @click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=50,
     show_default=True,
     help="How many features are asked for, at most: two a second.",

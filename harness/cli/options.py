@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from harness.cli import completion
-from harness.cli.parser import OneOf
+from harness.cli.parser import Decimal, OneOf, Whole
 from harness.paths import DEFAULT_DB
 from harness.store.interface import WAIT_SECONDS
 
@@ -28,7 +28,7 @@ OUTPUT_DIR = click.option(
 )
 WAIT = click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=Decimal(0),
     default=WAIT_SECONDS,
     show_default=True,
     help="Seconds to wait where another process writes to the results file.",
@@ -63,9 +63,7 @@ DEVICE_OPTIONS = (
         show_default=True,
         help="How attention is computed; sdpa is refused where a model caps its scores.",
     ),
-    click.option(
-        "--batch-size", type=click.IntRange(1), help="Rows in one forward; else as memory allows."
-    ),
+    click.option("--batch-size", type=Whole(1), help="Rows in one forward; else as memory allows."),
 )
 MOCK_OPTIONS = (
     click.option(

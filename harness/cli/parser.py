@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ import click
 
 from harness.cli.exit_status import INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from harness.errors import Fault, nearest
+from harness.specs.numbers import decimal_number, whole_number
 
 
 class OneOf(click.Choice[str]):
@@ -21,6 +22,22 @@ class OneOf(click.Choice[str]):
         if value not in self.choices:
             self.fail(f"there is no '{value}'; {nearest(str(value), self.choices)}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Whole(click.IntRange):
+    """A whole number in plain decimal digits: Python would read 1_0 as 10, and 010 too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises `click.BadParameter`."""
+        return super().convert(_read(whole_number, self, value, param, ctx), param, ctx)
+
+
+class Decimal(click.FloatRange):
+    """The same of a number that need not be whole."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises `click.BadParameter`."""
+        return super().convert(_read(decimal_number, self, value, param, ctx), param, ctx)
 
 
 class Commands(click.Group):
@@ -127,6 +144,19 @@ def _until_pipe_closes() -> Iterator[None]:
         # What is still in the buffer has nowhere to go, and Python would complain of it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(PIPE_CLOSED)
+
+
+def _read(
+    number: Callable[[str], float],
+    kind: click.ParamType,
+    value: Any,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> Any:
+    try:
+        return number(value) if isinstance(value, str) else value
+    except ValueError:
+        kind.fail(f"'{value}' is not a number", param, ctx)
 
 
 def _command_name(ctx: click.Context | None) -> str:

@@ -12,6 +12,7 @@ from harness.cli import completion
 from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, WAIT, how_of, how_options, target_option
 from harness.cli.output import print_json, say
+from harness.cli.parser import Whole
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="Evals at a time; with `--device cuda:0,cuda:1` each on a device of its own.",
 )
 @click.option(
     "--limit",
-    type=click.IntRange(2),
+    type=Whole(2),
     metavar="N",
     help="A trial on the first N families of each side: evidence of nothing.",
 )

@@ -10,7 +10,8 @@ from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of
 from harness.cli.output import say
-from harness.cli.parser import OneOf
+from harness.cli.parser import OneOf, Whole
+from harness.specs.numbers import whole_number
 
 
 def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +25,9 @@ def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
         both("sae_repo", help="A repository or folder of SAEs; the target's own when left out."),
         click.option("--prompts", default="data/prompts_physics.jsonl", show_default=True),
         OUTPUT_DIR,
-        click.option("--seed", default=42, show_default=True, help="Of random SAEs."),
+        click.option(
+            "--seed", type=Whole(0), default=42, show_default=True, help="Of random SAEs."
+        ),
         *DEVICE_OPTIONS,
         MOCK_OPTIONS[0],
     )
@@ -51,7 +54,7 @@ def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
 
 def _parse_numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(whole_number(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         what = f"'{text}' is no list of numbers"
         raise click.BadParameter(f"{what}; write them with commas between: 0,6,12") from None
@@ -59,9 +62,7 @@ def _parse_numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]
 
 @click.command(short_help="Write what the model says to each prompt.")
 @_step_options
-@click.option(
-    "--max_new_tokens", "--max-new-tokens", type=click.IntRange(1), default=10, show_default=True
-)
+@click.option("--max_new_tokens", "--max-new-tokens", type=Whole(1), default=10, show_default=True)
 @exit_with_status
 def prompts(max_new_tokens: int, **options: Any) -> None:
     """Write what the model says to each prompt to OUTPUT_DIR/<time>/results.jsonl.
@@ -86,9 +87,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     callback=_parse_numbers,
     help="Layers, as 0,6,12,18,24; the target's own when left out.",
 )
-@click.option(
-    "--topk_features", "--topk-features", type=click.IntRange(1), default=20, show_default=True
-)
+@click.option("--topk_features", "--topk-features", type=Whole(1), default=20, show_default=True)
 @click.option(
     "--at",
     type=OneOf(["answer", "last_prompt_token", "prompt", "all"]),
@@ -125,9 +124,7 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     shell_complete=completion.runs,
     help="Another; the variants of A's pairs when left out.",
 )
-@click.option(
-    "--topk_features", "--topk-features", type=click.IntRange(1), default=20, show_default=True
-)
+@click.option("--topk_features", "--topk-features", type=Whole(1), default=20, show_default=True)
 @click.option(
     "--output_path",
     "--output-path",
@@ -162,8 +159,8 @@ def diff(
 
 @click.command(short_help="Write what removing one feature does to the answers.")
 @_step_options
-@click.option("--layer", type=int, required=True)
-@click.option("--feature_id", "--feature-id", type=int, required=True)
+@click.option("--layer", type=Whole(0), required=True)
+@click.option("--feature_id", "--feature-id", type=Whole(0), required=True)
 @exit_with_status
 def ablate(layer: int, feature_id: int, **options: Any) -> None:
     """Remove one feature; write OUTPUT_DIR/<time>/ablation_report.json.

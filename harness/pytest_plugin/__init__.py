@@ -15,6 +15,7 @@ import pytest
 
 from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
 from harness.pytest_plugin.shared_runs import Desk, Outcomes
+from harness.specs.numbers import decimal_number, whole_number
 from harness.store.interface import WAIT_SECONDS
 
 DESK = pytest.StashKey[Desk]()
@@ -38,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-limit",
         metavar="N",
-        type=int,
+        type=whole_number,
         help="A trial on the first N families of each side, 2 or more: it is evidence of nothing, "
         "so its claims are skipped.",
     )
@@ -57,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-wait",
         metavar="SECONDS",
-        type=float,
+        type=decimal_number,
         default=WAIT_SECONDS,
         help="How long to wait where another process writes to the results file "
         f"(default: {WAIT_SECONDS:g}).",

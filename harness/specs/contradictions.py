@@ -1,6 +1,6 @@
 """What is wrong between the parts of a well-formed spec, before any prompt or target is looked at."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,11 +16,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     """What is wrong between the parts of a well-formed spec: (path, what, what to do)."""
     problems: list[Contradiction] = []
     for part in ("ablations", "claims"):
-        seen: set[str] = set()
-        for i, item in enumerate(getattr(spec, part)):
-            if item.name in seen:
-                problems.append(((part, i, "name"), f"'{item.name}' is used twice", "rename one"))
-            seen.add(item.name)
+        names = [((part, i, "name"), item.name) for i, item in enumerate(getattr(spec, part))]
+        problems += _twins(names)
+    problems += _twins([(("targets", name), name) for name in spec.targets])
     for target in spec.targets:
         if not spec.claims_on(target):
             problems.append(
@@ -67,20 +65,20 @@ def sound_part(
     for key in ("name", "question", "prompts"):
         if (key,) in parts or key not in made:
             made[key] = "x"
+    items: dict[str, dict[Any, Any]] = {
+        str(key): dict(data[key] if key == "targets" else enumerate(data[key]))
+        for key in {part[0] for part in parts if len(part) > 1}
+    }
     for part in parts:
         key = str(part[0])
-        if len(part) == 1:
-            if key in _MANY:
-                return None, parts
-            if key not in ("name", "question", "prompts"):
-                made.pop(key, None)
-            continue
-        if key == "targets":
-            made["targets"] = {**made["targets"], part[1]: {}}
-        else:
-            items = list(made[key])
-            items[int(part[1])] = _harmless(key, int(part[1]), items[int(part[1])])
-            made[key] = tuple(items)
+        if len(part) > 1:
+            items[key][part[1]] = _harmless(key, part[1], items[key][part[1]])
+        elif key in _MANY:
+            return None, parts
+        elif key not in ("name", "question", "prompts"):
+            made.pop(key, None)
+    for key, sound in items.items():
+        made[key] = sound if key == "targets" else tuple(sound.values())
     try:
         return Spec.model_validate(made), parts
     except ValidationError:
@@ -88,6 +86,10 @@ def sound_part(
 
 
 _MANY = ("targets", "ablations", "claims")
+_READABLE: dict[str, TypeAdapter[Any]] = {
+    "name": TypeAdapter(Name),
+    "only": TypeAdapter(tuple[str, ...]),
+}
 _ANY: dict[str, dict[str, Any]] = {
     "ablations": {"select": {"by": "attribution"}},
     "claims": {"behaviour": "logit_difference", "direction": "greater"},
@@ -101,15 +103,27 @@ def _name(data: dict[str, Any], part: KeyPath) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _harmless(part: str, number: int, item: Any) -> dict[str, Any]:
-    """An ablation or claim of the same name and targets, as far as these can be read."""
+def _harmless(part: str, number: str | int, item: Any) -> dict[str, Any]:
+    """An ablation or claim of the same name and targets, as far as these can be read; any target."""
+    if part == "targets":
+        return {}
     made: dict[str, Any] = {"name": f"{part}.{number}.", **_ANY[part]}
-    for key, kind in (("name", Name), ("only", tuple[str, ...])):
+    for key, kind in _READABLE.items():
         try:
-            made[key] = TypeAdapter(kind).validate_python(item[key], strict=True)
+            made[key] = kind.validate_python(item[key], strict=True)
         except (ValidationError, KeyError, TypeError):
             continue
     return made
+
+
+def _twins(names: Sequence[tuple[KeyPath, str]]) -> Iterator[Contradiction]:
+    """Names that are the same, or that `pytest -k` and people take for the same."""
+    seen: dict[str, str] = {}
+    for path, name in names:
+        if other := seen.get(name.casefold()):
+            alike = f"differs from '{other}' only in case" if other != name else "is used twice"
+            yield path, f"'{name}' {alike}", "rename one"
+        seen.setdefault(name.casefold(), name)
 
 
 def _below(place: KeyPath, problems: list[Contradiction]) -> list[Contradiction]:

@@ -11,19 +11,35 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
+from harness.specs.spec import Spec
+
+TO_CONTRAST = 2  # families that discover: a contrast of one has no spread
 # As `stats.sign_flips` makes them; a test holds the two together.
 FULL_GROUP_UNITS = 16  # up to so many units every flip is taken
 SUBGROUP_BITS = {255: 16, 511: 18}  # up to so many units, there are 2^bits flips
 RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 
-def asked_for(alpha: float, discovery: float) -> str:
-    """How many families a claim needs to reach alpha, where this share of them discovers."""
-    needed = families_needed(alpha)
+def asked_for(spec: Spec, families: int) -> str:
+    """What a claim needs to reach the spec's alpha where there are so many families."""
+    needed, discovery = families_needed(spec.contrast.alpha), spec.split.discovery
     if needed is None:
         return "no number of families can; raise alpha"
-    more = f", {needed_in_all(needed, discovery)} in all" if discovery else ""
-    return f"it needs {needed} families on the confirming side{more}"
+    advice = f"it needs {needed} families on the confirming side"
+    if discovery:
+        advice += f", {needed_in_all(needed, discovery)} in all"
+    share = largest_share(families, needed)
+    by_contrast = any(ablation.select.by == "contrast" for ablation in spec.ablations)
+    fewest = TO_CONTRAST if by_contrast else min(1, len(spec.ablations))
+    if share is not None and share < discovery and math.ceil(share * families) >= fewest:
+        advice += f", or `split: {{discovery: {share:g}}}`"
+    return advice
+
+
+def largest_share(families: int, confirming: int) -> float | None:
+    """The largest share, in hundredths, that discovers and leaves so many; None where none does."""
+    shares = (hundredths / 100 for hundredths in range(99, -1, -1))
+    return next((s for s in shares if families - math.ceil(s * families) >= confirming), None)
 
 
 def smallest_p(units: int) -> float:

@@ -1,8 +1,10 @@
 """The kinds of values that a spec's fields take."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 KeyPath = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
 Contradiction = tuple[KeyPath, str, str]  # (path, what is wrong, what to do)
@@ -31,12 +33,23 @@ Layers = Annotated[
     | Annotated[tuple[int, ...], Field(min_length=1), Tag("some")],
     Discriminator(lambda layers: "named" if isinstance(layers, str) else "some"),
 ]
-L0 = int | str
+L0 = Annotated[
+    Annotated[int, Tag("number")] | Annotated[str, Field(pattern=r"^[A-Za-z]"), Tag("label")],
+    Discriminator(lambda l0: "label" if isinstance(l0, str) else "number"),
+]
+
+
+def _layer(key: object) -> object:
+    if isinstance(key, str) and not re.fullmatch("0|-?[1-9][0-9]*", key):
+        raise PydanticCustomError("layer_key", "it is no layer")
+    return key
+
+
 # A key of YAML is text, and so is a key of JSON.
-LayerKey = Annotated[int, Field(strict=False)]
+LayerKey = Annotated[int, BeforeValidator(_layer), Field(strict=False)]
 L0s = Annotated[
     Annotated[L0, Tag("one")] | Annotated[dict[LayerKey, L0], Tag("by layer")],
     Discriminator(lambda l0: "by layer" if isinstance(l0, dict) else "one"),
 ]
-SaeWidth = Annotated[str, Field(pattern=r"^\d+[km]?$")]
+SaeWidth = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[km]?$")]
 Dtype = Literal["float32", "bfloat16", "float16"]

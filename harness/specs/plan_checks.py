@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
-from harness.specs.design import asked_for, smallest_p
+from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
 
@@ -39,8 +39,9 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
                 "use `readout: {at: answer}`, or prompts that differ before the answer",
             )
         )
+    made = {ablation.name for ablation in plan.ablations}
     for i, ablation in enumerate(plan.spec.ablations):
-        if ablation in plan.ablations:
+        if ablation.name in made:
             faults += [
                 Fault(where("ablations", i, *path), what, remedy)
                 for path, what, remedy in _misplaced(plan, ablation, bool(same))
@@ -108,7 +109,7 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
                 "count from 1 at the beginning, or from -1 at the end",
             )
     select = ablation.select
-    if select.by == "contrast" and len(plan.families("discovery")) < 2:
+    if select.by == "contrast" and len(plan.families("discovery")) < TO_CONTRAST:
         yield (
             ("select", "by"),
             "one family discovers, and a contrast needs two",
@@ -142,9 +143,10 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     """Claims that no result could support at the spec's alpha: too few families or controls."""
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))
+    made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}
     faults = []
     for i, claim in enumerate(plan.spec.claims):
-        if claim not in plan.spec.claims_on(plan.target.name):
+        if claim.name not in made:
             continue
         equivalent = not isinstance(claim, FeatureClaim) and claim.within is not None
         if equivalent and units >= 2:
@@ -155,7 +157,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
                     f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
-                    asked_for(alpha, plan.spec.split.discovery),
+                    asked_for(plan.spec, len(plan.sides)),
                 )
             )
         if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:

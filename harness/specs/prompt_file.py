@@ -1,6 +1,7 @@
 """A prompt file, JSON lines, as checked prompts: every fault at once, with file:line:column."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from harness.specs.prompt import Prompt
 from harness.specs.prompt_pairs import Line, complete
 from harness.specs.text_file import place_order, read_text
 
+LARGEST = 100_000_000  # bytes of a prompt file, some 100,000 prompts
+
 
 def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
     """Read and check a prompt file; raises `InputError` with all of its faults."""
-    text = read_text(Path(path))
+    text = read_text(Path(path), LARGEST)
     lines: list[Line] = []
     faults: list[Fault] = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -28,9 +31,8 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
                 Fault(f"{path}:{number}:{column}", f"not JSON: {what}", "write one object a line")
             )
         except KeyError as error:
-            faults.append(
-                Fault(f"{path}:{number}", f"field '{error.args[0]}' is given twice", "keep one")
-            )
+            what = f"field '{error.args[0]}' is given twice{_columns(line, error.args[0])}"
+            faults.append(Fault(f"{path}:{number}", what, "keep one"))
         else:
             if isinstance(value, dict):
                 lines.append((number, value))
@@ -42,6 +44,13 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
     if faults or wrong:
         raise InputError(*sorted({*faults, *wrong}, key=place_order))
     return prompts
+
+
+def _columns(line: str, field: str) -> str:
+    """Where a line has a field, as far as it is written without escapes."""
+    written = re.escape(json.dumps(field, ensure_ascii=False)) + r"\s*:"
+    first, *others = [str(match.start() + 1) for match in re.finditer(written, line)] or [""]
+    return f", in columns {', '.join([first, *others])}" if others else ""
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
+from harness.specs.likeness import difference, looks_as, named_as, reads_as
 from harness.specs.prompt import LABELS, Prompt
+from harness.specs.text_file import is_whole
 
 REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
 OPTIONAL = ("answer", "family", "foil", "tags")
@@ -29,6 +31,7 @@ def complete(
         if not wrong:
             good.append((number, line))
     faults += _duplicates(path, lines)
+    faults += _twins(path, good)
     pairs: dict[str, dict[str, Line]] = defaultdict(dict)
     for number, line in good:
         variants = pairs[line["pair_id"]]
@@ -70,7 +73,7 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         value = line.get(name, "-")
         if not isinstance(value, str):
             problems.append((f"'{name}' is {_kind(value)}", "write a text"))
-        elif _is_half(value):
+        elif not is_whole(value):
             problems.append(
                 (f"'{name}' holds half of a surrogate pair", "write the whole character")
             )
@@ -91,6 +94,8 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         problems.append(
             ("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}')
         )
+    elif not all(map(is_whole, (*tags, *tags.values()))):
+        problems.append(("'tags' holds half of a surrogate pair", "write the whole character"))
     return problems
 
 
@@ -107,6 +112,35 @@ def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
                     "give each prompt its own id",
                 )
             )
+    return faults
+
+
+def _twins(path: str, lines: Sequence[Line]) -> list[Fault]:
+    """Names that are taken for each other: what belongs together would count as independent.
+
+    Ids and pairs are only labels, and may differ in case.
+    """
+    first: dict[tuple[str, str], tuple[str, int]] = {}
+    said: set[str] = set()
+    faults = []
+    for number, line in lines:
+        family = line.get("family", line["pair_id"])
+        for field, name, key in (
+            ("family", family, named_as(family)),
+            ("pair", line["pair_id"], looks_as(line["pair_id"])),
+            ("id", line["id"], looks_as(line["id"])),
+        ):
+            other, there = first.setdefault((field, key), (name, number))
+            if other != name and name not in said:
+                said.add(name)
+                faults.append(
+                    Fault(
+                        f"{path}:{number}",
+                        f"{field} '{name}' differs from {field} '{other}' (line {there}) only in "
+                        f"{difference(name, other)}",
+                        "write both alike, or give them names that differ",
+                    )
+                )
     return faults
 
 
@@ -161,8 +195,11 @@ def _disagreements(
     expected = [line["expected_correct_answer"] for line in (correct, confused)]
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
-    if correct["prompt"] == confused["prompt"] and answers[0] == answers[1]:
-        what = f"the variants of pair '{pair_id}' are equal"
+    first, second = (
+        (line["prompt"], answer) for line, answer in zip((correct, confused), answers, strict=True)
+    )
+    if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):
+        what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)
         problems.append((what, "let them differ in the prompt or in the answer"))
     if answers[0] != expected[0]:
         what = f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where"
@@ -176,6 +213,8 @@ def _disagreements(
 def _alike(pair_id: str, answer: str, foils: Iterable[str]) -> Iterator[tuple[str, str]]:
     """An answer that begins the other one is the likelier by construction."""
     for foil in sorted(foils):
+        if looks_as(foil) == looks_as(answer):
+            yield f"the answers of pair '{pair_id}' look the same: '{foil}'", "let them differ"
         shorter, longer = sorted((answer, foil), key=len)
         if longer.startswith(shorter + " "):
             yield (
@@ -189,13 +228,15 @@ def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
     first: dict[str, Prompt] = {}
     faults = []
     for prompt in prompts:
-        other = first.setdefault(prompt.text, prompt)
+        other = first.setdefault(reads_as(prompt.text), prompt)
         if other.family != prompt.family:
+            same = other.text == prompt.text
+            but = "" if same else f" but for {difference(other.text, prompt.text)}"
             faults.append(
                 Fault(
                     f"{path}:{prompt.line}",
                     f"family '{prompt.family}' has the same prompt as family '{other.family}' "
-                    f"(line {other.line})",
+                    f"(line {other.line}){but}",
                     "put both pairs into one family",
                 )
             )
@@ -229,14 +270,6 @@ def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
 
 def _place(fault: Fault) -> tuple[int, str]:
     return int(fault.where.rsplit(":", 1)[1]), fault.what
-
-
-def _is_half(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _kind(value: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Fault, InputError
-from harness.specs.design import families_needed, smallest_p
+from harness.specs.design import families_needed, largest_share, smallest_p
 from harness.specs.plan import FEWEST
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Contrast
@@ -29,8 +29,8 @@ class PromptFacts:
         """The share of families that discover; 0 where none can be spared from the confirming side."""
         if self.families // 2 >= needed():
             return 0.5
-        spare = self.families - needed()
-        return math.floor(100 * spare / self.families) / 100 if spare >= FEWEST else 0.0
+        share = largest_share(self.families, needed()) or 0.0
+        return share if math.ceil(share * self.families) >= FEWEST else 0.0
 
     @property
     def confirming(self) -> int:

@@ -161,22 +161,29 @@ def _no_ablations(facts: PromptFacts) -> Iterator[str]:
 def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
     floor = smallest_p(facts.confirming)
     yield from _comment(
-        f"What must be true for the answer to be yes, fixed before the run. {facts.confirming} families "
-        f"can give no p below {floor:.2g}. `within: 0.5` instead of a direction claims that an effect is "
-        "no larger than 0.5 nats."
+        f"What is claimed, fixed before the run; the names say what is tested, whatever the question asks. "
+        f"{facts.confirming} families can give no p below {floor:.2g}. `within: 0.5` instead of a "
+        "direction claims that an effect is no larger than 0.5 nats."
     )
     yield "claims:"
     if facts.shared:
-        yield from _comment("The right answer is preferred to the wrong one.", "  ")
-        yield "  - {name: answers-right, behaviour: logit_difference, direction: greater, than: 0}"
-    else:
-        yield from _comment("After the correct variant the right answer is likelier.", "  ")
+        yield from _comment(
+            "The right answer is likelier than the wrong one; `less` claims the misconception.",
+            "  ",
+        )
         yield (
-            "  - {name: context-moves-answer, behaviour: logit_difference, contrast: true, "
+            "  - {name: right-answer-likelier, behaviour: logit_difference, direction: greater, than: 0}"
+        )
+    else:
+        yield from _comment(
+            "The right answer is likelier after the correct variant than after the other one.", "  "
+        )
+        yield (
+            "  - {name: right-answer-likelier-after-correct, behaviour: logit_difference, contrast: true, "
             "direction: greater, than: 0}"
         )
     yield from _comment("Some feature tells the variants apart.", "  ")
-    yield "  - {name: features-exist, features: significant, at_least: 1}"
+    yield "  - {name: features-tell-variants-apart, features: significant, at_least: 1}"
     if truths := [target.name for target in targets if target.truth]:
         yield from _comment("Or, where the right features are known:", "  ")
         yield (
@@ -190,6 +197,6 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
             "  ",
         )
         yield (
-            "  - {name: top-features-matter, ablation: top, direction: toward-correct, "
+            "  - {name: right-answer-gains-without-top, ablation: top, direction: toward-correct, "
             "beyond: controls}"
         )

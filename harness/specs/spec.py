@@ -24,6 +24,8 @@ from harness.specs.fields import (
 )
 from harness.specs.prompt import Label
 
+MOST = 500  # targets, ablations or claims of a spec
+
 
 class TargetChoice(SpecPart):
     """How a known target is used, or what a target of the spec's own is."""
@@ -127,8 +129,10 @@ class Spec(SpecPart):
 
     name: Name = Field(description="What the eval is called in the store and on every surface.")
     question: str = Field(min_length=1, description="One sentence that ends in a question mark.")
-    targets: dict[str, TargetChoice] = Field(
-        min_length=1, description="The targets this runs on; `harness targets` lists them."
+    targets: dict[Name, TargetChoice] = Field(
+        min_length=1,
+        max_length=MOST,
+        description="The targets this runs on; `harness targets` lists them.",
     )
     prompts: str = Field(
         description="A JSONL file of prompts, beside the spec, in the folder above it, or below the "
@@ -150,7 +154,9 @@ class Spec(SpecPart):
         default=Contrast(), description="The paired test of every feature between the variants."
     )
     ablations: tuple[Ablation, ...] = Field(
-        default=(), description="Edits of the model whose impacts claims are about."
+        default=(),
+        max_length=MOST,
+        description="Edits of the model whose impacts claims are about.",
     )
     metric: Literal["logit_difference"] = Field(
         default="logit_difference",
@@ -160,7 +166,9 @@ class Spec(SpecPart):
     new_tokens: int = Field(
         default=10, ge=0, le=512, description="How many tokens are generated for each prompt."
     )
-    claims: tuple[Claim, ...] = Field(min_length=1, description="What is expected of the results.")
+    claims: tuple[Claim, ...] = Field(
+        min_length=1, max_length=MOST, description="What is expected of the results."
+    )
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""

@@ -21,8 +21,8 @@ from harness.specs.spec import Spec
 from harness.specs.spec_paths import find_spec, folders_around
 from harness.specs.targets import Target, mocked, resolve
 from harness.specs.text_file import place_order, read_text
-from harness.specs.validation_messages import explain
-from harness.specs.yaml_source import Mark, place_of, read_yaml
+from harness.specs.validation_messages import A_LAYER, IN_QUOTES, explain
+from harness.specs.yaml_source import LARGEST, Document, Mark, place_of, read_yaml
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,19 @@ def load(name: str | Path, *, with_prompts: bool = False) -> SpecFile:
     `with_prompts` adds the faults of the prompts that a faulty spec names.
     """
     path = find_spec(name)
-    data, marks, repeated = _read(path)
+    document = _read(path)
     try:
-        spec, targets = _check(path, data, marks, repeated)
+        spec, targets = _check(path, document)
     except InputError as error:
         if not with_prompts:
             raise
-        raise InputError(*error.faults, *_prompt_faults(path, data)) from None
-    return SpecFile(path, spec, targets, _prompts_path(spec.prompts, path), marks)
+        raise InputError(*error.faults, *_prompt_faults(path, document.data)) from None
+    return SpecFile(path, spec, targets, _prompts_path(spec.prompts, path), document.marks)
 
 
-def _read(path: Path) -> tuple[Any, Mapping[KeyPath, Mark], list[KeyPath]]:
-    """The values of a file's YAML, the mark of each, and the keys that are given twice."""
-    text = read_text(path)
+def _read(path: Path) -> Document:
+    """The mapping that a file's YAML is."""
+    text = read_text(path, LARGEST)
     try:
         document = read_yaml(text)
     except yaml.MarkedYAMLError as error:
@@ -100,7 +100,7 @@ def _read(path: Path) -> tuple[Any, Mapping[KeyPath, Mark], list[KeyPath]]:
         raise InputError(
             Fault(f"{path}{place}", f"not YAML: {error.problem}", "correct the line")
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         what = " ".join(str(error).split())
         raise InputError(Fault(str(path), f"not YAML: {what}", "correct the file")) from None
     if not isinstance(document.data, dict):
@@ -110,15 +110,15 @@ def _read(path: Path) -> tuple[Any, Mapping[KeyPath, Mark], list[KeyPath]]:
     return document
 
 
-def _check(
-    path: Path, data: Any, marks: Mapping[KeyPath, Mark], repeated: list[KeyPath]
-) -> tuple[Spec, dict[str, Target]]:
-    """The spec that the values are, and its targets. Raises `InputError` with every fault."""
+def _check(path: Path, document: Document) -> tuple[Spec, dict[str, Target]]:
+    """The spec that a document is, and its targets. Raises `InputError` with every fault."""
+    data = document.data
 
     def fault(at: KeyPath, what: str, remedy: str) -> Fault:
-        return Fault(place_of(path, marks, at), what, remedy)
+        return Fault(place_of(path, document.marks, at), what, remedy)
 
-    wrong = [fault(at, f"key '{at[-1]}' is given twice", "keep one") for at in repeated]
+    wrong = [fault(*problem) for problem in document.keys]
+    numbers, misread = dict(document.numbers), {at for at, _, _ in document.keys}
     faulty: set[KeyPath] = set()
     targets: dict[str, Target] = {}
     spec: Spec | None
@@ -126,9 +126,14 @@ def _check(
         spec = Spec.model_validate(data)
     except ValidationError as error:
         problems = list(_problems(data, error))
-        wrong += [fault(*problem) for problem in problems]
+        for at, what, remedy in problems:
+            if remedy == IN_QUOTES:  # a text that YAML takes for a number
+                numbers.pop(at, None)
+            if not (remedy == A_LAYER and at in misread):
+                wrong.append(fault(at, what, remedy))
         # What contradicts a part that is wrong itself is not said besides.
         spec, faulty = sound_part(data, {at for at, _, _ in problems})
+    wrong += [fault(at, *problem) for at, problem in numbers.items()]
     if spec is not None:
         wrong += [
             fault(at, what, remedy)

@@ -4,8 +4,8 @@ import re
 from glob import glob
 from pathlib import Path
 
-from harness.errors import Fault, InputError, nearest
-from harness.paths import eval_names, find
+from harness.errors import Fault, InputError, nearest, too_long
+from harness.paths import can_be_named, eval_names, find
 
 
 def find_spec(path: str | Path) -> Path:
@@ -14,6 +14,8 @@ def find_spec(path: str | Path) -> Path:
     A name is of a file `evals/NAME.yaml`: of the working directory, else of those that come with the
     package.
     """
+    if not can_be_named(path):
+        raise InputError(too_long(path))
     found = find(path)
     if found is None or found.is_dir():
         found = find(Path("evals", f"{path}.yaml"))

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Fault, InputError, nearest
-from harness.paths import PACKAGE, find
+from harness.errors import Fault, InputError, nearest, too_long
+from harness.paths import PACKAGE, can_be_named, find
 from harness.specs.prompt import Origin
 from harness.specs.sae_catalogue import (
     Entry,
@@ -145,22 +145,10 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
 
     A relative path is looked for in `folders` too. Raises `InputError`, at no place in particular.
     """
-    known = load_targets().get(name)
-    if known is None and choice.model is None:
-        remedy = nearest(name, load_targets())
-        if not remedy.endswith("?"):
-            remedy += ", or give it a `model:` and an `sae:`"
-        raise InputError(Fault("", f"unknown target '{name}'", remedy))
-    if known is None and choice.sae is None and choice.layers != "none":
-        remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
-        raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
-    base = known or replace(_UNKNOWN, name=name)
+    _check_choice(name, choice, folders)
+    base = load_targets().get(name) or replace(_UNKNOWN, name=name)
     model = base.model if choice.model is None else _path(choice.model, folders)
     sae = base.sae if choice.sae is None else _path(choice.sae, folders)
-    if sae.startswith(MOCK) and sae.removeprefix(MOCK) not in MOCKS:
-        raise InputError(
-            Fault("", f"there is no {sae}", f"use {' or '.join(MOCK + kind for kind in MOCKS)}")
-        )
     if choice.files is not None:
         _check_files(choice.files, find(sae) is not None)
     if choice.model is not None and model != base.model:
@@ -186,6 +174,51 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
+
+
+def _check_choice(name: str, choice: TargetChoice, folders: tuple[Path, ...]) -> None:
+    """Raises `InputError` where a spec can mean no target."""
+    _check_names(choice, folders)
+    if name not in load_targets():
+        _check_own(name, choice)
+    for key in ("model", "sae", "files"):
+        if not can_be_named(getattr(choice, key) or ""):
+            raise InputError(too_long(getattr(choice, key), key))
+    sae = choice.sae or ""
+    if sae.startswith(MOCK) and sae.removeprefix(MOCK) not in MOCKS:
+        raise InputError(
+            Fault("", f"there is no {sae}", f"use {' or '.join(MOCK + kind for kind in MOCKS)}")
+        )
+
+
+def _check_names(choice: TargetChoice, folders: tuple[Path, ...]) -> None:
+    """Raises `InputError` where a target stands for a model or for SAEs, and is no folder here."""
+    targets = load_targets()
+    meant = {key: (getattr(choice, key) or "").casefold() for key in ("model", "sae")}
+    for key, target in meant.items():
+        given = getattr(choice, key)
+        if target in targets and find(given, *folders) is None:
+            own = "FOLDER" if choice.sae is None or meant["sae"] in targets else choice.sae
+            used = "layers: none" if choice.layers == "none" else f"sae: {own}"
+            write = f"{target}: {{{used}}}" if key == "model" else f"sae: {targets[target].sae}"
+            what = f"{key} is '{given}', and that is a target"
+            raise InputError(Fault(key, what, f"write `{write}`"))
+
+
+def _check_own(name: str, choice: TargetChoice) -> None:
+    """Raises `InputError` where a target that only the spec knows has no model or no SAEs."""
+    alike = next((known for known in load_targets() if known.casefold() == name.casefold()), None)
+    if choice.model is None:
+        remedy = nearest(name, load_targets())
+        if not remedy.endswith("?"):
+            remedy += ", or give it a `model:` and an `sae:`"
+        raise InputError(Fault("", f"unknown target '{name}'", remedy))
+    if alike is not None:
+        what = f"'{name}' differs from the known target '{alike}' only in case"
+        raise InputError(Fault("", what, "rename it, or write it alike"))
+    if choice.sae is None and choice.layers != "none":
+        remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
+        raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
 
 
 def _check_files(files: str, local: bool) -> None:

@@ -6,13 +6,20 @@ from pathlib import Path
 from harness.errors import Fault, InputError
 
 
-def read_text(path: Path) -> str:
-    """The text of a file, with line ends as "\\n". Raises `InputError` where it is none."""
+def read_text(path: Path, most: int) -> str:
+    """The text of a file of at most so many bytes, with line ends as "\\n".
+
+    Raises `InputError` where it is none.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None
+    if len(data) > most:
+        what = f"has more than {most:,} bytes"
+        raise InputError(Fault(str(path), what, "name the file that is meant, or split it"))
     if data.startswith(b"\xef\xbb\xbf"):
         raise InputError(
             Fault(f"{path}:1", "begins with a byte order mark", "save it as UTF-8 without BOM")
@@ -34,3 +41,12 @@ def read_text(path: Path) -> str:
 def place_order(fault: Fault) -> tuple[list[int], str]:
     """Sorts faults by line and column."""
     return [int(number) for number in re.findall(r":(\d+)", fault.where)], fault.what
+
+
+def is_whole(text: str) -> bool:
+    """Whether it holds whole characters alone: half of a surrogate pair is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from harness.errors import nearest
 from harness.specs.ablations import Ablation, Select
 from harness.specs.claims import CLAIM_KINDS
 from harness.specs.fields import KeyPath
+from harness.specs.numbers import yaml_number
 from harness.specs.spec import Contrast, Readout, Spec, Split, TargetChoice
 from harness.specs.yaml_source import excerpt_of
 
@@ -28,11 +30,19 @@ _PARTS: dict[KeyPath, type[BaseModel]] = {
 }
 
 
+IN_QUOTES = "put it in quotes"
+A_LAYER = "write a layer as a whole number: 12"
+
+
 def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
     """A validation error as (path, what, what to do)."""
     at = _resolved(data, detail["loc"])
     last = next((step for step in reversed(at) if isinstance(step, str)), "the spec")
     kind, context = detail["type"], detail.get("ctx", {})
+    if detail["loc"][-1:] == ("[key]",):
+        if kind == "layer_key":
+            return at, f"'{last}' is no layer", A_LAYER
+        last = "the key"
     if kind == "extra_forbidden":
         return at, f"unknown key '{last}'", nearest(last, _fields_at(data, at[:-1]))
     if kind == "missing":
@@ -55,8 +65,10 @@ def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
         )
     if kind == "too_short":
         return at, f"{last} is empty", "write at least one"
+    if kind == "too_long":
+        return at, f"{last} has more than {context['max_length']}", "make several specs of it"
     if kind == "string_pattern_mismatch":
-        return at, f"{last} is '{detail['input']}'", _SHAPES.get(last, "write another")
+        return at, f"{last} is '{detail['input']}'", _shape(at)
     if advice := _as_yaml_reads(kind, detail["input"]):
         return at, f"{last}: {advice[0]}", advice[1]
     message = (detail["msg"][0].lower() + detail["msg"][1:]).replace("valid tuple", "list")
@@ -68,34 +80,46 @@ def _as_yaml_reads(kind: str, given: Any) -> tuple[str, str] | None:
     """What is wrong and what to write where YAML 1.1 takes a text for a number, or the reverse."""
     if kind == "string_type" and isinstance(given, bool | int | float | datetime.date):
         read = {bool: "", int: ", a number", float: ", a number"}.get(type(given), ", a date")
-        return f"YAML reads it as {json.dumps(given, default=str)}{read}", "put it in quotes"
+        return f"YAML reads it as {json.dumps(given, default=str)}{read}", IN_QUOTES
     if kind not in ("float_type", "int_type") or not isinstance(given, str):
         return None
-    try:
-        value = float(given)
-    except ValueError:
+    value = _number(given)
+    if value is None or (kind == "int_type" and not (value.is_integer() and abs(value) < 2**53)):
         return None
-    whole = value.is_integer() and abs(value) < 2**53
-    if not math.isfinite(value) or (kind == "int_type" and not whole):
-        return None
-    # As Python writes it, but that YAML 1.1 wants a point before the exponent.
-    number = repr(int(value) if kind == "int_type" else value)
-    number = re.sub(r"^(-?\d+)e", r"\1.0e", number)
+    number = yaml_number(int(value) if kind == "int_type" else value)
     return f"YAML reads {excerpt_of(given)} as a text", f"write {number}"
+
+
+def _number(text: str) -> float | None:
+    """The finite number that a text is to Python, or to a later YAML: 1e-1, 08 and 0o17."""
+    for read in (float, partial(int, base=0)):
+        try:
+            value = float(read(text))
+        except (ValueError, OverflowError):
+            continue
+        return value if math.isfinite(value) else None
+    return None
 
 
 # What a text of a certain form looks like.
 _SHAPES = {
     "name": "use letters and digits, and `-`, `_` or `.` between them",
+    "targets": "use letters and digits, and `-`, `_` or `.` between them",
     "width": "write it as it is published: 16k, 65k",
+    "l0": "write a number without quotes, or a word such as canonical",
 }
+
+
+def _shape(at: KeyPath) -> str:
+    part = next((step for step in reversed(at) if step in _SHAPES), "")
+    return _SHAPES.get(str(part), "write another")
 
 
 def _resolved(data: Any, loc: Sequence[Any]) -> KeyPath:
     """The error's location without the names of union members that pydantic puts into it."""
     at: list[str | int] = []
     for i, step in enumerate(loc):
-        if i == 2 and loc[0] == "claims":
+        if step == "[key]" or (i == 2 and loc[0] == "claims"):
             continue
         if isinstance(data, dict) and (step in data or i == len(loc) - 1):
             at.append(step)

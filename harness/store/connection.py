@@ -10,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from harness.errors import CannotRun, Fault, Say
+from harness.errors import CannotRun, Fault, InputError, Say, too_long
+from harness.paths import can_be_named
 from harness.store import migrations
 from harness.store.errors import first_line, holder_of, not_a_database, opening_error
 
@@ -23,6 +24,13 @@ _READ_ONLY = (
     "SET autoload_known_extensions = false; SET python_enable_replacements = false; "
     "SET lock_configuration = true"
 )
+
+
+def named_file(path: str | Path) -> Path:
+    """The path of a results file. Raises `InputError` where no file can have it."""
+    if not can_be_named(path):
+        raise InputError(too_long(path))
+    return Path(path)
 
 
 def must_exist(file: Path) -> None:

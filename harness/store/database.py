@@ -12,7 +12,13 @@ import pyarrow as pa
 from harness.errors import CannotRun, Say
 from harness.store import migrations
 from harness.store.arrow import arrow_tables
-from harness.store.connection import check_folder, connect_to_read, connect_to_write, must_exist
+from harness.store.connection import (
+    check_folder,
+    connect_to_read,
+    connect_to_write,
+    must_exist,
+    named_file,
+)
 from harness.store.errors import first_line, not_tables, query_error, writing_error
 from harness.store.interface import ColumnsT
 from harness.store.read_only import check_query
@@ -52,7 +58,7 @@ class Store(AbstractContextManager["Store"]):
         Raises `CannotRun` where another process still writes to it after `wait` seconds, where it is
         no results file or a newer one, and where the disk does not let it.
         """
-        file = Path(path)
+        file = named_file(path)
         if not create:
             must_exist(file)
         return cls(connect_to_write(file, wait, say), file)
@@ -60,7 +66,7 @@ class Store(AbstractContextManager["Store"]):
     @staticmethod
     def probe(path: str | Path, *, wait: float = 0.0, say: Say = lambda _: None) -> None:
         """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
-        file = Path(path)
+        file = named_file(path)
         if file.exists():
             connect_to_write(file, wait, say).close()
         else:
@@ -72,7 +78,7 @@ class Store(AbstractContextManager["Store"]):
 
         Any number of processes can, while none writes. Raises `CannotRun`.
         """
-        file = Path(path)
+        file = named_file(path)
         return cls(connect_to_read(file, say), file)
 
     @classmethod
@@ -82,7 +88,7 @@ class Store(AbstractContextManager["Store"]):
         Raises `CannotRun`.
         """
         with ExitStack() as resources:
-            copy = resources.enter_context(snapshot(Path(path)))
+            copy = resources.enter_context(snapshot(named_file(path)))
             return cls(connect_to_read(copy, say, keep=False), Path(path), resources.pop_all())
 
     def __exit__(self, *_: object) -> None:

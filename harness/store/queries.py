@@ -59,7 +59,7 @@ class SavedQuery:
             )
             for name, value in given.items()
             if name in parameters and re.search(rf"\${name}::(INTEGER|BIGINT)\b", self.sql)
-            if not re.fullmatch(r"\d{1,9}", value)
+            if not re.fullmatch(r"0|[1-9][0-9]{0,8}", value)
         ]
         if faults:
             raise InputError(*faults)
@@ -106,9 +106,9 @@ def rows_query(run_id: str, *, reads_features: bool) -> str:
 
 def parse_value(text: str) -> str | int | float:
     """A parameter of one's own SQL as it compares it: a number where it is written as one."""
-    if re.fullmatch(r"-?\d{1,18}", text):
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
-    if re.fullmatch(r"-?\d+\.\d+([eE][+-]?\d+)?", text):
+    if re.fullmatch(r"-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?", text):
         return float(text)
     return text
 

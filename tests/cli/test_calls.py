@@ -84,3 +84,44 @@ def test_a_wrong_call_is_answered_word_for_word(root, call, status, said, tmp_pa
     voices = str(root / "evals" / "voices.yaml")
     assert (found.exit_code, found.stdout) == (status, "")
     assert found.stderr == said.replace("VOICES", voices)
+
+
+LONG = "n" * 256
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"check {LONG}",
+        f"plan {LONG}*",
+        f"doctor {'n/' * 2500}",
+        f"run voices --db {LONG}",
+        f"sql answers --db {LONG}/results.duckdb --snapshot",
+        f"new Why? --target organism --prompts data/voices.jsonl --name n --output {LONG}/n.yaml",
+        f"import {LONG}",
+        f"diff --run_dir_a {LONG}",
+        f"prompts --model_name {LONG}",
+    ],
+)
+def test_a_name_that_no_file_can_have_is_said_to_be_too_long(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = invoke(*call.split())
+    assert found.exit_code == 2
+    assert found.stderr.endswith(": no file can have so long a name; write a shorter one\n")
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        ("run voices --jobs 1_0", "--jobs: '1_0' is not allowed; write a whole number of at least 1"),
+        ("run voices --limit 03", "--limit: '03' is not allowed; write a whole number of at least 2"),
+        ("run voices --wait nan", "--wait: 'nan' is not allowed; write a number of at least 0"),
+        ("ablate --layer 0x1 --feature_id 1", "--layer: '0x1' is not allowed; write a whole number"),
+        ("extract --layers_to_hook 1,1_2", "--layers_to_hook: '1,1_2' is no list of numbers"),
+        (f"prompts --seed {10**18}", f"--seed: '{10**18}' is not allowed; write a whole number"),
+    ],
+)  # fmt: skip
+def test_an_options_number_is_written_in_plain_digits(call, said):
+    found = invoke(*call.split())
+    assert found.exit_code == 2
+    assert said in found.stderr

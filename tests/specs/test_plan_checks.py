@@ -34,7 +34,7 @@ def test_claims_out_of_reach_are_said_with_what_they_need():
     (fault,) = unreachable(behaviour_plan(families=8), lambda *at: "demo.yaml")
     assert str(fault) == (
         "demo.yaml: claim 'moved' cannot reach alpha 0.05: 4 families can give no p below 0.125; "
-        "it needs 6 families on the confirming side, 12 in all"
+        "it needs 6 families on the confirming side, 12 in all, or `split: {discovery: 0.25}`"
     )
     assert not unreachable(behaviour_plan(families=12), lambda *at: "demo.yaml")
     few = behaviour_plan(
@@ -46,6 +46,38 @@ def test_claims_out_of_reach_are_said_with_what_they_need():
     assert "its rank among 10 controls can give no p below 0.0909; ask for 19 controls" in str(
         fault
     )
+
+
+CONTRASTED = {"ablations": ({"name": "top", "select": {"by": "contrast"}},)}
+RANKED = {"ablations": ({"name": "top", "select": {"by": "attribution"}},)}
+
+
+@pytest.mark.parametrize(
+    "families, more, share",
+    [
+        (5, {}, None),
+        (6, {}, 0.0),
+        (7, {}, 0.14),
+        (10, {}, 0.4),
+        (11, {}, 0.45),
+        (6, RANKED, None),
+        (7, RANKED, 0.14),
+        (7, CONTRASTED, None),
+        (8, CONTRASTED, 0.25),
+        (10, {"split": {"discovery": 0.3}, "contrast": {"alpha": 0.01}}, 0.2),
+    ],
+)
+def test_the_split_that_suffices_is_named_and_suffices(families, more, share):
+    """With these prompts, and the ablations that still need families to be selected on."""
+    plan = behaviour_plan(families, **more)
+    (fault,) = unreachable(plan, lambda *at: "demo.yaml")
+    assert fault.remedy.partition(", or ")[2] == (
+        "" if share is None else f"`split: {{discovery: {share:g}}}`"
+    )
+    if share is not None:
+        mended = behaviour_plan(families, **more | {"split": {"discovery": share}})
+        assert not unreachable(mended, lambda *at: "demo.yaml")
+        assert not faults_of(mended, lambda *at: "demo.yaml")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def change(lines, index, **fields):
         (1, {"answer": "zero at last"}, "2: the answers 'zero' and 'zero at last' of pair 'car-speed' begin alike"),
         (4, {"prompt": "Careful car speed: it is"}, "5: family 'ball' has the same prompt as family 'car' (line 1)"),
         (0, {"tags": ["x"]}, "1: 'tags' is not an object of texts"),
+        (0, {"tags": {"x": "\ud800"}}, "1: 'tags' holds half of a surrogate pair"),
     ],
 )  # fmt: skip
 def test_faults_of_prompts_are_named_by_line(tmp_path, prompt_lines, index, fields, expected):
@@ -104,9 +105,85 @@ def test_all_faults_of_a_file_come_at_once(tmp_path, prompt_lines):
         (b'{"id": "a"}\n{"id": "\xff"}', "2:9: byte 0xff is not UTF-8"),
         (b"", "1: the file has no prompts"),
         (b"\n\n", "1: the file has no prompts"),
-        (b'{"id": "a", "id": "b"}', "1: field 'id' is given twice"),
+        (b'{"id": "a", "id": "b"}', "1: field 'id' is given twice, in columns 2, 13; keep one"),
+        (b'{"tags": {"x": "a", "\\u0078": "b"}}', "1: field 'x' is given twice; keep one"),
         (b"[" * 100_000, "1:1: not JSON: nested too deeply"),
     ],
 )
 def test_a_file_without_prompts_is_refused_at_its_place(tmp_path, content, expected):
     assert prompt_faults(tmp_path, content)[0].startswith(expected)
+
+
+NFC, NFD = "f\u00fchrt", "fu\u0308hrt"  # führt, in two ways
+
+
+@pytest.mark.parametrize(
+    "one, other, how",
+    [
+        ("ball", "Ball", "case"),
+        ("a ball", "a  ball", "spaces"),
+        ("a ball", "a\u00a0ball", "characters that look the same"),
+        ("ball", "ba\u200bll", "characters that look the same"),
+        (NFC, NFD, "characters that look the same"),
+        ("m2", "m\u00b2", "how they are written"),
+        ("ball", "\uff42all", "how they are written"),
+    ],
+)
+def test_families_whose_names_are_taken_for_each_other_are_refused(
+    tmp_path, prompt_lines, one, other, how
+):
+    names = {"car": one, "ball": other}
+    lines = [line | {"family": names[line["family"]]} for line in prompt_lines]
+    assert prompt_faults(tmp_path, lines) == [
+        f"5: family '{other}' differs from family '{one}' (line 1) only in {how}; write both alike, or "
+        "give them names that differ"
+    ]
+
+
+def test_pairs_that_are_their_own_families_are_compared_too(tmp_path, prompt_lines):
+    lines = [{k: v for k, v in line.items() if k != "family"} for line in prompt_lines]
+    for line in lines[4:6]:
+        line["pair_id"] = "Car-Speed"
+    faults = prompt_faults(tmp_path, lines, balanced=False)
+    assert [fault.split(" (")[0] for fault in faults] == [
+        "5: family 'Car-Speed' differs from family 'car-speed'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt, how",
+    [
+        ("careful car speed: it is", "case"),
+        ("Careful car\u00a0speed: it is", "characters that look the same"),
+        ("Careful  car speed: it is", "spaces"),
+        ("\uff23areful car speed: it is", "how they are written"),
+    ],
+)
+def test_a_prompt_of_another_family_is_known_however_it_is_written(
+    tmp_path, prompt_lines, prompt, how
+):
+    assert prompt_faults(tmp_path, change(prompt_lines, 4, prompt=prompt)) == [
+        f"5: family 'ball' has the same prompt as family 'car' (line 1) but for {how}; put both pairs into "
+        "one family"
+    ]
+
+
+def test_a_pair_differs_in_something_that_can_be_seen(tmp_path, prompt_lines):
+    """Case may be what a pair is about: mW and MW are two answers. How é is encoded is not."""
+    unseen = change(prompt_lines, 1, prompt="Careful car\u00a0speed: it is", answer="zero")
+    (fault,) = [one for one in prompt_faults(tmp_path, unseen) if "equal" in one]
+    assert fault.startswith("2: the variants of pair 'car-speed' are equal to the eye")
+    same = change(prompt_lines, 1, answer="zer\u200bo")
+    assert any("look the same" in one for one in prompt_faults(tmp_path, same))
+    cased = change(change(prompt_lines, 1, answer="Zero"), 1, prompt="CAREFUL car speed: it is")
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(map(json.dumps, cased)))
+    assert load_prompts(path)[1].answer == "Zero"
+
+
+def test_ids_that_look_the_same_are_named(tmp_path, prompt_lines):
+    twin = prompt_lines[0]["id"] + "\u200b"
+    (fault,) = prompt_faults(tmp_path, change(prompt_lines, 3, id=twin))
+    assert fault.startswith(
+        f"4: id '{twin}' differs from id 'car-speeda' (line 1) only in characters"
+    )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from harness.pytest_plugin import _is_spec
+from harness.specs.claims import in_words
 from harness.specs.design import smallest_p
 from harness.specs.scaffold import named
 from harness.specs.scaffold_facts import PromptFacts, needed
@@ -86,6 +87,24 @@ def test_few_families_leave_out_what_they_cannot_reach_and_say_why(tmp_path, fam
     assert bool(spec.ablations) == (families >= 8)
     assert ("No ablations: with 8 families instead of" in path.read_text()) == (families < 8)
     assert len(spec.claims) == (3 if spec.ablations else 2)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_claims_are_named_after_what_they_test_whatever_is_asked(tmp_path, shared):
+    """The question may ask for the misconception; the claim is still that the right answer is likelier."""
+    (tmp_path / "p.jsonl").write_text(lines_of(12, shared=shared))
+    asked = "Does the model take weight for mass?"
+    path, _ = write(tmp_path, tmp_path / "p.jsonl", question=asked)
+    assert "to be yes" not in path.read_text()
+    said = {claim.name: in_words(claim) for claim in load(path).spec.claims}
+    first = "right-answer-likelier" if shared else "right-answer-likelier-after-correct"
+    assert list(said) == [
+        first, "features-tell-variants-apart", "right-answer-gains-without-top"
+    ]  # fmt: skip
+    assert ("difference between the variants" in said[first]) is not shared
+    assert said[first].endswith("log p(right answer) - log p(misconception) is greater than 0 nats")
+    assert "at least 1 feature is found" in said["features-tell-variants-apart"]
+    assert "toward the right answer" in said["right-answer-gains-without-top"]
 
 
 def test_too_few_families_for_any_claim_are_refused(tmp_path):

@@ -78,7 +78,7 @@ error: demo.yaml:1:1: name is 'a b'; use letters and digits, and `-`, `_` or `.`
     | ^^^^
 """),
         ("name: demo", "name: demo\nname: again", """\
-error: demo.yaml:2:1: key 'name' is given twice; keep one
+error: demo.yaml:2:1: key 'name' is given twice, first at 1:1; keep one
   2 | name: again
     | ^^^^
 """),
@@ -190,6 +190,16 @@ error: demo.yaml:11:21: there is no ablation 'tpo'; did you mean 'top'?
 error: demo.yaml:11:6: 'moved' is used twice; rename one
   11 |   - {name: moved, ablation: top, direction: toward-correct}
      |      ^^^^
+"""),
+        ("name: matters", "name: Moved", """\
+error: demo.yaml:11:6: 'Moved' differs from 'moved' only in case; rename one
+  11 |   - {name: Moved, ablation: top, direction: toward-correct}
+     |      ^^^^
+"""),
+        ("organism: {layers: [0, 1]}", "Organism: {model: a/b, sae: c/d, layers: [0, 1]}", """\
+error: demo.yaml:4:3: 'Organism' differs from the known target 'organism' only in case; rename it, or write it alike
+  4 |   Organism: {model: a/b, sae: c/d, layers: [0, 1]}
+    |   ^^^^^^^^
 """),
         ("prompts.jsonl", "none.jsonl", """\
 error: demo.yaml:5:1: there is no prompt file none.jsonl; put it beside the spec, in PARENT, or in the working \
@@ -327,3 +337,9 @@ def test_an_excerpt_fits_the_terminal_and_its_mark_the_place(folder, monkeypatch
     _, line, mark = check(folder).splitlines()
     assert max(len(line), len(mark)) <= width
     assert line[mark.index("^") : mark.rindex("^") + 1] == '"misconceptoin"'
+
+
+def test_a_spec_of_too_many_parts_is_refused_at_once(folder):
+    claims = "".join(f"  - {{name: c{i}, ablation: a{i}}}\n" for i in range(501))
+    (folder / "demo.yaml").write_text(SPEC.partition("  - {name: moved")[0] + claims)
+    assert "demo.yaml:9:1: claims has more than 500; make several specs of it" in check(folder)

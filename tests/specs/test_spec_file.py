@@ -58,7 +58,7 @@ def test_the_hash_is_of_the_content_not_of_the_writing(tmp_path):
         ("name: demo", "name: yes", ["1:1: name: YAML reads it as true; put it in quotes"]),
         (", direction: greater", "", ["7:5: the claim has no direction, or one and a margin; give direction "
                                       "or within"]),
-        ("name: demo", "name: demo\nname: again", ["2:1: key 'name' is given twice; keep one"]),
+        ("name: demo", "name: demo\nname: again", ["2:1: key 'name' is given twice, first at 1:1; keep one"]),
         ("layers: [0, 1]", "layers: [0, 1", ["4:27: not YAML: expected ',' or ']', but got '}'; correct the line"]),
     ],
 )  # fmt: skip

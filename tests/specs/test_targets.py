@@ -72,6 +72,27 @@ def write(tmp_path, target, *claims):
         ("organism: {files: ''}", "4:14: '' is no file of weights"),
         ("gemma-2-2b: {files: '*/p.npz'}", r"4:16: a \* needs a local folder"),
         ("organism: {sae: fixtures/organism/config.json}", "it is not a folder"),
+        (f"mine: {{model: {'m' * 256}, sae: c/d}}", "4:10: no file can have so long a name"),
+        (f"organism: {{files: {'f' * 256}.npz}}", "4:14: no file can have so long a name"),
+        (f"{'t' * 81}: {{model: a/b, sae: c/d}}", "4:3: the key: string should have at most 80"),
+        ("a/b: {model: a/b, sae: c/d}", "4:3: the key is 'a/b'; use letters and digits, and"),
+        ("gemma-2-2b: {width: 016k}", "width is '016k'; write it as it is published: 16k, 65k"),
+        ("gemma-2-2b: {width: 0k}", "width is '0k'; write it as it is published: 16k, 65k"),
+        ("gemma-2-2b: {l0: '76'}", "l0 is '76'; write a number without quotes, or a word"),
+        (
+            "mine: {model: gemma-3-270m, sae: my/saes, layers: [3]}",
+            "4:10: model is 'gemma-3-270m', and that is a target; write `gemma-3-270m: {sae: my/saes}`",
+        ),
+        ("mine: {model: Gemma-3-270m, layers: [3]}", "; write `gemma-3-270m: {sae: FOLDER}`"),
+        ("mine: {model: gemma-3-270m, layers: none}", "; write `gemma-3-270m: {layers: none}`"),
+        (
+            "organism: {model: gemma-2-2b}",
+            "4:14: .* that is a target; write `gemma-2-2b: {sae: FOLDER}`",
+        ),
+        (
+            "gemma-2-2b: {sae: organism}",
+            "4:16: sae is 'organism', and that is a target; write `sae: fixtures/organism/sae`",
+        ),
         ("gema-2-2b: {}", "unknown target 'gema-2-2b'; did you mean 'gemma-2-2b'"),
     ],
 )
@@ -79,6 +100,13 @@ def test_faults_of_a_target_are_said_before_anything_is_loaded(tmp_path, target,
     path = write(tmp_path, target)
     with pytest.raises(InputError, match=said):
         load(path).plan()
+
+
+def test_a_folder_that_is_called_as_a_target_is_a_model(tmp_path, root):
+    (tmp_path / "gemma-3-270m").symlink_to(root / "fixtures" / "organism")
+    sae = root / "fixtures" / "organism" / "sae"
+    path = write(tmp_path, f"mine: {{model: gemma-3-270m, sae: {sae}, layers: [0]}}")
+    assert load(path).targets["mine"].blocks == 6
 
 
 def test_without_layers_only_behaviour_can_be_claimed(tmp_path):

@@ -18,7 +18,7 @@ def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome
     lines = {
         "claimed": in_words(claim),
         "observed": _observed(spec, claim, verdict),
-        "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict)]),
+        "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict, outcome.families)]),
         "exploratory": outcome.exploratory,
         "rows": sql_command(outcome.db, verdict.query),
     }
@@ -39,13 +39,13 @@ def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:
     return ", ".join(part for part in parts if part) or "nothing that can be estimated"
 
 
-def _needed(spec: Spec, claim: Claim, verdict: "Verdict") -> list[str]:
+def _needed(spec: Spec, claim: Claim, verdict: "Verdict", families: int) -> list[str]:
     """What it would take to test what could not be tested."""
     alpha = spec.contrast.alpha
     if verdict.verdict != "untestable":
         return []
     if verdict.floor > alpha:
-        return [asked_for(alpha, spec.split.discovery)]
+        return [asked_for(spec, families)]
     if isinstance(claim, AblationClaim) and "controls" in verdict.because:
         return [f"it needs {math.ceil(1 / alpha - 1e-9) - 1} controls"]
     return []
