@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-import click
-
+from harness.cli.output import say
 from harness.errors import CannotRun, Fault, HarnessError, InputError
 
 SUPPORTED = 0  # every claim is; of other commands: they did what was asked
@@ -30,9 +29,13 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
         except HarnessError as error:
             print_faults(error.faults)
             sys.exit(error.status)
+        except MemoryError:
+            remedy = "end other programs, or take a smaller --batch-size or fewer --jobs"
+            print_faults([Fault("memory", "there is not enough of it", remedy)])
+            sys.exit(CANNOT_RUN)
         except KeyboardInterrupt:
             goes_on = command.__name__ in ("run", "rerun")
-            click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)
+            say("stopped" + "; the same command goes on from here" * goes_on)
             sys.exit(INTERRUPTED)
 
     return wrapped
@@ -44,4 +47,4 @@ def print_faults(faults: Iterable[Fault]) -> None:
     from harness.reports.terminal.width import terminal_columns
 
     for line in with_excerpts(faults, terminal_columns(sys.stderr), head="error: "):
-        click.echo(line, err=True)
+        say(line)
