@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import Say
+from harness.reports.characters import make_visible
 from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """Text that Markdown leaves as it is, on one line of a table."""
+    text = make_visible(text)
     for sign in "\\`*_{}[]<>#|~":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
@@ -88,4 +90,4 @@ def _text(text: str) -> str:
 
 def _code(text: str) -> str:
     """Code in a cell: a pipe ends a cell even there."""
-    return f"`{text.replace('|', chr(92) + '|')}`"
+    return f"`{make_visible(text).replace('|', chr(92) + '|')}`"
