@@ -1,7 +1,6 @@
 """A results file as a file: whether its path can be one, and DuckDB's connection to it."""
 
 import os
-import re
 import stat
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from harness.errors import CannotRun, Fault, InputError
+from harness.paths import is_address
 
 _OPTIONS = {
     # A new file can be read by every DuckDB that this package works with, and by as old command lines.
@@ -17,7 +17,6 @@ _OPTIONS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(md|motherduck):")
 _OTHER = "name another file with --db"
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
@@ -33,7 +32,7 @@ def connect(file: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
 
 def check_path(file: Path) -> None:
     """Raises `InputError` for an address and for what DuckDB cannot name, `CannotRun` for no file."""
-    if _ADDRESS.match(str(file)):
+    if is_address(file):
         raise InputError(Fault(str(file), "it is an address, and results are in a file", _OTHER))
     try:
         str(file.absolute()).encode()
