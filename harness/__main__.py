@@ -1,10 +1,18 @@
-"""`python -m harness`, and the command `harness`."""
+"""`python -m harness`, and the command `harness`: where a process begins, and how it ends."""
 
+import os
 import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from io import TextIOWrapper
+
+DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that the caller did
 
 
 def main() -> None:
-    """Run the command line; an interrupt is a line also while it is still being imported."""
+    """Run the command line; whatever happens is a line, also while it is still being imported."""
+    _prepare_streams()
     try:
         from harness.cli import main as commands
         from harness.models.waiting_threads import let_threads_sleep
@@ -12,8 +20,52 @@ def main() -> None:
         let_threads_sleep()
         commands(prog_name="harness")
     except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
+        _tell("stopped\n")
         sys.exit(130)
+    except Exception as error:
+        _tell(_defect_line(error))
+        sys.exit(DEFECT)
+
+
+def _prepare_streams() -> None:
+    """Streams to which any text can be written; a file that is opened must not become one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: the next file that is opened would have its number
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _defect_line(error: Exception) -> str:
+    """What went wrong in one line, and where its traceback is: in a file, or below where it is asked for."""
+    trace = "".join(traceback.format_exception(error))
+    kind = type(error).__name__
+    what = f"error: harness: it failed in a way that it should not, {kind}: {_first_line(error)}"
+    if os.environ.get("HARNESS_TRACEBACK"):
+        return f"{what}; please report it with this\n{trace}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="harness-error-", suffix=".txt", delete=False, errors="backslashreplace"
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return f"{what}; set HARNESS_TRACEBACK=1, call it again, and please report what it says\n"
+    return f"{what}; please report it with {file.name}\n"
+
+
+def _first_line(error: Exception) -> str:
+    text = (str(error).strip() or "without a word").splitlines()[0]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(text)
 
 
 if __name__ == "__main__":

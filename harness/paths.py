@@ -1,6 +1,12 @@
 """Where things lie: the folders that travel with the package, and files named by a user."""
 
+import errno
 import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -35,3 +41,38 @@ def can_be_named(path: str | Path) -> bool:
     """Whether a file can have this path: no part of it, nor the whole, is too long."""
     parts = [len(os.fsencode(part)) for part in Path(path).parts]
     return max(parts, default=0) <= LONGEST_NAME and sum(parts) + len(parts) <= LONGEST_PATH
+
+
+def is_address(path: Path) -> bool:
+    """Whether a path was meant for another place than this machine's disks: `s3://...`, `md:...`."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|(md|motherduck):", str(path)) is not None
+
+
+def make_folder(path: Path) -> None:
+    """A folder and those above it, where they are not there. Raises `OSError`, also for an address."""
+    if is_address(path):
+        raise OSError(errno.EINVAL, "it is an address, and files are written on this machine")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A new file beside `path` to write to, which takes its place when the block ends without an error.
+
+    So nobody ever finds half a file, and what was there stays where the disk is full. A device or a pipe
+    is written to as it is. Raises `OSError`.
+    """
+    make_folder(path.parent)
+    path = Path(os.path.realpath(path))  # where a link leads to
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    part = path.with_name(f".{secrets.token_hex(4)}.part")
+    try:
+        part.touch(exist_ok=False)
+        if path.exists():
+            shutil.copymode(path, part)
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from harness.cli.sql import sql
 
 EPILOG = """\
 Exit status: 0 every claim is supported, 1 some claim is not, 2 the spec or the call is wrong,
-3 it could not run here.
+3 it could not run here, or its output could not be written, 70 it failed in a way to report.
 
 \b
 Completion of commands, specs, runs and queries, in ~/.bashrc or ~/.zshrc:

@@ -11,7 +11,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import CANNOT_RUN, exit_with_status
 from harness.cli.options import DTYPES, JSON, target_option
-from harness.cli.output import print_json
+from harness.cli.output import echo, print_json
 from harness.cli.parser import OneOf
 from harness.store.export import FORMAT_NAMES
 
@@ -40,7 +40,7 @@ def targets(as_json: bool) -> None:
     width = terminal_columns(sys.stdout)
     for target in facts:
         for head, text in _target_lines(target):
-            click.echo(hanging_indent(head, text, width))
+            echo(hanging_indent(head, text, width))
 
 
 def _target_facts(target: "Target") -> dict[str, Any]:
@@ -153,16 +153,16 @@ def doctor(
     else:
         width = terminal_columns(sys.stdout)
         for name, value in machine():
-            click.echo(hanging_indent(f"{name:<12}", value, width))
+            echo(hanging_indent(f"{name:<12}", value, width))
         for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"
-            click.echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
+            echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
                 remedy = f"; {one.remedy}" if one.stops else ""
                 text = f"{one.needed}; {one.there}{remedy}"
-                click.echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
+                echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
-            click.echo(f"  {command if able else 'It cannot run here like this.'}")
+            echo(f"  {command if able else 'It cannot run here like this.'}")
     if needs and not any(able for _, _, able in needs):
         sys.exit(CANNOT_RUN)
 
@@ -181,4 +181,4 @@ def schema(name: str) -> None:
     from harness.store.export.formats import format_schema
 
     content = json_schema() if name == "eval" else format_schema(name)
-    click.echo(json.dumps(content, indent=2))
+    echo(json.dumps(content, indent=2))

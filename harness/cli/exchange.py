@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, OUTPUT_DIR, SNAPSHOT, WAIT
-from harness.cli.output import say
+from harness.cli.output import echo, say
 from harness.cli.parser import OneOf, Whole
 from harness.cli.results_file import open_other, open_to_read
 from harness.errors import Fault, InputError
@@ -77,7 +77,7 @@ def export(
                 from harness.store.export.hub_results import write_results
 
                 write_results(stored, store.read(Verdicts, stored["run_id"]), folder, dataset)
-    click.echo(folder)
+    echo(folder)
 
 
 @click.command("import", short_help="Put exported runs, or other results files, into this one.")
@@ -113,4 +113,4 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
                     import_results(store, one, say) if several else [import_parquet(store, one)]
                 )
                 for run_id in run_ids:
-                    click.echo(run_id)
+                    echo(run_id)

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-import click
-
+from harness.cli.output import say
 from harness.errors import CannotRun, Fault, HarnessError, InputError, too_long
 
 SUPPORTED = 0  # every claim is; of other commands: they did what was asked
@@ -37,9 +36,13 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             print_faults([too_long(error.filename)])
             sys.exit(WRONG_INPUT)
+        except MemoryError:
+            remedy = "end other programs, or take a smaller --batch-size or fewer --jobs"
+            print_faults([Fault("memory", "there is not enough of it", remedy)])
+            sys.exit(CANNOT_RUN)
         except KeyboardInterrupt:
             goes_on = command.__name__ in ("run", "rerun")
-            click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)
+            say("stopped" + "; the same command goes on from here" * goes_on)
             sys.exit(INTERRUPTED)
 
     return wrapped
@@ -51,4 +54,4 @@ def print_faults(faults: Iterable[Fault]) -> None:
     from harness.reports.terminal.width import terminal_columns
 
     for line in with_excerpts(faults, terminal_columns(sys.stderr), head="error: "):
-        click.echo(line, err=True)
+        say(line)

@@ -1,18 +1,36 @@
-"""What the commands print beside their results: JSON for scripts, notes on standard error."""
+"""What the commands print: lines and JSON on standard output, notes on standard error."""
 
 import json
-from typing import Any
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
 
-import click
+from harness.reports.characters import escape_json, make_visible
+
+
+def echo(text: object) -> None:
+    """A line of a result."""
+    print(make_visible(str(text)))
 
 
 def say(line: str) -> None:
-    """A note for people: on standard error, so that it is in nobody's pipe."""
-    click.echo(line, err=True)
+    """A note for people: on standard error, so that it is in nobody's pipe, and stops nothing."""
+    try:
+        print(make_visible(line), file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
 
 
 def print_json(value: Any) -> None:
     """A value as JSON on standard output; what is not finite is null."""
     from harness.store.values import json_value
 
-    click.echo(json.dumps(json_value(value), indent=2, default=str, ensure_ascii=False))
+    text = json.dumps(json_value(value), indent=2, default=str, ensure_ascii=False)
+    print(escape_json(text))
+
+
+def discard(stream: TextIO) -> None:
+    """Send to nowhere what a stream still holds: it cannot be written, and Python would try at its end."""
+    with suppress(OSError, ValueError):  # ValueError: a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -38,7 +39,8 @@ def run_evals(
     """Run every spec, `jobs` of them at a time; yields them as they end.
 
     `how.device` may name several devices with commas between them: each worker takes one. Raises
-    `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals.
+    `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals: of
+    several, a `WorkerFailed` before all others.
     """
     # A run cannot be taken up by two at once.
     files = list({file.path.resolve(): file for file in files}.values())
@@ -55,14 +57,14 @@ def run_evals(
         ProcessPoolExecutor(workers, context, _start_worker, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)
-        waiting: dict[Future[Outcome | HarnessError], Path] = {
+        waiting: dict[Future[Outcome | Exception], Path] = {
             pool.submit(work, file): file.path for file in files
         }
-        faults: list[HarnessError] = []
+        errors: list[Exception] = []
         try:
             for result in _results(waiting, lines, say):
-                if isinstance(result, HarnessError):
-                    faults.append(result)
+                if isinstance(result, Exception):
+                    errors.append(result)
                 else:
                     yield result
         except BaseException:
@@ -70,14 +72,29 @@ def run_evals(
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    if faults:
-        worst = max(faults, key=lambda error: error.status)
-        raise type(worst)(*(fault for error in faults for fault in error.faults))
+    if errors:
+        raise _worst(errors, say)
+
+
+class WorkerFailed(Exception):
+    """An error that no worker should meet, with its traceback as text: any process can be given it."""
+
+
+def _worst(errors: Sequence[Exception], say: Say) -> Exception:
+    """The error to raise for all of them; `say` hears the faults where another kind comes before them."""
+    known = [error for error in errors if isinstance(error, HarnessError)]
+    faults = [fault for error in known for fault in error.faults]
+    failed = [error for error in errors if not isinstance(error, HarnessError)]
+    if failed:
+        for fault in faults:
+            say(f"error: {fault}")
+        return failed[0]
+    return type(max(known, key=lambda error: error.status))(*faults)
 
 
 def _results(
-    waiting: dict[Future[Outcome | HarnessError], Path], lines: Any, say: Say
-) -> Iterator[Outcome | HarnessError]:
+    waiting: dict[Future[Outcome | Exception], Path], lines: Any, say: Say
+) -> Iterator[Outcome | Exception]:
     """What the workers return, and in between what they say."""
     while waiting:
         for future in [future for future in waiting if future.done()]:
@@ -112,8 +129,8 @@ def _start_worker(devices: Any, lines: Any, workers: int) -> None:
 
 def _run(
     file: SpecFile, *, address: Address, target: str, resume: bool, how: How
-) -> Outcome | HarnessError:
-    """One eval in a worker. A fault is returned: the other evals go on."""
+) -> Outcome | Exception:
+    """One eval in a worker. What stops it is returned: the other evals go on."""
     name = file.path.stem
 
     def say(line: str) -> None:
@@ -131,3 +148,6 @@ def _run(
         )
     except HarnessError as error:
         return error
+    except Exception as error:
+        what = f"{name}: {type(error).__name__}: {error}"
+        return WorkerFailed(f"{what}\n{traceback.format_exc()}")

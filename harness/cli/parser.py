@@ -1,15 +1,15 @@
 """The group of commands: help by subject, and wrong calls in the same words as wrong specs."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
-from harness.cli.exit_status import INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from harness.cli.exit_status import CANNOT_RUN, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from harness.cli.output import discard, say
 from harness.errors import Fault, nearest
 from harness.specs.numbers import decimal_number, whole_number
 
@@ -66,10 +66,15 @@ class Commands(click.Group):
             raise click.UsageError(f"there is no command '{args[0]}'; {remedy}", ctx)
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the call, which may ask for help: that can have no place to go to, either."""
+        with _until_output_fails():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; quietly no further where nobody reads its output any more."""
+        """Run the command, as long as its output can be written."""
         try:
-            with _until_pipe_closes():
+            with _until_output_fails():
                 return super().invoke(ctx)
         except click.UsageError as error:
             if error.ctx is None and (command := self.commands.get(ctx.invoked_subcommand or "")):
@@ -91,14 +96,14 @@ class Commands(click.Group):
         try:
             status: Any = call()
         except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
+            say(error.format_message())
             sys.exit(WRONG_INPUT)
         except click.UsageError as error:
-            click.echo(f"error: {fault_of(error)}", err=True)
-            click.echo(f"see {_command_name(error.ctx)} --help", err=True)
+            say(f"error: {fault_of(error)}")
+            say(f"see {_command_name(error.ctx)} --help")
             sys.exit(WRONG_INPUT)
         except (click.Abort, KeyboardInterrupt):
-            click.echo("stopped", err=True)
+            say("stopped")
             sys.exit(INTERRUPTED)
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -133,22 +138,67 @@ def fault_of(error: click.UsageError) -> Fault:
     return Fault(where, what[:1].lower() + what[1:], remedy or "write another")
 
 
-@contextmanager
-def _until_pipe_closes() -> Iterator[None]:
-    try:
+class _NamedOutput:
+    """Standard output, whose errors say that they are its own: those of a file have the file's name."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's own. Raises `OSError`."""
+        with self._named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """As the stream's own. Raises `OSError`."""
+        with self._named():
+            self._stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            sys.stdout.flush()
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
+@contextmanager
+def _until_output_fails() -> Iterator[None]:
+    """End where standard output cannot be written: quietly where nobody reads it any more.
+
+    Any other error of the system that nobody has put into words ends here as well.
+    """
+    if sys.stdout is None:
+        _end("standard output", "it is closed", "send it to a file, or to /dev/null")
+    stdout = sys.stdout
+    try:
+        with redirect_stdout(cast("TextIO", _NamedOutput(stdout))):
+            try:
+                yield
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:
-        # What is still in the buffer has nowhere to go, and Python would complain of it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(stdout)
         sys.exit(PIPE_CLOSED)
+    except OSError as error:
+        discard(stdout)
+        reason = (error.strerror or str(error)).lower()
+        where = str(error.filename or "the system")
+        _end(where, f"it cannot be written or read: {reason}", "make room, or name another place")
+
+
+def _end(where: str, what: str, remedy: str) -> NoReturn:
+    say(f"error: {Fault(where, what, remedy)}")
+    sys.exit(CANNOT_RUN)
 
 
 def _read(
     number: Callable[[str], float],
-    kind: click.ParamType,
+    kind: click.ParamType[Any],
     value: Any,
     param: click.Parameter | None,
     ctx: click.Context | None,

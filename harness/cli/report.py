@@ -7,6 +7,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, SNAPSHOT
+from harness.cli.output import echo
 from harness.cli.results_file import open_to_read
 
 
@@ -39,4 +40,4 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
         stored = find_run(store, run)
         page = run_page(store, stored, db)
     file = output or Path("reports") / f"{stored['run_id']}.html"
-    click.echo(write_page(file, page))
+    echo(write_page(file, page))

@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of
-from harness.cli.output import say
+from harness.cli.output import echo, say
 from harness.cli.parser import OneOf, Whole
 from harness.specs.numbers import whole_number
 
@@ -75,7 +75,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     from harness.runner import single_steps as steps
 
     # `--prompts` is the file of them.
-    click.echo(steps.prompts(_step(options), new_tokens=max_new_tokens))
+    echo(steps.prompts(_step(options), new_tokens=max_new_tokens))
 
 
 @click.command(short_help="Write each prompt's strongest features.")
@@ -107,7 +107,7 @@ def extract(layers_to_hook: tuple[int, ...], topk_features: int, at: str, **opti
     """
     from harness.runner import single_steps as steps
 
-    click.echo(steps.extract(_step(options, layers_to_hook), top=topk_features, at=at))
+    echo(steps.extract(_step(options, layers_to_hook), top=topk_features, at=at))
 
 
 @click.command(short_help="Write which features differ most between two sides.")
@@ -154,7 +154,7 @@ def diff(
     from harness.runner import single_steps as steps
 
     report = steps.diff(run_dir_a, run_dir_b, top=topk_features, db=db, say=say)
-    click.echo(steps.write_diff(report, output_path, output_dir))
+    echo(steps.write_diff(report, output_path, output_dir))
 
 
 @click.command(short_help="Write what removing one feature does to the answers.")
@@ -172,4 +172,4 @@ def ablate(layer: int, feature_id: int, **options: Any) -> None:
     """
     from harness.runner import single_steps as steps
 
-    click.echo(steps.ablate(_step(options), layer=layer, feature=feature_id))
+    echo(steps.ablate(_step(options), layer=layer, feature=feature_id))

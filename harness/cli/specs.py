@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
-from harness.cli.output import print_json
+from harness.cli.output import echo, print_json
 from harness.errors import Fault, HarnessError, InputError
 
 
@@ -50,11 +50,11 @@ def new(
 
     path, *schema = write_spec(question, target, prompts, name, output)
     for beside in schema:
-        click.echo(f"{beside}: written. Editors read there what a spec may say.")
-    click.echo(f"{path}: written. Read it, change it, and then:")
+        echo(f"{beside}: written. Editors read there what a spec may say.")
+    echo(f"{path}: written. Read it, change it, and then:")
     for command in ("check", "plan", "run"):
         on = f" --target {target[0]}" if command == "run" else ""
-        click.echo(f"  harness {command} {quote(str(path))}{on}")
+        echo(f"  harness {command} {quote(str(path))}{on}")
 
 
 @click.command(short_help="Say everything that is wrong with specs, before any run.")
@@ -77,7 +77,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
         checked.append(facts)
         faults += of_spec
         if not of_spec and not as_json:
-            click.echo(
+            echo(
                 f"{facts['spec']}: right; {facts['discovery'] + facts['confirmation']} families "
                 f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
@@ -169,7 +169,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
             shown = ", ".join(f"{name} {count}" for name, count in value.items())
-        click.echo(f"{key:>16}  {shown}")
+        echo(f"{key:>16}  {shown}")
 
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, SNAPSHOT
-from harness.cli.output import say
+from harness.cli.output import echo, say
 from harness.cli.parser import OneOf
 from harness.cli.results_file import open_to_read
 from harness.errors import Fault, InputError
@@ -129,7 +129,7 @@ def _check_claim(store: Any, values: dict[str, str]) -> None:
 
 def _print_queries(queries: Any) -> None:
     for query in queries:
-        click.echo(f"{query.name}\n    {query.about}")
+        echo(f"{query.name}\n    {query.about}")
         for parameter in query.parameters:
             option = (
                 f"--{parameter.name.replace('_', '-')}"
@@ -137,7 +137,7 @@ def _print_queries(queries: Any) -> None:
                 else f"--set {parameter.name}="
             )
             default = "" if parameter.default is None else f" (default: {parameter.default})"
-            click.echo(f"    {option:<16}{parameter.meaning}{default}")
+            echo(f"    {option:<16}{parameter.meaning}{default}")
 
 
 def _parse_setting(text: str) -> tuple[str, str]:
@@ -149,6 +149,7 @@ def _parse_setting(text: str) -> tuple[str, str]:
 
 def _print(table: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
+    from harness.reports.characters import make_visible
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
     from harness.store.export import files
@@ -170,6 +171,8 @@ def _print(table: Any, shape: str, output: Path | None) -> None:
         print_rows(console(width=10_000), names, rows)
         return
     text = WRITERS.get(shape, as_markdown)(names, rows)
+    if shape in ("table", "markdown") or (output is None and sys.stdout.isatty()):
+        text = make_visible(text)  # for people; a program is given what is stored
     if output is None:
         sys.stdout.write(text)
     else:

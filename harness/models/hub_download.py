@@ -27,6 +27,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 
 from harness.models.hub_errors import explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, is_offline
+from harness.paths import whole_file
 
 
 def fetch(repository: str, name: str, revision: str) -> Path:
@@ -67,9 +68,9 @@ def files_of(repository: str, revision: str) -> Sequence[str]:
     with explain_hub_errors(repository, revision, LIST):
         found = tuple(HfApi().list_repo_files(repository, revision=revision))
     if pinned:
-        with suppress(OSError):  # it is asked for again the next time
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(found), encoding="utf-8")
+        # Where it cannot be kept, it is asked for again the next time.
+        with suppress(OSError), whole_file(kept) as part:
+            part.write_text(json.dumps(found), encoding="utf-8")
     return found
 
 

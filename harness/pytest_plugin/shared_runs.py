@@ -6,7 +6,6 @@ it is known. So a spec runs once in any distribution of its claims, and one proc
 """
 
 import hashlib
-import os
 import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, Say
+from harness.paths import whole_file
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
@@ -117,10 +117,8 @@ def _tried(run: Callable[[], "Outcome"]) -> "Outcome | Exception":
 
 
 def _write(file: Path, value: object) -> None:
-    """Whole or not at all: another process looks."""
-    part = file.with_suffix(f".{os.getpid()}")
-    part.write_bytes(pickle.dumps(value))
-    part.replace(file)
+    with whole_file(file) as part:  # another process looks
+        part.write_bytes(pickle.dumps(value))
 
 
 def _read(file: Path) -> Any:

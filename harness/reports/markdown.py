@@ -1,11 +1,13 @@
 """Verdicts as Markdown, where a service that runs the checks shows a page beside its log."""
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import Say
+from harness.reports.characters import make_visible
 from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
@@ -30,8 +32,11 @@ def append_summary(
     if not name or not outcomes:
         return
     try:
-        with Path(name).open("a", encoding="utf-8") as file:
-            file.write(summary(outcomes))
+        with Path(name).open("ab", buffering=0) as file:
+            text = summary(outcomes).encode()
+            if (written := file.write(text)) < len(text):  # half a table reads like a whole one
+                file.truncate(file.tell() - written)
+                raise OSError(errno.ENOSPC, "no space left on device")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         say(f"warning: {name}: the summary cannot be written: {reason.lower()}")
@@ -72,7 +77,15 @@ def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
     lines = closing_lines(outcomes)
     sentences = [_text(line) for line in lines if not line.startswith("  ")]
     commands = [line for line in lines if line.startswith("  ")]
-    return ["\n\n".join(sentences), "", "```", *(line.strip() for line in commands), "```", "", ""]
+    return [
+        "\n\n".join(sentences),
+        "",
+        "```",
+        *(make_visible(line.strip()) for line in commands),
+        "```",
+        "",
+        "",
+    ]
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -81,6 +94,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """Text that Markdown leaves as it is, on one line of a table."""
+    text = make_visible(text)
     for sign in "\\`*_{}[]<>#|~":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
@@ -88,4 +102,4 @@ def _text(text: str) -> str:
 
 def _code(text: str) -> str:
     """Code in a cell: a pipe ends a cell even there."""
-    return f"`{text.replace('|', chr(92) + '|')}`"
+    return f"`{make_visible(text).replace('|', chr(92) + '|')}`"

@@ -32,7 +32,7 @@ from harness.specs.spec import Spec, TargetChoice
 from harness.specs.targets import Target, load_targets, mocked, resolve
 from harness.store.database import Store
 from harness.store.export.feature_diff import diff_features
-from harness.store.export.files import new_folder, read_features, write, write_new
+from harness.store.export.files import read_features, write, write_new
 from harness.store.export.formats import AblationResult, DiffReport, FeatureLine
 from harness.store.export.jsonl import (
     ablation_entry,
@@ -109,7 +109,8 @@ def diff(
 
 def write_diff(report: DiffReport, path: Path | None, parent: Path) -> Path:
     """To the named file, or into a new folder. Raises `CannotRun`."""
-    return write(path or new_folder(parent) / "diff_report.json", report)
+    name = "diff_report.json"
+    return write_new(parent, name, report) if path is None else write(path, report)
 
 
 def _features(name: str, db: Path, say: Say) -> list[FeatureLine]:

@@ -2,12 +2,11 @@
 
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import CannotRun, Fault, InputError, nearest
-from harness.paths import PACKAGE, bundled, find
+from harness.paths import PACKAGE, bundled, find, whole_file
 from harness.specs.scaffold_facts import prompt_facts
 from harness.specs.scaffold_template import draft
 from harness.specs.targets import load_targets
@@ -29,6 +28,8 @@ def write_spec(
     question = " ".join(question.split())
     if not re.search(r"\w", question):
         raise InputError(Fault("QUESTION", "it is empty", "write a sentence that ends in a ?"))
+    if re.search("[\ud800-\udfff]", question):
+        raise InputError(Fault("QUESTION", "it is not in UTF-8", "write it in UTF-8"))
     name = name or (output.stem if output else named(question))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", name):
         remedy = "use letters, digits, `-`, `_` and `.`"
@@ -45,21 +46,21 @@ def write_spec(
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
     text = draft(name, question, chosen, _from(output, prompt_file), schema_of(output), facts)
-    if output.exists():
+    # An empty file is what a full disk leaves, or `mktemp`: nothing is lost with it.
+    if output.exists() and not (output.is_file() and output.stat().st_size == 0):
         remedy = "name another with --output or --name"
         raise InputError(Fault(str(output), "it is there already", remedy))
+    beside = output.parent / schema_of(output)
+    written = [output] if beside.exists() else [output, beside]
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-        beside = output.parent / schema_of(output)
-        if beside.exists():
-            return (output,)
-        shutil.copyfile(SCHEMA, beside)
+        for path in reversed(written):  # the schema first: it says nothing by itself
+            with whole_file(path) as part:
+                content = text if path is output else SCHEMA.read_text(encoding="utf-8")
+                part.write_text(content, encoding="utf-8")
     except OSError as error:
         what = f"cannot be written: {(error.strerror or str(error)).lower()}"
         raise CannotRun(Fault(str(output), what, "name another with --output")) from None
-    return output, beside
+    return tuple(written)
 
 
 def named(question: str) -> str:

@@ -4,20 +4,17 @@ DuckDB locks the file for a process: whoever writes keeps every other one out, r
 readers keep writers out. A process that would read beside a writer reads a copy (`snapshot`).
 """
 
-import os
 import time
 from pathlib import Path
 
 import duckdb
 
-from harness.errors import CannotRun, Fault, InputError, Say, too_long
-from harness.paths import can_be_named
-from harness.store import migrations
-from harness.store.errors import first_line, holder_of, not_a_database, opening_error
+from harness.errors import CannotRun, Fault, Say
+from harness.store import database_file, migrations
+from harness.store.database_file import check_path, must_exist, remove_empty
+from harness.store.errors import holder_of, not_a_database, opening_error
 
 RETRY = 0.1  # seconds
-# A new file can be read by every DuckDB that this package works with, and by as old command lines.
-_READABLE = {"storage_compatibility_version": "v1.4.0"}
 # A query can neither look around nor change what it may do.
 _READ_ONLY = (
     "SET enable_external_access = false; SET autoinstall_known_extensions = false; "
@@ -26,39 +23,18 @@ _READ_ONLY = (
 )
 
 
-def named_file(path: str | Path) -> Path:
-    """The path of a results file. Raises `InputError` where no file can have it."""
-    if not can_be_named(path):
-        raise InputError(too_long(path))
-    return Path(path)
-
-
-def must_exist(file: Path) -> None:
-    """Raises `CannotRun` where there is no such file."""
-    if not file.is_file():
-        raise CannotRun(
-            Fault(str(file), "there are no results yet", "run `harness run voices` first")
-        )
-
-
-def check_folder(file: Path) -> None:
-    """Raises `CannotRun` where a file cannot be created there."""
-    folder = next(folder for folder in file.absolute().parents if folder.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        what = f"it cannot be created: {folder} cannot be written to"
-        raise CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
-
-
 def connect_to_write(
     file: Path, wait: float, say: Say, *, keep: bool = True
 ) -> duckdb.DuckDBPyConnection:
     """The one connection that writes; the file has today's tables and views afterwards.
 
     Where another process writes, waits so many seconds for it. An older file is kept as a backup,
-    unless told otherwise. Raises `CannotRun`.
+    unless told otherwise. Raises `CannotRun`, and `InputError` where its path can be no file's.
     """
+    check_path(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        remove_empty(file)
     except OSError as error:
         raise opening_error(file, error) from None
     connection = _connect(file, wait, say)
@@ -118,7 +94,7 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
 
 def _connect_to_read(file: Path) -> duckdb.DuckDBPyConnection:
     try:
-        return _use_utc(duckdb.connect(str(file), read_only=True))
+        return _use_utc(database_file.connect(file, read_only=True))
     except duckdb.Error as error:
         raise opening_error(file, error) from None
 
@@ -129,9 +105,9 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
     waiting = False
     while True:
         try:
-            return _check_on_disk(_use_utc(duckdb.connect(str(file), config=dict(_READABLE))), file)
+            return _check_on_disk(_use_utc(database_file.connect(file)), file)
         except duckdb.Error as error:
-            holder = holder_of(first_line(error))
+            holder = holder_of(error)
             if holder is None or time.monotonic() >= until:
                 raise opening_error(file, error) from None
             if not waiting:

@@ -12,16 +12,11 @@ import pyarrow as pa
 from harness.errors import CannotRun, Say
 from harness.store import migrations
 from harness.store.arrow import arrow_tables
-from harness.store.connection import (
-    check_folder,
-    connect_to_read,
-    connect_to_write,
-    must_exist,
-    named_file,
-)
+from harness.store.connection import connect_to_read, connect_to_write
+from harness.store.database_file import check_folder, check_path, must_exist
 from harness.store.errors import first_line, not_tables, query_error, writing_error
 from harness.store.interface import ColumnsT
-from harness.store.read_only import check_query
+from harness.store.read_only import check_query, parse
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.columns import Columns
@@ -58,7 +53,7 @@ class Store(AbstractContextManager["Store"]):
         Raises `CannotRun` where another process still writes to it after `wait` seconds, where it is
         no results file or a newer one, and where the disk does not let it.
         """
-        file = named_file(path)
+        file = Path(path)
         if not create:
             must_exist(file)
         return cls(connect_to_write(file, wait, say), file)
@@ -66,7 +61,8 @@ class Store(AbstractContextManager["Store"]):
     @staticmethod
     def probe(path: str | Path, *, wait: float = 0.0, say: Say = lambda _: None) -> None:
         """Find out now what `open` would refuse hours later; creates nothing. Raises `CannotRun`."""
-        file = named_file(path)
+        file = Path(path)
+        check_path(file)
         if file.exists():
             connect_to_write(file, wait, say).close()
         else:
@@ -78,7 +74,7 @@ class Store(AbstractContextManager["Store"]):
 
         Any number of processes can, while none writes. Raises `CannotRun`.
         """
-        file = named_file(path)
+        file = Path(path)
         return cls(connect_to_read(file, say), file)
 
     @classmethod
@@ -88,7 +84,7 @@ class Store(AbstractContextManager["Store"]):
         Raises `CannotRun`.
         """
         with ExitStack() as resources:
-            copy = resources.enter_context(snapshot(named_file(path)))
+            copy = resources.enter_context(snapshot(Path(path)))
             return cls(connect_to_read(copy, say, keep=False), Path(path), resources.pop_all())
 
     def __exit__(self, *_: object) -> None:
@@ -196,9 +192,7 @@ class Store(AbstractContextManager["Store"]):
         """The names of the parameters of a query. Raises `InputError`."""
         try:
             return {
-                name
-                for statement in self._db.extract_statements(sql)
-                for name in statement.named_parameters
+                name for statement in parse(self._db, sql) for name in statement.named_parameters
             }
         except (duckdb.Error, UnicodeError) as error:
             raise query_error(self.path, error) from None

@@ -7,7 +7,9 @@ import duckdb
 
 from harness.errors import CannotRun, Fault, HarnessError, InputError
 
-LOCKED = re.compile(r"lock is held in (.+?) \(PID (\d+)\)( by user \w+)?")
+# As DuckDB begins when another connection has the file, and how it names whose it is.
+_LOCK = "IO Error: Could not set lock on file "
+_HOLDER = re.compile(r".*lock is held in (.+?) \(PID (\d+)\)( by user \w+)?")
 # What a query cannot cause: the file itself, or the disk below it.
 _FILE = (
     duckdb.IOException,
@@ -15,13 +17,13 @@ _FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
+_DAMAGE = re.compile("(?i)corrupt|enough bytes|checksum|unexpected end")
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
 
 
 def opening_error(file: Path, error: Exception) -> CannotRun:
     """Why a results file cannot be opened."""
-    message = first_line(error)
-    if (holder := holder_of(message)) is not None:
+    if (holder := holder_of(error)) is not None:
         return CannotRun(
             Fault(
                 str(file),
@@ -30,17 +32,22 @@ def opening_error(file: Path, error: Exception) -> CannotRun:
                 "file with --db",
             )
         )
-    # DuckDB opens a file of text as a database in memory that reads it, where it may.
-    if "not a valid DuckDB" in message or "in-memory" in message:
+    if _damaged(file, error):
+        return _damage(file)
+    message = _reason(file, error)
+    # DuckDB opens a file of text as a database in memory that reads it, and one of another program by an
+    # extension, where it may.
+    if re.search("not a valid DuckDB|in-memory database|^IO Error: Extension", message):
         return not_a_database(file)
+    if "database file with version number" in message:
+        what = "it was written by another version of DuckDB"
+        return CannotRun(Fault(str(file), what, "pip install --upgrade duckdb"))
     if isinstance(error, PermissionError) or re.search("(?i)permission denied|read-only", message):
-        what = f"cannot be opened for writing: {_system(message)}"
+        what = f"cannot be opened: {_system(message)}"
         return CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
     if _full(message):
         what = "there is no room left on the disk"
         return CannotRun(Fault(str(file), what, "make room; what was committed is safe"))
-    if _damaged(error):
-        return _damage(file)
     return CannotRun(
         Fault(str(file), f"cannot be opened: {message}", "name another file with --db")
     )
@@ -53,9 +60,9 @@ def not_a_database(file: Path) -> CannotRun:
 
 def writing_error(file: Path, error: Exception) -> CannotRun:
     """Why rows cannot be written."""
-    message = first_line(error)
+    message = _reason(file, error)
     remedy = "what was committed before is safe, and the same command goes on from there"
-    if _damaged(error):
+    if _damaged(file, error):
         return _damage(file)
     if _full(message):
         what = "the rows could not be written: there is no room left on the disk"
@@ -66,7 +73,7 @@ def writing_error(file: Path, error: Exception) -> CannotRun:
 def query_error(file: Path, error: Exception) -> HarnessError:
     """Why a query has no answer: it is wrong, or the file is damaged."""
     message = first_line(error)
-    if _damaged(error):
+    if _damaged(file, error):
         return _damage(file)
     if isinstance(error, _FILE):
         what = f"it cannot be read: {message}"
@@ -85,12 +92,16 @@ def not_tables(reason: str) -> InputError:
     return InputError(Fault("import", what, "export the run again"))
 
 
-def holder_of(message: str) -> str | None:
-    """Who has the file locked, in words; None where the message is about something else."""
-    if holder := LOCKED.search(message):
+def holder_of(error: Exception) -> str | None:
+    """Who has the file locked, in words; None where the error is about something else."""
+    message = first_line(error)
+    if not (isinstance(error, duckdb.IOException) and message.startswith(_LOCK)):
+        return None
+    if holder := _HOLDER.match(message):
         name = holder[1].rsplit("/", 1)[-1]
         return f"process {holder[2]}{holder[3] or ''} ({_command(holder[2]) or name})"
-    return "another process" if "lock" in message.lower() else None
+    # A file system without locks says so in the same place, and nobody is to be waited for.
+    return None if re.search("(?i)not supported|no locks available", message) else "another process"
 
 
 def first_line(error: Exception) -> str:
@@ -110,8 +121,18 @@ def _command(process: str) -> str | None:
     return (line if len(line) <= 80 else line[:77] + "...") or None
 
 
-def _damaged(error: Exception) -> bool:
-    return bool(re.search("(?i)corrupt|enough bytes|checksum|unexpected end", str(error)))
+def _reason(file: Path, error: Exception) -> str:
+    """The first line of what an error says, without the file's name, which may hold any word."""
+    message = first_line(error)
+    for name in (str(file.absolute()), str(file)):
+        message = message.replace(f'"{name}', '"').replace(name, "it")
+    return message
+
+
+def _damaged(file: Path, error: Exception) -> bool:
+    """Whether the file is not what was written: not where a query is wrong that has such words in it."""
+    of_file = isinstance(error, _FILE) or type(error) is duckdb.Error
+    return of_file and bool(_DAMAGE.search(_reason(file, error)))
 
 
 def _damage(file: Path) -> CannotRun:

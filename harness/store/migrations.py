@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from harness.errors import CannotRun, Fault, InputError
-from harness.paths import bundled
+from harness.paths import bundled, whole_file
 from harness.store.errors import first_line
 
 VERSION = 6
@@ -93,13 +93,8 @@ def back_up(file: Path, version: int) -> Path:
     while copy.exists():
         number += 1
         copy = file.with_name(f"{file.stem}.schema-{version}-{number}{file.suffix}")
-    # Its own name only when it is whole: half a copy must not be taken for a backup.
-    partial = copy.with_name(copy.name + ".partial")
-    try:
-        shutil.copy2(file, partial)
-        partial.rename(copy)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(copy) as part:  # half a copy must not be taken for a backup
+        shutil.copy2(file, part)
     return copy
 
 

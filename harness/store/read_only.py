@@ -21,9 +21,18 @@ def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise InputError(_fault(kinds))
 
 
+def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
+    """The statements of a text. Raises `InputError` for what is no text, `duckdb.Error` for no SQL."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        raise InputError(Fault("query", "it is not in UTF-8", "write it in UTF-8")) from None
+    return connection.extract_statements(sql)
+
+
 def _statement_kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     """What each statement is; of what EXPLAIN explains, what that is: with ANALYZE it is run."""
-    kinds = [statement.type.name for statement in connection.extract_statements(sql)]
+    kinds = [statement.type.name for statement in parse(connection, sql)]
     explains = _EXPLAIN.match(sql)
     if kinds == ["EXPLAIN"] and explains:
         return _statement_kinds(connection, sql[explains.end() :])

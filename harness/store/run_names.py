@@ -4,6 +4,8 @@ from pathlib import Path
 
 import duckdb
 
+from harness.store.database_file import connect
+
 
 def stored_runs(file: Path) -> list[tuple[str, str, str]]:
     """The id, spec and target of each run, newest first.
@@ -14,7 +16,7 @@ def stored_runs(file: Path) -> list[tuple[str, str, str]]:
     if not file.is_file():
         return []
     try:
-        with duckdb.connect(str(file), read_only=True) as connection:
+        with connect(file, read_only=True) as connection:
             return connection.execute(
                 "SELECT run_id, spec_name, target FROM runs ORDER BY run_id DESC"
             ).fetchall()

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from harness.errors import CannotRun, Fault
-from harness.store.connection import must_exist
+from harness.store.database_file import connect, must_exist
 from harness.store.errors import opening_error
 
 HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
@@ -39,7 +39,7 @@ def snapshot(file: Path) -> Iterator[Path]:
             try:
                 if _copy_unchanged(file, copy):
                     # It opens, and its log can be played: a copy of half a record cannot.
-                    duckdb.connect(str(copy)).close()
+                    connect(copy).close()
                     break
             except (duckdb.Error, FileNotFoundError) as error:
                 reason = error

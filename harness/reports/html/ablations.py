@@ -134,7 +134,7 @@ def _families_chart(name: str, rows: list[Row]) -> Chart | None:
         for who, value in zip(kinds, (row["target"], row["controls"]), strict=True)
         if value is not None
     ]
-    y = charts.category("family", order)
+    placed, y = charts.categories(values, "family", order)
     layers = [
         charts.line_at(0, colour=INK, strokeDash=[3, 3]),
         {
@@ -158,7 +158,7 @@ def _families_chart(name: str, rows: list[Row]) -> Chart | None:
         },
     ]
     says = f"Impact of {name} on each of {len(order)} families, beside its controls' mean"
-    return charts.chart(says, values, layers, width=230, height={"step": 15})
+    return charts.chart(says, placed, layers, width=230, height={"step": 15})
 
 
 def _doses_chart(name: str, rows: list[Row]) -> Chart | None:
@@ -215,7 +215,7 @@ def _parts_chart(target: Row, singles: list[Row]) -> Chart | None:
     ]
     rows.append({"name": "sum of these", "kind": "sum", "impact": total, "low": None, "high": None})
     rows.append({"name": "all together", "kind": "together"} | _interval(target))
-    y = charts.category("name", [str(row["name"]) for row in rows])
+    placed, y = charts.categories(rows, "name", [str(row["name"]) for row in rows])
     layers = [
         charts.line_at(0, colour=INK),
         {
@@ -241,4 +241,4 @@ def _parts_chart(target: Row, singles: list[Row]) -> Chart | None:
         f"Each of {len(singles)} features alone; together {target['mean_impact']:+.3f} nats, "
         f"the sum of all {total:+.3f}"
     )
-    return charts.chart(says, rows, layers, width=300, height={"step": 16})
+    return charts.chart(says, placed, layers, width=300, height={"step": 16})

@@ -57,7 +57,7 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         for kind in kinds
         if (value := row[kind.replace(" ", "_")]) is not None
     ]
-    y = charts.category("family", order)
+    placed, y = charts.categories(values, "family", order)
     tip = charts.tooltip(("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"))
     spread = {
         "mark": {"type": "rule", "color": "var(--quiet)", "strokeWidth": 2},
@@ -81,7 +81,7 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
     )
     return charts.chart(
         f"Preference for the right answer in each of {len(families)} families, {words}",
-        values,
+        placed,
         [charts.line_at(0, colour=INK, strokeDash=[3, 3]), *([spread] if contrasted else []), dots],
         width=235,
         height={"step": 15},

@@ -88,7 +88,7 @@ def _forest_chart(about: str, unit: str, rows: Sequence[ComparedQuantity], alpha
         }
         for row in rows
     ]
-    y = charts.category("quantity", [row.quantity for row in rows])
+    placed, y = charts.categories(values, "quantity", [row.quantity for row in rows])
     shade = charts.colour("kind", {"apart": HIT, "not": QUIET}, legend=False)
     layers = [
         charts.line_at(0, colour=INK, strokeDash=[3, 3]),
@@ -117,4 +117,4 @@ def _forest_chart(about: str, unit: str, rows: Sequence[ComparedQuantity], alpha
         },
     ]
     says = f"{about}: the difference of {len(rows)} quantities between the runs, with its interval"
-    return charts.chart(says, values, layers, width=230, height={"step": 22})
+    return charts.chart(says, placed, layers, width=230, height={"step": 22})

@@ -156,24 +156,27 @@ def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart 
             }
             spots.setdefault(spot, mark)["pairs"] += 1
     order = sorted(means, key=lambda f: (sides[f], -sum(means[f]) / len(means[f]), f))
+    placed, y = charts.categories(list(spots.values()), "family", order)
     tip = charts.tooltip(
         ("family", "family"), ("variant", "variant"), ("value", "value", ".3g"), ("pairs", "pairs")
     )
     marks = {
         "mark": {"type": "point", "shape": "stroke", "angle": 90, "size": 90, "strokeWidth": 2},
         "encoding": {
-            "y": charts.category("family", order),
+            "y": y,
             "x": charts.quantity("value", "the feature's value at the readout"),
             "color": charts.colour("variant", COLOURS),
             "opacity": {"value": 0.8},
             "tooltip": tip,
         },
     }
-    extremes = [f"{f} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])]
+    extremes = [
+        f"{charts.shorten(f)} {sum(means[f]) / len(means[f]):+.3g}" for f in (order[0], order[-1])
+    ]
     return charts.chart(
         f"Values of feature {layer}:{feature} on both variants of {len(pairs)} pairs; mean differences "
         f"from {' to '.join(extremes)}",
-        list(spots.values()),
+        placed,
         [charts.line_at(0, colour=INK), marks],
         width=215,
         height={"step": 13},

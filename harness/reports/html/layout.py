@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.reports.characters import make_visible
 from harness.reports.html.caveats import Caveat
 from harness.reports.html.charts import THEME
 from harness.reports.html.svg import chart_library, script_json
@@ -24,7 +25,7 @@ def frame(
         "version": version("misconception-harness"),
         "caveats": caveats,
         "parts_of_page": parts,
-        "db": db,
+        "db": str(db),
         "style": Markup(_text("report.css")),  # noqa: S704
         "script": chart_library(_text("report.js")),
         "theme": script_json(THEME),
@@ -33,10 +34,11 @@ def frame(
 
 @cache
 def environment() -> Environment:
-    """Templates that escape whatever is put into them."""
+    """Templates that escape whatever is put into them, and show what a browser would obey."""
     made = Environment(
         loader=PackageLoader("harness.reports.html"),
         autoescape=True,
+        finalize=lambda value: make_visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

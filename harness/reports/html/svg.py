@@ -12,6 +12,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
+from harness.reports.characters import make_visible
 from harness.reports.html.charts import THEME, Chart
 
 _NUMBER = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
@@ -46,8 +47,9 @@ class ChartRenderer:
 
     def render(self, chart: Chart) -> RenderedChart:
         """Text in the data is escaped in the SVG, and cannot end the script it lies in."""
-        svg = vl_convert.vegalite_to_svg({"config": THEME, **chart.spec}, show_warnings=False)
-        spec = script_json(_pack(chart.spec))
+        shown = _visible(chart.spec)
+        svg = vl_convert.vegalite_to_svg({"config": THEME, **shown}, show_warnings=False)
+        spec = script_json(_pack(shown))
         return RenderedChart(Markup(self._shared(shrink_svg(svg))), spec, chart.says)  # noqa: S704
 
     def _shared(self, svg: str) -> str:
@@ -91,6 +93,15 @@ def chart_library(snippet: str) -> Markup:
     text = vl_convert.javascript_bundle(snippet)
     # Neither may end the element, nor open a comment in it.
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704
+
+
+def _visible(part: Any) -> Any:
+    """The specification without characters that the renderer, which is no Python, does not survive."""
+    if isinstance(part, str):
+        return make_visible(part)
+    if isinstance(part, list):
+        return [_visible(each) for each in part]
+    return {key: _visible(each) for key, each in part.items()} if isinstance(part, dict) else part
 
 
 def _pack(part: Any) -> Any:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import Fault
+from harness.reports.characters import make_visible
 from harness.reports.terminal.width import WIDTH
 
 MOST = 20  # faults of one file: more scroll the first ones away
@@ -20,10 +21,10 @@ def with_excerpts(faults: Iterable[Fault], width: int = WIDTH, head: str = "") -
         of_file.setdefault(fault.file, []).append(fault)
     for file, faults_of_file in of_file.items():
         for fault in faults_of_file[:MOST]:
-            yield f"{head}{fault}"
+            yield make_visible(f"{head}{fault}")
             yield from excerpt(fault, width)
         if len(faults_of_file) > MOST:
-            yield f"and {len(faults_of_file) - MOST} more in {file}"
+            yield make_visible(f"and {len(faults_of_file) - MOST} more in {file}")
 
 
 def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:

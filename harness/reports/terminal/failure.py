@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from harness.reports.characters import make_visible
 from harness.reports.text import sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.design import asked_for
@@ -23,7 +24,8 @@ def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome
         "rows": sql_command(outcome.db, verdict.query),
     }
     shown = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
-    return "\n".join([f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}", *shown])
+    head = f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}"
+    return make_visible("\n".join([head, *shown]))
 
 
 def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:

@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,13 +17,27 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from harness.reports.characters import make_visible
 
 WIDTH = 132
 LOG_EVERY = 10.0  # seconds between plain lines of one stage
 
 
 class _Console(Console):
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As rich does, but no text can move the cursor or turn the direction: all of it comes by here."""
+        if isinstance(renderable, str):
+            renderable = make_visible(renderable)
+        elif isinstance(renderable, Text) and (shown := make_visible(renderable.plain)):
+            renderable = renderable.copy()
+            renderable.plain = shown
+        return super().render(renderable, options)
+
     def on_broken_pipe(self) -> None:
         """Leave it to the command line: rich would exit with the status of a refuted claim."""
         raise BrokenPipeError

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.reports.characters import make_visible
 from harness.store.values import short_text
 
 FOLDED = 20  # columns of text in which a long value can still be read
@@ -17,15 +18,15 @@ def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The rows of a query."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(make_visible(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(short_text(value)) for value in row))
+        table.add_row(*(Text(make_visible(short_text(value))) for value in row))
     return table
 
 
 def print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table; where its columns would be too narrow, each row as a list of its values."""
-    cells = [[short_text(value) for value in row] for row in rows]
+    cells = [[make_visible(short_text(value)) for value in row] for row in rows]
     widths = [
         min(FOLDED, max(len(name), *(len(row[i]) for row in cells), 1))
         for i, name in enumerate(names)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import CannotRun, Fault, InputError
+from harness.paths import make_folder, whole_file
 from harness.specs.prompt import Origin
 from harness.store.export.formats import FeatureLine
 
@@ -22,9 +23,10 @@ def new_folder(parent: Path) -> Path:
     """A new folder below `parent`, named by the time (UTC). Raises `CannotRun`."""
     folder = parent / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     try:
-        folder.mkdir(parents=True)
+        make_folder(parent)
+        folder.mkdir()
     except OSError as error:
-        raise _refused(folder, error) from None
+        raise refused(folder, error) from None
     return folder
 
 
@@ -41,7 +43,8 @@ def filled_folder(parent: Path) -> Iterator[Path]:
 
 def write_new(parent: Path, name: str, content: BaseModel | Iterable[BaseModel]) -> Path:
     """Write into a new folder below `parent`; returns the file. Raises `CannotRun`."""
-    return write(new_folder(parent) / name, content)
+    with filled_folder(parent) as folder:
+        return write(folder / name, content)
 
 
 def write(path: Path, content: BaseModel | Iterable[BaseModel]) -> Path:
@@ -52,29 +55,28 @@ def write(path: Path, content: BaseModel | Iterable[BaseModel]) -> Path:
 
 
 def write_text(path: Path, parts: Iterable[str]) -> Path:
-    """Some text, part by part. Raises `CannotRun`."""
+    """Some text, part by part, whole or not at all. Raises `CannotRun`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as out:
+        with whole_file(path) as part, part.open("w", encoding="utf-8") as out:
             out.writelines(parts)
-    except OSError as error:
-        raise _refused(path, error) from None
+    except (OSError, UnicodeEncodeError) as error:
+        raise refused(path, error) from None
     return path
 
 
 def write_page(path: Path, text: str) -> Path:
-    """An HTML page of this package; it takes the place of another such page, and of nothing else.
+    """An HTML page of this package; it takes the place of another such page or of an empty file.
 
     Raises `InputError` where something else is there, `CannotRun` where it cannot be written.
     """
     try:
-        with path.open("rb") as there:
-            is_page = PAGE.encode() in there.read(4096)
-    except FileNotFoundError:
-        is_page = True
+        head = b""
+        if path.is_file():
+            with path.open("rb") as there:
+                head = there.read(4096)
     except OSError as error:
-        raise _refused(path, error) from None
-    if not is_page:
+        raise refused(path, error) from None
+    if head and PAGE.encode() not in head:
         what = "something else than a report is there"
         raise InputError(Fault(str(path), what, "name another file, or take it away first"))
     return write_text(path, [text])
@@ -117,7 +119,12 @@ class _Unmarked(FeatureLine):
     origin: Origin = "mock"
 
 
-def _refused(path: Path, error: OSError) -> CannotRun:
+def refused(path: Path, error: OSError | UnicodeEncodeError) -> CannotRun:
+    """Why a file or folder cannot be written."""
+    if isinstance(error, UnicodeEncodeError):
+        what = "cannot be written: it would hold halves of characters"
+        return CannotRun(Fault(str(path), what, "write all names and texts in UTF-8"))
     reason = (error.strerror or str(error)).lower()
-    remedy = "make room" if error.errno == errno.ENOSPC else "name another place"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in reason
+    remedy = "make room" if full else "name another place"
     return CannotRun(Fault(str(path), f"cannot be written: {reason}", remedy))

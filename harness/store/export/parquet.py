@@ -5,18 +5,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import CannotRun, Fault, InputError
+from harness.errors import Fault, InputError
+from harness.paths import whole_file
+from harness.store.export.files import refused
 
 
 def write(table: pa.Table, path: Path) -> None:
     """Write an Arrow table of any columns to one file. Raises `CannotRun` where the disk forbids it."""
     try:
-        pq.write_table(table, path, compression="zstd")
+        with whole_file(path) as part:
+            pq.write_table(table, part, compression="zstd")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CannotRun(
-            Fault(str(path), f"cannot be written: {reason}", "make room, or name another place")
-        ) from None
+        raise refused(path, error) from None
 
 
 def read(path: Path) -> pa.Table:

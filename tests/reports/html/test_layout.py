@@ -9,6 +9,7 @@ from harness.reports.html.layout import percent
 from tests.helpers.pages import Page, page_of
 
 HOSTILE = "</script><script>window.alerted=1</script><img src=x onerror=window.alerted=2>'\"&"
+OBEYED = "\x1b[2J\x9b\u202e\u2028\ufffe"
 
 
 def test_it_is_one_file_of_under_three_megabytes_that_refers_to_nothing(voices, page):
@@ -33,7 +34,7 @@ def test_charts_say_in_words_what_they_show(page):
 
 def test_whatever_the_store_holds_is_text(changed):
     """A prompt, a family, a token, a label, a question: none of them can end the place it stands in."""
-    hostile = HOSTILE.replace("'", "''")
+    hostile = HOSTILE.replace("'", "''") + OBEYED
     db = changed(
         f"UPDATE prompts SET family = '{hostile}' || family, prompt = '{hostile}'",
         f"UPDATE prompt_tokens SET token = '{hostile}'",
@@ -50,8 +51,11 @@ def test_whatever_the_store_holds_is_text(changed):
     assert not page.all("img")
     assert len(page.all("script")) == len(plain.all("script"))
     assert not any("onerror" in one.attrib for one in page.root.iter())
-    for spec in re.findall(r'<script type="application/json">(.*?)</script>', text, re.S):
+    assert "\\x1b[2J\\x9b\\u202e\\u2028\\ufffe" in page.text
+    specs = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    for spec in specs:
         json.loads(spec)
+    assert not re.search("[\x1b\x9b\u202e\u2028\ufffe]", "".join([page.text, *specs]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""A results file as a file: whether its path can be one, and DuckDB's connection to it."""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import duckdb
+
+from harness.errors import CannotRun, Fault, InputError, too_long
+from harness.paths import can_be_named, is_address
+
+_OPTIONS = {
+    # A new file can be read by every DuckDB that this package works with, and by as old command lines.
+    "storage_compatibility_version": "v1.4.0",
+    # What is no DuckDB file is refused, and not read by an extension that is fetched for it.
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_OTHER = "name another file with --db"
+SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
+
+
+def connect(file: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open a file; one that is there no more is made anew, unless it is only read.
+
+    Raises `duckdb.Error`.
+    """
+    # From the root: DuckDB takes what stands before a colon for the name of an extension.
+    return duckdb.connect(str(file.absolute()), read_only=read_only, config=dict(_OPTIONS))
+
+
+def check_path(file: Path) -> None:
+    """Raises `InputError` for what no file, or none of DuckDB's, can be named; `CannotRun` for no file."""
+    if is_address(file):
+        raise InputError(Fault(str(file), "it is an address, and results are in a file", _OTHER))
+    if not can_be_named(file):
+        raise InputError(too_long(file))
+    try:
+        str(file.absolute()).encode()
+    except UnicodeEncodeError:
+        what = "its path is not in UTF-8, and DuckDB can open no other"
+        raise InputError(Fault(str(file), what, _OTHER)) from None
+    try:
+        kind = file.stat().st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # no name of a file, or not to be reached
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotRun(Fault(str(file), f"cannot be opened: {reason.lower()}", _OTHER)) from None
+    if not stat.S_ISREG(kind):
+        what = "it is a folder" if stat.S_ISDIR(kind) else "it is no regular file"
+        raise CannotRun(Fault(str(file), what, _OTHER))
+
+
+def must_exist(file: Path) -> None:
+    """Raises as `check_path`, and `CannotRun` where there is no such file, or nothing in it."""
+    check_path(file)
+    there = file.is_file()
+    if not there or file.stat().st_size == 0:
+        what = "it has no results yet" if there else "there are no results yet"
+        raise CannotRun(Fault(str(file), what, "run `harness run voices` first"))
+
+
+def check_folder(file: Path) -> None:
+    """Raises `CannotRun` where a file cannot be created there."""
+    folder = next(folder for folder in file.absolute().parents if folder.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        what = f"it cannot be created: {folder} cannot be written to"
+        raise CannotRun(Fault(str(file), what, "name a file in another folder with --db"))
+
+
+def remove_empty(file: Path) -> None:
+    """Take away a file without a byte, as a full disk or `mktemp` leaves it: DuckDB opens none.
+
+    Whoever has just made it has a second to write to it. Raises `OSError`.
+    """
+    if file.is_file() and file.stat().st_size == 0:
+        time.sleep(max(0.0, SETTLED - abs(time.time() - file.stat().st_mtime)))
+        if file.stat().st_size == 0:
+            file.unlink()
