@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import CannotRun, Fault, InputError, Say, nearest
+from harness.errors import CannotRun, Count, Fault, InputError, Say, checked, nearest
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan
@@ -36,11 +36,13 @@ def _quiet(_: str) -> None:
     return None
 
 
+@checked
 def load_spec(path: str | Path) -> Spec:
     """Read and check a spec, given by path or name; raises `InputError` with all of its faults."""
     return load(path).spec
 
 
+@checked
 def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     """What a run would do: layers, sides of the families, units of work. Loads no weights.
 
@@ -68,6 +70,7 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     return made
 
 
+@checked
 def run(
     spec: str | Path,
     *,
@@ -75,8 +78,8 @@ def run(
     db: str | Path = DEFAULT_DB,
     device: str = "auto",
     dtype: Dtype | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
+    batch_size: Count | None = None,
+    limit: Count | None = None,
     mock: bool = False,
     resume: bool = True,
     wait: float = WAIT_SECONDS,
@@ -125,13 +128,6 @@ def _how(
     from harness.runner.context import How
     from harness.specs.targets import MOCKS
 
-    if dtype is not None and dtype not in get_args(Dtype):
-        raise InputError(Fault(f"dtype {dtype}", "there is none", nearest(dtype, get_args(Dtype))))
-    for name, value in (("batch_size", batch_size), ("limit", limit)):
-        if value is not None and value < 1:
-            raise InputError(
-                Fault(f"{name} {value}", "it is below 1", "give more, or leave it out")
-            )
     return How(
         device=device,
         dtype=dtype or "",
@@ -155,6 +151,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         """Let others write to the file."""
         self._store.__exit__()
 
+    @checked
     def sql(self, query: str, **parameters: object) -> "pyarrow.Table":
         """The rows of one query that reads, or of a saved query by its name, as an Arrow table.
 
@@ -180,6 +177,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
             },
         )
 
+    @checked
     def frame(self, query: str, **parameters: object) -> "pandas.DataFrame":
         """As `sql`, as a data frame. Raises `CannotRun` where pandas is not installed."""
         found = self.sql(query, **parameters)
@@ -196,6 +194,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         rows = [_line(row) for row in self._store.read(Runs).rows()]
         return sorted(rows, key=lambda row: str(row["created_at"]), reverse=True)
 
+    @checked
     def find_run(self, name: str = LATEST) -> dict[str, Any]:
         """The line of the run that an id, its beginning, a spec's name or `latest` means.
 
@@ -203,6 +202,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         """
         return _line(found_run(self._store, name))
 
+    @checked
     def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
         """What became of each claim of a run. Raises `InputError`."""
         from harness.analysis.verdicts import Verdict
@@ -215,6 +215,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
             for row in rows
         )
 
+    @checked
     def compare(self, a: str, b: str = LATEST) -> "Comparison":
         """Run `b` against run `a`, paired by prompt: behaviour, impacts, verdicts.
 
@@ -225,6 +226,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         return compared(self._store, *find_two_runs(self._store, a, b))
 
 
+@checked
 def open_store(
     db: str | Path = DEFAULT_DB, *, snapshot: bool = False, say: Say = _quiet
 ) -> ResultsFile:
@@ -238,12 +240,14 @@ def open_store(
     return ResultsFile((Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say))
 
 
+@checked
 def compare(a: str, b: str = LATEST, *, db: str | Path = DEFAULT_DB) -> "Comparison":
     """Run `b` against run `a` of one results file; see `ResultsFile.compare`."""
     with open_store(db) as results:
         return results.compare(a, b)
 
 
+@checked
 def report(
     run: str = LATEST, *, db: str | Path = DEFAULT_DB, output: str | Path | None = None
 ) -> Path:

@@ -48,6 +48,7 @@ def new(
     """
     from harness.specs.scaffold import write_spec
 
+    _check_answers(prompts, target)
     path, *schema = write_spec(question, target, prompts, name, output)
     for beside in schema:
         echo(f"{beside}: written. Editors read there what a spec may say.")
@@ -55,6 +56,23 @@ def new(
     for command in ("check", "plan", "run"):
         on = f" --target {target[0]}" if command == "run" else ""
         echo(f"  harness {command} {quote(str(path))}{on}")
+
+
+def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
+    """Raises `InputError` where `check` would refuse answers of the prompts on known targets."""
+    from harness.cli.answers import answers_alike
+    from harness.paths import find
+    from harness.specs.prompt_file import load_prompts
+    from harness.specs.targets import load_targets
+
+    try:
+        path = find(prompts)
+        read = load_prompts(path, balanced=False) if path else ()
+    except InputError:
+        return  # what is wrong with the file itself is said where the spec is written
+    known = [load_targets()[name] for name in dict.fromkeys(targets) if name in load_targets()]
+    if faults := answers_alike(path, read, known)[0]:
+        raise InputError(*faults)
 
 
 @click.command(short_help="Say everything that is wrong with specs, before any run.")
@@ -82,6 +100,8 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
+            for note in facts["notes"]:
+                click.echo(f"note: {note}", err=True)
     if as_json:
         print_json({"right": not faults, "specs": checked})
         print_faults(dict.fromkeys(faults))
@@ -93,6 +113,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
 def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from dataclasses import asdict
 
+    from harness.cli.answers import answers_alike
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
     from harness.specs.spec_file import load
@@ -108,6 +129,8 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
         for target in file.targets.values():
             plan = make_plan(spec, target, file.prompts)
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
+        of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
+        faults += of_answers
         facts |= {
             "hash": spec.hash,
             "discovery": len(plan.families("discovery")),
@@ -115,6 +138,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
+            "notes": notes,
         }
     except HarnessError as error:
         faults += error.faults

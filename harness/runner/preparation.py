@@ -13,6 +13,7 @@ from harness.models.requirements import model_bytes
 from harness.runner.context import How
 from harness.runner.resources import Resources, acquire
 from harness.runner.target_choice import choose_target
+from harness.specs.answer_tokens import beginning
 from harness.specs.plan import Plan, layers_of, limited
 from harness.specs.plan_checks import Locate, faults_of
 from harness.specs.spec_file import SpecFile
@@ -88,6 +89,7 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
         note=say,
         check=check,
     )
+    _check_answers(plan, request.prompts_path, resources.model)
     return Prepared(_fit(replace(plan, target=resources.target), resources.model), resources)
 
 
@@ -116,6 +118,26 @@ def _fit(plan: Plan, model: LanguageModel) -> Plan:
         )
     _check_positions(plan, model)
     return replace(plan, target=replace(plan.target, width=model.width, blocks=model.depth))
+
+
+def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
+    """Raises `InputError` with each pair without tokens, or of which one answer begins the other."""
+    faults: list[Fault] = []
+    faulty = set()
+    for prompt in plan.prompts:
+        if prompt.pair_id in faulty:
+            continue  # its other variant said so
+        where = f"{path}:{prompt.line}"
+        try:
+            answers = model.tokens(prompt.text, prompt.correct, prompt.misconception).answers
+            found = beginning(where, prompt, plan.target.name, *answers)
+        except InputError as error:
+            found = replace(error.faults[0], where=f"{where}, {error.faults[0].where}")
+        if found:
+            faults.append(found)
+            faulty.add(prompt.pair_id)
+    if faults:
+        raise InputError(*faults)
 
 
 def _check_positions(plan: Plan, model: LanguageModel) -> None:

@@ -11,11 +11,14 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.arguments import check_share, dense_rows, unit_codes
+from harness.stats.arguments import check_share, dense_features, unit_codes
+from harness.stats.intervals import mean_of
+from harness.stats.scaling import SUMS, exponents, rescale
 from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
 FAR = 30.0  # the t beyond which the interval is found another way
+ROUNDING = 64 * 2.0**-52  # of the largest activation: a spread below it is none
 
 
 @dataclass(frozen=True)
@@ -60,44 +63,57 @@ def effects(
     d_z with its noncentral-t interval is of Cumming and Finch (2001), g_av of Lakens (2013) and the
     rank-biserial correlation of Kerby (2014).
     """
-    check_share("level", level)
-    rows = dense_rows("x", x)
-    others = np.zeros_like(rows) if y is None else dense_rows("y", y)
+    level = check_share("level", level)
+    rows = dense_features("x", x)
+    others = np.zeros_like(rows) if y is None else dense_features("y", y)
     if others.shape != rows.shape:
-        raise ValueError(f"y: has shape {others.shape}, x has {rows.shape}")
-    codes, n_units = unit_codes(units, len(rows), at_least=1)
+        raise ValueError(f"y: has shape {others.T.shape}, x has {rows.T.shape}")
+    codes, n_units = unit_codes(units, rows.shape[1], at_least=1)
     if n_units < 2:
-        none = np.full(rows.shape[1], np.nan)
+        none = np.full(len(rows), np.nan)
         return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
-    sizes = np.bincount(codes)[:, None]
-    first, second = sum_by_unit(rows, codes) / sizes, sum_by_unit(others, codes) / sizes
-    d = first - second
-    n = len(d)
-    spread = d.std(axis=0, ddof=1)
-    size = np.abs(d).max(axis=0)
-    flat = spread <= 1e-12 * size
-    zero = size == 0
+    # Everything is a ratio or a rank, and depends on no feature's scale.
+    power = SUMS - exponents(rows, others)
+    rows, others = rescale(rows, power), rescale(others, power)
+    d = _unit_means(rows - others, codes, n_units)
+    mean, spread = mean_of(d), _spread(rows - others, codes, n_units)
+    flat = spread <= np.ldexp(ROUNDING, SUMS)
+    zero = ~d.any(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        d_z = np.where(flat, np.nan, d.mean(axis=0) / spread)
-        average = np.sqrt((first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1)) / 2)
+        d_z = np.where(flat, np.nan, mean / spread)
+        spreads = [_spread(side, codes, n_units) for side in (rows, others)]
+        average = np.hypot(*spreads) / np.sqrt(2)
         g_av = np.where(
-            (average > 0) & ~flat & (y is not None),
-            hedges(n - 1) * d.mean(axis=0) / average,
-            np.nan,
+            (average > 0) & ~flat & (y is not None), hedges(n_units - 1) * mean / average, np.nan
         )
-        ranks = stats.rankdata(np.where(d == 0, np.inf, np.abs(d)), axis=0)
-        plus, minus = (ranks * (d > 0)).sum(axis=0), (ranks * (d < 0)).sum(axis=0)
+        ranks = stats.rankdata(np.where(d == 0, np.inf, np.abs(d)), axis=1)
+        plus, minus = (ranks * (d > 0)).sum(axis=1), (ranks * (d < 0)).sum(axis=1)
         biserial = (plus - minus) / (plus + minus)
-    low, high = d_z_interval(d_z, n, level=level)
+    low, high = d_z_interval(d_z, n_units, level=level)
     return Effects(
         d_z=d_z,
         d_z_low=low,
         d_z_high=high,
         g_av=g_av,
         rank_biserial=biserial,
-        common_language=np.where(zero, np.nan, (d > 0).mean(axis=0) + (d == 0).mean(axis=0) / 2),
+        common_language=np.where(zero, np.nan, (d > 0).mean(axis=1) + (d == 0).mean(axis=1) / 2),
         flag=np.where(zero, "all-zero", np.where(flat, "constant", "")),
     )
+
+
+def _unit_means(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
+    """The mean of each unit, (n_features, n_units), of `rows` (n_features, n_pairs)."""
+    return sum_by_unit(rows, codes, n_units) / np.bincount(codes)
+
+
+def _spread(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
+    """The standard deviation of unit means, (n_features,), of `rows` (n_features, n_pairs)."""
+    # About the first row, so that a large mean takes no digits from a small spread.
+    means = _unit_means(rows - rows[:, :1], codes, n_units)
+    away = means - mean_of(means)[:, None]
+    power = exponents(away)
+    squares = np.square(rescale(away, -power)).sum(axis=1)
+    return rescale(np.sqrt(squares / (n_units - 1)), power)
 
 
 def hedges(nu: int) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.stats.arguments import check_positive, check_share
+from harness.stats.arguments import check_positive, check_share, vector
 from harness.stats.intervals import mean_interval
 
 
@@ -44,18 +44,17 @@ def equivalence(
     Raises:
         ValueError: naming the argument that is wrong.
     """
-    check_positive("margin", margin)
-    check_share("alpha", alpha)
+    margin, alpha = check_positive("margin", margin), check_share("alpha", alpha)
     if alpha >= 0.5:
         raise ValueError(f"alpha: {alpha} is not below .5")
-    if np.ndim(differences) != 1:
-        raise ValueError(f"differences: has {np.ndim(differences)} dimensions, 1 is needed")
-    interval = mean_interval(differences, units, level=1 - 2 * alpha)
+    interval = mean_interval(vector("differences", differences), units, level=1 - 2 * alpha)
     mean, error = float(interval.mean[0]), float(interval.error[0])
     if error == 0:
         p = 0.0 if abs(mean) < margin else 1.0
     else:
-        distance = min(mean + margin, margin - mean) / error
+        # The nearer end decides. A plain division: Python's own raises where the quotient is too large.
+        with np.errstate(over="ignore"):
+            distance = np.float64(margin - abs(mean)) / error
         p = float(stats.t.sf(distance, interval.n_units - 1))
     return Equivalence(
         mean,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import check_share, dense_rows
+from harness.stats.arguments import check_share, dense_features, unit_codes
+from harness.stats.scaling import SUMS, exponents, rescale
 from harness.stats.unit_scores import sum_by_unit
 
 Floats = NDArray[np.float64]
@@ -39,20 +40,40 @@ def mean_interval(
 
     Returns:
         `MeanInterval`: the CRV3 standard error, a jackknife over units, and mean +- its product with
-        the quantile of t(n_units - 1).
+        the quantile of t(n_units - 1); infinite where that lies beyond float64.
 
     Raises:
         ValueError: naming the argument that is wrong, and the place of a value that is not finite.
 
     The estimator is that of MacKinnon, Nielsen and Webb (2023).
     """
-    rows = dense_rows("differences", differences)
-    check_share("level", level)
-    sums = sum_by_unit(rows, units)
-    sizes = sum_by_unit(np.ones((len(rows), 1)), units)
-    groups = len(sums)
-    mean = rows.mean(axis=0)
-    without = (sums.sum(axis=0) - sums) / (len(rows) - sizes)
-    error = np.sqrt((groups - 1) / groups * np.square(without - mean).sum(axis=0))
-    reach = stats.t.ppf((1 + level) / 2, groups - 1) * error
-    return MeanInterval(mean, error, mean - reach, mean + reach, groups)
+    rows = dense_features("differences", differences)
+    level = check_share("level", level)
+    codes, n_units = unit_codes(units, rows.shape[1])
+    power = SUMS - exponents(rows)
+    rows = rescale(rows, power)
+    mean = rescale(mean_of(rows), -power)
+    error = rescale(_jackknife_error(rows, codes, n_units), -power)
+    with np.errstate(over="ignore"):
+        reach = stats.t.ppf((1 + level) / 2, n_units - 1) * error
+        return MeanInterval(mean, error, mean - reach, mean + reach, n_units)
+
+
+def mean_of(rows: Floats) -> Floats:
+    """The mean of each feature, (n_features,), of `rows` (n_features, n), summed with what rounding loses."""
+    n = rows.shape[1]
+    return sum_by_unit(rows, np.zeros(n, np.intp), 1)[:, 0] / n
+
+
+def _jackknife_error(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
+    """The CRV3 standard error (n_features,) of the mean of `rows` (n_features, n_pairs).
+
+    Without its n of the N pairs, the mean changes by n / (N - n) of what the unit's own is away from it.
+    """
+    rows = rows - rows[:, :1]  # so that a large mean takes no digits from a small spread
+    sizes = np.bincount(codes)
+    away = mean_of(rows)[:, None] - sum_by_unit(rows, codes, n_units) / sizes
+    changes = sizes / (len(codes) - sizes) * away
+    power = exponents(changes)
+    squares = np.square(rescale(changes, -power)).sum(axis=1)
+    return rescale(np.sqrt((n_units - 1) / n_units * squares), power)

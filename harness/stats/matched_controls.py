@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.arguments import check_finite_rows
+from harness.stats.arguments import check_finite, count, dense_features, names_of, vector
+from harness.stats.scaling import exponents, rescale
 
 
 def matched_sets(
-    targets: NDArray[np.intp],
+    targets: ArrayLike,
     layers: ArrayLike,
     profile: ArrayLike,
     *,
@@ -41,28 +42,35 @@ def matched_sets(
     Raises:
         ValueError: naming the argument that is wrong, or the layer that has too few other features.
     """
-    layer = np.asarray(layers)
-    scaled = np.asarray(profile, dtype=float)
-    if scaled.ndim != 2 or len(scaled) != len(layer):
-        raise ValueError(f"profile: has shape {scaled.shape}, ({len(layer)}, k) is needed")
-    check_finite_rows("profile", scaled)
-    if not np.isin(targets, np.arange(len(layer))).all():
-        raise ValueError(f"targets: not all of them are among the {len(layer)} features")
+    columns = dense_features("profile", profile)
+    scaled = rescale(columns, -exponents(columns)).T.copy()
+    n_features = len(scaled)
+    layer = names_of("layers", layers, n_features, each="feature")
+    wanted, taken = _indices("targets", targets, n_features), np.zeros(n_features, bool)
+    taken[wanted] = True
+    taken[_indices("excluded", excluded, n_features)] = True
+    sets, pool = count("sets", sets, at_least=0), count("pool", pool, at_least=1)
+    seed = count("seed", seed, at_least=0)
     # Over all features, so that a column weighs the same for every target.
     spread = scaled.std(axis=0)
     scaled = scaled / np.where(spread > 0, spread, 1.0)
-    taken = np.zeros(len(layer), bool)
-    taken[targets] = True
-    taken[np.asarray(excluded, dtype=np.intp)] = True
     nearest = []
-    for target in targets:
+    for target in wanted:
         others = np.flatnonzero((layer == layer[target]) & ~taken)
         distance = np.square(scaled[others] - scaled[target]).sum(axis=1)
         # Stable: equal distances keep their order, so that the draw is the same on every machine.
         nearest.append(others[np.argsort(distance, kind="stable")][:pool])
     random = np.random.default_rng(seed)
-    drawn = [_draw_set(nearest, layer[targets], random) for _ in range(sets)]
-    return np.array(drawn, np.intp).reshape(sets, len(targets))
+    drawn = [_draw_set(nearest, layer[wanted], random) for _ in range(sets)]
+    return np.array(drawn, np.intp).reshape(sets, len(wanted))
+
+
+def _indices(name: str, values: ArrayLike, n_features: int) -> NDArray[np.intp]:
+    """Indices of features, (n,), none twice; raises `ValueError` where one is none of `n_features`."""
+    given = vector(name, values)
+    if not np.isin(given, np.arange(n_features)).all():
+        raise ValueError(f"{name}: not all of them are among the {n_features} features")
+    return given.astype(np.intp)
 
 
 def _draw_set(
@@ -101,9 +109,8 @@ def control_rank_p(target: float, controls: ArrayLike) -> float:
     Raises:
         ValueError: where a number is not finite, or there are no controls.
     """
-    values = np.asarray(controls, dtype=float)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+    values = vector("controls", controls)
+    if not len(values) or not np.isfinite(values).all():
         raise ValueError("controls: a list of one or more finite numbers is needed")
-    if not np.isfinite(target):
-        raise ValueError(f"target: {target} is not a finite number")
+    target = check_finite("target", target)
     return float((1 + (values >= target).sum()) / (len(values) + 1))

@@ -5,11 +5,12 @@ denominator alone, and |t| grows with |u|, so max-|u| is max-|t| without a varia
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.stats.arguments import check_choice, check_flag
 from harness.stats.flip_counts import count_reaching
 from harness.stats.sign_flips import sign_flips
 from harness.stats.unit_scores import ScoreSums, Statistic, sum_scores
@@ -75,8 +76,8 @@ def paired_max_t(
 
     Westfall and Young (1993), algorithm 2.8; random flips have the +1 of Phipson and Smyth (2010).
     """
-    if alternative not in ("two-sided", "greater", "less"):
-        raise ValueError(f"alternative: unknown '{alternative}'; use two-sided, greater or less")
+    check_choice("alternative", alternative, get_args(Alternative))
+    check_flag("step_down", step_down)
     scores = sum_scores(x, y, units, statistic)
     if alternative == "less":
         scores = ScoreSums(-scores.sums, scores.inverse)

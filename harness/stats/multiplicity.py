@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import as_p_values, check_share
+from harness.stats.arguments import as_p_values, check_choice, check_share, names_of
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +30,7 @@ def fdr(p: ArrayLike, *, method: Literal["bh", "by"] = "bh") -> Floats:
         ValueError: where a p is not between 0 and 1, or the method is another.
     """
     values = as_p_values("p", p)
-    if method not in ("bh", "by"):
-        raise ValueError(f"method: unknown '{method}'; use bh or by")
+    check_choice("method", method, ("bh", "by"))
     adjusted = np.full(values.shape, np.nan)
     tested = ~np.isnan(values)
     if tested.any():
@@ -72,12 +71,8 @@ def hierarchical_fdr(p: ArrayLike, layers: ArrayLike, *, q: float = 0.05) -> Lay
         ValueError: naming the argument that is wrong.
     """
     values = as_p_values("p", p)
-    names = np.asarray(layers)
-    if names.shape != values.shape:
-        raise ValueError(f"layers: has shape {names.shape}, p has {values.shape}")
-    check_share("q", q)
-    if any(name is None or name != name for name in names.tolist()):
-        raise ValueError("layers: every p needs a layer")
+    names = names_of("layers", layers, len(values), each="p")
+    q = check_share("q", q)
     distinct = np.unique(names)
     simes_p = np.array([simes(values[names == layer]) for layer in distinct])
     adjusted = fdr(simes_p)

@@ -13,9 +13,17 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import optimize, stats
 
-from harness.stats.arguments import check_positive, check_share
+from harness.stats.arguments import (
+    check_finite,
+    check_flag,
+    check_positive,
+    check_share,
+    count,
+    number,
+)
 
 LARGEST = 1e6  # effect sizes and unit counts are looked for up to here
+LARGEST_NU = 10**9  # from here on t is normal, to nine digits
 POINTS, WEIGHTS = leggauss(400)
 
 
@@ -34,14 +42,14 @@ def power(d_z: float, units: int, *, alpha: float = 0.05, two_sided: bool = True
     Raises:
         ValueError: naming the argument that is wrong.
     """
-    check_share("alpha", alpha)
-    if not math.isfinite(d_z):
-        raise ValueError(f"d_z: {d_z} is not a finite number")
-    if not (units >= 2 and units == int(units)):
-        raise ValueError(f"units: {units}, an integer of at least 2 is needed")
-    nu = units - 1
+    alpha, d_z = check_share("alpha", alpha), check_finite("d_z", d_z)
+    units = count("units", units, at_least=2)
+    check_flag("two_sided", two_sided)
+    nu = min(units - 1, LARGEST_NU)
     shift = d_z * math.sqrt(units)
     critical = float(stats.t.isf(alpha / (2 if two_sided else 1), nu))
+    if math.isinf(critical):
+        return 0.0
     # Over s = sqrt(V), whose density is bounded also at nu = 1; apart where the tails are reached.
     top = float(stats.chi.isf(1e-16, nu))
     edge = min(top / 2, (abs(shift) + 9) * math.sqrt(nu) / critical)
@@ -72,7 +80,7 @@ def minimum_detectable(
     Raises:
         ValueError: naming the argument that is wrong.
     """
-    check_share("power_wanted", power_wanted)
+    power_wanted = check_share("power_wanted", power_wanted)
 
     def lack(d_z: float) -> float:
         return power(d_z, units, alpha=alpha, two_sided=two_sided) - power_wanted
@@ -102,8 +110,10 @@ def units_needed(
     Raises:
         ValueError: naming the argument that is wrong, or where more than a million would be needed.
     """
-    check_positive("d_z", d_z if not two_sided else abs(d_z))
-    check_share("power_wanted", power_wanted)
+    check_flag("two_sided", two_sided)
+    number("d_z", d_z)
+    check_positive("d_z", abs(d_z) if two_sided else d_z)
+    power_wanted = check_share("power_wanted", power_wanted)
     low, high = 1, 2
     while power(d_z, high, alpha=alpha, two_sided=two_sided) < power_wanted:
         low, high = high, 2 * high
@@ -130,7 +140,9 @@ def effective_pairs(pairs: int, pairs_per_unit: float, correlation: float) -> fl
     Raises:
         ValueError: naming the argument that is wrong.
     """
+    count("pairs", pairs, at_least=0)
+    correlation = number("correlation", correlation)
     if not 0 <= correlation <= 1:
         raise ValueError(f"correlation: {correlation} is not between 0 and 1")
-    check_positive("pairs_per_unit", pairs_per_unit)
-    return pairs / (1 + (pairs_per_unit - 1) * correlation)
+    pairs_per_unit = check_positive("pairs_per_unit", pairs_per_unit)
+    return pairs / (1 - correlation + pairs_per_unit * correlation)

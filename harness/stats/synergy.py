@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.arguments import check_finite_rows
+from harness.stats.arguments import check_share, dense_features, real_array, vector
 from harness.stats.intervals import mean_interval
 from harness.stats.max_t import paired_max_t
+from harness.stats.scaling import SUMS, exponents, rescale
+from harness.stats.unit_scores import sum_by_unit
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,30 @@ def synergy(
     Raises:
         ValueError: naming the argument that is wrong, and the place of a value that is not finite.
     """
-    together, apart = np.asarray(joint, dtype=float), np.asarray(singles, dtype=float)
-    if together.ndim != 1:
-        raise ValueError(f"joint: has {together.ndim} dimensions, 1 is needed")
-    if apart.ndim != 2 or apart.shape[1:] != together.shape:
+    level = check_share("level", level)
+    together = dense_features("joint", vector("joint", joint))
+    apart = real_array("singles", singles)
+    if apart.ndim != 2 or apart.shape[1:] != together.shape[1:]:
         raise ValueError(
-            f"singles: has shape {apart.shape}, (n_features, {len(together)}) is needed"
+            f"singles: has shape {apart.shape}, (n_features, {together.shape[1]}) is needed"
         )
-    check_finite_rows("joint", together[:, None])
-    check_finite_rows("singles", apart.T)
-    excess = together - apart.sum(axis=0)
+    # One column a pair: what is done together, and against it what is done apart.
+    parts = np.vstack([together, -dense_features("singles", apart.T)])
+    power = SUMS - exponents(parts.reshape(1, -1))
+    parts = np.ldexp(parts, power)
+    excess = sum_by_unit(parts.T, np.zeros(len(parts), np.intp), 1).T
     # What is left of an exact sum by rounding alone is nothing.
-    size = np.abs(together) + np.abs(apart).sum(axis=0)
+    size = np.abs(parts).sum(axis=0)
     excess[np.abs(excess) <= 8 * np.finfo(float).eps * size] = 0.0
-    interval = mean_interval(excess, units, level=level)
-    test = paired_max_t(excess, units=units, statistic="mean")
+    interval = mean_interval(excess[0], units, level=level)
+    test = paired_max_t(excess[0], units=units, statistic="mean")
+    mean, low, high = (
+        float(rescale(end, -power)[0]) for end in (interval.mean, interval.low, interval.high)
+    )
     return Synergy(
-        float(interval.mean[0]),
-        float(interval.low[0]),
-        float(interval.high[0]),
+        mean,
+        low,
+        high,
         float(test.p_marginal[0]),
         interval.n_units,
     )

@@ -1,7 +1,8 @@
 """What is summed: each pair's score, its sum over a unit, and the unit sums of every feature.
 
 Features come first in every result, (n_features, n_units), and blocks of features are scored one
-after the other, so that memory beyond the input stays at the unit sums.
+after the other, so that memory beyond the input stays at the unit sums. Sums carry what rounding loses
+(Neumaier 1974), so that large numbers of both signs leave what is between them.
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
-from harness.stats.arguments import Floats, dense_block, pair_matrix, unit_codes
+from harness.stats.arguments import Floats, check_choice, dense_block, pair_matrix, unit_codes
+from harness.stats.scaling import exponents, rescale
 from harness.stats.signed_rank import pratt_scores
 
 Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
@@ -61,10 +62,7 @@ def sum_scores(
     if statistic is None:
         statistic = "signed-rank" if second is None else "pratt+mcnemar"
     chosen = statistic
-    if chosen not in get_args(Statistic):
-        raise ValueError(
-            f"statistic: unknown '{chosen}'; use mean, signed-rank, mcnemar or pratt+mcnemar"
-        )
+    check_choice("statistic", chosen, get_args(Statistic))
     if "mcnemar" in chosen and second is None:
         raise ValueError(f"y: the statistic '{chosen}' compares two activations; give y")
     n_pairs, n_features = first.shape
@@ -78,7 +76,8 @@ def sum_scores(
     for at, a, b in _blocks(first, second):
         d = _differences(a, b)
         if chosen == "mean":
-            _add_up(d, codes, sums[0, at])
+            _add_up(_near_one(d), codes, sums[0, at])
+            sums[0, at] = _near_one(sums[0, at])
         if chosen in ("signed-rank", "pratt+mcnemar"):
             _add_up(pratt_scores(d), codes, sums[0, at])
         if b is not None and "mcnemar" in chosen:
@@ -90,35 +89,35 @@ def sum_scores(
     return ScoreSums(sums, inverse)
 
 
-def sum_by_unit(differences: ArrayLike, units: ArrayLike | None = None) -> Floats:
-    """The sum of each unit's rows, (n_units, n_features), in the order of sorted unit names.
+def sum_by_unit(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
+    """The sum of each unit's pairs, (n_features, n_units), of `rows` (n_features, n_pairs).
 
-    `differences` (n_pairs, n_features), dense or scipy sparse, and `units` (n_pairs,), each pair its
-    own where None. Raises `ValueError` as `unit_codes` and `pair_matrix` do.
+    `codes` (n_pairs,) are the units, from 0 to `n_units` - 1.
     """
-    rows = pair_matrix("differences", differences)
-    codes, n_units = unit_codes(units, rows.shape[0])
-    member = sparse.csr_array(
-        (np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_units, len(codes))
-    )
-    dense: Any = member @ rows.astype(np.float64)
-    return dense.toarray() if sparse.issparse(dense) else dense
+    total = np.empty((len(rows), n_units))
+    _add_up(rows, codes, total)
+    return total
 
 
 def _differences(a: Floats, b: Floats | None) -> Floats:
-    """a - b (n_features, n_pairs), or a itself where there is no b.
+    """a - b (n_features, n_pairs), or a itself where there is no b; half of it where it overflows."""
+    if b is None:
+        return a
+    with np.errstate(over="ignore"):
+        d = a - b
+    beyond = ~np.isfinite(d).all(axis=1)
+    d[beyond] = a[beyond] / 2 - b[beyond] / 2
+    return d
 
-    By a power of two nearer to 1 where its squares would leave the range of float64: no statistic
-    depends on a feature's scale, and a power of two changes no other bit.
+
+def _near_one(values: Floats) -> Floats:
+    """Features (n_features, n) as they are, or near 1 where their squares would leave the range.
+
+    No statistic depends on a feature's scale.
     """
-    size = np.abs(a).max(axis=1, initial=0)
-    if b is not None:
-        size = np.maximum(size, np.abs(b).max(axis=1, initial=0))
-    extreme = (size > 1e150) | ((size < 1e-150) & (size > 0))
-    if not extreme.any():
-        return a if b is None else a - b
-    power = np.where(extreme, -np.frexp(size)[1], 0)[:, None]
-    return np.ldexp(a, power) - (0 if b is None else np.ldexp(b, power))
+    power = exponents(values)
+    extreme = np.abs(power) > 480
+    return rescale(values, np.where(extreme, -power, 0)) if extreme.any() else values
 
 
 def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None:
@@ -134,9 +133,20 @@ def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None
 
 @njit(nogil=True, cache=True)
 def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
+    lost = np.zeros(total.shape[1])
     for f in range(scores.shape[0]):
+        lost[:] = 0
         for pair in range(len(codes)):
-            total[f, codes[pair]] += scores[f, pair]
+            unit, x = codes[pair], scores[f, pair]
+            before = total[f, unit]
+            after = before + x
+            if abs(before) >= abs(x):
+                lost[unit] += (before - after) + x
+            else:
+                lost[unit] += (x - after) + before
+            total[f, unit] = after
+        for unit in range(len(lost)):
+            total[f, unit] += lost[unit]
 
 
 def _blocks(x: Any, y: Any) -> Iterator[tuple[slice, Floats, Floats | None]]:

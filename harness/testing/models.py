@@ -12,6 +12,7 @@ from transformers import (
     Gemma3TextConfig,
 )
 
+from harness.errors import Count, Fault, InputError, checked
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled
@@ -35,10 +36,11 @@ def tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(bundled("fixtures", "organism"))
 
 
+@checked
 def random_model(
     seed: int = 0,
     padding_side: PaddingSide = "left",
-    layers: int = 4,
+    layers: Count = 4,
     architecture: Architecture = "gemma2",
     dtype: torch.dtype = torch.float32,
 ) -> LanguageModel:
@@ -56,11 +58,13 @@ def random_model(
         arguments give the same weights.
 
     Raises:
-        KeyError: for an unknown architecture.
+        InputError: where an argument is another thing than it says above.
         OSError: where the installation lacks the tokenizer.
     """
-    torch.manual_seed(seed)
     config_class, model_class, more = _ARCHITECTURES[architecture]
+    if any(layers > len(values) for values in more.values()):
+        raise InputError(Fault(f"layers {layers}", f"{architecture} has at most 6", "give fewer"))
+    torch.manual_seed(seed)
     network = model_class(
         config_class(
             vocab_size=len(tokenizer()),
@@ -86,7 +90,8 @@ def random_model(
     return LanguageModel(network.to(dtype), tokenizer(), padding_side)
 
 
-def random_sae(seed: int = 0, width: int = WIDTH, features: int = 64) -> Sae:
+@checked
+def random_sae(seed: int = 0, width: Count = WIDTH, features: Count = 64) -> Sae:
     """A JumpReLU SAE in float32 with directions that are not orthogonal and an error term.
 
     Arguments:

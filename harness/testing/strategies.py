@@ -6,6 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harness.errors import Count, Fault, InputError, checked, nearest
 from harness.models.padded_batch import PaddingSide, Tokens
 from harness.sae import Sae
 from harness.sae.mock import jumprelu, orthogonal
@@ -18,7 +19,8 @@ Case = tuple[Sae, Tensor, Tensor]
 _seeds = st.integers(0, 10**6)
 
 
-def saes(width: int = WIDTH, features: int = 64) -> st.SearchStrategy[Sae]:
+@checked
+def saes(width: Count = WIDTH, features: Count = 64) -> st.SearchStrategy[Sae]:
     """Random JumpReLU SAEs: no two directions orthogonal, thresholds from 0 on, an error term.
 
     Arguments:
@@ -31,6 +33,7 @@ def saes(width: int = WIDTH, features: int = 64) -> st.SearchStrategy[Sae]:
     return _seeds.map(lambda seed: random_sae(seed, width, features))
 
 
+@checked
 def mock_saes(
     kinds: Sequence[str] = MOCKS, widths: Sequence[int] = (8, 20, WIDTH)
 ) -> st.SearchStrategy[Sae]:
@@ -43,7 +46,18 @@ def mock_saes(
 
     Returns:
         A strategy of SAEs.
+
+    Raises:
+        InputError: for another kind, or a width that is no integer of at least 1.
     """
+    for kind in kinds:
+        if kind not in MOCKS:
+            raise InputError(Fault(f"kinds: {kind!r}", "there is none", nearest(str(kind), MOCKS)))
+    for width in widths:
+        if not isinstance(width, int) or width < 1:
+            raise InputError(
+                Fault(f"widths: {width!r}", "an integer of at least 1 is needed", "give others")
+            )
 
     def build(kind: str, width: int, seed: int) -> Sae:
         if kind == "orthogonal":
@@ -53,7 +67,8 @@ def mock_saes(
     return st.builds(build, st.sampled_from(kinds), st.sampled_from(widths), _seeds)
 
 
-def residuals(width: int = WIDTH, scale: float = 3.0) -> st.SearchStrategy[Tensor]:
+@checked
+def residuals(width: Count = WIDTH, scale: float = 3.0) -> st.SearchStrategy[Tensor]:
     """Normal residual streams of one to four rows of one to six tokens.
 
     Arguments:
@@ -71,7 +86,8 @@ def residuals(width: int = WIDTH, scale: float = 3.0) -> st.SearchStrategy[Tenso
     return st.builds(draw, _seeds, st.integers(1, 4), st.integers(1, 6))
 
 
-def feature_sets(features: int, most: int = 8) -> st.SearchStrategy[Tensor]:
+@checked
+def feature_sets(features: Count, most: Count = 8) -> st.SearchStrategy[Tensor]:
     """Distinct features in any order.
 
     Arguments:
@@ -87,6 +103,7 @@ def feature_sets(features: int, most: int = 8) -> st.SearchStrategy[Tensor]:
     )
 
 
+@checked
 @st.composite
 def cases(draw: st.DrawFn, of: st.SearchStrategy[Sae] | None = None) -> Case:
     """An SAE, a stream for it and some of its features.
@@ -124,7 +141,8 @@ def positions() -> st.SearchStrategy[At]:
     return st.sampled_from(named) | st.lists(place, min_size=1, max_size=3, unique=True).map(tuple)
 
 
-def masks(rows: int, tokens: int) -> st.SearchStrategy[Tensor]:
+@checked
+def masks(rows: Count, tokens: Count) -> st.SearchStrategy[Tensor]:
     """Positions as an edit takes them, any of them or none.
 
     Arguments:
@@ -139,8 +157,9 @@ def masks(rows: int, tokens: int) -> st.SearchStrategy[Tensor]:
     return flags.map(lambda drawn: torch.tensor(drawn, dtype=torch.bool).view(rows, tokens))
 
 
+@checked
 def rows(
-    vocabulary: int, prompt: int = 24, answers: int = 3, most: int = 4
+    vocabulary: Count, prompt: Count = 24, answers: Count = 3, most: Count = 4
 ) -> st.SearchStrategy[list[Tokens]]:
     """Rows of token ids, short and long ones together, each a prompt with its candidate answers.
 
@@ -152,7 +171,14 @@ def rows(
 
     Returns:
         A strategy of lists of `Tokens`.
+
+    Raises:
+        InputError: where the vocabulary has no token.
     """
+    if vocabulary < 4:
+        raise InputError(
+            Fault(f"vocabulary {vocabulary}", "ids go from 3 to below it", "give more")
+        )
 
     def ids(longest: int) -> st.SearchStrategy[tuple[int, ...]]:
         token = st.integers(3, vocabulary - 1)

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+import harness
 from tests.helpers.cli import invoke
+from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines
 
 
 def test_check_says_what_is_right(root):
@@ -59,3 +63,75 @@ def test_plan_shows_what_a_run_would_do():
     facts = json.loads(invoke("plan", "voices", "--target", "gemma-2-2b", "--json").output)
     assert "known-features-found" not in facts["claims"]
     assert invoke("plan", "voices", "--target", "gemma").exit_code == 2
+
+
+def write_answers(folder, one, other, target="organism", balance="none"):
+    """A spec about behaviour whose pairs have these two answers, in turn right and wrong."""
+    names = {"zero": one, "not zero": other}
+    lines = [
+        line | {key: names[line[key]] for key in ("answer", "expected_correct_answer")}
+        for line in family_lines(8)
+    ]
+    (folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    spec = BEHAVIOUR_SPEC.replace("organism: {layers: [0, 1]}", f"{target}: {{layers: none}}")
+    (folder / "demo.yaml").write_text(f"{spec}balance: {balance}\nsplit: {{discovery: 0}}\n")
+    return folder / "demo.yaml"
+
+
+ALIKE = "'{}' begins '{}' in the tokens of organism, and is the likelier by construction"
+
+
+@pytest.mark.parametrize("balance", ["none", "family"])
+@pytest.mark.parametrize(
+    "one, other", [("1", "10"), ("9", "9.8"), ("down", "down-left"), ("zero", "zero.")]
+)
+def test_answers_of_which_one_begins_the_other_are_refused(tmp_path, one, other, balance):
+    found = invoke("check", write_answers(tmp_path, one, other, balance=balance))
+    assert found.exit_code == 2
+    # Each pair once, at its first line.
+    places = [f"error: {tmp_path / 'prompts.jsonl'}:{line}: " for line in (1, 3, 5)]
+    assert all(place + ALIKE.format(one, other) in found.output for place in places)
+    assert f"prompts.jsonl:2: {ALIKE.format(one, other)}" not in found.output
+
+
+@pytest.mark.parametrize("one, other", [("10", "12"), ("zero", "not zero"), ("down", "up")])
+def test_answers_that_only_begin_alike_are_right(tmp_path, one, other):
+    assert invoke("check", write_answers(tmp_path, one, other)).exit_code == 0
+
+
+def test_where_the_tokenizer_is_not_here_check_says_what_a_run_will_decide(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
+    spec = write_answers(tmp_path, "1", "10", target="gemma-2-2b")
+    found = invoke("check", spec)
+    assert found.exit_code == 0
+    assert "note: " in found.output
+    assert "in lines 1, 3, 5, 7, 9 and 11 more one answer begins the other" in found.output
+    (facts,) = json.loads(invoke("check", spec, "--json").output)["specs"]
+    assert "the tokenizer of gemma-2-2b is not here" in facts["notes"][0]
+    (facts,) = json.loads(invoke("check", "voices", "--json").output)["specs"]
+    assert facts["notes"] == []
+
+
+def test_a_run_refuses_answers_of_which_one_begins_the_other(tmp_path):
+    spec = write_answers(tmp_path, "9", "9.8")
+    with pytest.raises(harness.InputError) as raised:
+        harness.run(spec, target="organism", db=tmp_path / "r.duckdb")
+    said = [str(fault) for fault in raised.value.faults]
+    assert len(said) == 16
+    assert said[0].startswith(f"{tmp_path / 'prompts.jsonl'}:1: {ALIKE.format('9', '9.8')}")
+    assert not (tmp_path / "r.duckdb").exists()
+
+
+def test_a_run_names_the_line_of_a_prompt_without_tokens(tmp_path):
+    spec = write_answers(tmp_path, "up", "<eos>")
+    with pytest.raises(harness.InputError, match=r"prompts.jsonl:1, prompt .* special token"):
+        harness.run(spec, target="organism", db=tmp_path / "r.duckdb")
+
+
+def test_no_spec_is_written_for_answers_of_which_one_begins_the_other(tmp_path, monkeypatch):
+    write_answers(tmp_path, "1", "10")
+    monkeypatch.chdir(tmp_path)
+    found = invoke("new", "Is it?", "--target", "organism", "--prompts", "prompts.jsonl")
+    assert found.exit_code == 2
+    assert f"prompts.jsonl:1: {ALIKE.format('1', '10')}" in found.output
+    assert not (tmp_path / "evals").exists()

@@ -54,7 +54,7 @@ from harness.stats.synergy import synergy
         (lambda: control_rank_p(1.0, []), "controls: "),
         (lambda: units_needed(-1, two_sided=False), "d_z: -1"),
         (lambda: power(np.nan, 10), "d_z: nan"),
-        (lambda: hierarchical_fdr([0.1, 0.1], [1, np.nan]), "layers: every p needs"),
+        (lambda: hierarchical_fdr([0.1, 0.1], [1, np.nan]), "layers: p 1 has none"),
     ],
 )  # fmt: skip
 def test_bad_input_names_the_argument_and_the_place(call, said):
