@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CannotRun, Count, Fault, InputError, Say, checked, nearest
+from harness.argument_types import Count, checked
+from harness.errors import CannotRun, Fault, InputError, Say, nearest
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan

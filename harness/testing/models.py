@@ -12,7 +12,8 @@ from transformers import (
     Gemma3TextConfig,
 )
 
-from harness.errors import Count, Fault, InputError, checked
+from harness.argument_types import Count, checked
+from harness.errors import Fault, InputError
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled

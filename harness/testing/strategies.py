@@ -6,7 +6,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.errors import Count, Fault, InputError, checked, nearest
+from harness.argument_types import Count, checked
+from harness.errors import Fault, InputError, nearest
 from harness.models.padded_batch import PaddingSide, Tokens
 from harness.sae import Sae
 from harness.sae.mock import jumprelu, orthogonal
