@@ -5,6 +5,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # pytest-xdist tells its workers how wide the terminal is; what is tested is a log.
 os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it for processes that are begun
 
 from pathlib import Path
 

@@ -1,6 +1,5 @@
 """Commands about what there is: targets, this machine, the schema of specs."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -181,4 +180,4 @@ def schema(name: str) -> None:
     from harness.store.export.formats import format_schema
 
     content = json_schema() if name == "eval" else format_schema(name)
-    echo(json.dumps(content, indent=2))
+    print_json(content)

@@ -7,17 +7,18 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from harness.reports.characters import escape_json, make_visible
+from harness.reports.terminal.width import fold, known_columns
 
 
 def echo(text: object) -> None:
-    """A line of a result."""
-    print(make_visible(str(text)))
+    """A line of a result; on a terminal in as many as it needs."""
+    print(fold(make_visible(str(text)), known_columns(sys.stdout)))
 
 
 def say(line: str) -> None:
     """A note for people: on standard error, so that it is in nobody's pipe, and stops nothing."""
     try:
-        print(make_visible(line), file=sys.stderr, flush=True)
+        print(fold(make_visible(line), known_columns(sys.stderr)), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,18 +73,17 @@ def run(
 
     files = [load(spec) for spec in specs]
     out = console(sys.stderr if as_json else sys.stdout)
-    say = partial(out.print, soft_wrap=True, markup=False)
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 
     def in_turn() -> "Iterator[Outcome]":
         for file in files:
             with progress_on(out) as progress:
-                yield run_eval(file, target, progress=progress, say=say, **options)
+                yield run_eval(file, target, progress=progress, say=out.note, **options)
 
     outcomes = []
     try:
         for outcome in (
-            run_evals(files, target, jobs, say=say, **options) if jobs > 1 else in_turn()
+            run_evals(files, target, jobs, say=out.note, **options) if jobs > 1 else in_turn()
         ):
             outcomes.append(outcome)
     finally:
@@ -95,7 +93,7 @@ def run(
         elif outcomes:
             print_verdicts(out, outcomes)
         if outcomes:
-            append_summary(outcomes, say)
+            append_summary(outcomes, out.note)
     sys.exit(_status(outcomes))
 
 

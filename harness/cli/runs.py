@@ -2,7 +2,6 @@
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
@@ -122,7 +121,7 @@ def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
             wait=wait,
             device=device,
             progress=progress,
-            say=partial(out.print, soft_wrap=True, markup=False),
+            say=out.note,
         )
     if as_json:
         print_json(repeated_data(result))

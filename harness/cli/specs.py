@@ -1,5 +1,6 @@
 """Commands about specs, before any weight is loaded: write one, check it, plan its run."""
 
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -157,6 +158,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
     \b
     harness plan voices --target organism
     """
+    from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.specs.design import families_needed, smallest_p
     from harness.specs.spec_file import load
 
@@ -193,7 +195,7 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
             shown = ", ".join(f"{name} {count}" for name, count in value.items())
-        echo(f"{key:>16}  {shown}")
+        echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
 
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:

@@ -175,7 +175,7 @@ def _telling(config: pytest.Config) -> Iterator[tuple[Any, Any]]:
     with capture.global_and_fixture_disabled():
         out.line()
         with progress_on(out) as progress:
-            yield progress, partial(out.print, soft_wrap=True, markup=False)
+            yield progress, out.note
 
 
 def _silent(*_: object) -> None:

@@ -189,3 +189,23 @@ def test_closed_streams_are_no_place_for_a_file_that_is_opened(few):
     assert found.stdout == "3\n3\n"
     assert found.stderr.startswith("error: standard output: ")
     assert len(found.stderr.splitlines()) == 1
+
+
+def test_what_people_read_fits_into_eighty_columns(call, commands, few, monkeypatch, tmp_path):
+    """What programs read stays a line: JSON, CSV, and a path."""
+    db, run_id = few
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = an_outcome(question="Does it? " * 20, warnings=("it is far off " * 20,), db=db)
+    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: outcome)
+    more = [("sql", name, "--db", db) for name in ("ablations", "sae_health", "runs", "answers")]
+    more += [("doctor",), ("check", "nothing"), ("sql", "nothing"), ("compare", run_id, "--db", db)]
+    for arguments in (*commands, *more):
+        _, shown, said = call(*arguments)
+        for_programs = {"--json", "csv", "schema", "report", "export"} & set(map(str, arguments))
+        lines = (said if for_programs else shown + said).splitlines()
+        assert all(len(line) <= 80 for line in lines if " " in line.strip()), arguments
+        assert lines or for_programs
+    whole = call("sql", "FROM runs", "--db", db, "--format", "csv")[1]
+    monkeypatch.delenv("COLUMNS")
+    assert call("sql", "FROM runs", "--db", db, "--format", "csv")[1] == whole
+    assert "it is far off " * 19 in call(*commands[5])[1]

@@ -1,10 +1,10 @@
 """A console, and how far a run is: bars on a terminal, plain lines elsewhere."""
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,12 +21,17 @@ from rich.segment import Segment
 from rich.text import Text
 
 from harness.reports.characters import make_visible
+from harness.reports.terminal.width import fold_command, known_columns
 
 WIDTH = 132
 LOG_EVERY = 10.0  # seconds between plain lines of one stage
 
 
-class _Console(Console):
+class Terminal(Console):
+    """A console for whatever the data holds; `folds` where somebody reads in columns, and no program."""
+
+    folds = True
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
@@ -38,20 +43,30 @@ class _Console(Console):
             renderable.plain = shown
         return super().render(renderable, options)
 
+    def note(self, line: str, style: str | None = None) -> None:
+        """A line of words, whatever brackets are in it; folded where it is read in columns."""
+        self.print(line, style=style, markup=False, soft_wrap=not self.folds)
+
+    def command(self, line: str) -> None:
+        """A line for a shell, to be copied."""
+        folded = fold_command(line, self.width if self.folds else None)
+        self.print(folded, markup=False, soft_wrap=True)
+
     def on_broken_pipe(self) -> None:
         """Leave it to the command line: rich would exit with the status of a refuted claim."""
         raise BrokenPipeError
 
 
-def console(file: TextIO | None = None, width: int = 0) -> Console:
-    """A console as wide as the terminal; elsewhere `width`, else COLUMNS, else wide enough for a table.
+def console(file: TextIO | None = None, width: int = 0) -> Terminal:
+    """A console as wide as the terminal; elsewhere as COLUMNS asks, else `width`, else as a table needs.
 
     NO_COLOR and TERM=dumb take its colours away, FORCE_COLOR gives them to a log.
     """
-    made = _Console(file=file or sys.stdout, highlight=False)
+    made = Terminal(file=file or sys.stdout, highlight=False)
     if not _at_terminal(made):
-        asked = os.environ.get("COLUMNS", "")
-        made.width = width or (int(asked) if asked.isdigit() else 0) or WIDTH
+        known = known_columns(made.file)
+        made.width = known or width or WIDTH
+        made.folds = bool(known or width)
     return made
 
 
@@ -125,10 +140,10 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress_on(out: Console) -> Iterator[Any]:
+def progress_on(out: Terminal) -> Iterator[Any]:
     """A progress that draws bars on a terminal and prints lines elsewhere."""
     if not _at_terminal(out) or out.is_dumb_terminal:
-        yield PlainProgress(lambda line: out.print(line, style="dim", soft_wrap=True))
+        yield PlainProgress(partial(out.note, style="dim"))
         return
     columns = (
         TextColumn("  {task.description:<18}"),

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.reports.terminal.progress import Terminal
 from harness.reports.terminal.tables import print_rows
 from harness.reports.text import COMPARED_COLUMNS, p_text, value_text, verdict_with_trial
 from harness.store.values import short_text
@@ -28,7 +28,7 @@ def run_table(run: Mapping[str, Any]) -> Table:
     return table
 
 
-def print_comparison(out: Console, comparison: "Comparison") -> None:
+def print_comparison(out: Terminal, comparison: "Comparison") -> None:
     """Two runs side by side: what differs between them, each quantity with its test, the verdicts."""
     for side, run in (("A", comparison.a), ("B", comparison.b)):
         mark = "  [red]MOCK[/]" if run["origin"] == "mock" else ""
@@ -64,7 +64,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
             f"They say the same, word for word, to {comparison.same_text:.0%} of the prompts."
         )
     for line in comparison.left_out:
-        out.print(f"{line}; not compared", style="yellow", soft_wrap=True)
+        out.note(f"{line}; not compared", "yellow")
     verdicts = [
         (claim, verdict_with_trial(a, comparison.a), verdict_with_trial(b, comparison.b))
         for claim, (a, b) in comparison.verdicts.items()
@@ -72,7 +72,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
     print_rows(out, ("claim", "A", "B"), verdicts)
 
 
-def print_agreement(out: Console, repeated: "Repeated") -> None:
+def print_agreement(out: Terminal, repeated: "Repeated") -> None:
     """Whether a repetition agrees with its run, table by table."""
     rows = [
         (
@@ -87,9 +87,9 @@ def print_agreement(out: Console, repeated: "Repeated") -> None:
     changed = [(name, short_text(a), short_text(b)) for name, (a, b) in repeated.facts.items()]
     if changed:
         print_rows(out, ("not the same", "then", "now"), changed)
-    out.print(f"{repeated.first}, and again as {repeated.outcome.run_id}:", soft_wrap=True)
+    out.note(f"{repeated.first}, and again as {repeated.outcome.run_id}:")
     if repeated.agrees:
         out.print("every table agrees, to the last bit.", style="green")
     else:
         differ = [table.table for table in repeated.tables if not table.agrees]
-        out.print(f"the tables do not agree: {', '.join(differ)}.", style="red")
+        out.note(f"the tables do not agree: {', '.join(differ)}.", "red")

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console, JustifyMethod
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.reports.terminal.progress import Terminal
 from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ LEAST = 24  # columns in which what a verdict rests on can be read
 MARKS = {"MOCK": "red", "LIMITED": "red", "exploratory": "yellow"}
 
 
-def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
+def print_verdicts(out: Terminal, outcomes: "Sequence[Outcome]") -> None:
     """Each eval's question and one line a claim, then what to do with them."""
     names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
         caveats = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in caveat_marks(outcome))
         out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{caveats}")
-        out.print(outcome.question, style="dim", soft_wrap=True, markup=False)
+        out.note(outcome.question, "dim")
         trial = f"{outcome.trial}: " if outcome.trial else ""
         columns = (max(widest, 5), 12 + len(trial), 13, 18, 7)
         if sum(columns) + len(columns) + LEAST > out.width:
@@ -41,10 +42,10 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
         else:
             out.print(_table(outcome, trial, columns, header=outcome is outcomes[0]))
         for warning in outcome.warnings:
-            out.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
+            out.note(f"warning: {warning}", "yellow")
     out.print()
     for line in closing_lines(outcomes):
-        out.print(line, soft_wrap=True, markup=False)
+        (out.command if line.startswith("  ") else out.note)(line)
 
 
 def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bool) -> Table:
@@ -62,7 +63,7 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
     return table
 
 
-def _print_list(out: Console, outcome: "Outcome", trial: str) -> None:
+def _print_list(out: Terminal, outcome: "Outcome", trial: str) -> None:
     """As the table, for a narrow terminal: each claim, and below it what became of it."""
     for verdict in outcome.verdicts:
         estimate, interval, p = verdict_numbers(verdict)
