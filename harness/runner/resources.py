@@ -1,7 +1,7 @@
 """What a run computes with: its model, kept for the next one, and its SAEs, a few at a time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,8 @@ def sae_provider(
         if target.mock:
             return mock(target.mock, width, features or 0, layer, seed).to(device)
         found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
+        if found.l0 is None and target.catalogue and (entry := target.entry(layer)):
+            found = replace(found, l0=entry.l0)
         if layer not in checked and features not in (None, found.features):
             say(
                 f"warning: {files[layer]} has {found.features} features where {features} are expected"
