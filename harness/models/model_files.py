@@ -72,6 +72,26 @@ def model_files(target: Target) -> ModelFiles:
     return ModelFiles(config.parent, target.model, revision)
 
 
+def stream_width(target: Target) -> int | None:
+    """Of how many dimensions the residual stream is, where that is known before the weights are here.
+
+    A model of the hub says it in its smallest file, once it has been reached.
+    """
+    if target.width is not None or target.mock is not None:
+        return target.width
+    folder = find(target.model)
+    config = (
+        folder / "config.json"
+        if folder
+        else hub.cached(target.model, "config.json", target.revision)
+    )
+    try:
+        said = json.loads(config.read_text(encoding="utf-8")) if config else {}
+        return int(said.get("text_config", said)["hidden_size"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def configuration_beside(path: str) -> tuple[str, ...]:
     """The files beside an SAE's weights that say what it is."""
     folder = path.rpartition("/")[0]

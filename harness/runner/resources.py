@@ -1,7 +1,7 @@
 """What a run computes with: its model, kept for the next one, and its SAEs, a few at a time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from harness.errors import Say
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
-from harness.models.model_files import ModelFiles, model_files
+from harness.models.model_files import ModelFiles, model_files, stream_width
 from harness.models.sae_files import saes_or_mock
 from harness.runner.context import How
 from harness.sae import Sae, load_sae
 from harness.sae.mock import mock
+from harness.sae.weights import check_sae
 from harness.specs.targets import Target
 
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
@@ -55,6 +56,8 @@ def acquire(
     usable, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
     if usable.mock and not target.mock:
         check(usable)
+    for layer, path in sae_files.items():
+        check_sae(path, width=stream_width(usable), layer=layer)
     if usable.dtype == "float16":
         note("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
     files = model_files(usable)
@@ -95,6 +98,8 @@ def sae_provider(
         if target.mock:
             return mock(target.mock, width, features or 0, layer, seed).to(device)
         found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
+        if found.l0 is None and target.catalogue and (entry := target.entry(layer)):
+            found = replace(found, l0=entry.l0)
         if layer not in checked and features not in (None, found.features):
             say(
                 f"warning: {files[layer]} has {found.features} features where {features} are expected"

@@ -1,110 +1,144 @@
 """Why an SAE does not fit a residual stream: the usual mistakes, each tried the other way round.
 
 An SAE that was loaded wrongly still runs, and still has features that fire. What gives it away is
-that some other reading of the same weights reconstructs the stream far better.
-
-Fit is the fraction of variance unexplained (FVU) of the median dimension. Residual streams have a few
-dimensions of very large variance: over all dimensions together, these alone would decide.
+that some other reading of the same weights reconstructs the stream far better with as few features.
+How much of the error goes counts, not how little is left: of a weak SAE, or on a stream with a few huge
+dimensions, much is left whatever is wrong.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae, decode, encode
-from harness.sae.precise import double
+from harness.sae.jumprelu import Sae
+from harness.sae.readings import Fit, Reading, Trial, huge_positions, other_readings
 
-POOR = 0.1  # median FVU above which another reading is looked for
-BETTER = 0.5  # the share of the FVU that another reading may leave to be believed
-HOPELESS = 0.7  # median FVU above which the SAE is of no use, whatever the reason
+ENOUGH = 0.85  # share that a reading may leave of a cost, or of a constant's where that is less
+ALIKE = 1.25  # times the cost of the best reading: it cannot be told from the best
+MOST_CAUSES = 3
+FEWEST = 24  # positions that tell one reading from another
+EXACT = 1e-3  # an error that is mostly rounding
+HOPELESS = (
+    0.9  # FVU above which an SAE is of no use, unless the loss says otherwise; a constant has 1
+)
+USEFUL = 0.8  # share of recovered loss from which it is of use, whatever its FVU
+NEAR, FAR = (
+    2.0,
+    2.5,
+)  # times the published L0, or that part of it: prompts differ so much, and no more
 MOST_QUANTILES = (
     10_000_000  # numbers of which a quantile is taken: torch's takes 16 million at most
 )
 
 
-def misfit(sae: Sae, streams: Mapping[int, Tensor], layer: int) -> str | None:
+def misfit(
+    sae: Sae, streams: Mapping[int, Tensor], layer: int, recovered: float = float("nan")
+) -> str | None:
     """What is wrong with reading `layer` with this SAE, in words; None where nothing seems to be.
 
     `streams` are samples (n_positions, width) of the residual stream after every block, BOS left out,
-    on which no SAE is trained.
+    on which no SAE is trained. `recovered` is the share of the model's loss that passes through the SAE,
+    NaN where that is unknown. Causes that the samples cannot tell apart are all named.
     """
-    stream = streams[layer].float()
-    values = encode(sae, stream)
-    fvu = median_fvu(stream, decode(sae, values))
+    trial = Trial(sae, streams[layer].float())
     # First, as a lack of thresholds hardly shows in the fit.
-    if missing := _missing_thresholds(sae, stream, values, fvu):
+    if missing := _missing_thresholds(trial):
         return missing
-    if fvu <= POOR:
-        return None
-    other_fvu, reason = min(_other_readings(sae, streams, layer), default=(fvu, ""))
-    if other_fvu <= BETTER * fvu and other_fvu < HOPELESS:
-        return f"{reason} (median FVU on some positions {other_fvu:.2f} instead of {fvu:.2f})"
-    if fvu >= HOPELESS:
+    own = trial.own
+    if len(trial.stream) >= FEWEST and own.error > EXACT:
+        # Then positions that alone decide every other fit.
+        for readings in (huge_positions(trial), other_readings(trial, streams, layer)):
+            if believed := [one for one in readings if _is_believed(one, own, sae.l0)]:
+                return _named(believed, own)
+    return _unexplained(sae, own, recovered)
+
+
+def _is_believed(reading: Reading, own: Fit, published: float | None) -> bool:
+    """Whether a reading takes away so much that it must be what was meant.
+
+    It lowers the error and the cost; with higher thresholds, whose fault is no error, the cost.
+    """
+    fit, fewer = reading.fit, reading.kind == "thresholds"
+    return (
+        _is_near(fit.l0, published, NEAR)
+        and fit.cost < reading.leaves * own.cost
+        and fit.error < (ALIKE if fewer else reading.leaves) * own.error
+        and _is_enough(fit.costs, own.costs)
+        and (fewer or _is_enough(fit.fvus, own.fvus))
+    )
+
+
+def _is_enough(after: tuple[float, float], before: tuple[float, float]) -> bool:
+    """Whether either goes by a good part: of all dimensions, or of the median one.
+
+    What is worse than a constant counts as the constant: noise that is scaled down gains nothing.
+    """
+    return any(a < ENOUGH * min(b, 1.0) for a, b in zip(after, before, strict=True))
+
+
+def _is_near(l0: float, published: float | None, times: float) -> bool:
+    """Whether about as many features are active as the publisher says, where that is known."""
+    return published is None or published / times <= l0 <= published * times
+
+
+def _named(believed: Sequence[Reading], own: Fit) -> str:
+    """The causes that cannot be told from the best one, best first, and what undoing it does."""
+    ranked = sorted(believed, key=lambda reading: reading.fit.cost)
+    best = ranked[0].fit
+    causes: dict[str, str] = {}
+    for reading in ranked:
+        if reading.fit.cost <= ALIKE * best.cost:
+            causes.setdefault(reading.kind, reading.cause)
+    return (
+        f"{'; or '.join([*causes.values()][:MOST_CAUSES])} (FVU on some positions {best.fvu:.2g} instead of "
+        f"{own.fvu:.2g}, of the median dimension {best.fvu_median:.2g} instead of {own.fvu_median:.2g})"
+    )
+
+
+def _unexplained(sae: Sae, own: Fit, recovered: float) -> str | None:
+    """What is wrong where no other reading explains it, if anything is."""
+    if own.l0 == 0:
+        return "none of its features is active: its thresholds or its scale are of another stream"
+    # A dictionary may be weak, or be about a few large dimensions, and still be of use. But through very
+    # many features a stream passes whatever their directions are.
+    useful = recovered >= USEFUL and own.l0 < own.width / 2
+    if not useful and min(own.fvu, own.fvu_median) >= HOPELESS:
+        reason = "for no reason that is known here: check that it was trained on this model"
+        if not sae.b_enc.any() and not sae.relu:
+            reason = f"and its encoder bias is all 0, as where it was lost; else {reason}"
         return (
-            f"it does not reconstruct this stream (median FVU {fvu:.2f} on some positions), for no "
-            "reason that is known here: check that it was trained on this model"
+            f"it does not reconstruct this stream (FVU on some positions {own.fvu:.2g}, of the median "
+            f"dimension {own.fvu_median:.2g}), {reason}"
+        )
+    if sae.l0 is not None and not _is_near(own.l0, sae.l0, FAR):
+        return (
+            f"{own.l0:.0f} features are active at a position where its publisher says {sae.l0:.0f}: its "
+            "thresholds or encoder are not its own, or it was trained on very different text"
         )
     return None
 
 
-def median_fvu(stream: Tensor, reconstruction: Tensor) -> float:
-    """Fraction of variance unexplained of the median dimension, of (n_positions, width) each.
-
-    0 where it is exact, 1 for the mean of each dimension, and more for worse. Dimensions that do not
-    vary are left out; 0 where none does.
-    """
-    errors = double(stream - reconstruction).square().mean(0)
-    variances = double(stream).var(0, correction=0)
-    varies = variances > 0
-    return float((errors[varies] / variances[varies]).median()) if varies.any() else 0.0
-
-
-def _other_readings(
-    sae: Sae, streams: Mapping[int, Tensor], layer: int
-) -> Iterator[tuple[float, str]]:
-    """Other ways to read the same weights: the FVU of each, and what it would mean."""
-    stream = streams[layer].float()
-
-    def fvu(values: Tensor, of: Tensor = stream) -> float:
-        return median_fvu(of, decode(sae, values))
-
-    for block, other in streams.items():
-        if block != layer:
-            yield (
-                fvu(encode(sae, other.float()), other.float()),
-                f"wrong layer: it fits the output of block {block}, not of block {layer}",
-            )
-    # Libraries differ in whether the decoder's bias is subtracted from the input before encoding
-    # (SAELens' `apply_b_dec_to_input`), and the weights do not tell.
-    yield (
-        fvu(encode(sae, stream - sae.b_dec)),
-        "decoder bias: this SAE expects it to be subtracted from its input, and it is not",
-    )
-    yield (
-        fvu(encode(sae, stream + sae.b_dec)),
-        "decoder bias: it is subtracted from the input, and this SAE does not expect that",
-    )
-
-
-def _missing_thresholds(sae: Sae, stream: Tensor, values: Tensor, fvu: float) -> str | None:
+def _missing_thresholds(trial: Trial) -> str | None:
     """Whether thresholds were lost, in words: then half of what is active, or more, only adds noise.
 
-    `stream` (n_positions, width), `values` (n_positions, n_features) of it and their median `fvu`.
     An SAE that was trained without thresholds needs its small values: cut off, its fit suffers. One
     that lost them fits as well, or better, without the values that its thresholds had held back.
     """
+    sae, own, values = trial.sae, trial.own, trial.values
     active = values[values > 0]
     if sae.relu or float(sae.threshold.abs().max()) > 1e-6 or not len(active):
         return None
+    lost = (
+        f"ReLU instead of JumpReLU: its thresholds are all 0, and {own.l0:.0f} features are active"
+    )
+    if sae.l0 is not None:
+        too_many = own.l0 > NEAR * sae.l0
+        return f"{lost} where its publisher says {sae.l0:.0f}" if too_many else None
     # Where the thresholds were is not known, so one cut for all features is tried at several heights.
     levels = torch.linspace(0.5, 0.95, 10, device=values.device)
     for cut in active[:: len(active) // MOST_QUANTILES + 1].quantile(levels):
-        gated = values * (values > cut)
-        if median_fvu(stream, decode(sae, gated)) <= fvu:
-            before, after = ((some > 0).sum(1).float().mean() for some in (values, gated))
-            return (
-                f"ReLU instead of JumpReLU: its thresholds are all 0, and {before:.0f} features are "
-                f"active where {after:.0f} explain as much"
-            )
+        fit = trial.fit(values, threshold=cut)
+        if fit.cost <= ENOUGH * own.cost:
+            return f"{lost} where {fit.l0:.0f} explain as much"
     return None

@@ -11,7 +11,8 @@ class Sae:
     """One SAE of the residual stream, in float32.
 
     Shapes: `w_enc` (width, n_features), `w_dec` (n_features, width), `b_enc` and `threshold`
-    (n_features,), `b_dec` (width,). One that is a plain `relu` by design has thresholds of 0.
+    (n_features,), `b_dec` (width,). One that is a plain `relu` by design has thresholds of 0. `l0` is how
+    many features its publisher says are active at a position, where that is known.
     """
 
     w_enc: Tensor
@@ -20,6 +21,7 @@ class Sae:
     b_dec: Tensor
     threshold: Tensor
     relu: bool = False
+    l0: float | None = None
 
     @property
     def width(self) -> int:
@@ -40,6 +42,7 @@ class Sae:
             self.b_dec.to(device),
             self.threshold.to(device),
             self.relu,
+            self.l0,
         )
 
     def only(self, features: Tensor) -> "Sae":

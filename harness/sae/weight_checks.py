@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,45 @@ Shapes = Mapping[str, tuple[int, ...]]
 Broken = Callable[..., CannotRun]  # what is wrong and what to do, as an error that names the file
 
 
+# What can be done about an SAE that is computed in another way. What depends on the token, as the norm
+# of its stream or the k largest of its features do, is in no weight, and cannot be folded into one.
+_OTHER = "name a JumpReLU or standard SAE whose input is not normalised"
+_TOP_K = (
+    "its number of active features is fixed, which no threshold does exactly: name a JumpReLU or standard "
+    "SAE, or a BatchTopK one, which SAELens saves as jumprelu"
+)
+_BY_NORM = (
+    "it divides each token's stream by its own norm, which no weights can hold: name an SAE of the stream "
+    "as it is"
+)
+_SITE = "it is of attention heads: name an SAE of the residual stream after a block"
+_FOLD = "fold it into the weights with SAELens ({}), and save it again"
+_OTHERWISE = {
+    "topk": _TOP_K,
+    "batchtopk": "save it with SAELens, which makes a jumprelu SAE of it: the k becomes a threshold",
+}
+# Keys of SAELens: the values that change nothing, and what can be done about others ("" for any).
+_PLAIN: Mapping[str, tuple[tuple[object, ...], Mapping[str, str]]] = {
+    "normalize_activations": (
+        ("none", None, False),
+        {
+            "": _BY_NORM,
+            "expected_average_only_in": _FOLD.format("fold_activation_norm_scaling_factor"),
+        },
+    ),
+    "reshape_activations": (("none", None), {"": _SITE}),
+    "activation_fn": (("relu", None), {"topk": _TOP_K}),
+    "activation_fn_str": (("relu", None), {"topk": _TOP_K}),
+    "finetuning_scaling_factor": (
+        (False, None),
+        {
+            "": "multiply each row of W_dec by its finetuning_scaling_factor, leave it out, and save it again"
+        },
+    ),
+    "hook_head_index": ((None,), {"": _SITE}),
+}
+
+
 def check_gemma_scope(
     config: Mapping[str, Any], layer: int | None, broken: Broken
 ) -> tuple[str, ...]:
@@ -26,12 +66,8 @@ def check_gemma_scope(
     kind = config.get("architecture", "jump_relu")
     if kind not in ("jump_relu", "jumprelu"):
         raise broken(f"its architecture is {kind}, not jump_relu", "name a JumpReLU SAE")
-    hook = str(config.get("hf_hook_point_in", ""))
-    match = re.fullmatch(r"(?:.*\.)?layers\.(\d+)\.output", hook)
-    if hook and (match is None or config.get("hf_hook_point_out", hook) != hook):
-        raise broken(f"it reads {hook}, not the residual stream after a block", "name another SAE")
-    if match:
-        check_layer(int(match[1]), layer, broken)
+    hook = config.get("hf_hook_point_in")
+    check_hook(hook, config.get("hf_hook_point_out", hook), layer, broken)
     return KEYS
 
 
@@ -44,41 +80,48 @@ def check_saelens(config: Mapping[str, Any], layer: int | None, broken: Broken) 
         raise broken("cfg.json beside it describes no SAE", "put SAELens' configuration there")
     kind = config.get("architecture", "standard")
     if kind not in ("standard", "jumprelu"):
-        raise broken(f"its architecture is {kind}", "only jumprelu and standard SAEs are read")
-    for key, plain in {
-        "normalize_activations": ("none", None, False),
-        "reshape_activations": ("none", None),
-        "activation_fn": ("relu", None),
-        "activation_fn_str": ("relu", None),
-        "finetuning_scaling_factor": (False, None),
-        "hook_head_index": (None,),
-    }.items():
-        if config.get(key) not in plain:
-            raise broken(
-                f"its {key} is {config[key]}, which is not supported",
-                "fold it into the weights with SAELens and save it again",
-            )
+        raise broken(f"its architecture is {kind}", _OTHERWISE.get(str(kind), _OTHER))
+    for key, (plain, remedies) in _PLAIN.items():
+        if (value := config.get(key)) not in plain:
+            remedy = remedies.get(str(value)) or remedies.get("", _OTHER)
+            raise broken(f"its {key} is {value}, which is not supported", remedy)
     if not isinstance(config.get("apply_b_dec_to_input", True), bool):
         raise broken("its apply_b_dec_to_input is neither true nor false", "correct cfg.json")
     hook = config.get("hook_name", config.get("hook_point"))
-    if config.get("hook_name_out", hook) != hook:
-        raise broken(f"it writes {config['hook_name_out']}: a transcoder", "name an SAE")
-    if hook is not None:
-        hook_layer = site_layer(str(hook))
-        if hook_layer is None:
-            raise broken(
-                f"it reads {hook}, not the residual stream after a block", "name another SAE"
-            )
-        check_layer(hook_layer, layer, broken)
+    check_hook(hook, config.get("hook_name_out", hook), layer, broken)
     return KEYS if kind == "jumprelu" else KEYS[:-1]
 
 
-def check_sizes(config: Mapping[str, Any], tensors: Mapping[str, Tensor], broken: Broken) -> None:
-    """Refuse weights of other sizes than the configuration says; `W_enc` is (width, n_features)."""
-    width, features = tensors["W_enc"].shape
+def check_sizes(config: Mapping[str, Any], shape: tuple[int, ...], broken: Broken) -> None:
+    """Refuse weights of other sizes than the configuration says; `shape` is W_enc's."""
+    width, features = shape
     for key, size in {"d_in": width, "d_sae": features, "width": features}.items():
         if isinstance(config.get(key), int) and config[key] != size:
             raise broken(f"its configuration says {key} {config[key]}, the weights say {size}")
+
+
+def check_hook(read: object, written: object, layer: int | None, broken: Broken) -> None:
+    """Refuse an SAE whose configuration names another site than the stream after block `layer`.
+
+    `read` and `written` are the hook points as it names them; empty where it does not.
+    """
+    if not read:
+        return
+    trained = site_layer(str(read))
+    if trained is None:
+        raise broken(f"it reads {read}, not the residual stream after a block", "name another SAE")
+    if site_layer(str(written)) != trained:
+        raise broken(f"it writes {written}: a transcoder", "name an SAE")
+    check_layer(trained, layer, broken)
+
+
+def published_l0(path: Path, config: Mapping[str, Any]) -> float | None:
+    """How many features are active at a position, as the file's name or its configuration says."""
+    for key in ("l0", "average_l0", "k"):
+        if type(said := config.get(key)) in (int, float) and said > 0:
+            return float(said)
+    named = re.search(r"average_l0_(\d+)", path.as_posix())
+    return float(named[1]) if named else None
 
 
 def check_layer(trained: int, layer: int | None, broken: Broken) -> None:
@@ -87,8 +130,10 @@ def check_layer(trained: int, layer: int | None, broken: Broken) -> None:
         raise broken(f"it was trained on layer {trained}, not on layer {layer}", "name another SAE")
 
 
-def check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int, broken: Broken) -> None:
+def check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int | None, broken: Broken) -> None:
     """Refuse arrays that are missing, or not of one size, before any of them is read.
+
+    Without a `width` it is that of `b_dec`.
 
     `shapes` are the file's by name, `keys` the names that it must have: `W_enc` (width, n_features),
     `b_enc` (n_features,), `W_dec` (n_features, width), `b_dec` (width,), `threshold` (n_features,).
@@ -98,6 +143,8 @@ def check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int, broken: Brok
         known = f"it has {', '.join(sorted(shapes)) or 'nothing'}"
         raise broken(f"it has no {', '.join(missing)}", f"{known}; name an SAE's weights")
     encoder = shapes["W_enc"]
+    if width is None:
+        width = shapes["b_dec"][0] if shapes["b_dec"] else 0
     # Where the two matrices are swapped, the other length is still the number of features.
     if len(encoder) != 2:
         raise broken(f"W_enc has shape {encoder}, not two dimensions", "name an SAE's weights")

@@ -6,6 +6,9 @@ is unpickled.
 """
 
 import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,11 @@ from harness.sae.weight_checks import (
     check_shapes,
     check_sizes,
     check_values,
+    published_l0,
 )
 
 POINTER = b"version https://git-lfs"
+SAELENS = "sae_weights.safetensors"
 LAYOUTS = "params.npz, params.safetensors, or sae_weights.safetensors beside its cfg.json"
 
 
@@ -38,71 +43,106 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
     again. Raises `CannotRun` naming the file and the array where it cannot be read, or is not such an
     SAE.
     """
-
-    def broken(what: str, remedy: str = "fetch the file again") -> CannotRun:
-        # The names within a damaged file may hold anything.
-        return CannotRun(Fault(str(path), " ".join(what.split()), remedy))
-
-    config: dict[str, Any] = {}
-    is_saelens = path.name == "sae_weights.safetensors"
-    try:
-        with path.open("rb") as stream:
-            if stream.read(len(POINTER)) == POINTER:
-                raise broken("it is a pointer of Git LFS, not the file", "fetch it: git lfs pull")
-        if path.suffix == ".npz":
-            tensors = _from_npz(path, width, broken)
-        elif path.suffix == ".safetensors":
-            config = _configuration(
-                path.with_name("cfg.json" if is_saelens else "config.json"), is_saelens, broken
-            )
-            keys = (check_saelens if is_saelens else check_gemma_scope)(config, layer, broken)
-            tensors = _from_safetensors(path, keys, width, broken)
-            check_sizes(config, tensors, broken)
-        else:
-            raise broken("it is in no known layout", f"use {LAYOUTS}")
-    except OSError as error:
-        raise broken(f"it cannot be read: {error.strerror or error}") from None
-    tensors = {key: tensor.to(torch.float32) for key, tensor in tensors.items()}
+    broken = _named(path)
+    with _opened(path, width, layer, broken) as file:
+        tensors = {key: file.read(key).to(torch.float32) for key in file.keys}
     if not checked:
         check_values(tensors, broken)
     relu = "threshold" not in tensors
     if relu:
         tensors["threshold"] = torch.zeros_like(tensors["b_enc"])
-    if is_saelens and config.get("apply_b_dec_to_input", True):
+    if path.name == SAELENS and file.config.get("apply_b_dec_to_input", True):
         # Here nothing is subtracted from the input: it goes into the bias, once and in float64.
         # (x - b_dec) @ W + b = x @ W + (b - b_dec @ W)
         moved = tensors["b_dec"].double() @ tensors["W_enc"].double()
         tensors["b_enc"] = (tensors["b_enc"].double() - moved).float()
     encoder, bias, decoder, offset, threshold = (tensors[key] for key in KEYS)
-    return Sae(encoder, bias, decoder, offset, threshold, relu)
+    return Sae(encoder, bias, decoder, offset, threshold, relu, published_l0(path, file.config))
 
 
-def _from_npz(path: Path, width: int, broken: Broken) -> dict[str, Tensor]:
+def check_sae(path: Path, *, width: int | None, layer: int | None = None) -> None:
+    """Refuse by its headers and its configuration what `load_sae` would refuse for them.
+
+    No weights are read, so a model that takes minutes to load can wait for it. Without a `width` the
+    arrays are only held against each other. Raises `CannotRun` like `load_sae`.
+    """
+    with _opened(path, width, layer, _named(path)):
+        pass
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """An open file whose headers are those of an SAE: its arrays, each read when it is asked for."""
+
+    keys: tuple[str, ...]
+    config: Mapping[str, Any]
+    read: Callable[[str], Tensor]
+
+
+def _named(path: Path) -> Broken:
+    """What is wrong with a file as an error that names it."""
+
+    def broken(what: str, remedy: str = "fetch the file again") -> CannotRun:
+        # The names within a damaged file may hold anything.
+        return CannotRun(Fault(str(path), " ".join(what.split()), remedy))
+
+    return broken
+
+
+@contextmanager
+def _opened(path: Path, width: int | None, layer: int | None, broken: Broken) -> Iterator[_Weights]:
+    """The weights of a file in a known layout, once its headers have passed."""
+    try:
+        with path.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise broken("it is a pointer of Git LFS, not the file", "fetch it: git lfs pull")
+        if path.suffix == ".npz":
+            with _opened_npz(path, width, broken) as file:
+                yield file
+        elif path.suffix == ".safetensors":
+            with _opened_safetensors(path, width, layer, broken) as file:
+                yield file
+        else:
+            raise broken("it is in no known layout", f"use {LAYOUTS}")
+    except OSError as error:
+        raise broken(f"it cannot be read: {error.strerror or error}") from None
+
+
+@contextmanager
+def _opened_npz(path: Path, width: int | None, broken: Broken) -> Iterator[_Weights]:
     """The arrays under `KEYS`, as they are stored, in the byte order of this machine."""
     try:
         with open_npz(path) as file:
-            shapes = {key: header.shape for key, header in file.headers.items()}
-            check_shapes(shapes, KEYS, width, broken)
+            check_shapes({key: it.shape for key, it in file.headers.items()}, KEYS, width, broken)
             for key in KEYS:
                 dtype = file.headers[key].dtype
                 if dtype.kind != "f" or dtype.itemsize > 8:
                     raise broken(f"{key} holds {dtype}, not floats of 16, 32 or 64 bits")
-            arrays = {key: file.read(key) for key in KEYS}
             # Some published files carry a factor, which was always 1.
             if "scaling_factor" in file.headers and not (file.read("scaling_factor") == 1).all():
-                raise broken("scaling_factor is not 1", "fold it into the weights")
+                raise broken(
+                    "scaling_factor is not 1",
+                    "multiply each row of W_dec by its factor, and store factors of 1",
+                )
+
+            def read(key: str) -> Tensor:
+                array = file.read(key)
+                return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+            yield _Weights(KEYS, {}, read)
     except BrokenArray as error:
         raise broken(f"{error.key or 'it'} {error}") from None
-    return {
-        key: torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-        for key, array in arrays.items()
-    }
 
 
-def _from_safetensors(
-    path: Path, keys: tuple[str, ...], width: int, broken: Broken
-) -> dict[str, Tensor]:
-    """The arrays under `keys`, as they are stored."""
+@contextmanager
+def _opened_safetensors(
+    path: Path, width: int | None, layer: int | None, broken: Broken
+) -> Iterator[_Weights]:
+    """The arrays that such an SAE has, as they are stored."""
+    is_saelens = path.name == SAELENS
+    beside = path.with_name("cfg.json" if is_saelens else "config.json")
+    config = _configuration(beside, is_saelens, broken)
+    keys = (check_saelens if is_saelens else check_gemma_scope)(config, layer, broken)
     try:
         with safe_open(path, "pt") as file:
             # Gemma Scope 2 writes its keys in lower case.
@@ -112,16 +152,19 @@ def _from_safetensors(
             if extra := sorted(set(names) - {key.lower() for key in keys}):
                 known = ", ".join(keys)
                 raise broken(f"{names[extra[0]]} is not understood", f"such an SAE has {known}")
-            stored = {key: names[key.lower()] for key in keys if key.lower() in names}
-            shapes = {key: tuple(file.get_slice(name).get_shape()) for key, name in stored.items()}
+            slices = {
+                key: file.get_slice(names[key.lower()]) for key in keys if key.lower() in names
+            }
+            shapes = {key: tuple(it.get_shape()) for key, it in slices.items()}
             check_shapes(shapes, keys, width, broken)
-            tensors = {key: file.get_tensor(stored[key]) for key in keys}
+            for key, it in slices.items():
+                kind = it.get_dtype()  # F32, BF16, F8_E4M3, I32, ...
+                if not kind.startswith(("F", "BF")):
+                    raise broken(f"{key} holds {kind.lower().replace('i', 'int')}, not floats")
+            check_sizes(config, shapes["W_enc"], broken)
+            yield _Weights(keys, config, lambda key: file.get_tensor(names[key.lower()]))
     except SafetensorError as error:
         raise broken(f"it cannot be read: {error}") from None
-    for key, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise broken(f"{key} holds {str(tensor.dtype).removeprefix('torch.')}, not floats")
-    return tensors
 
 
 def _configuration(path: Path, needed: bool, broken: Broken) -> dict[str, Any]:

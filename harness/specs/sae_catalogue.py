@@ -20,7 +20,13 @@ from harness.paths import PACKAGE
 NAMES = ("params.npz", "params.safetensors", "sae_weights.safetensors")
 USUAL_L0 = 100  # what a canonical SAE is nearest to, where none is marked
 _LAYER = re.compile(r"layer_(\d+)(?![\dk])")
-_HOOK = re.compile(r"blocks\.\d+\.\w+")
+# Of the language model alone: an image encoder has blocks too.
+_SITE = re.compile(
+    r"(?:(?:base_model|model|language_model|text_model|transformer|gpt_neox|backbone|decoder|module)\.)*"
+    r"(?:blocks|layers|h)\.(?P<block>\d+)"
+    r"(?:\.(?P<side>hook_resid_post|hook_resid_pre|hook_out|hook_in|output|input)(?:\.0|\[0\])?)?"
+)
+_HOOK = re.compile(r"(?:^|[._])(?:blocks|layers|h)\.\d+(?![\dk])")
 _WIDTH = re.compile(r"width_(\d+[km]?)")
 _L0 = re.compile(r"average_l0_(\d+)")
 _LABEL = re.compile(r"_l0_([a-z]+(?:_seed_\d+)?)")
@@ -131,11 +137,16 @@ def scan_folder(folder: Path) -> tuple[Entry, ...]:
 
 
 def site_layer(hook: str) -> int | None:
-    """The block after whose output a hook point of TransformerLens stands; None for other sites."""
-    match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(post|pre)", hook)
+    """The block after whose output a hook point stands; None for other sites.
+
+    In the names of TransformerLens (`blocks.2.hook_resid_post`; `hook_resid_pre` is after the block
+    below), or of a module of transformers or nnsight (`model.layers.2`, `transformer.h.2.output`): what a
+    block puts out is the stream after it.
+    """
+    match = _SITE.fullmatch(hook)
     if match is None:
         return None
-    layer = int(match[1]) - (match[2] == "pre")
+    layer = int(match["block"]) - (match["side"] in ("hook_resid_pre", "hook_in", "input"))
     return layer if layer >= 0 else None
 
 
@@ -213,8 +224,9 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _layer_in(folder: str) -> int | None:
-    if hook := _HOOK.search(folder):
-        return site_layer(hook[0])
+    for part in reversed(folder.split("/")):
+        if _HOOK.search(part):
+            return site_layer(part)
     layer = _LAYER.search(folder)
     return int(layer[1]) if layer else None
 

@@ -1,6 +1,7 @@
 """SAE files in their real layouts, and every way in which one can be broken."""
 
 import json
+import re
 import zipfile
 import zlib
 from contextlib import suppress
@@ -14,10 +15,11 @@ from harness.errors import CannotRun
 from harness.sae.jumprelu import decode, encode
 from harness.sae.npz import SMALL
 from harness.sae.weight_checks import KEYS
-from harness.sae.weights import load_sae
+from harness.sae.weights import check_sae, load_sae
 from harness.testing.models import random_sae
 
 WIDTH, FEATURES = 8, 16
+OF_VALUES = re.compile("NaN|negative values|Bad CRC|cut short")
 SCOPE_2 = {"architecture": "jump_relu", "hf_hook_point_in": "model.layers.5.output"}
 
 
@@ -53,10 +55,15 @@ def sae_lens(folder, config, **change):
     return path
 
 
-def refused(path, said, layer=None):
+def refused(path, said, layer=None, width=WIDTH):
+    """In the same words whether or not the weights are read: the headers tell, unless it is of values."""
     with pytest.raises(CannotRun, match=said) as caught:
-        load_sae(path, width=WIDTH, layer=layer)
+        load_sae(path, width=width, layer=layer)
     assert str(path) in str(caught.value)
+    if not OF_VALUES.search(str(caught.value)):
+        with pytest.raises(CannotRun) as early:
+            check_sae(path, width=width, layer=layer)
+        assert str(early.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("write", [npz, scope_2])
@@ -105,9 +112,25 @@ def test_a_broken_file_is_named_with_its_key(tmp_path, write, change, said):
 
 @pytest.mark.parametrize("write", [npz, scope_2])
 def test_another_models_width_is_refused(tmp_path, write):
-    path = write(tmp_path)
-    with pytest.raises(CannotRun, match=r"W_enc has shape .* for a model of width 9"):
-        load_sae(path, width=9)
+    refused(write(tmp_path), r"W_enc has shape .* for a model of width 9", width=9)
+
+
+@pytest.mark.parametrize("write", [npz, scope_2])
+def test_headers_tell_without_the_weights_and_without_a_width(tmp_path, write):
+    check_sae(write(tmp_path), width=None, layer=5)
+    with pytest.raises(CannotRun, match=r"threshold has shape \(8,\), not \(16,\)"):
+        check_sae(write(tmp_path, threshold=arrays()["b_dec"]), width=None)
+
+
+def test_no_weight_is_read_for_its_headers(tmp_path):
+    """A flipped bit within the data is for whoever reads them."""
+    weights = arrays(features=1 << 12)
+    path = npz(tmp_path, **weights)
+    data = bytearray(path.read_bytes())
+    data[bytes(data).index(weights["W_dec"].tobytes()) + 100_000] ^= 1
+    path.write_bytes(bytes(data))
+    check_sae(path, width=WIDTH)
+    refused(path, "W_dec cannot be read: Bad CRC-32")
 
 
 @pytest.mark.parametrize("write", [npz, scope_2])
@@ -124,15 +147,6 @@ def test_pickled_objects_are_never_read(tmp_path):
             return (pytest.fail, ("it was unpickled",))
 
     refused(npz(tmp_path, b_dec=np.array([Trap()] * 8)), "b_dec holds Python objects")
-
-
-def test_a_flipped_bit_is_noticed(tmp_path):
-    path = npz(tmp_path)
-    data = bytearray(path.read_bytes())
-    at = bytes(data).index(arrays()["W_dec"].tobytes())
-    data[at + 7] ^= 1
-    path.write_bytes(bytes(data))
-    refused(path, "W_dec cannot be read: Bad CRC-32")
 
 
 @pytest.mark.parametrize("said", [1 << 40, 100])
@@ -168,7 +182,7 @@ def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
         ({"architecture": "topk"}, "its architecture is topk"),
         ({"hf_hook_point_in": "model.layers.5.self_attn.o_proj.input"}, "not the residual stream"),
         ({"hf_hook_point_in": "model.layers.7.output"}, "trained on layer 7, not on layer 5"),
-        (SCOPE_2 | {"hf_hook_point_out": "model.layers.5.mlp"}, "not the residual stream"),
+        (SCOPE_2 | {"hf_hook_point_out": "model.layers.5.mlp"}, "a transcoder"),
     ],
 )
 def test_gemma_scope_2s_configuration_is_heeded(tmp_path, config, said):
@@ -214,9 +228,33 @@ def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, sub
     "change, said",
     [
         ({"architecture": "gated"}, "its architecture is gated"),
-        ({"normalize_activations": "layer_norm"}, "its normalize_activations is layer_norm"),
-        ({"finetuning_scaling_factor": True}, "its finetuning_scaling_factor is True"),
-        ({"activation_fn_str": "topk"}, "its activation_fn_str is topk"),
+        (
+            {"architecture": "topk", "k": 32},
+            "its architecture is topk; [^\n]*fixed, which no threshold does exactly: name a JumpReLU",
+        ),
+        (
+            {"architecture": "batchtopk"},
+            "its architecture is batchtopk; [^\n]*the k becomes a threshold",
+        ),
+        (
+            {"normalize_activations": "layer_norm"},
+            "its normalize_activations is layer_norm[^\n]*by its own norm, which no weights can hold",
+        ),
+        ({"normalize_activations": "constant_norm_rescale"}, "which no weights can hold"),
+        (
+            {"normalize_activations": "expected_average_only_in"},
+            "fold it into the weights with SAELens .fold_activation_norm_scaling_factor",
+        ),
+        (
+            {"finetuning_scaling_factor": True},
+            "its finetuning_scaling_factor is True[^\n]*multiply each row of W_dec",
+        ),
+        ({"activation_fn_str": "topk"}, "its activation_fn_str is topk[^\n]*no threshold does"),
+        ({"activation_fn": "tanh-relu"}, "its activation_fn is tanh-relu[^\n]*name a JumpReLU"),
+        (
+            {"reshape_activations": "hook_z"},
+            "its reshape_activations is hook_z[^\n]*attention heads",
+        ),
         ({"metadata": {"hook_name": "blocks.5.hook_mlp_out"}}, "not the residual stream"),
         (
             {"metadata": {"hook_name": "blocks.5.hook_resid_pre"}},
@@ -228,12 +266,26 @@ def test_what_saelens_can_and_we_cannot_is_refused(tmp_path, change, said):
     refused(sae_lens(tmp_path, LENS | {"architecture": "jumprelu"} | change), said, layer=5)
 
 
-def test_the_stream_before_a_block_is_the_stream_after_the_one_below(tmp_path):
-    config = LENS | {
-        "architecture": "jumprelu",
-        "metadata": {"hook_name": "blocks.6.hook_resid_pre"},
-    }
+@pytest.mark.parametrize("hook", ["blocks.6.hook_resid_pre", "model.layers.5"])
+def test_the_stream_after_a_block_has_several_names(tmp_path, hook):
+    config = LENS | {"architecture": "jumprelu", "metadata": {"hook_name": hook}}
     assert load_sae(sae_lens(tmp_path, config), width=WIDTH, layer=5).features == FEATURES
+    refused(sae_lens(tmp_path, config), "trained on layer 5, not on layer 6", layer=6)
+
+
+@pytest.mark.parametrize(
+    "folder, config, l0",
+    [
+        ("layer_5/average_l0_82", {}, 82),
+        ("average_l0_82", {"l0": 40.5}, 40.5),
+        ("x", {"k": 32}, 32),
+        ("x", {"l0": "many", "k": True}, None),
+    ],
+)
+def test_the_published_l0_is_kept(tmp_path, folder, config, l0):
+    (tmp_path / folder).mkdir(parents=True)
+    sae = load_sae(scope_2(tmp_path / folder, config), width=WIDTH)
+    assert sae.l0 == sae.to("cpu").l0 == l0
 
 
 def test_saelens_weights_need_their_configuration(tmp_path):

@@ -12,6 +12,7 @@ from harness.specs.sae_catalogue import (
     ranges,
     read_catalogue,
     scan_folder,
+    site_layer,
 )
 from tests.helpers.files import write_files
 
@@ -82,6 +83,8 @@ def test_files_are_known_by_the_published_names():
             "layer_5/width_16k/average_l0_68/params.npz",
             "resid_post/layer_9_width_65k_l0_small/params.safetensors",
             "blocks.4.hook_resid_pre/sae_weights.safetensors",
+            "model.layers.7/sae_weights.safetensors",
+            "layers.7.mlp/sae_weights.safetensors",
             "attn_out/layer_9_width_16k_l0_small/params.safetensors",
             "transcoder/layer_9_width_16k_l0_small/params.safetensors",
             "layer_5/width_16k/average_l0_68/readme.md",
@@ -90,8 +93,30 @@ def test_files_are_known_by_the_published_names():
     assert [(e.layer, e.width, e.l0, e.label) for e in entries] == [
         (3, None, None, None),
         (5, "16k", 68, None),
+        (7, None, None, None),
         (9, "65k", None, "small"),
     ]
+
+
+@pytest.mark.parametrize(
+    "hook, layer",
+    [
+        *(("blocks.2.hook_resid_post", 2), ("blocks.2.hook_resid_pre", 1)),
+        *(("blocks.2", 2), ("blocks.2.hook_out", 2), ("blocks.2.hook_in", 1)),
+        *(("model.layers.2", 2), ("model.layers.2.output", 2), ("model.layers.2.input", 1)),
+        *(("layers.2", 2), ("transformer.h.2", 2), ("h.2", 2), ("gpt_neox.layers.2", 2)),
+        *(("model.language_model.layers.12", 12), ("language_model.model.layers.2", 2)),
+        ("model.decoder.layers.2.output.0", 2),
+        # Before the first block there is no block whose output it is.
+        *(("blocks.0.hook_resid_pre", None), ("model.layers.0.input", None), ("hook_embed", None)),
+        *(("model.layers.2.mlp", None), ("blocks.2.hook_mlp_out", None), ("h.2.attn", None)),
+        *(("blocks.2.hook_resid_mid", None), ("blocks.2.attn.hook_z", None)),
+        *(("model.layers.2.input_layernorm", None), ("blocks.2.ln1.hook_normalized", None)),
+        *(("vision_tower.encoder.layers.2", None), ("model.layers", None), ("model.norm", None)),
+    ],
+)
+def test_a_hook_point_is_a_stream_after_a_block_or_none(hook, layer):
+    assert site_layer(hook) == layer
 
 
 def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):

@@ -31,7 +31,8 @@ from harness.store.tables.observations import FeatureActivity, SaeHealth
 
 HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
-SAMPLE = 512  # positions on which an SAE is tried in other readings, and losses are taken
+SAMPLE = 512  # positions of which losses are taken
+TRIED = 256  # of them on which an SAE is tried in other readings, a hundred or so
 
 
 def survey(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
@@ -53,13 +54,13 @@ def survey(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[C
     lines = []
     for layer in plan.layers:
         sae = context.saes(layer)
+        loss = losses(context, sae, layer, sample)
         warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
-        if wrong := misfit(sae, sample_streams, layer):
+        if wrong := misfit(sae, sample_streams, layer, loss["loss_recovered"]):
             mocked = context.origin == "mock"
             warnings.append(
                 "its directions are random, and reconstruct nothing" if mocked else wrong
             )
-        loss = losses(context, sae, layer, sample)
         if loss["loss_recovered"] < LOST:
             warnings.append(
                 f"the model's loss on the prompts is {loss['loss_spliced']:.2f} nats a token through "
@@ -150,14 +151,15 @@ def _streams(
 
 
 def _of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
-    """The stream after every block at the first positions of some rows, (SAMPLE, width) at most."""
+    """The stream after every block at positions spread over some rows, (TRIED, width) at most."""
     blocks = range(context.model.depth)
 
     def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
         return _captured(context, [rows[i] for i in chosen], blocks)
 
     parts = [streams for _, streams in map_batches(context.limit, rows, capture_rows)]
-    return {block: torch.cat([part[block] for part in parts])[:SAMPLE] for block in blocks}
+    step = max(1, sum(len(part[0]) for part in parts) // TRIED)
+    return {block: torch.cat([part[block] for part in parts])[::step][:TRIED] for block in blocks}
 
 
 def _captured(

@@ -42,10 +42,11 @@ def plan():
     return make_plan(whole.spec, whole.target, whole.prompts[:24])
 
 
-def health(saes=own, model=None):
+def health(saes=own, model=None, layers=range(6)):
     """What the survey says of each layer."""
     run_context = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
-    rows, *_ = survey(run_context, plan(), plan().prompts)
+    of_layers = dataclasses.replace(plan(), layers=tuple(layers))
+    rows, *_ = survey(run_context, of_layers, plan().prompts)
     return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
             for i, layer in enumerate(rows.layer)}  # fmt: skip
 
@@ -60,24 +61,31 @@ def test_saes_that_fit_raise_no_warning():
 
 
 def test_an_sae_of_another_layer_is_named_with_its_own():
-    found = health(lambda layer: own(4 if layer == 2 else layer))
+    found = health(lambda layer: own(4 if layer == 2 else layer), layers=[2, 4])
     assert "wrong layer: it fits the output of block 4, not of block 2" in found[2]["warning"]
     assert found[4]["warning"] is None
 
 
-@pytest.mark.parametrize("layer", [1, 3, 5])
+@pytest.mark.parametrize("layer", [1, 5])
 def test_a_subtracted_bias_is_named_both_ways(layer):
     """The encoder's bias is what takes up a shift of its input by the decoder's bias."""
     sae = own(layer)
     moved = sae.b_dec @ sae.w_enc
     wants = dataclasses.replace(sae, b_enc=sae.b_enc + moved)
     has = dataclasses.replace(sae, b_enc=sae.b_enc - moved)
-    assert "expects it to be subtracted" in health(lambda _: wants)[layer]["warning"]
-    assert "does not expect that" in health(lambda _: has)[layer]["warning"]
+    assert (
+        "expects it to be subtracted" in health(lambda _: wants, layers=[layer])[layer]["warning"]
+    )
+    assert "does not expect that" in health(lambda _: has, layers=[layer])[layer]["warning"]
 
 
 def test_relu_in_the_place_of_jumprelu_is_named():
-    found = health(lambda layer: dataclasses.replace(own(layer), threshold=torch.zeros(1024)))
+    """With what its publisher says of L0, and without."""
+    found = health(
+        lambda layer: dataclasses.replace(
+            own(layer), threshold=torch.zeros(1024), l0=own(layer).l0 if layer % 2 else None
+        )
+    )
     for layer in range(6):
         assert "ReLU instead of JumpReLU" in found[layer]["warning"]
         assert found[layer]["l0"] > 3 * sound()[layer]["l0"]
@@ -90,12 +98,12 @@ def test_prompts_without_bos_are_named():
             return Tokens(whole.prompt[1:], whole.answers)
 
     model = Unmarked(organism().network, organism().tokenizer)
-    found = health(model=model)
-    assert all("without BOS" in row["warning"] for row in found.values())
+    found = health(model=model, layers=[2])
+    assert "without BOS" in found[2]["warning"]
 
 
 def test_an_sae_of_another_model_is_warned_of_without_a_reason():
-    found = health(lambda layer: random_sae(layer, 128, 512))
+    found = health(lambda layer: random_sae(layer, 128, 512), layers=[3])
     assert "for no reason that is known" in found[3]["warning"]
     assert found[3]["loss_recovered"] < sound()[3]["loss_recovered"] - 0.1
 
