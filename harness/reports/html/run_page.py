@@ -14,9 +14,10 @@ from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
 from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
+from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.layout import environment, frame, number
-from harness.reports.html.run_data import query_rows, table_rows
+from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
@@ -48,7 +49,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     features = [render_charts(one, renderer, chart="drawn") for one in feature_cards(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
     layers = layer_panels(store, run, placebo, shown)
-    behaviour = behaviour_of(store, run)
+    behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
     health = table_rows(store, SaeHealth, run["run_id"])
     return (
         environment()
@@ -60,12 +61,16 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             with_caveat=lambda verdict: verdict_with_caveat(verdict, run),
             sql=_SqlCommand(db),
             claims=[
-                render_charts(one, renderer, chart="drawn") for one in claims_of(store, run, spec)
+                render_charts(one, renderer, chart="drawn")
+                for one in claims_of(store, run, spec, figures)
             ],
             warnings=[
                 f"the SAE of layer {r['layer']}: {r['warning']}" for r in health if r["warning"]
             ],
             behaviour=behaviour and render_charts(behaviour, renderer, chart="drawn"),
+            means=list(figures.behaviour.values()),
+            significant=len(figures.significant),
+            tested=figures.tested,
             contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
             placebo=placebo,
             calibration=query_rows(store, "placebo_calibration", run=placebo["run_id"])
@@ -76,11 +81,14 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
                 for one in layers
             ],
             features=features,
+            shown=shown,
             headline=lambda one: _headline(one, tested=bool(layers)),
             labelled=any(one["label"] for one in features),
+            edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
-            ablations=[_ablation(one, renderer) for one in ablations_of(store, run, spec)],
+            ablations=[_ablation(one, renderer) for one in ablations_of(store, run, spec, figures)],
             health=health,
+            unrecovered=_why_no_loss_recovered,
             design=design_of(store, run, spec, sum(one.tested for one in layers)),
             provenance=[
                 (key.replace("_", " "), value_text(key, value))
@@ -140,6 +148,17 @@ def _summary(run: Run) -> str:
     return (
         f"Run {run['run_id']}, {run['created_at']:%d %B %Y}: {run['model']} in {run['dtype']} on "
         f"{run['device']}, layers {layers}, features read at {run['readout']}."
+    )
+
+
+def _why_no_loss_recovered(health: Row) -> str:
+    """Why an SAE has no share of recovered loss, in words."""
+    loss, zeroed = health["loss"], health["loss_zeroed"]
+    if loss is None or zeroed is None:
+        return "not measured"
+    return (
+        f"none to recover: without the layer's output the loss is {zeroed:.3f} nats a token, "
+        f"with it {loss:.3f}"
     )
 
 
