@@ -46,7 +46,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
-    features = [render_charts(one, renderer, chart="drawn") for one in feature_cards(store, run)]
+    features = [_feature(one, renderer) for one in feature_cards(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
     layers = layer_panels(store, run, placebo, shown)
     behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
@@ -109,7 +109,13 @@ def render_charts(card: Any, renderer: ChartRenderer, **charts: str) -> dict[str
         name: renderer.render(chart) if isinstance(chart := values[of], Chart) else None
         for of, name in charts.items()
     }
-    return values | ({"anchor": card.anchor} if isinstance(card, FeatureCard) else {})
+    return values
+
+
+def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
+    density = card.density and render_charts(card.density, renderer, chart="drawn")
+    drawn = render_charts(card, renderer, chart="drawn")
+    return drawn | {"anchor": card.anchor, "density": density}
 
 
 def _ablation(section: AblationSection, renderer: ChartRenderer) -> dict[str, Any]:
