@@ -28,6 +28,7 @@ from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, pad, reads_of
 from harness.models.suffix import Suffix
 from harness.models.tokenizer import tokenize
+from harness.models.unembedding import direct_logits
 
 
 class LanguageModel:
@@ -97,6 +98,14 @@ class LanguageModel:
     def token_of(self, token: int) -> str:
         """A token as it reads in running text: with its leading space."""
         return self.tokenizer.decode([token])
+
+    def direct_logits(self, directions: Tensor) -> Tensor | None:
+        """What directions (n, width) of the stream write to the logits by themselves, (n, vocabulary).
+
+        By way of the final norm's weight and the unembedding alone, in float32 and on the processor;
+        None where these cannot be read. See `harness.models.unembedding`.
+        """
+        return direct_logits(self.network, directions)
 
     def batch(self, rows: Sequence[Tokens]) -> Batch:
         """The rows padded on the model's side, on its device."""

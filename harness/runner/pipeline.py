@@ -22,6 +22,7 @@ from harness.errors import CannotRun, Fault
 from harness.interventions.resampling import choose_sources
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import Progress, RunContext
+from harness.runner.feature_logits import feature_logits
 from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
@@ -37,7 +38,12 @@ from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Interventions
-from harness.store.tables.observations import Activations, Attributions, FeatureActivity
+from harness.store.tables.observations import (
+    Activations,
+    Attributions,
+    FeatureActivity,
+    FeatureLogits,
+)
 from harness.store.tables.runs import Units
 
 
@@ -109,8 +115,11 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         sources = choose_sources(plan, ablation)
         stage("ablate", partial(ablate, context, frozen, edits, sources), ablation.name)
     if plan.layers:
-        traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
-        stage("trace", partial(trace, context, traced))
+        shown = cache(lambda: edited | _strongest(context, plan, store))
+        stage("trace", partial(trace, context, cache(lambda: prepare_trace(context, shown()))))
+        # Of no prompt, so of no unit: written once, as the interventions are.
+        if not len(store.read(FeatureLogits, context.run_id)):
+            store.commit(feature_logits(context, shown()))
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:

@@ -12,7 +12,7 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.paths import bundled, whole_file
 from harness.store.errors import first_line
 
-VERSION = 6
+VERSION = 7
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

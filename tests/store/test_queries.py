@@ -60,6 +60,7 @@ def values_of(tables, run_id):
         "limit": [1, 3],
         "prompts": [1, 3],
         "around": [0, 24],
+        "bins": [1, 30],
     }
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
+from harness.reports.html.estimates import Figures, ImpactFigure
 from harness.reports.html.run_data import Row, query_rows, rows_with
 from harness.specs.ablations import Ablation
+from harness.specs.metrics import METRIC_NAMES, Metric
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -21,6 +23,9 @@ class AblationSection:
     kind: str
     positions: str
     variant: str
+    metric: str
+    figures: list[ImpactFigure]
+    features: list[tuple[int, int]]
     target: Row
     singles: list[Row]
     controls: Chart | None
@@ -29,7 +34,7 @@ class AblationSection:
     parts: Chart | None
 
 
-def ablations_of(store: ReadStore, run: Run, spec: Spec) -> list[AblationSection]:
+def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> list[AblationSection]:
     """Those made on the run's target, in the order of the spec."""
     rows = rows_with(query_rows(store, "ablations", run=run["run_id"]), "mean_impact")
     families = rows_with(query_rows(store, "impact_by_family", run=run["run_id"]), "target")
@@ -41,12 +46,21 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec) -> list[AblationSection
             for group in (rows, families, doses)
         )
         if target := next((row for row in tests if row["role"] == "target"), None):
-            sections.append(_section(ablation, target, tests, by_family, by_dose))
+            made_of = figures.of_ablation(ablation.name, spec.claims_on(run["target"]))
+            sections.append(
+                _section(ablation, spec.metric, target, made_of, tests, by_family, by_dose)
+            )
     return sections
 
 
 def _section(
-    ablation: Ablation, target: Row, rows: list[Row], families: list[Row], doses: list[Row]
+    ablation: Ablation,
+    metric: Metric,
+    target: Row,
+    figures: list[ImpactFigure],
+    rows: list[Row],
+    families: list[Row],
+    doses: list[Row],
 ) -> AblationSection:
     where = ablation.positions
     singles = [row for row in rows if row["role"] == "single"]
@@ -55,6 +69,9 @@ def _section(
         kind=ablation.kind + ("" if ablation.value is None else f" {ablation.value:g}"),
         positions=where if isinstance(where, str) else ", ".join(map(str, where)),
         variant=ablation.variant,
+        metric=METRIC_NAMES[metric],
+        figures=figures,
+        features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
         singles=singles,
         controls=_controls_chart(target, [row for row in rows if row["role"] == "control"]),
@@ -62,6 +79,11 @@ def _section(
         doses=_doses_chart(ablation.name, doses),
         parts=_parts_chart(target, singles),
     )
+
+
+def _layer_and_number(name: str) -> tuple[int, int]:
+    layer, number = name.split(":")
+    return int(layer), int(number)
 
 
 def _interval(row: Row) -> dict[str, object]:
@@ -210,7 +232,7 @@ def _parts_chart(target: Row, singles: list[Row]) -> Chart | None:
         return None
     total = sum(row["mean_impact"] for row in singles)
     rows = [
-        {"name": row["features"], "kind": "alone"} | _interval(row)
+        {"name": row["features"], "feature": row["features"], "kind": "alone"} | _interval(row)
         for row in sorted(singles, key=lambda row: -abs(row["mean_impact"]))
     ]
     rows.append({"name": "sum of these", "kind": "sum", "impact": total, "low": None, "high": None})
@@ -228,7 +250,9 @@ def _parts_chart(target: Row, singles: list[Row]) -> Chart | None:
                     {"alone": QUIET, "sum": "var(--quiet-strong)", "together": HIT},
                     legend=False,
                 ),
-                "tooltip": charts.tooltip(("name", "layer:feature"), ("impact", "nats", "+.3f")),
+                "tooltip": charts.tooltip(
+                    ("name", "feature (layer:number)"), ("impact", "nats", "+.3f")
+                ),
             },
         },
         {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harness.analysis.verdicts import bound_of
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
+from harness.reports.html.estimates import Derivation, Figures
 from harness.reports.html.run_data import Row, table_rows
 from harness.reports.text import p_text
 from harness.specs.claims import Claim, FeatureClaim, in_words
@@ -28,20 +29,21 @@ class ClaimCard:
     level: str
     because: str
     query: str
+    made_of: Derivation | None
     chart: Chart | None
 
 
-def claims_of(store: ReadStore, run: Run, spec: Spec) -> list[ClaimCard]:
+def claims_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> list[ClaimCard]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
     verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
     return [
-        _claim_card(claim, verdicts[claim.name])
+        _claim_card(claim, verdicts[claim.name], figures)
         for claim in spec.claims_on(run["target"])
         if claim.name in verdicts
     ]
 
 
-def _claim_card(claim: Claim, row: Row) -> ClaimCard:
+def _claim_card(claim: Claim, row: Row, figures: Figures) -> ClaimCard:
     count = row["unit"] == "features"
     margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
@@ -62,6 +64,7 @@ def _claim_card(claim: Claim, row: Row) -> ClaimCard:
         level=f"{1 - row['alpha'] * (2 if margin else 1):.0%} interval",
         because=row["because"],
         query=row["query"],
+        made_of=None if estimate is None else figures.derive(claim),
         chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
     )
 

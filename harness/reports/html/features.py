@@ -6,17 +6,18 @@ from itertools import groupby
 from typing import Any
 
 from harness.reports.html import charts
-from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart
+from harness.reports.html.charts import INK, Chart
+from harness.reports.html.density import COLOURS, Density, density_of
 from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
 from harness.reports.labels import shown_features
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.interventions import Interventions
+from harness.store.tables.observations import FeatureLogits
 from harness.store.tables.results import FeatureLabels, FeatureTests
 
 EVERY = 999_999_999
 SPOTS = 100  # values that differ by less than this part of the largest are one mark
-COLOURS = {"correct": CORRECT, "misconception": MISCONCEPTION}
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,19 @@ class FeatureLabel:
 
 
 @dataclass(frozen=True)
+class TokenLogit:
+    """A token, and what the feature's decoder row writes to its logit."""
+
+    token: str
+    logit: float
+
+
+@dataclass(frozen=True)
 class FeatureCard:
-    """One feature as it is shown; `rank` is None where it is silent on the confirming families."""
+    """One feature as it is shown; `rank` is None where it is silent on the confirming families.
+
+    `logits` pairs the tokens that it moves up and down most by itself, the most first.
+    """
 
     layer: int
     feature: int
@@ -64,6 +76,8 @@ class FeatureCard:
     edited_by: tuple[str, ...]
     label: FeatureLabel | None
     chart: Chart | None
+    density: Density | None
+    logits: tuple[tuple[TokenLogit, TokenLogit], ...]
     contexts: tuple[Context, ...]
 
     @property
@@ -79,6 +93,7 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
         for row in query_rows(store, "top_features", run=run["run_id"], limit=EVERY)
     }
     edited, labels = _ablations_by_feature(store, run), _labels(store, run)
+    logits = _logits(store, run)
     last = len(tested) + 1
     shown = sorted(
         shown_features(store, run), key=lambda key: tested.get(key, {}).get("rank", last)
@@ -92,6 +107,8 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
             edited_by=tuple(edited.get((layer, feature), ())),
             label=labels.get((layer, feature)),
             chart=_pairs_chart(store, run, layer, feature),
+            density=density_of(store, run, layer, feature),
+            logits=logits.get((layer, feature), ()),
             contexts=_contexts(store, run, layer, feature),
         )
         for layer, feature in shown
@@ -119,6 +136,23 @@ def _labels(store: ReadStore, run: Run) -> dict[tuple[int, int], FeatureLabel]:
         for row in (store.read(FeatureLabels).rows() if layers else ())
         if row["source"] in layers and row["label"]
     }
+
+
+def _logits(
+    store: ReadStore, run: Run
+) -> dict[tuple[int, int], tuple[tuple[TokenLogit, TokenLogit], ...]]:
+    """What each feature moves most, up and down side by side."""
+    sides: dict[tuple[int, int], dict[str, list[TokenLogit]]] = {}
+    rows = rows_with(table_rows(store, FeatureLogits, run["run_id"]), "logit")
+    for row in sorted(rows, key=lambda row: row["rank"]):
+        of_feature = sides.setdefault((row["layer"], row["feature"]), {"up": [], "down": []})
+        of_feature[row["side"]].append(TokenLogit(shown_token(row["token"]), row["logit"]))
+    return {key: tuple(zip(both["up"], both["down"], strict=False)) for key, both in sides.items()}
+
+
+def shown_token(token: str) -> str:
+    """A token as it reads; tokenizers write a space as a lower one eighth block, or a G with a dot."""
+    return token.replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
 
 
 def _test_row(store: ReadStore, run: Run, layer: int, feature: int) -> Row:
@@ -201,8 +235,7 @@ def _tokens(rows: Sequence[Row], peak: float, reads_last: bool) -> Iterable[Toke
     if rows[0]["position"] > 0:
         yield Token("\u2026")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        # Tokenizers write a space as a lower one eighth block, or as a G with a dot above.
-        text = row["token"].replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
+        text = shown_token(row["token"])
         last = row["part"] == "prompt" and after is not None and after["part"] == "answer"
         yield Token(
             text,

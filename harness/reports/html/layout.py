@@ -73,7 +73,9 @@ def percent(share: float | None) -> str:
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    if row["ci_low"] is None or row["ci_high"] is None:
-        return ""
-    return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
+def _interval(row: Any) -> str:
+    low, high = (
+        row[name] if isinstance(row, Mapping) else getattr(row, name)
+        for name in ("ci_low", "ci_high")
+    )
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"

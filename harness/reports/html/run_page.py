@@ -14,9 +14,10 @@ from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
 from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
+from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.layout import environment, frame, number
-from harness.reports.html.run_data import query_rows, table_rows
+from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
@@ -45,10 +46,10 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
-    features = [render_charts(one, renderer, chart="drawn") for one in feature_cards(store, run)]
+    features = [_feature(one, renderer) for one in feature_cards(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
     layers = layer_panels(store, run, placebo, shown)
-    behaviour = behaviour_of(store, run)
+    behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
     health = table_rows(store, SaeHealth, run["run_id"])
     return (
         environment()
@@ -60,12 +61,16 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             with_caveat=lambda verdict: verdict_with_caveat(verdict, run),
             sql=_SqlCommand(db),
             claims=[
-                render_charts(one, renderer, chart="drawn") for one in claims_of(store, run, spec)
+                render_charts(one, renderer, chart="drawn")
+                for one in claims_of(store, run, spec, figures)
             ],
             warnings=[
                 f"the SAE of layer {r['layer']}: {r['warning']}" for r in health if r["warning"]
             ],
             behaviour=behaviour and render_charts(behaviour, renderer, chart="drawn"),
+            means=list(figures.behaviour.values()),
+            significant=len(figures.significant),
+            tested=figures.tested,
             contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
             placebo=placebo,
             calibration=query_rows(store, "placebo_calibration", run=placebo["run_id"])
@@ -76,11 +81,14 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
                 for one in layers
             ],
             features=features,
+            shown=shown,
             headline=lambda one: _headline(one, tested=bool(layers)),
             labelled=any(one["label"] for one in features),
+            edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
-            ablations=[_ablation(one, renderer) for one in ablations_of(store, run, spec)],
+            ablations=[_ablation(one, renderer) for one in ablations_of(store, run, spec, figures)],
             health=health,
+            unrecovered=_why_no_loss_recovered,
             design=design_of(store, run, spec, sum(one.tested for one in layers)),
             provenance=[
                 (key.replace("_", " "), value_text(key, value))
@@ -101,7 +109,13 @@ def render_charts(card: Any, renderer: ChartRenderer, **charts: str) -> dict[str
         name: renderer.render(chart) if isinstance(chart := values[of], Chart) else None
         for of, name in charts.items()
     }
-    return values | ({"anchor": card.anchor} if isinstance(card, FeatureCard) else {})
+    return values
+
+
+def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
+    density = card.density and render_charts(card.density, renderer, chart="drawn")
+    drawn = render_charts(card, renderer, chart="drawn")
+    return drawn | {"anchor": card.anchor, "density": density}
 
 
 def _ablation(section: AblationSection, renderer: ChartRenderer) -> dict[str, Any]:
@@ -140,6 +154,17 @@ def _summary(run: Run) -> str:
     return (
         f"Run {run['run_id']}, {run['created_at']:%d %B %Y}: {run['model']} in {run['dtype']} on "
         f"{run['device']}, layers {layers}, features read at {run['readout']}."
+    )
+
+
+def _why_no_loss_recovered(health: Row) -> str:
+    """Why an SAE has no share of recovered loss, in words."""
+    loss, zeroed = health["loss"], health["loss_zeroed"]
+    if loss is None or zeroed is None:
+        return "not measured"
+    return (
+        f"none to recover: without the layer's output the loss is {zeroed:.3f} nats a token, "
+        f"with it {loss:.3f}"
     )
 
 

@@ -155,7 +155,7 @@ def _points(axes: _Axes, small: str) -> ChartSpec:
             "size": {"condition": {"test": is_small, "value": 32}, "value": 14},
             "opacity": {"condition": {"test": is_small, "value": 1}, "value": 0.6},
             "tooltip": charts.tooltip(
-                ("feature", "layer:feature"),
+                ("feature", "feature (layer:number)"),
                 ("difference", "mean difference", "+.3g"),
                 ("statistic", "|statistic|", ".2f"),
                 ("p", "adjusted p", ".2g"),

@@ -92,6 +92,22 @@ class TokenActivations(Columns):
 
 
 @dataclass(frozen=True)
+class FeatureLogits(Columns):
+    """A row is one of the tokens whose logit a traced feature moves most by itself, up or down."""
+
+    table: ClassVar[str] = "feature_logits"
+    run_id: Column
+    layer: Column
+    feature: Column
+    side: Column
+    rank: Column
+    token_id: Column
+    token: Column
+    logit: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class SaeHealth(Columns):
     """A row is how well one layer's SAE fits the model on the prompts."""
 

@@ -213,6 +213,48 @@ def test_a_dot_tells_its_feature_and_leads_to_it(opened):
     )
 
 
+# Cells whose number or name stands on more than one line.
+BROKEN = """[...document.querySelectorAll("td.n, tbody .whole")].filter(one => {
+  const range = document.createRange();
+  range.selectNodeContents(one);
+  return new Set([...range.getClientRects()].map(box => Math.round(box.bottom / 4))).size > 1;
+}).map(one => one.textContent)"""
+CUT = """[...document.querySelectorAll("td, th, pre, .claim, figure, p")].filter(one =>
+  one.getClientRects().length && one.getBoundingClientRect().right > innerWidth + 1
+).map(one => one.textContent.slice(0, 40))"""
+PRINTED = 703  # CSS pixels between the margins of A4
+
+
+@pytest.mark.parametrize("width", [1280, 760, 390])
+def test_no_number_is_broken(opened, width):
+    page = opened(width=width).page
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.locator("td.n").count() > 100
+    assert page.evaluate(BROKEN) == []
+
+
+@pytest.fixture(scope="module")
+def crowded(voices, tmp_path_factory) -> Path:
+    """A report whose names and labels are as long as a spec allows."""
+    long = "a-name_of-eighty.characters-" * 3
+    text = voices.replace(">top<", f">{long}<").replace("<td>top</td>", f"<td>{long}</td>")
+    file = tmp_path_factory.mktemp("report") / "crowded.html"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_nothing_is_cut_on_paper(opened, report, crowded):
+    """Neither a column nor a number, and heads have their words, which a button would lose."""
+    for file in (report, crowded):
+        page = opened(width=PRINTED, file=file).page
+        page.emulate_media(media="print")
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(BROKEN) == []
+        display = "getComputedStyle(document.querySelector('th button')).display"
+        assert page.evaluate(display) == "contents"
+
+
 @pytest.mark.parametrize("width,scheme", SCREENS)
 def test_it_fits_the_screen_and_an_accessibility_checker_finds_nothing(opened, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -69,6 +69,35 @@ def test_what_speaks_against_an_sae_is_said_with_the_verdicts(changed, undrawn):
     assert page.text.index("Warning the SAE") < page.text.index("Behaviour by family")
 
 
+def test_an_sae_without_recovered_loss_says_why(changed, undrawn):
+    page = Page(
+        page_of(
+            changed(
+                "UPDATE sae_health SET loss_recovered = NULL, loss = 3.5, loss_zeroed = 3.25 WHERE layer = 1",
+                "UPDATE sae_health SET loss_recovered = 'nan', loss = NULL WHERE layer = 2",
+            )
+        )
+    )
+    told = [row["loss recovered"] for row in page.table("SAE health, table")]
+    assert told[1].startswith("none to recover: without the layer's output the loss is 3.250")
+    assert told[2] == "not measured"
+    assert all(told)
+
+
+def test_an_effect_size_that_does_not_exist_says_why(changed, undrawn):
+    change = "UPDATE feature_tests SET d_z = NULL, flag = 'constant'"
+    told = {row["d z"] for row in Page(page_of(changed(change))).table("Strongest features, table")}
+    assert told == {"constant"}
+
+
+def test_a_column_that_would_be_empty_is_left_out(page, finished, undrawn):
+    assert "edited by" in page.table("Strongest features, table")[0]
+    pilot = Page(page_of(finished, "pilot"))
+    assert "edited by" not in pilot.table("Strongest features, table")[0]
+    assert "warning" not in page.table("SAE health, table")[0]
+    assert "Nothing says that an SAE does not fit." in page.text
+
+
 def test_a_run_that_has_just_begun_says_what_it_has_not(changed, undrawn):
     tables = ("answers", "activations", "feature_tests", "verdicts", "sae_health", "ablation_tests",
               "interventions", "impacts", "prompt_tokens", "token_activations")  # fmt: skip

@@ -1,0 +1,218 @@
+"""Where a verdict's estimate comes from: the figures that it is made of, which the page's parts show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.errors import InputError
+from harness.reports.html.run_data import Row, query_rows, table_rows
+from harness.specs.claims import AblationClaim, BehaviourClaim, Claim, FeatureClaim
+from harness.specs.metrics import METRIC_NAMES, Metric
+from harness.specs.prompt import Label
+from harness.specs.spec import Spec, TargetChoice
+from harness.specs.targets import load_truth, resolve
+from harness.store.find_run import Run
+from harness.store.interface import ReadStore
+from harness.store.tables.results import AblationTests, FeatureTests
+from harness.store.tables.runs import Prompts
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class BehaviourMeans:
+    """Means of one metric over the confirming families' pairs, in nats, after either variant."""
+
+    metric: Metric
+    after_correct: float
+    after_misconception: float
+    n_pairs: int
+    shared: bool  # whether the variants of every pair share their prompt, and so their value
+    claims: tuple[BehaviourClaim, ...]
+
+    @property
+    def name(self) -> str:
+        """The metric in words."""
+        return METRIC_NAMES[self.metric]
+
+    @property
+    def difference(self) -> float:
+        """What a claim with `contrast` is about."""
+        return self.after_correct - self.after_misconception
+
+    @property
+    def mean(self) -> float:
+        """What a claim without `contrast` is about."""
+        return (self.after_correct + self.after_misconception) / 2
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What an estimate is made of, as a sentence, and the part of the page that shows it.
+
+    `features` are those that are counted, where their names are known here.
+    """
+
+    words: str
+    anchor: str
+    part: str
+    features: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImpactFigure:
+    """One figure of an ablation, in nats, with its 95 % interval, and the claims that are about it."""
+
+    what: str
+    impact: float
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that the estimates of a run are made of."""
+
+    behaviour: Mapping[Metric, BehaviourMeans]
+    targets: Mapping[str, Row]
+    significant: Sequence[Key]
+    tested: int
+    alpha: float
+    known: frozenset[Key]
+
+    def derive(self, claim: Claim) -> Derivation | None:
+        """Of a claim's estimate; None where there is none."""
+        if isinstance(claim, BehaviourClaim):
+            return self._of_behaviour(claim)
+        return (
+            self._of_features(claim)
+            if isinstance(claim, FeatureClaim)
+            else self._of_ablation(claim)
+        )
+
+    def of_ablation(self, name: str, claims: Sequence[Claim]) -> list[ImpactFigure]:
+        """Its own impact; where it has controls, their mean, and target minus controls."""
+        if (row := self.targets.get(name)) is None or row["mean_impact"] is None:
+            return []
+
+        def about(beyond: str) -> tuple[str, ...]:
+            mine = (one for one in claims if isinstance(one, AblationClaim))
+            return tuple(c.name for c in mine if (c.ablation, c.beyond) == (name, beyond))
+
+        own = ImpactFigure(
+            "the target's own impact",
+            row["mean_impact"],
+            row["ci_low"],
+            row["ci_high"],
+            row["p"],
+            about("zero"),
+        )
+        if row["mean_control"] is None or row["beyond_controls"] is None:
+            return [own]
+        return [
+            own,
+            ImpactFigure(
+                f"mean of its {row['n_controls']} controls", row["mean_control"], *[None] * 3, ()
+            ),
+            ImpactFigure(
+                "target minus controls",
+                row["beyond_controls"],
+                row["beyond_low"],
+                row["beyond_high"],
+                row["p_beyond"],
+                about("controls"),
+            ),
+        ]
+
+    def _of_behaviour(self, claim: BehaviourClaim) -> Derivation | None:
+        if (means := self.behaviour.get(claim.behaviour)) is None:
+            return None
+        correct = f"{means.after_correct:+.3f} after the correct variants"
+        confused = f"{means.after_misconception:+.3f} after the misconception variants"
+        if claim.contrast:
+            words = f"{correct} minus {confused}, over {means.n_pairs} pairs"
+        elif means.shared:
+            words = f"the mean over {means.n_pairs} pairs, whose variants share their prompt"
+        else:
+            words = f"the mean of {correct} and {confused}, over {means.n_pairs} pairs"
+        return Derivation(words, "behaviour", "Behaviour")
+
+    def _of_features(self, claim: FeatureClaim) -> Derivation | None:
+        if not self.tested:
+            return None
+        known = claim.features == "truth"
+        words = (
+            f"the number of {'known ' if known else ''}features with an adjusted p of at most "
+            f"{self.alpha:g}"
+        )
+        counted = tuple(key for key in self.significant if known and key in self.known)
+        return Derivation(words, "layers", "Layers", counted)
+
+    def _of_ablation(self, claim: AblationClaim) -> Derivation | None:
+        if (row := self.targets.get(claim.ablation)) is None or row["mean_impact"] is None:
+            return None
+        own, controls = row["mean_impact"], row["mean_control"]
+        anchor, part = f"ablation-{claim.ablation}", f"Ablations, {claim.ablation}"
+        if claim.beyond == "zero":
+            return Derivation(f"the target's own impact, {own:+.3f} nats", anchor, part)
+        if controls is None:
+            return None
+        words = (
+            f"the target's own impact, {own:+.3f} nats, minus the mean of its {row['n_controls']} "
+            f"controls, {controls:+.3f} nats"
+        )
+        return Derivation(words, anchor, part)
+
+
+def figures_of(store: ReadStore, run: Run, spec: Spec) -> Figures:
+    """Those of a run; what it has not is left out."""
+    run_id = run["run_id"]
+    tests = table_rows(store, FeatureTests, run_id, split="confirmation")
+    targets = table_rows(store, AblationTests, run_id, role="target", metric=run["metric"])
+    behaviour = _behaviour_means(store, run, spec)
+    return Figures(
+        behaviour={means.metric: means for means in behaviour},
+        targets={row["ablation"]: row for row in targets},
+        significant=sorted(
+            (row["layer"], row["feature"])
+            for row in tests
+            if row["p_adjusted"] is not None and row["p_adjusted"] <= run["alpha"]
+        ),
+        tested=len(tests),
+        alpha=run["alpha"],
+        known=_known_features(run, spec),
+    )
+
+
+def _behaviour_means(store: ReadStore, run: Run, spec: Spec) -> list[BehaviourMeans]:
+    """One a metric that some claim is about, in the order of the spec."""
+    prompts = table_rows(store, Prompts, run["run_id"], split="confirmation")
+    label_of: dict[str, Label] = {row["prompt_id"]: row["label"] for row in prompts}
+    pairs = {row["pair_id"] for row in prompts}
+    shared = len({(row["pair_id"], row["prompt"]) for row in prompts}) == len(pairs)
+    claims: dict[Metric, list[BehaviourClaim]] = {}
+    for claim in spec.claims_on(run["target"]):
+        if isinstance(claim, BehaviourClaim):
+            claims.setdefault(claim.behaviour, []).append(claim)
+    means = []
+    for metric, about in claims.items():
+        values: dict[Label, list[float]] = {"correct": [], "misconception": []}
+        for row in query_rows(store, "evidence", run=run["run_id"], claim=about[0].name):
+            if row["value"] is not None:
+                values[label_of[row["prompt_id"]]].append(row["value"])
+        correct, confused = values["correct"], values["misconception"]
+        if correct and len(correct) == len(confused):
+            n = len(correct)
+            after = sum(correct) / n, sum(confused) / n
+            means.append(BehaviourMeans(metric, *after, n, shared, tuple(about)))
+    return means
+
+
+def _known_features(run: Run, spec: Spec) -> frozenset[Key]:
+    """Those that the run's target is known to have; none where nothing here says so."""
+    try:
+        target = resolve(run["target"], spec.targets.get(run["target"], TargetChoice()))
+    except InputError:
+        return frozenset()
+    return frozenset((one.layer, one.feature) for one in load_truth(target) or ())
