@@ -170,7 +170,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
             if extra := sorted(set(parameters) - wanted):
                 raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
             values = dict.fromkeys(wanted & {"run"}, LATEST) | parameters
-        return self._store.table(
+        return (self._store.ask if saved is None else self._store.table)(
             text,
             {
                 name: self.find_run(str(value))["run_id"] if name in RUNS else value

@@ -100,7 +100,7 @@ def sql(
         values = saved.fill(given) if saved else dict.fromkeys(wanted & {"run"}, LATEST) | given
         if not saved and (extra := sorted(set(given) - wanted)):
             raise InputError(Fault("query", f"it has no parameter ${extra[0]}", "leave it out"))
-        table = store.table(
+        table = (store.table if saved else store.ask)(
             text,
             {
                 name: find_run(store, value)["run_id"] if name in RUNS else convert(value)

@@ -13,14 +13,9 @@ from harness.errors import CannotRun, Fault, Say
 from harness.store import database_file, migrations
 from harness.store.database_file import check_path, must_exist, remove_empty
 from harness.store.errors import holder_of, not_a_database, opening_error
+from harness.store.read_only import GUARD
 
 RETRY = 0.1  # seconds
-# A query can neither look around nor change what it may do.
-_READ_ONLY = (
-    "SET enable_external_access = false; SET autoinstall_known_extensions = false; "
-    "SET autoload_known_extensions = false; SET python_enable_replacements = false; "
-    "SET lock_configuration = true"
-)
 
 
 def connect_to_write(
@@ -79,7 +74,7 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
         connection.close()
         raise opening_error(file, error) from None
     if version == migrations.VERSION:
-        connection.execute(_READ_ONLY)
+        connection.execute(GUARD)
         return connection
     connection.close()
     if version is None:
@@ -88,7 +83,7 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     # Opened for writing for as long as this takes, and no longer: others may read then.
     connect_to_write(file, 0, say, keep=keep).close()
     connection = _connect_to_read(file)
-    connection.execute(_READ_ONLY)
+    connection.execute(GUARD)
     return connection
 
 

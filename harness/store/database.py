@@ -16,7 +16,7 @@ from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
 from harness.store.errors import first_line, not_tables, query_error, writing_error
 from harness.store.interface import ColumnsT
-from harness.store.read_only import check_query, parse
+from harness.store.read_only import check_files, check_query, parse
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.columns import Columns
@@ -187,6 +187,19 @@ class Store(AbstractContextManager["Store"]):
                 return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
             except (duckdb.Error, UnicodeError) as error:
                 raise query_error(self.path, error) from None
+
+    def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """As `table`, of a query that somebody wrote: it reads no file, this one by its path neither.
+
+        Raises `InputError` and `CannotRun`.
+        """
+        with self._lock:
+            try:
+                check_query(self._db, sql)
+                check_files(sql, parameters or {})
+            except (duckdb.Error, UnicodeError) as error:
+                raise query_error(self.path, error) from None
+        return self.table(sql, parameters)
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""

@@ -1,11 +1,20 @@
 """Which queries are answered: one statement that asks and changes nothing."""
 
 import re
+from collections.abc import Mapping
+from functools import cache
 
 import duckdb
 
 from harness.errors import Fault, InputError
+from harness.store import migrations
 
+# A query can neither look around nor change what it may do.
+GUARD = (
+    "SET enable_external_access = false; SET autoinstall_known_extensions = false; "
+    "SET autoload_known_extensions = false; SET python_enable_replacements = false; "
+    "SET lock_configuration = true"
+)
 # What asks; MULTI is DuckDB's word for PIVOT.
 _ASKING = ("SELECT", "MULTI")
 _EXPLAIN = re.compile(r"(?is)\s*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?")
@@ -19,6 +28,32 @@ def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     kinds = _statement_kinds(connection, sql)
     if len(kinds) != 1 or kinds[0] not in _ASKING:
         raise InputError(_fault(kinds))
+
+
+def check_files(sql: str, parameters: Mapping[str, object]) -> None:
+    """Raises `duckdb.PermissionException` where a query reads a file, as bytes or text, say.
+
+    DuckDB refuses all but the one that is open. So the query is bound where none is: in memory, to empty
+    tables of the same names. What else is wrong with it, the file itself says.
+    """
+    while explains := _EXPLAIN.match(sql):
+        sql = sql[explains.end() :]
+    with _empty().cursor() as connection:
+        try:
+            connection.execute(f"EXPLAIN {sql}", dict(parameters))
+        except duckdb.PermissionException:
+            raise
+        except duckdb.Error:
+            return
+
+
+@cache
+def _empty() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    migrations.create(connection)
+    migrations.refresh_views(connection)
+    connection.execute(GUARD)
+    return connection
 
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:

@@ -81,6 +81,16 @@ FROM 'FOLDER/secret.csv'
 FROM 'FOLDER/secret.parquet'
 FROM query_table('FOLDER/secret.csv')
 FROM query('DELETE FROM runs')
+FROM read_blob('FOLDER/r.duckdb')
+FROM read_text('FOLDER/r.duckdb.wal')
+FROM read_csv('FOLDER/r.duckdb', sep = '|', quote = '')
+FROM read_duckdb('FOLDER/r.duckdb', table_name = 'runs')
+FROM 'FOLDER/r.duckdb'
+FROM query('FROM read_blob(''FOLDER/r.duckdb'')')
+SUMMARIZE FROM read_blob('FOLDER/r.duckdb')
+EXPLAIN ANALYZE FROM read_blob('FOLDER/r.duckdb')
+PIVOT read_blob('FOLDER/r.duckdb') ON filename USING max(size)
+WITH x AS (FROM read_blob('FOLDER/' || 'r.duckdb')) SELECT (SELECT size FROM x)
 FROM a_frame
 SELECT getenv('HOME')
 SELECT 1; DROP TABLE runs
