@@ -1,6 +1,6 @@
 """Other ways to read the same SAE: every usual mistake of storing or reading one, undone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,14 +107,21 @@ class Trial:
         values = before * (before > (self.sae.threshold if threshold is None else threshold))
         return fit_of(self.stream, values, decode(self.sae, values) * scale + shift)
 
-    def with_l0(self, before: Tensor, l0: float) -> tuple[float, Fit]:
-        """The factor of all thresholds with which about `l0` features are active, and the fit."""
-        low, high = -20.0, 20.0  # powers of 2
-        for _ in range(16):
-            middle = (low + high) / 2
-            active = (before > self.sae.threshold * 2**middle).sum(1).float().mean()
-            low, high = (middle, high) if float(active) > l0 else (low, middle)
-        return 2**high, self.fit(before, threshold=self.sae.threshold * 2**high)
+    def with_thresholds(self, before: Tensor) -> Iterator[tuple[float, Fit]]:
+        """Factors of all thresholds, and the fit with each: the one with which as many features are
+        active as are published, or several where that is unknown.
+        """
+        thresholds = self.sae.threshold
+        factors: Sequence[float] = FACTORS
+        if self.sae.l0 is not None:
+            low, high = -20.0, 20.0  # powers of 2
+            for _ in range(16):
+                middle = (low + high) / 2
+                active = (before > thresholds * 2**middle).sum(1).float().mean()
+                low, high = (middle, high) if float(active) > self.sae.l0 else (low, middle)
+            factors = [2**high]
+        for factor in factors:
+            yield factor, self.fit(before, threshold=factor * thresholds)
 
 
 def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:
@@ -157,11 +164,11 @@ def _biases(trial: Trial) -> Iterator[Reading]:
         cause = "encoder bias: it has the wrong sign"
         yield Reading("encoder bias", cause, trial.fit(inner - sae.b_enc))
     elif sae.b_dec.any():
-        # It cannot be had again; but mostly it takes the stream's mean away.
+        # It cannot be had again; but mostly it takes the stream's mean away, and keeps values down.
         cause = "encoder bias: it is all 0, as where it was lost"
         centred = inner - trial.moved
-        near = trial.fit(centred) if sae.l0 is None else trial.with_l0(centred, sae.l0)[1]
-        yield Reading("encoder bias", cause, near)
+        for _, fit in trial.with_thresholds(centred):
+            yield Reading("encoder bias", cause, fit)
     lost = not sae.b_dec.any()
     what = "is all 0, as where it was lost" if lost else "is off by a constant"
     shift = (trial.stream - decode(sae, trial.values)).mean(0)
@@ -219,17 +226,11 @@ def _factors(trial: Trial) -> Iterator[Reading]:
 
 
 def _thresholds(trial: Trial) -> Iterator[Reading]:
-    """Thresholds of another scale: that with the published number of features, or any where it is unknown."""
+    """Thresholds of another scale."""
     sae = trial.sae
     if not sae.threshold.any():
         return
-    before = trial.inner + sae.b_enc
-    tried = (
-        [(factor, trial.fit(before, threshold=factor * sae.threshold)) for factor in FACTORS]
-        if sae.l0 is None
-        else [trial.with_l0(before, sae.l0)]
-    )
-    for factor, fit in tried:
+    for factor, fit in trial.with_thresholds(trial.inner + sae.b_enc):
         if max(factor, 1 / factor) >= NO_FAULT:
             cause = f"thresholds: they are too {_amount(1 / factor, 'high', 'low')}"
             yield Reading("thresholds", cause, fit)

@@ -118,7 +118,8 @@ def check_hook(read: object, written: object, layer: int | None, broken: Broken)
 def published_l0(path: Path, config: Mapping[str, Any]) -> float | None:
     """How many features are active at a position, as the file's name or its configuration says."""
     for key in ("l0", "average_l0", "k"):
-        if type(said := config.get(key)) in (int, float) and said > 0:
+        said = config.get(key)
+        if isinstance(said, int | float) and not isinstance(said, bool) and said > 0:
             return float(said)
     named = re.search(r"average_l0_(\d+)", path.as_posix())
     return float(named[1]) if named else None

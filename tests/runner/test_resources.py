@@ -38,6 +38,14 @@ def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
     assert max(most) == 2
 
 
+def test_what_the_catalogue_says_of_the_l0_is_known_to_the_sae(monkeypatch):
+    """Gemma Scope 2's files are called medium; how many features that means is in the list."""
+    target = load_targets()["gemma-3-270m"]
+    monkeypatch.setattr("harness.runner.resources.load_sae", lambda *_, **__: random_sae(0, 640))
+    sae = sae_provider(target, dict.fromkeys(range(18)), "cpu", lambda _: None)(9)
+    assert sae.l0 == target.entry(9).l0 > 0
+
+
 @pytest.mark.parametrize("place", ["known", "folder", "hub"])
 def test_an_sae_of_another_width_is_refused_before_the_model_is_fetched_or_loaded(
     tmp_path, monkeypatch, place
