@@ -115,11 +115,11 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         sources = choose_sources(plan, ablation)
         stage("ablate", partial(ablate, context, frozen, edits, sources), ablation.name)
     if plan.layers:
-        shown = cache(lambda: edited | _strongest(context, plan, store))
-        stage("trace", partial(trace, context, cache(lambda: prepare_trace(context, shown()))))
+        traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
+        stage("trace", partial(trace, context, traced))
         # Of no prompt, so of no unit: written once, as the interventions are.
         if not len(store.read(FeatureLogits, context.run_id)):
-            store.commit(feature_logits(context, shown()))
+            store.commit(feature_logits(context, traced()))
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:

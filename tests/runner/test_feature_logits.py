@@ -4,6 +4,7 @@ import duckdb
 import torch
 
 from harness.runner.feature_logits import TOP, feature_logits
+from harness.runner.stages.trace import prepare_trace
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import FeatureLogits, TokenActivations
@@ -20,20 +21,22 @@ def rows_of(table):
 
 def test_each_end_has_its_tokens_in_order():
     context = a_run_context()
-    found = rows_of(feature_logits(context, {(2, 7), (1, 3)}))
+    found = rows_of(feature_logits(context, prepare_trace(context, {(2, 7), (1, 3)})))
     assert list(found) == [(1, 3, "up"), (1, 3, "down"), (2, 7, "up"), (2, 7, "down")]
     for (layer, feature, side), rows in found.items():
         logits = context.model.direct_logits(sae(layer).w_dec[[feature]])[0]
         best = logits.topk(TOP, largest=side == "up").values
         assert [row["rank"] for row in rows] == list(range(TOP))
         torch.testing.assert_close(torch.tensor([row["logit"] for row in rows]), best)
-        assert all(row["logit"] == float(logits[row["token_id"]]) for row in rows)
+        of_ids = logits[[row["token_id"] for row in rows]]
+        torch.testing.assert_close(torch.tensor([row["logit"] for row in rows]), of_ids)
         assert all(row["token"] == context.model.token_of(row["token_id"]) for row in rows)
         assert {row["origin"] for row in rows} == {"mock"}
 
 
 def test_many_features_are_taken_some_at_a_time(monkeypatch):
-    context, features = a_run_context(), {(1, n) for n in range(5)}
+    context = a_run_context()
+    features = prepare_trace(context, {(n // 3 + 1, n) for n in range(5)})
     whole = list(feature_logits(context, features).rows())
     monkeypatch.setattr("harness.runner.feature_logits.AT_ONCE", 2)
     parts = list(feature_logits(context, features).rows())
@@ -45,7 +48,7 @@ def test_equal_logits_are_in_the_order_of_their_tokens(monkeypatch):
     monkeypatch.setattr(
         type(context.model), "direct_logits", lambda self, d: torch.zeros(len(d), 50)
     )
-    (up, down) = rows_of(feature_logits(context, {(1, 0)})).values()
+    (up, down) = rows_of(feature_logits(context, prepare_trace(context, {(1, 0)}))).values()
     assert [row["token_id"] for row in up] == [row["token_id"] for row in down] == list(range(TOP))
 
 
@@ -70,4 +73,5 @@ def test_a_run_has_them_once_of_the_features_that_it_traces(tmp_path):
 def test_a_model_whose_unembedding_cannot_be_read_has_none(monkeypatch):
     context = a_run_context()
     monkeypatch.setattr(type(context.model), "direct_logits", lambda self, directions: None)
-    assert len(feature_logits(context, {(1, 0)})) == 0
+    assert len(feature_logits(context, prepare_trace(context, {(1, 0)}))) == 0
+    assert len(feature_logits(context, {})) == 0

@@ -1,6 +1,6 @@
 """The verdicts of a run, claim by claim."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.verdicts import bound_of
 from harness.reports.html import charts
@@ -47,6 +47,9 @@ def _claim_card(claim: Claim, row: Row, figures: Figures) -> ClaimCard:
     count = row["unit"] == "features"
     margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
+    made_of = None if estimate is None else figures.derive(claim)
+    if made_of and made_of.features and len(made_of.features) != estimate:
+        made_of = replace(made_of, features=())  # what is known here is not what the run knew
     return ClaimCard(
         name=claim.name,
         words=in_words(claim),
@@ -64,7 +67,7 @@ def _claim_card(claim: Claim, row: Row, figures: Figures) -> ClaimCard:
         level=f"{1 - row['alpha'] * (2 if margin else 1):.0%} interval",
         because=row["because"],
         query=row["query"],
-        made_of=None if estimate is None else figures.derive(claim),
+        made_of=made_of,
         chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
     )
 

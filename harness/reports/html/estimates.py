@@ -113,7 +113,12 @@ class Figures:
         return [
             own,
             ImpactFigure(
-                f"mean of its {row['n_controls']} controls", row["mean_control"], *[None] * 3, ()
+                f"mean of its {row['n_controls']} controls",
+                row["mean_control"],
+                None,
+                None,
+                None,
+                (),
             ),
             ImpactFigure(
                 "target minus controls",

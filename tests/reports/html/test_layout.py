@@ -38,6 +38,7 @@ def test_whatever_the_store_holds_is_text(changed):
     db = changed(
         f"UPDATE prompts SET family = '{hostile}' || family, prompt = '{hostile}'",
         f"UPDATE prompt_tokens SET token = '{hostile}'",
+        f"UPDATE feature_logits SET token = '{hostile}'",
         f"UPDATE runs SET question = '{hostile}', spec_path = '{hostile}', exploratory = '{hostile}'",
         f"UPDATE verdicts SET because = '{hostile}', query = '{hostile}'",
         f"UPDATE sae_health SET warning = '{hostile}'",

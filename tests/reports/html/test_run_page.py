@@ -111,6 +111,25 @@ def test_features_are_shown_in_context_the_strongest_token_darkest(page, ask):
     assert "Its tokens were not traced" not in page.text
 
 
+def test_each_feature_has_the_tokens_that_it_moves_most_by_itself(page, ask, changed, undrawn):
+    for layer, feature, _ in strongest(ask)[:5]:
+        told = page.table(f"Logits of {layer}:{feature}, table")
+        rows = ask(
+            f"SELECT side, token, logit FROM feature_logits WHERE run_id = $run AND layer = {layer} "
+            f"AND feature = {feature} ORDER BY rank"
+        )
+        up = [(" ".join(t.split()), f"{logit:+.2f}") for side, t, logit in rows if side == "up"]
+        assert len(up) == 10
+        # Both sides have a column named so: the last of a name is the one that the helper keeps.
+        down = [f"{logit:+.2f}" for side, _, logit in rows if side == "down"]
+        assert [row["up"] for row in told] == [token for token, _ in up]
+        assert [row["logit"] for row in told] == down
+        assert float(up[0][1]) > float(up[-1][1]) > 0 > float(down[-1]) > float(down[0])
+    without = Page(page_of(changed("DELETE FROM feature_logits")))
+    assert "is of a model whose unembedding cannot be read." in without.text
+    assert "is of a model whose unembedding cannot be read." not in page.text
+
+
 def test_labels_and_pages_of_features_are_shown_where_there_are_any(changed, undrawn):
     db = changed(
         "UPDATE runs SET neuronpedia = ['gemma/' || layer FOR layer IN layers]",
