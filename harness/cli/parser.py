@@ -148,7 +148,7 @@ def _until_pipe_closes() -> Iterator[None]:
 
 def _read(
     number: Callable[[str], float],
-    kind: click.ParamType,
+    kind: click.IntRange | click.FloatRange,
     value: Any,
     param: click.Parameter | None,
     ctx: click.Context | None,

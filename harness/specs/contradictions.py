@@ -66,8 +66,8 @@ def sound_part(
         if (key,) in parts or key not in made:
             made[key] = "x"
     items: dict[str, dict[Any, Any]] = {
-        str(key): dict(data[key] if key == "targets" else enumerate(data[key]))
-        for key in {part[0] for part in parts if len(part) > 1}
+        key: dict(data[key] if key == "targets" else enumerate(data[key]))
+        for key in {str(part[0]) for part in parts if len(part) > 1}
     }
     for part in parts:
         key = str(part[0])
