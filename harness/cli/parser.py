@@ -198,7 +198,7 @@ def _end(where: str, what: str, remedy: str) -> NoReturn:
 
 def _read(
     number: Callable[[str], float],
-    kind: "click.ParamType[Any]",
+    kind: click.IntRange | click.FloatRange,
     value: Any,
     param: click.Parameter | None,
     ctx: click.Context | None,

@@ -195,7 +195,7 @@ def _target(step: Step) -> Target:
         sae=step.sae or (None if name else "mock:orthogonal"),
         dtype=step.how.dtype or None,  # type: ignore[arg-type] # checked by the model itself
     )
-    return resolve(name or Path(step.model).name, choice)
+    return resolve(name or "step", choice)
 
 
 def _spec(target: Target, layers: Sequence[int], at: str, new_tokens: int) -> Spec:
