@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.verdicts import bound_of
+from harness.analysis.cautions import cautions_of
+from harness.analysis.verdicts import Caution, bound_of
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.run_data import Row, table_rows
@@ -16,7 +17,10 @@ from harness.store.tables.results import Verdicts
 
 @dataclass(frozen=True)
 class ClaimCard:
-    """A claim, what became of it, and the estimate beside what it was held against."""
+    """A claim, what became of it, and the estimate beside what it was held against.
+
+    `cautions` name the features that it rests on in layers whose SAE has a warning.
+    """
 
     name: str
     words: str
@@ -29,19 +33,21 @@ class ClaimCard:
     because: str
     query: str
     chart: Chart | None
+    cautions: tuple[Caution, ...]
 
 
 def claims_of(store: ReadStore, run: Run, spec: Spec) -> list[ClaimCard]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
     verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
+    cautions = cautions_of(store, run["run_id"], run["target"])
     return [
-        _claim_card(claim, verdicts[claim.name])
+        _claim_card(claim, verdicts[claim.name], cautions.get(claim.name, ()))
         for claim in spec.claims_on(run["target"])
         if claim.name in verdicts
     ]
 
 
-def _claim_card(claim: Claim, row: Row) -> ClaimCard:
+def _claim_card(claim: Claim, row: Row, cautions: tuple[Caution, ...]) -> ClaimCard:
     count = row["unit"] == "features"
     margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
@@ -63,6 +69,7 @@ def _claim_card(claim: Claim, row: Row) -> ClaimCard:
         because=row["because"],
         query=row["query"],
         chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
+        cautions=cautions,
     )
 
 

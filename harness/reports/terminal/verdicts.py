@@ -9,7 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
+from harness.reports.text import (
+    caution_lines,
+    caveat_marks,
+    closing_lines,
+    rests_on,
+    verdict_numbers,
+)
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -40,6 +46,8 @@ def print_verdicts(out: Console, outcomes: "Sequence[Outcome]") -> None:
             _print_list(out, outcome, trial)
         else:
             out.print(_table(outcome, trial, columns, header=outcome is outcomes[0]))
+        for line in (line for one in outcome.verdicts for line in caution_lines(one)):
+            out.print(f"caution: {line}", style="yellow", soft_wrap=True, markup=False)
         for warning in outcome.warnings:
             out.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
     out.print()
@@ -57,7 +65,10 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
     table.add_column("rests on")
     for verdict in outcome.verdicts:
         table.add_row(
-            verdict.claim, _styled(verdict, trial), *verdict_numbers(verdict), Text(verdict.because)
+            verdict.claim,
+            _styled(verdict, trial),
+            *verdict_numbers(verdict),
+            Text(rests_on(verdict)),
         )
     return table
 
@@ -75,7 +86,7 @@ def _print_list(out: Console, outcome: "Outcome", trial: str) -> None:
                 expand=False,
             ),
         )
-        out.print(Padding(Text(verdict.because, style="dim"), (0, 0, 0, 2), expand=False))
+        out.print(Padding(Text(rests_on(verdict), style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _styled(verdict: "Verdict", trial: str) -> str:
