@@ -206,15 +206,18 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
     @checked
     def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
         """What became of each claim of a run. Raises `InputError`."""
+        from harness.analysis.cautions import cautions_of, with_cautions
         from harness.analysis.verdicts import Verdict
         from harness.store.tables.results import Verdicts
 
-        rows = self._store.read(Verdicts, self.find_run(run)["run_id"]).rows()
+        found = self.find_run(run)
+        rows = self._store.read(Verdicts, found["run_id"]).rows()
         names = Verdict.__dataclass_fields__
-        return tuple(
+        drawn = (
             Verdict(**{name: value for name, value in _line(row).items() if name in names})
             for row in rows
         )
+        return with_cautions(drawn, cautions_of(self._store, found["run_id"], found["target"]))
 
     @checked
     def compare(self, a: str, b: str = LATEST) -> "Comparison":

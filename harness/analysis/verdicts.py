@@ -25,10 +25,23 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Caution:
+    """That a verdict rests on features of a layer whose SAE has a `warning`.
+
+    `features` are of the layer; none where the verdict rests on too few of them being significant.
+    """
+
+    layer: int
+    features: tuple[int, ...]
+    warning: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of one claim. `estimate` and its interval are in `unit`; None where there is none.
 
     `floor` is the smallest p that so many units can give, and `query` the SQL that shows the rows.
+    `cautions` say what speaks against the SAEs of the features that it rests on.
     """
 
     claim: str
@@ -44,6 +57,7 @@ class Verdict:
     n_units: int = 0
     n_pairs: int = 0
     floor: float = 1.0
+    cautions: tuple[Caution, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ def verdict_rows(
 ) -> Verdicts:
     """The verdicts as rows of the store."""
     return Verdicts.of(
-        vars(verdict)
+        {name: value for name, value in vars(verdict).items() if name != "cautions"}
         | {"run_id": run_id, "alpha": alpha, "exploratory": exploratory, "origin": origin}
         for verdict in drawn
     )

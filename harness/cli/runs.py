@@ -27,10 +27,13 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     \b
     harness show voices
     """
+    from dataclasses import asdict
+
+    from harness.analysis.cautions import cautions_of
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import verdict_with_trial
+    from harness.reports.text import caution_text, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.tables.results import Verdicts
     from harness.store.values import json_value
@@ -38,8 +41,11 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     with open_to_read(db, snapshot=snapshot) as store:
         stored = find_run(store, run)
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
+        cautions = cautions_of(store, stored["run_id"], stored["target"])
     if as_json:
         spec = json.loads(stored["spec"])
+        for row in verdicts:
+            row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
         print_json({**stored, "spec": spec, "verdicts": verdicts})
         return
     out = console()
@@ -48,6 +54,10 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     for row in verdicts:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
+    for claim, some in cautions.items():
+        for one in some:
+            line = f"caution: {claim} {caution_text(one)}"
+            out.print(line, style="yellow", soft_wrap=True, markup=False)
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")

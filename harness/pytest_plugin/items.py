@@ -68,6 +68,8 @@ class ClaimItem(pytest.Item):
         for verdict in outcome.verdicts:
             if verdict.claim == self.name:
                 self.user_properties += _properties(verdict, outcome)
+                if verdict.cautions and verdict.verdict == "supported":  # a failure's text has it
+                    self.add_report_section("call", "caution", _caution(verdict))
                 if outcome.limited:
                     pytest.skip(f"{verdict.verdict}, {outcome.exploratory}, which is no evidence")
                 if not outcome.is_evidence:
@@ -157,8 +159,16 @@ def _properties(verdict: Verdict, outcome: Outcome) -> list[tuple[str, object]]:
         "ci_high": verdict.ci_high,
         "unit": verdict.unit,
         "p": verdict.p,
+        "caution": _caution(verdict) or None,
     }
     return [(name, value) for name, value in said.items() if value is not None]
+
+
+def _caution(verdict: Verdict) -> str:
+    """What speaks against the features that the verdict rests on, a line a layer."""
+    from harness.reports.text import caution_text
+
+    return "\n".join(map(caution_text, verdict.cautions))
 
 
 @contextmanager

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Say
 from harness.reports.characters import make_visible
-from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
+from harness.reports.text import (
+    caution_lines,
+    caveat_marks,
+    closing_lines,
+    rests_on,
+    verdict_numbers,
+)
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -61,14 +67,22 @@ def _eval(outcome: "Outcome") -> list[str]:
         _row(["---", "---", "---:", "---:", "---:", "---", "---"]),
         *(_row(_cells(outcome, verdict)) for verdict in outcome.verdicts),
         "",
-        *(f"- warning: {_text(warning)}" for warning in outcome.warnings),
-        *([""] if outcome.warnings else []),
+        *(f"- {line}" for line in _against(outcome)),
+        *([""] if _against(outcome) else []),
+    ]
+
+
+def _against(outcome: "Outcome") -> list[str]:
+    """What speaks against the verdicts, or against the run's SAEs."""
+    cautions = [line for one in outcome.verdicts for line in caution_lines(one)]
+    return [f"caution: {_text(line)}" for line in cautions] + [
+        f"warning: {_text(warning)}" for warning in outcome.warnings
     ]
 
 
 def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
     shown = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
-    texts = [verdict.claim, shown, *verdict_numbers(verdict), verdict.because]
+    texts = [verdict.claim, shown, *verdict_numbers(verdict), rests_on(verdict)]
     return [*map(_text, texts), _code(verdict.query)]
 
 

@@ -7,13 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import first_few
 from harness.paths import DEFAULT_DB
 from harness.store.find_run import trial_word
 from harness.store.queries import rows_query, verdicts_query
 from harness.store.values import short_text
 
 if TYPE_CHECKING:
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdicts import Caution, Verdict
     from harness.runner.outcome import Outcome
 
 
@@ -34,6 +35,25 @@ def verdict_numbers(verdict: "Verdict") -> tuple[str, str, str]:
     estimate = "-" if verdict.estimate is None else shape.format(verdict.estimate) + unit
     interval = "-" if verdict.ci_low is None else f"[{verdict.ci_low:+.3f}, {verdict.ci_high:+.3f}]"
     return estimate, interval, "-" if verdict.p is None else p_text(verdict.p)
+
+
+def rests_on(verdict: "Verdict") -> str:
+    """What a verdict rests on, in a cell; what speaks against it is said in full elsewhere."""
+    return f"{verdict.because}; see the caution" if verdict.cautions else verdict.because
+
+
+def caution_lines(verdict: "Verdict") -> list[str]:
+    """What speaks against the features that a verdict rests on, a line a layer."""
+    return [f"{verdict.claim} {caution_text(caution)}" for caution in verdict.cautions]
+
+
+def caution_text(caution: "Caution") -> str:
+    """What is rested on, and what its layer's SAE is warned of."""
+    what = f"no feature of layer {caution.layer} being found to differ"
+    if caution.features:
+        named = first_few(map(str, caution.features), 8)
+        what = f"feature{'s' * (len(caution.features) > 1)} {named} of layer {caution.layer}"
+    return f"rests on {what}, whose SAE has a warning: {caution.warning}"
 
 
 def p_text(p: float) -> str:

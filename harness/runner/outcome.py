@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from harness.analysis.cautions import cautions_of, with_cautions
 from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
 from harness.specs.plan import Plan
@@ -76,7 +77,7 @@ def conclude(
 ) -> tuple[Verdict, ...]:
     """Analyse a run whose units are all in, and store its tests and verdicts, all or nothing.
 
-    `values` are columns of the run's line that change with them.
+    Returns the verdicts with their cautions. `values` are columns of the run's line that change with them.
     """
     origin = plan.target.origin
     analysis = analyse(store, plan, run_id, origin)
@@ -86,7 +87,7 @@ def conclude(
     alpha = plan.spec.contrast.alpha
     rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
-    return found
+    return with_cautions(found, cautions_of(store, run_id, plan.target.name))
 
 
 def warnings_of(store: RunStore, run_id: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.verdicts import Verdict
+from harness.analysis.verdicts import Caution, Verdict
 from harness.errors import CannotRun, Fault
 
 # `pytester` forgets every module that is first imported while it runs, `wire` and its torch too.
@@ -217,6 +217,18 @@ def test_an_exploratory_failure_says_why(pytester, evals, pretend):
     pretend.outcome = replace(pretend.outcome, exploratory="the spec changed since run X")
     found = pytester.runpytest_inprocess("evals/small.yaml::moved-back")
     found.stdout.fnmatch_lines(["  exploratory  the spec changed since run X"])
+
+
+def test_a_claim_says_what_speaks_against_its_features(pytester, evals, pretend):
+    cautions = (Caution(3, (12, 40), "no fit"),)
+    verdicts = [replace(one, cautions=cautions) for one in pretend.outcome.verdicts]
+    pretend.outcome = replace(pretend.outcome, verdicts=tuple(verdicts))
+    found = pytester.runpytest_inprocess("evals", "-rP", "--junit-xml=junit.xml")
+    found.assert_outcomes(passed=1, failed=2)
+    said = "rests on features 12, 40 of layer 3, whose SAE has a warning: no fit"
+    found.stdout.fnmatch_lines([f"  caution      {said}", "*- Captured caution call -*", said])
+    found.stdout.fnmatch_lines([f"caution: moved {said}"])
+    assert (pytester.path / "junit.xml").read_text().count(f'name="caution" value="{said}"') == 3
 
 
 def test_what_stops_a_run_fails_every_claim_of_it_with_one_line(pytester, evals, pretend):

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from harness.analysis.verdicts import bound_of
+from harness.analysis.cautions import cautions_of
+from harness.analysis.verdicts import Caution, bound_of
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.estimates import Derivation, Figures
@@ -17,7 +18,10 @@ from harness.store.tables.results import Verdicts
 
 @dataclass(frozen=True)
 class ClaimCard:
-    """A claim, what became of it, and the estimate beside what it was held against."""
+    """A claim, what became of it, and the estimate beside what it was held against.
+
+    `cautions` name the features that it rests on in layers whose SAE has a warning.
+    """
 
     name: str
     words: str
@@ -31,19 +35,23 @@ class ClaimCard:
     query: str
     made_of: Derivation | None
     chart: Chart | None
+    cautions: tuple[Caution, ...]
 
 
 def claims_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> list[ClaimCard]:
     """Every claim made on the run's target, in the order of the spec; none before it is analysed."""
     verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
+    cautions = cautions_of(store, run["run_id"], run["target"])
     return [
-        _claim_card(claim, verdicts[claim.name], figures)
+        _claim_card(claim, verdicts[claim.name], figures, cautions.get(claim.name, ()))
         for claim in spec.claims_on(run["target"])
         if claim.name in verdicts
     ]
 
 
-def _claim_card(claim: Claim, row: Row, figures: Figures) -> ClaimCard:
+def _claim_card(
+    claim: Claim, row: Row, figures: Figures, cautions: tuple[Caution, ...]
+) -> ClaimCard:
     count = row["unit"] == "features"
     margin = not isinstance(claim, FeatureClaim) and claim.within is not None
     estimate = row["estimate"]
@@ -69,6 +77,7 @@ def _claim_card(claim: Claim, row: Row, figures: Figures) -> ClaimCard:
         query=row["query"],
         made_of=made_of,
         chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
+        cautions=cautions,
     )
 
 

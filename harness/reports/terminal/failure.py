@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.reports.characters import make_visible
-from harness.reports.text import sql_command, verdict_numbers
+from harness.reports.text import caution_text, sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.design import asked_for
 from harness.specs.spec import Spec
@@ -20,6 +20,7 @@ def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome
         "claimed": in_words(claim),
         "observed": _observed(spec, claim, verdict),
         "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict, outcome.families)]),
+        "caution": "; ".join(map(caution_text, verdict.cautions)),
         "exploratory": outcome.exploratory,
         "rows": sql_command(outcome.db, verdict.query),
     }

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reports.terminal.progress import Terminal
-from harness.reports.text import caveat_marks, closing_lines, verdict_numbers
+from harness.reports.text import (
+    caution_lines,
+    caveat_marks,
+    closing_lines,
+    rests_on,
+    verdict_numbers,
+)
 
 if TYPE_CHECKING:
     from harness.analysis.verdicts import Verdict
@@ -41,6 +47,8 @@ def print_verdicts(out: Terminal, outcomes: "Sequence[Outcome]") -> None:
             _print_list(out, outcome, trial)
         else:
             out.print(_table(outcome, trial, columns, header=outcome is outcomes[0]))
+        for line in (line for one in outcome.verdicts for line in caution_lines(one)):
+            out.print(f"caution: {line}", style="yellow", soft_wrap=True, markup=False)
         for warning in outcome.warnings:
             out.note(f"warning: {warning}", "yellow")
     out.print()
@@ -58,7 +66,10 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
     table.add_column("rests on")
     for verdict in outcome.verdicts:
         table.add_row(
-            verdict.claim, _styled(verdict, trial), *verdict_numbers(verdict), Text(verdict.because)
+            verdict.claim,
+            _styled(verdict, trial),
+            *verdict_numbers(verdict),
+            Text(rests_on(verdict)),
         )
     return table
 
@@ -76,7 +87,7 @@ def _print_list(out: Terminal, outcome: "Outcome", trial: str) -> None:
                 expand=False,
             ),
         )
-        out.print(Padding(Text(verdict.because, style="dim"), (0, 0, 0, 2), expand=False))
+        out.print(Padding(Text(rests_on(verdict), style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _styled(verdict: "Verdict", trial: str) -> str:
