@@ -1,6 +1,5 @@
 """The public functions of Python, under their names in `harness`: as the commands, but they return."""
 
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -205,15 +204,9 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
 
     def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
         """What became of each claim of a run. Raises `InputError`."""
-        from harness.analysis.verdicts import Verdict
-        from harness.store.tables.results import Verdicts
+        from harness.runner.outcome import stored_verdicts
 
-        rows = self._store.read(Verdicts, self.find_run(run)["run_id"]).rows()
-        names = Verdict.__dataclass_fields__
-        return tuple(
-            Verdict(**{name: value for name, value in _line(row).items() if name in names})
-            for row in rows
-        )
+        return tuple(stored_verdicts(self._store, self.find_run(run)["run_id"]).values())
 
     def compare(self, a: str, b: str = LATEST) -> "Comparison":
         """Run `b` against run `a`, paired by prompt: behaviour, impacts, verdicts.
@@ -263,7 +256,6 @@ def report(
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the store; what has no value is None."""
-    missing = {
-        name for name, value in row.items() if isinstance(value, float) and math.isnan(value)
-    }
-    return {name: None if name in missing else value for name, value in row.items()}
+    from harness.store.values import none_for_nan
+
+    return {name: none_for_nan(value) for name, value in row.items()}

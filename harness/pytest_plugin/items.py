@@ -114,6 +114,7 @@ class ClaimItem(pytest.Item):
                     self.file,
                     target,
                     probe=lambda: served_store(folder).__exit__(),
+                    reuse=self._failed_last(),
                     how=how(**_share(config, device)),
                     progress=progress,
                     say=say,
@@ -124,10 +125,17 @@ class ClaimItem(pytest.Item):
                 target,
                 db=results_file(config),
                 wait=config.getoption("--harness-wait"),
+                reuse=self._failed_last(),
                 how=how(device=device),
                 progress=progress,
                 say=say,
             )
+
+    def _failed_last(self) -> bool:
+        """Whether it runs again because it failed: where nothing changed since, its run says so again."""
+        cache = getattr(self.config, "cache", None)
+        again = cache is not None and self.config.getoption("lf", default=False)
+        return again and self.nodeid in cache.get("cache/lastfailed", {})
 
 
 class ClaimFailed(AssertionError):
