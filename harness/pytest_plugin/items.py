@@ -133,9 +133,10 @@ class ClaimItem(pytest.Item):
 
     def _failed_last(self) -> bool:
         """Whether it runs again because it failed: where nothing changed since, its run says so again."""
-        cache = getattr(self.config, "cache", None)
-        again = cache is not None and self.config.getoption("lf", default=False)
-        return again and self.nodeid in cache.get("cache/lastfailed", {})
+        cache: Any = getattr(self.config, "cache", None)
+        if cache is None or not self.config.getoption("lf", default=False):
+            return False
+        return self.nodeid in cache.get("cache/lastfailed", {})
 
 
 class ClaimFailed(AssertionError):
