@@ -1,6 +1,5 @@
 """The public functions of Python, under their names in `harness`: as the commands, but they return."""
 
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -206,18 +205,10 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
     @checked
     def verdicts(self, run: str = LATEST) -> tuple["Verdict", ...]:
         """What became of each claim of a run. Raises `InputError`."""
-        from harness.analysis.cautions import cautions_of, with_cautions
-        from harness.analysis.verdicts import Verdict
-        from harness.store.tables.results import Verdicts
+        from harness.runner.outcome import stored_verdicts
 
-        found = self.find_run(run)
-        rows = self._store.read(Verdicts, found["run_id"]).rows()
-        names = Verdict.__dataclass_fields__
-        drawn = (
-            Verdict(**{name: value for name, value in _line(row).items() if name in names})
-            for row in rows
-        )
-        return with_cautions(drawn, cautions_of(self._store, found["run_id"], found["target"]))
+        run_line = self.find_run(run)
+        return tuple(stored_verdicts(self._store, run_line["run_id"], run_line["target"]).values())
 
     @checked
     def compare(self, a: str, b: str = LATEST) -> "Comparison":
@@ -271,7 +262,6 @@ def report(
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the store; what has no value is None."""
-    missing = {
-        name for name, value in row.items() if isinstance(value, float) and math.isnan(value)
-    }
-    return {name: None if name in missing else value for name, value in row.items()}
+    from harness.store.values import none_for_nan
+
+    return {name: none_for_nan(value) for name, value in row.items()}

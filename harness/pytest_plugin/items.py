@@ -118,6 +118,7 @@ class ClaimItem(pytest.Item):
                     self.file,
                     target,
                     probe=lambda: served_store(folder).__exit__(),
+                    reuse=self._failed_last(),
                     how=how(**_share(config, device)),
                     progress=progress,
                     say=say,
@@ -128,10 +129,18 @@ class ClaimItem(pytest.Item):
                 target,
                 db=results_file(config),
                 wait=config.getoption("--harness-wait"),
+                reuse=self._failed_last(),
                 how=how(device=device),
                 progress=progress,
                 say=say,
             )
+
+    def _failed_last(self) -> bool:
+        """Whether it runs again because it failed: where nothing changed since, its run says so again."""
+        cache: Any = getattr(self.config, "cache", None)
+        if cache is None or not self.config.getoption("lf", default=False):
+            return False
+        return self.nodeid in cache.get("cache/lastfailed", {})
 
 
 class ClaimFailed(AssertionError):

@@ -1,6 +1,6 @@
 """From a run's rows to its outcome: verdicts drawn, stored and handed to the surfaces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -9,8 +9,10 @@ from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth
-from harness.store.interface import RunStore
+from harness.store.interface import ReadStore, RunStore
 from harness.store.tables.observations import SaeHealth
+from harness.store.tables.results import Verdicts
+from harness.store.values import none_for_nan
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ def conclude(
     rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
     store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
     return with_cautions(found, cautions_of(store, run_id, plan.target.name))
+
+
+def stored_verdicts(store: ReadStore, run_id: str, target: str) -> dict[str, Verdict]:
+    """What became of each claim of a stored run, with its cautions, by the claim's name."""
+    names = [one.name for one in fields(Verdict) if one.name in Verdicts.names()]
+    rows = store.read(Verdicts, run_id).rows()
+    drawn = [Verdict(**{name: none_for_nan(row[name]) for name in names}) for row in rows]
+    return {one.claim: one for one in with_cautions(drawn, cautions_of(store, run_id, target))}
 
 
 def warnings_of(store: RunStore, run_id: str) -> tuple[str, ...]:

@@ -42,10 +42,7 @@ def resume_or_begin(
     run that is taken up keeps its own, and its number of threads. A run that repeats another, whose
     line is `repeated`, is exploratory where that one was.
     """
-    irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
-    content = hashlib.sha256(
-        json.dumps({k: v for k, v in facts.items() if k not in irrelevant}, sort_keys=True).encode()
-    ).hexdigest()
+    content = _content(facts, asked)
     unfinished = store.read(Runs, content=content, status="unfinished")
     if resume and len(unfinished):
         row = next(unfinished.rows())
@@ -66,3 +63,22 @@ def resume_or_begin(
     }
     store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id))
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])
+
+
+def finished_run(
+    store: RunStore, facts: Mapping[str, Any], *, asked: bool
+) -> dict[str, Any] | None:
+    """The line of the last finished run of the same content, whose verdicts are of its own spec."""
+    runs = store.read(Runs, content=_content(facts, asked), status="finished").rows()
+    return max(
+        (run for run in runs if run["analysed_spec"] is None),
+        key=lambda run: (run["finished_at"], run["run_id"]),
+        default=None,
+    )
+
+
+def _content(facts: Mapping[str, Any], asked: bool) -> str:
+    """What two runs that are the same have in common, as a hash; `asked` as above."""
+    irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
+    told = {key: value for key, value in facts.items() if key not in irrelevant}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -1,11 +1,12 @@
 """Bring a spec, a target and a results file together: the one way every surface runs an eval."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,12 +15,13 @@ from harness.models.adaptive_batching import BatchLimit
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress, RunContext
-from harness.runner.outcome import Outcome, conclude
+from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
 from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
-from harness.runner.resume import resume_or_begin
+from harness.runner.resume import finished_run, resume_or_begin
+from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.interface import WAIT_SECONDS, RunStore
@@ -32,14 +34,16 @@ def run_eval(
     db: str | Path = DEFAULT_DB,
     wait: float = WAIT_SECONDS,
     resume: bool = True,
+    reuse: bool = False,
     how: How = How(),
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
     """Run one spec on one target, from its file to its verdicts, all of it stored in `db`.
 
-    An unfinished run of the same content is taken up, unless `resume` is false. Where another process
-    writes to `db`, waits so many seconds for it. Raises `InputError` or `CannotRun`.
+    An unfinished run of the same content is taken up, unless `resume` is false; the verdicts of a
+    finished one are given again where `reuse` is true. Where another process writes to `db`, waits so many
+    seconds for it. Raises `InputError` or `CannotRun`.
     """
     return run_into(
         partial(Store.open, db, wait=wait, say=say),
@@ -47,6 +51,7 @@ def run_eval(
         target,
         probe=partial(Store.probe, db, wait=wait, say=say),
         resume=resume,
+        reuse=reuse,
         how=how,
         progress=progress,
         say=say,
@@ -60,6 +65,7 @@ def run_into(
     *,
     probe: Callable[[], None] = lambda: None,
     resume: bool = True,
+    reuse: bool = False,
     how: How = How(),
     progress: Progress,
     say: Say = lambda _: None,
@@ -70,7 +76,9 @@ def run_into(
     """
     wanted = request(file, target, how, say)
     probe()
-    return run_request(wanted, opened, resume=resume, how=how, progress=progress, say=say)
+    return run_request(
+        wanted, opened, resume=resume, reuse=reuse, how=how, progress=progress, say=say
+    )
 
 
 def run_request(
@@ -78,6 +86,7 @@ def run_request(
     opened: Callable[[], AbstractContextManager[RunStore]],
     *,
     resume: bool = True,
+    reuse: bool = False,
     how: How,
     progress: Progress,
     say: Say,
@@ -96,6 +105,9 @@ def run_request(
     with opened() as store:
         facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
         asked = bool(how.batch_size)
+        if reuse and (done := finished_run(store, facts, asked=asked)):
+            say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
+            return _outcome_of(store, plan, done)
         started = resume_or_begin(
             store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
         )
@@ -120,6 +132,13 @@ def run_request(
             peak_device_memory=on_device,
         )
         return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
+
+
+def _outcome_of(store: RunStore, plan: Plan, run: Mapping[str, Any]) -> Outcome:
+    """The outcome of a stored run of the plan, with its verdicts in the order of the spec."""
+    drawn = stored_verdicts(store, run["run_id"], plan.target.name)
+    verdicts = tuple(drawn[claim.name] for claim in plan.spec.claims_on(plan.target.name))
+    return Outcome.of(store, plan, run["run_id"], verdicts, run["exploratory"], run["wall_seconds"])
 
 
 @contextmanager

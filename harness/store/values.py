@@ -34,6 +34,11 @@ def json_value(value: Any) -> Any:
     return time_as_text(value)
 
 
+def none_for_nan(value: Any) -> Any:
+    """A value of a column of numbers, in which NaN stands for null."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def short_text(value: Any) -> str:
     """A value for people: five digits."""
     if value is None:

@@ -338,8 +338,11 @@ def test_claims_are_chosen_as_tests_are(pytester, evals, pretend, arguments, pas
 
 
 def test_what_failed_last_runs_again(pytester, evals, pretend):
-    pytester.runpytest_inprocess("evals").assert_outcomes(passed=1, failed=2)
+    """Of a run that is finished, and of whose content nothing changed, the verdicts stand."""
+    pytester.runpytest_inprocess("evals", "--lf").assert_outcomes(passed=1, failed=2)
     pytester.runpytest_inprocess("evals", "--lf").assert_outcomes(failed=2)
+    pytester.runpytest_inprocess("evals", "--ff").assert_outcomes(passed=1, failed=2)
+    assert [options["reuse"] for _, _, options in pretend.asked] == [False, True, False]
     pretend.outcome = replace(
         pretend.outcome,
         verdicts=tuple(replace(one, verdict="supported") for one in pretend.outcome.verdicts),

@@ -1,5 +1,7 @@
 """Whole runs of a small spec on the organism: what is recorded, what is taken up, what is a mock."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -13,8 +15,8 @@ from harness.specs.spec_file import load
 from harness.store.tables import TABLES
 from tests.helpers.cli import invoke
 from tests.helpers.runs import quiet
-from tests.helpers.specs import some_voices
-from tests.helpers.store import query
+from tests.helpers.specs import some_voices, write_few
+from tests.helpers.store import query, rows_of
 
 
 @pytest.fixture
@@ -239,3 +241,25 @@ def test_verdicts_drawn_again_say_what_they_are_drawn_of(spec, tmp_path):
     path.write_text(spec(more=ABLATION).read_text())
     analyse_again("few", db=first.db)
     assert query(first.db, before)[0][:2] == (spec_hash, True)
+
+
+def test_a_finished_run_is_asked_again_only_where_nothing_changed(few, tmp_path, monkeypatch):
+    """What it says then is what it said, and its line stays as it was; by default a run is a new one."""
+    db, path = shutil.copy(few[0], tmp_path / "r.duckdb"), write_few(tmp_path)
+    monkeypatch.setattr("harness.runner.run.execute", lambda *_: pytest.fail("a new run"))
+    before, said = rows_of(db), []
+    more = {"db": db, "how": How(device="cpu"), "progress": quiet, "say": said.append}
+    outcome = run_eval(load(path), "organism", reuse=True, **more)
+    assert outcome.run_id == few[1]
+    assert [one.claim for one in outcome.verdicts] == [one.name for one in load(path).spec.claims]
+    stored = "SELECT claim, verdict, estimate, p, floor FROM verdicts"
+    assert {(v.claim, v.verdict, v.estimate, v.p, v.floor) for v in outcome.verdicts} == set(
+        query(db, stored)
+    )
+    assert f"few: run {few[1]} is of the same content, and finished" in said
+    assert rows_of(db) == before
+    changed = path.read_text().replace("than: 0}", "than: 0.1}")
+    for text, again in ((path.read_text(), False), (changed, True)):
+        path.write_text(text)
+        with pytest.raises(pytest.fail.Exception, match="a new run"):
+            run_eval(load(path), "organism", reuse=again, **more)

@@ -38,9 +38,11 @@ class Terminal(Console):
         """As rich does, but no text can move the cursor or turn the direction: all of it comes by here."""
         if isinstance(renderable, str):
             renderable = make_visible(renderable)
-        elif isinstance(renderable, Text) and (shown := make_visible(renderable.plain)):
-            renderable = renderable.copy()
-            renderable.plain = shown
+        elif isinstance(renderable, Text):
+            shown = make_visible(renderable.plain)
+            if shown != renderable.plain:
+                renderable = renderable.copy()
+                renderable.plain = shown
         return super().render(renderable, options)
 
     def note(self, line: str, style: str | None = None) -> None:
@@ -62,9 +64,10 @@ def console(file: TextIO | None = None, width: int = 0) -> Terminal:
 
     NO_COLOR and TERM=dumb take its colours away, FORCE_COLOR gives them to a log.
     """
-    made = Terminal(file=file or sys.stdout, highlight=False)
+    stream = file or sys.stdout
+    made = Terminal(file=stream, highlight=False)
     if not _at_terminal(made):
-        known = known_columns(made.file)
+        known = known_columns(stream)
         made.width = known or width or WIDTH
         made.folds = bool(known or width)
     return made
