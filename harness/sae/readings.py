@@ -94,7 +94,7 @@ class Trial:
     @cached_property
     def own(self) -> Fit:
         """The fit of the SAE as it is read."""
-        return fit_of(self.stream, self.values, decode(self.sae, self.values))
+        return self.fit(self.inner + self.sae.b_enc)
 
     def fit(
         self,
@@ -104,8 +104,17 @@ class Trial:
         threshold: Tensor | None = None,
     ) -> Fit:
         """The fit with other values before the threshold, and what is decoded scaled and shifted."""
+        values, outer = self.decoded(before, threshold)
+        return fit_of(self.stream, values, outer * scale + shift)
+
+    def decoded(self, before: Tensor, threshold: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The features (n_positions, n_features) of values before the threshold, and what they decode to.
+
+        On so few positions most features are active nowhere: they are left out of the product.
+        """
         values = before * (before > (self.sae.threshold if threshold is None else threshold))
-        return fit_of(self.stream, values, decode(self.sae, values) * scale + shift)
+        used = (values > 0).any(0)
+        return values, values[:, used] @ self.sae.w_dec[used] + self.sae.b_dec
 
     def with_thresholds(self, before: Tensor) -> Iterator[tuple[float, Fit]]:
         """Factors of all thresholds, and the fit with each: the one with which as many features are
@@ -201,11 +210,11 @@ def _factors(trial: Trial) -> Iterator[Reading]:
     usual = stream.shape[1] ** 0.5 / norm
     for factor in (*FACTORS, usual, 1 / usual, 1 / norm, norm):
         if max(factor, 1 / factor) >= NO_FAULT:
-            before = factor * trial.inner + sae.b_enc
+            values, outer = trial.decoded(factor * trial.inner + sae.b_enc)
             cause = f"scale: it expects a stream {factor:.2g} times as large as this model's"
-            yield Reading("scale", cause, trial.fit(before, 1 / factor), ADJUSTED)
+            yield Reading("scale", cause, fit_of(stream, values, outer / factor), ADJUSTED)
             cause = f"encoder: its weights are too {_amount(1 / factor)}"
-            yield Reading("encoder", cause, trial.fit(before), ADJUSTED)
+            yield Reading("encoder", cause, fit_of(stream, values, outer), ADJUSTED)
     cause = "encoder: its weights have the wrong sign"
     yield Reading("encoder", cause, trial.fit(sae.b_enc - trial.inner))
     before = trial.inner + sae.b_enc

@@ -32,7 +32,7 @@ from harness.store.tables.observations import FeatureActivity, SaeHealth
 HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
-TRIED = 256  # of them on which an SAE is tried in other readings, a hundred or so
+TRIED = 128  # of them on which an SAE is tried in other readings, a hundred or so
 
 
 def survey(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
