@@ -40,6 +40,7 @@ THEME: ChartSpec = {
         "orient": "top",
         "labelFontSize": 11,
         "symbolOpacity": 1,
+        "columnPadding": 20,
     },
     "text": {"color": INK, "fontSize": 11},
 }
