@@ -113,12 +113,12 @@ def test_a_name_that_no_file_can_have_is_said_to_be_too_long(call, tmp_path, mon
 @pytest.mark.parametrize(
     "call, said",
     [
-        ("run voices --jobs 1_0", "--jobs: '1_0' is not allowed; write a whole number of at least 1"),
-        ("run voices --limit 03", "--limit: '03' is not allowed; write a whole number of at least 2"),
-        ("run voices --wait nan", "--wait: 'nan' is not allowed; write a number of at least 0"),
-        ("ablate --layer 0x1 --feature_id 1", "--layer: '0x1' is not allowed; write a whole number"),
-        ("extract --layers_to_hook 1,1_2", "--layers_to_hook: '1,1_2' is no list of numbers"),
-        (f"prompts --seed {10**18}", f"--seed: '{10**18}' is not allowed; write a whole number"),
+        ("run nothing --jobs 1_0", "--jobs: '1_0' is not allowed; write a whole number of at least 1"),
+        ("run nothing --limit 03", "--limit: '03' is not allowed; write a whole number of at least 2"),
+        ("run nothing --wait nan", "--wait: 'nan' is not allowed; write a number of at least 0"),
+        ("ablate --model_name n --layer 0x1 --feature_id 1", "--layer: '0x1' is not allowed; write a whole number"),
+        ("extract --model_name n --layers_to_hook 1,1_2", "--layers_to_hook: '1,1_2' is no list of numbers"),
+        (f"prompts --model_name n --seed {10**18}", f"--seed: '{10**18}' is not allowed; write a whole number"),
     ],
 )  # fmt: skip
 def test_an_options_number_is_written_in_plain_digits(call, said):

@@ -77,3 +77,11 @@ def test_prompts_are_looked_for_in_the_order_that_the_pages_give(tmp_path, root,
         assert found.samefile(place / "data" / "voices.jsonl")
         if place != root:
             found.unlink()
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "n/" * 2100, "é" * 128])
+def test_a_name_that_no_file_can_have_is_refused_before_one_is_looked_for(name):
+    with pytest.raises(InputError, match="no file can have so long a name"):
+        load(name)
+    with pytest.raises(InputError, match="there is no such spec"):
+        load(name[:127])
