@@ -1,7 +1,7 @@
 """Two runs of the same prompts, prompt by prompt: model against model, dtype against dtype."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.pairs import behaviours
 from harness.errors import Fault, InputError, first_few
-from harness.specs.prompt import Prompt
+from harness.specs.prompt import Pair, Prompt, pairs_of
 from harness.stats import effects, mean_interval, paired_max_t
 from harness.store.interface import ReadStore
 from harness.store.prompts import stored_prompts
@@ -49,7 +49,8 @@ class ComparedQuantity:
 class Comparison:
     """Two runs side by side: their lines, what was compared, and the verdicts of both by claim.
 
-    `left_out` says which ablations are not the same edit in both. `same_text` is the share of prompts
+    `left_out` says which ablations are not the same edit in both, and which pairs have no difference
+    between their variants, whatever the models are. `same_text` is the share of prompts
     to which both said the same; None where either was not asked.
     """
 
@@ -74,7 +75,7 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
     families = {prompt.id: prompt.family for prompt in prompts}
     impacts = [_target_impacts(source, run) for run in ids]
     ablations = [_ablations_of(run) for run in (a, b)]
-    left_out = []
+    left_out = list(_without_contrast(prompts))
     for ablation in impacts[0]:
         if ablation not in impacts[1]:
             continue
@@ -160,7 +161,8 @@ def compare_behaviour(
     """What the models prefer: of all prompts, and between the variants of each pair.
 
     `a` and `b` hold each prompt's `logit_difference` and log-probabilities, nats. `right` is the share
-    of prompts whose right answer is the likelier one.
+    of prompts whose right answer is the likelier one. Pairs whose variants have the same prompt are left
+    out between the variants: their difference is zero by construction.
     """
     units = [prompt.family for prompt in prompts]
     x, y = (
@@ -170,24 +172,38 @@ def compare_behaviour(
     x, y = (np.column_stack([side, side[:, 0] > 0]) for side in (x, y))
     quantities, nats = (*BEHAVIOUR, "right"), ("nats",) * len(BEHAVIOUR)
     rows = _compare_columns("behaviour", quantities, (*nats, "share"), x, y, units)
-    pairs = sorted({prompt.pair_id: prompt.family for prompt in prompts}.items())
-    by_pair = {(prompt.pair_id, prompt.label): prompt.id for prompt in prompts}
-    contrast = [
+    pairs = [pair for pair in pairs_of(prompts) if _differ(pair)]
+    if not pairs:
+        return rows
+    first, second = (
         np.array(
             [
                 [
-                    side[by_pair[pair, "correct"]][name]
-                    - side[by_pair[pair, "misconception"]][name]
+                    side[pair.correct.id][name] - side[pair.misconception.id][name]
                     for name in BEHAVIOUR
                 ]
-                for pair, _ in pairs
+                for pair in pairs
             ]
         )
         for side in (a, b)
-    ]
-    first, second = contrast
-    families = [family for _, family in pairs]
+    )
+    families = [pair.family for pair in pairs]
     return rows + _compare_columns("between variants", BEHAVIOUR, nats, first, second, families)
+
+
+def _differ(pair: Pair) -> bool:
+    """Whether the model is asked something else in the two variants of a pair."""
+    return pair.correct.text != pair.misconception.text
+
+
+def _without_contrast(prompts: Sequence[Prompt]) -> Iterator[str]:
+    """That there are pairs whose variants have the same prompt, where there are."""
+    pairs = pairs_of(prompts)
+    if same := sum(not _differ(pair) for pair in pairs):
+        yield (
+            f"between variants: {same} of {len(pairs)} pairs have the same prompt in both, and differ by "
+            "zero by construction"
+        )
 
 
 def compare_impacts(

@@ -94,6 +94,33 @@ def test_impacts_of_the_same_ablation_are_compared_prompt_by_prompt(two_dtypes, 
     assert told["kl"] == "nats"
 
 
+def test_pairs_with_the_same_prompt_have_no_row_between_variants(two_dtypes, tmp_path):
+    """Their difference is zero in every model, and says nothing about two."""
+    db, a, b = two_dtypes
+    same = (
+        "UPDATE prompts SET prompt = other.prompt FROM (SELECT DISTINCT pair_id, prompt FROM prompts "
+        "WHERE label = 'correct') other WHERE prompts.pair_id = other.pair_id"
+    )
+    pairs = [pair for (pair,) in query(db, "SELECT DISTINCT pair_id FROM prompts ORDER BY ALL")]
+    folders = [tmp_path / "all", tmp_path / "one"]
+    for folder in folders:
+        folder.mkdir()
+    none_left = compared(changed_copy(db, folders[0], same), a, b)
+    assert "between variants" not in {row.about for row in none_left.rows}
+    assert none_left.left_out == (
+        f"between variants: {len(pairs)} of {len(pairs)} pairs have the same prompt in both, and differ by "
+        "zero by construction",
+    )
+    copy = changed_copy(db, folders[1], f"{same} AND other.pair_id = '{pairs[0]}'")
+    most = [row for row in compared(copy, a, b).rows if row.about == "between variants"]
+    assert {row.n_prompts for row in most} == {len(pairs) - 1}
+    said = " ".join(invoke("compare", a, b, "--db", copy).output.split())
+    assert f"1 of {len(pairs)} pairs have the same prompt in both" in said
+    whole = compared(db, a, b)
+    assert whole.left_out == ()
+    assert {row.n_prompts for row in whole.rows if row.about == "between variants"} == {len(pairs)}
+
+
 def test_other_edits_of_one_name_are_not_compared(two_dtypes, tmp_path):
     db, a, b = two_dtypes
     spec = 'replace(spec, \'"kind":"zero"\', \'"kind":"scale"\')'
