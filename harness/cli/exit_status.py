@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from harness.errors import CannotRun, Fault, HarnessError, InputError
+from harness.runner.stop_signals import stop_message, stop_status
 
 SUPPORTED = 0  # every claim is; of other commands: they did what was asked
 NOT_SUPPORTED = 1  # some claim is not; of `rerun`: the tables do not agree
 WRONG_INPUT = InputError.status  # 2
 CANNOT_RUN = CannotRun.status  # 3
-INTERRUPTED, PIPE_CLOSED = 130, 141  # what a shell reports of SIGINT and SIGPIPE
+PIPE_CLOSED = 141  # what a shell reports of SIGPIPE; of others, `stop_status`
 
 
 def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,10 +31,10 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
         except HarnessError as error:
             print_faults(error.faults)
             sys.exit(error.status)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             goes_on = command.__name__ in ("run", "rerun")
-            click.echo("stopped" + "; the same command goes on from here" * goes_on, err=True)
-            sys.exit(INTERRUPTED)
+            click.echo(stop_message(error, goes_on=goes_on), err=True)
+            sys.exit(stop_status(error))
 
     return wrapped
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from harness.cli.exit_status import INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from harness.cli.exit_status import PIPE_CLOSED, WRONG_INPUT
 from harness.errors import Fault, nearest
+from harness.runner.stop_signals import stop_message, stop_status
 
 
 class OneOf(click.Choice[str]):
@@ -80,9 +81,11 @@ class Commands(click.Group):
             click.echo(f"error: {fault_of(error)}", err=True)
             click.echo(f"see {_command_name(error.ctx)} --help", err=True)
             sys.exit(WRONG_INPUT)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("stopped", err=True)
-            sys.exit(INTERRUPTED)
+        except (click.Abort, KeyboardInterrupt) as error:
+            cause = error.__cause__ if isinstance(error, click.Abort) else error
+            stop = cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt()
+            click.echo(stop_message(stop), err=True)
+            sys.exit(stop_status(stop))
         sys.exit(status if isinstance(status, int) else 0)
 
 
