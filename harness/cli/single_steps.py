@@ -34,6 +34,7 @@ def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
+    from harness.reports.terminal.progress import PlainProgress
     from harness.runner.single_steps import Step
 
     names = ("device", "dtype", "attention", "batch_size", "mock")
@@ -46,6 +47,7 @@ def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
         seed=options["seed"],
         how=how_of({name: options[name] for name in names}),
         say=say,
+        progress=PlainProgress(say),
     )
 
 

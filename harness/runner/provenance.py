@@ -13,6 +13,7 @@ import torch
 
 from harness.models import hub_download as hub
 from harness.models.checksums import digest_of
+from harness.models.waiting import waiting_for
 from harness.paths import PACKAGE, find
 from harness.runner.preparation import Prepared, RunRequest
 from harness.specs.targets import Target
@@ -24,7 +25,8 @@ def run_facts(
     """What `runs` records of a run before it begins: all that could change a number, and more."""
     plan = prepared.plan
     source, files = prepared.resources.model_files, prepared.resources.sae_files
-    hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
+    with waiting_for("hashing the SAEs"):
+        hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
     return {
         **_software(),
         **prepared.resources.model.facts,

@@ -6,13 +6,14 @@ be had they go on with random directions, say so, and mark every line as a mock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from harness.errors import Fault, InputError, Say
 from harness.interventions import Edit, apply, gain_and_shift
-from harness.models.adaptive_batching import BatchLimit, map_batches
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.devices import choose_device
 from harness.models.memory import rows_that_fit
 from harness.models.model_files import reach
@@ -20,7 +21,7 @@ from harness.models.padded_batch import positions_of
 from harness.models.prompt_rows import PromptRows
 from harness.models.requirements import model_bytes
 from harness.paths import DEFAULT_DB, find
-from harness.runner.context import How, RunContext
+from harness.runner.context import How, Progress, RunContext
 from harness.runner.resources import acquire, sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -57,6 +58,7 @@ class Step:
     seed: int = 42
     how: How = field(default_factory=How)
     say: Say = print
+    progress: Progress = lambda *_: None
 
 
 def prompts(step: Step, *, new_tokens: int = 10) -> Path:
@@ -179,7 +181,9 @@ def _prepare(
         target, resources.sae_files, str(model.device), step.say, seed=step.seed
     )
     rows = how.batch_size or rows_that_fit(model, 64)
-    context = RunContext("step", target.origin, model, provider, BatchLimit(rows, step.say))
+    limit = BatchLimit(rows, step.say)
+    heard = partial(step.progress, "prompts")
+    context = RunContext("step", target.origin, model, provider, limit, heard)
     return context, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
 
 
@@ -230,7 +234,7 @@ def _removed(
             for pair in zip(plain, edited, strict=True)
         ]
 
-    for chosen, scores in map_batches(context.limit, rows.tokens, score):
+    for chosen, scores in context.batches(rows.tokens, score):
         found |= dict(zip(chosen, scores, strict=True))
     results = []
     for prompt in prompts:
