@@ -43,7 +43,7 @@ def run_facts(
         "model_revision": source.revision,
         "model_hash": None if hub.commit_of(source.folder) else digest_of(*source.weights),
         "sae": plan.target.sae if plan.layers else "none",
-        "sae_revision": _commit(plan.target, files),
+        "sae_revision": sae_commit(plan.target, files),
         "sae_hash": _hash(plan.target, hashes),
         "sae_files": [_named(plan.target, path) for path in files.values()],
         "sae_hashes": hashes,
@@ -58,7 +58,7 @@ def run_facts(
     }
 
 
-def _commit(target: Target, files: Mapping[int, Path]) -> str | None:
+def sae_commit(target: Target, files: Mapping[int, Path]) -> str | None:
     """The commit that the SAEs were taken from; null for a folder."""
     commits = {hub.commit_of(path) for path in files.values()} - {None}
     if find(target.sae) or not files:
