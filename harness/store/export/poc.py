@@ -60,7 +60,9 @@ def export_poc(store: ReadStore, run: Run, folder: Path, *, top: int, say: Say) 
     )
     if entries:
         about = {name: run[name] for name in ("seed", "origin")}
-        report = ablation_report(entries, made_with=made_with, **about)
-        files.write(folder / "ablation_report.json", report)
+        files.write(
+            folder / "ablation_report.json",
+            ablation_report(entries, made_with=made_with, **about),
+        )
     else:
         say("ablation_report.json is left out: the run ablates nothing")
