@@ -13,15 +13,18 @@ DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that t
 def main() -> None:
     """Run the command line; whatever happens is a line, also while it is still being imported."""
     _prepare_streams()
+    from harness.runner.stop_signals import raise_stop_signals, stop_message, stop_status
+
     try:
+        raise_stop_signals()
         from harness.cli import main as commands
         from harness.models.waiting_threads import let_threads_sleep
 
         let_threads_sleep()
         commands(prog_name="harness")
-    except KeyboardInterrupt:
-        _tell("stopped\n")
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        _tell(f"{stop_message(error)}\n")
+        sys.exit(stop_status(error))
     except Exception as error:
         _tell(_defect_line(error))
         sys.exit(DEFECT)

@@ -45,10 +45,11 @@ def targets(as_json: bool) -> None:
 def _target_facts(target: "Target") -> dict[str, Any]:
     """A target as data: what it is, and what of it is missing here."""
     from harness.models import hub_settings
-    from harness.models.requirements import is_local, needs
+    from harness.models.requirements import found_here, is_local, needs
 
     layers = target.layers or tuple(range(target.blocks or 0))
-    missing = [need for need in needs(target, layers) if not need.here]
+    wants = needs(target, layers)
+    missing = [need for need in wants if not need.here]
     wanted = any(need.what == "the model" for need in missing)
     return {
         "name": target.name,
@@ -62,6 +63,17 @@ def _target_facts(target: "Target") -> dict[str, Any]:
         "dtype": target.dtype,
         "layers": list(layers),
         "comes_with_the_package": is_local(target),
+        "here": [
+            {
+                "place": need.place,
+                "what": need.what,
+                "source": need.source,
+                "revision": need.revision,
+            }
+            for need in wants
+            if need.here
+        ],
+        "found": found_here(wants),
         "missing": [
             {"place": need.place, "what": need.what, "bytes": need.bytes} for need in missing
         ],
@@ -90,6 +102,8 @@ def _target_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{facts['features']:,} features a layer, {facts['dtype']}; {facts['origin']}",
     )
     yield margin, state
+    for line in facts["found"]:
+        yield f"{inner}here     ", line
     for need in facts["missing"]:
         how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
         yield f"{inner}missing  ", f"{need['place']}: {need['what']}{how_large}"
@@ -152,13 +166,13 @@ def doctor(
     else:
         width = terminal_columns(sys.stdout)
         for name, value in machine():
-            echo(hanging_indent(f"{name:<12}", value, width))
+            echo(hanging_indent(f"{name:<14}", value, width))
         for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"
             echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
             for one in needed:
-                remedy = f"; {one.remedy}" if one.stops else ""
-                text = f"{one.needed}; {one.there}{remedy}"
+                parts = (one.needed, one.there, one.remedy if one.stops else "")
+                text = "; ".join(filter(None, parts))
                 echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
             command = f"harness run {spec} --target {plan.target.name}"
             echo(f"  {command if able else 'It cannot run here like this.'}")

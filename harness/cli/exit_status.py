@@ -12,12 +12,13 @@ from typing import Any
 
 from harness.cli.output import say
 from harness.errors import CannotRun, Fault, HarnessError, InputError, too_long
+from harness.runner.stop_signals import stop_message, stop_status
 
 SUPPORTED = 0  # every claim is; of other commands: they did what was asked
 NOT_SUPPORTED = 1  # some claim is not; of `rerun`: the tables do not agree
 WRONG_INPUT = InputError.status  # 2
 CANNOT_RUN = CannotRun.status  # 3
-INTERRUPTED, PIPE_CLOSED = 130, 141  # what a shell reports of SIGINT and SIGPIPE
+PIPE_CLOSED = 141  # what a shell reports of SIGPIPE; of others, `stop_status`
 
 
 def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,10 +41,10 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
             remedy = "end other programs, or take a smaller --batch-size or fewer --jobs"
             print_faults([Fault("memory", "there is not enough of it", remedy)])
             sys.exit(CANNOT_RUN)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             goes_on = command.__name__ in ("run", "rerun")
-            say("stopped" + "; the same command goes on from here" * goes_on)
-            sys.exit(INTERRUPTED)
+            say(stop_message(error, goes_on=goes_on))
+            sys.exit(stop_status(error))
 
     return wrapped
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,10 +20,14 @@ from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.reports.terminal.progress import PlainProgress
 from harness.runner.context import How
 from harness.runner.outcome import Outcome
+from harness.runner.resume import note_of_unfinished
 from harness.runner.run import run_into
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.single_writer import Address, RemoteStore, serve
+
+# A scheduler that ends all processes ends this one too: its signal says more than a worker's end.
+PATIENCE = 0.5
 
 
 def run_evals(
@@ -67,10 +72,12 @@ def run_evals(
                     errors.append(result)
                 else:
                     yield result
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            if isinstance(error, KeyboardInterrupt):
+                error.add_note(note_of_unfinished(store, {file.spec.name for file in files}))
             raise
     if errors:
         raise _worst(errors, say)
@@ -103,6 +110,7 @@ def _results(
             try:
                 yield future.result()
             except BrokenProcessPool:
+                time.sleep(PATIENCE)
                 what = "a worker was ended from outside, perhaps for want of memory"
                 remedy = "take fewer --jobs; the same command goes on from there"
                 yield CannotRun(Fault(str(spec), what, remedy))

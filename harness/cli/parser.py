@@ -8,9 +8,10 @@ from typing import Any, NoReturn, TextIO, cast
 
 import click
 
-from harness.cli.exit_status import CANNOT_RUN, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from harness.cli.exit_status import CANNOT_RUN, PIPE_CLOSED, WRONG_INPUT
 from harness.cli.output import discard, say
 from harness.errors import Fault, nearest
+from harness.runner.stop_signals import stop_message, stop_status
 from harness.specs.numbers import decimal_number, whole_number
 
 
@@ -102,9 +103,11 @@ class Commands(click.Group):
             say(f"error: {fault_of(error)}")
             say(f"see {_command_name(error.ctx)} --help")
             sys.exit(WRONG_INPUT)
-        except (click.Abort, KeyboardInterrupt):
-            say("stopped")
-            sys.exit(INTERRUPTED)
+        except (click.Abort, KeyboardInterrupt) as error:
+            cause = error.__cause__ if isinstance(error, click.Abort) else error
+            stop = cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt()
+            say(stop_message(stop))
+            sys.exit(stop_status(stop))
         sys.exit(status if isinstance(status, int) else 0)
 
 

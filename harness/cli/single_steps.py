@@ -37,6 +37,7 @@ def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
+    from harness.reports.terminal.progress import PlainProgress
     from harness.runner.single_steps import Step
 
     names = ("device", "dtype", "attention", "batch_size", "mock")
@@ -49,6 +50,7 @@ def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
         seed=options["seed"],
         how=how_of({name: options[name] for name in names}),
         say=say,
+        progress=PlainProgress(say),
     )
 
 

@@ -1,4 +1,4 @@
-"""Files of the hub: from its cache, or downloaded, where a connection that was cut is taken up."""
+"""Files of the hub: from its cache, or downloaded, where what was cut off is taken up."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from huggingface_hub import (
     _CACHED_NO_EXIST,
@@ -24,10 +25,15 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
 
-from harness.models.hub_errors import explain_hub_errors
-from harness.models.hub_settings import COMMIT, LIST, is_offline
+from harness.models.hub_errors import Unreachable, explain_hub_errors
+from harness.models.hub_settings import COMMIT, LIST, cache_folder, is_offline
+from harness.models.partial_downloads import download_blob
+from harness.models.waiting import waiting_for
 from harness.paths import whole_file
+
+SHA256 = r"[0-9a-f]{64}"  # the ETag of a large file; of a small one it is git's own hash
 
 
 def fetch(repository: str, name: str, revision: str) -> Path:
@@ -56,22 +62,42 @@ def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
 
 @cache
 def files_of(repository: str, revision: str) -> Sequence[str]:
-    """The names of a repository's files. Those of a commit are kept: they never change.
+    """The names of a repository's files.
 
-    Raises `CannotRun`.
+    Those of a commit are kept, for they never change. Those of a branch are asked for, and the last
+    ones are taken where the hub cannot be asked. Raises `CannotRun`.
     """
-    kept = Path(constants.HF_HOME) / "misconception-harness" / repository / f"{revision}.json"
-    pinned = re.fullmatch(COMMIT, revision) is not None
-    if pinned:
-        with suppress(OSError, ValueError):  # not kept, or not whole: it is asked for
-            return tuple(json.loads(kept.read_text(encoding="utf-8")))
-    with explain_hub_errors(repository, revision, LIST):
-        found = tuple(HfApi().list_repo_files(repository, revision=revision))
-    if pinned:
-        # Where it cannot be kept, it is asked for again the next time.
-        with suppress(OSError), whole_file(kept) as part:
-            part.write_text(json.dumps(found), encoding="utf-8")
+    lists = Path(constants.HF_HOME) / "misconception-harness" / repository
+    list_file = lists / f"{quote(revision, safe='')}.json"
+    kept = _names_in(list_file)
+    if kept is not None and re.fullmatch(COMMIT, revision):
+        return kept
+    try:
+        with (
+            explain_hub_errors(repository, revision, LIST),
+            waiting_for(f"asking for {LIST} of {repository}"),
+        ):
+            found = _names_on_hub(repository, revision)
+    except Unreachable:
+        if kept is None:
+            raise
+        return kept
+    # Where it cannot be kept, it is asked for again the next time.
+    with suppress(OSError), whole_file(list_file) as part:
+        part.write_text(json.dumps(found), encoding="utf-8")
     return found
+
+
+def _names_on_hub(repository: str, revision: str) -> tuple[str, ...]:
+    # Of the library's ways to have the names this one can be told how long to wait.
+    about = HfApi().model_info(repository, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    return tuple(one.rfilename for one in about.siblings or ())
+
+
+def _names_in(list_file: Path) -> tuple[str, ...] | None:
+    with suppress(OSError, ValueError, TypeError):  # not kept, or not whole: it is asked for
+        return tuple(json.loads(list_file.read_text(encoding="utf-8")))
+    return None
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
@@ -84,17 +110,24 @@ def cached(repository: str, name: str, revision: str) -> Path | None:
 
 
 def _download(repository: str, name: str, revision: str) -> Path:
-    if not isinstance(_looked_up(repository, name, revision), str) and not is_offline():
+    if isinstance(_looked_up(repository, name, revision), str) or is_offline():
+        return Path(hf_hub_download(repository, name, revision=revision))
+    with waiting_for(f"fetching {name} of {repository}") as amount:
         # Asked first, and once: the library would try a silent hub for minutes without a word.
         url = hf_hub_url(repository, name, revision=revision)
         try:
-            get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+            about = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError):
             pass  # said again below, where the library notes what does not exist
         except (HTTPError, OSError) as error:
             raise LocalEntryNotFoundError(str(error)) from error
-    # The library goes on where a connection was cut, and keeps files that are whole.
-    return Path(hf_hub_download(repository, name, revision=revision))
+        else:
+            if about.commit_hash and re.fullmatch(SHA256, about.etag or ""):
+                folder = repo_folder_name(repo_id=repository, repo_type="model")
+                blob = cache_folder() / folder / "blobs" / str(about.etag)
+                download_blob(url, about, blob, amount)
+        # The library finds a file that came whole, and names it by its commit.
+        return Path(hf_hub_download(repository, name, revision=revision))
 
 
 def _looked_up(repository: str, name: str, revision: str) -> object:

@@ -29,6 +29,12 @@ from harness.models.hub_settings import (
     quiet,
 )
 
+KEPT = "what has come is kept"
+
+
+class Unreachable(CannotRun):
+    """The hub gave no answer: it is not known what it has."""
+
 
 @contextmanager
 def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[None]:
@@ -50,25 +56,48 @@ def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[No
         )
         remedy = "check the name, or log in with `hf auth login`"
     except LocalEntryNotFoundError as error:
-        what, remedy = _refused(name, error.__cause__) or _unreachable(name, error.__cause__)
+        raise _unanswered(repository, name, error.__cause__) from None
     except OfflineModeIsEnabled:
-        what, remedy = _unreachable(name, None)
+        raise _unanswered(repository, name, None) from None
     except EntryNotFoundError:
         what = f"it has no {name} at revision {revision}"
         remedy = "name another file or revision in the spec's target"
     except (HTTPError, OSError) as error:
-        # Of a list, no download had begun.
-        otherwise = _unreachable if name == LIST else _broken
-        what, remedy = _refused(name, error) or otherwise(name, error)
+        if name == LIST:  # no download had begun
+            raise _unanswered(repository, name, error) from None
+        what, remedy = _refused(name, error) or _broken(name, error)
     raise CannotRun(Fault(repository, what, remedy))
 
 
+def _unanswered(repository: str, name: str, cause: object) -> CannotRun:
+    if refused := _refused(name, cause):
+        return CannotRun(Fault(repository, *refused))
+    return Unreachable(Fault(repository, *_unreachable(name, cause)))
+
+
 def _refused(name: str, error: object) -> tuple[str, str] | None:
-    """What the hub has against the token, if it is that."""
-    if _status(error) == 401:
+    """What the hub has against the token or the request, if it is that."""
+    status = _status(error)
+    if status == 401:
         return "the hub does not accept this token", "`hf auth login` with a valid one"
-    if _status(error) == 403:
+    if status == 403:
         return f"the hub refuses {name} to this token", LOGIN
+    if status in (404, 410):
+        return (
+            f"{endpoint()} has no such repository or revision, or not {name} in it",
+            "check the names in the target"
+            + (
+                ""
+                if has_token()
+                else ", or log in with `hf auth login` where it is private or gated"
+            )
+            + "; HF_ENDPOINT names another hub",
+        )
+    if status is not None and 400 <= status < 500 and status not in (408, 429):
+        return (
+            f"{endpoint()} refuses {name} with status {status}",
+            "check the names in the target, and HF_ENDPOINT",
+        )
     return None
 
 
@@ -87,7 +116,16 @@ def _unreachable(name: str, cause: object) -> tuple[str, str]:
             "HF_HUB_ETAG_TIMEOUT",
         )
     if status := _status(cause):
-        return f"{name} is not in the cache and {endpoint()} answers {status}", "try again later"
+        sooner = ", or sooner with a token: `hf auth login`" if not has_token() else ""
+        return (
+            f"{name} is not in the cache and {endpoint()} answers {status}",
+            "try again later" + sooner * (status == 429),
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        return (
+            f"{name} is not in the cache and the certificate of {endpoint()} is not trusted",
+            "name the certificates of your proxy or hub with SSL_CERT_FILE",
+        )
     if isinstance(cause, FileMetadataError):
         return (
             f"{name} is not in the cache and {endpoint()} does not answer like a hub",
@@ -111,11 +149,11 @@ def _broken(name: str, error: object) -> tuple[str, str]:
     if "Timeout" in type(error).__name__:
         return (
             f"{name} stopped coming from {endpoint()}",
-            "run it again: files that are whole are kept; wait longer than "
+            f"run it again: {KEPT}; wait longer than "
             f"{constants.HF_HUB_DOWNLOAD_TIMEOUT} s with HF_HUB_DOWNLOAD_TIMEOUT",
         )
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return (
         f"{name} could not be fetched whole: {reason}",
-        "run it again: files that are whole are kept",
+        f"run it again: {KEPT}",
     )

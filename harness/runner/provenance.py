@@ -13,6 +13,7 @@ import torch
 
 from harness.models import hub_download as hub
 from harness.models.checksums import digest_of
+from harness.models.waiting import waiting_for
 from harness.paths import PACKAGE, find
 from harness.runner.preparation import Prepared, RunRequest
 from harness.specs.targets import Target
@@ -24,7 +25,8 @@ def run_facts(
     """What `runs` records of a run before it begins: all that could change a number, and more."""
     plan = prepared.plan
     source, files = prepared.resources.model_files, prepared.resources.sae_files
-    hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
+    with waiting_for("hashing the SAEs"):
+        hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
     return {
         **_software(),
         **prepared.resources.model.facts,
@@ -41,7 +43,7 @@ def run_facts(
         "model_revision": source.revision,
         "model_hash": None if hub.commit_of(source.folder) else digest_of(*source.weights),
         "sae": plan.target.sae if plan.layers else "none",
-        "sae_revision": _commit(plan.target, files),
+        "sae_revision": sae_commit(plan.target, files),
         "sae_hash": _hash(plan.target, hashes),
         "sae_files": [_named(plan.target, path) for path in files.values()],
         "sae_hashes": hashes,
@@ -56,7 +58,7 @@ def run_facts(
     }
 
 
-def _commit(target: Target, files: Mapping[int, Path]) -> str | None:
+def sae_commit(target: Target, files: Mapping[int, Path]) -> str | None:
     """The commit that the SAEs were taken from; null for a folder."""
     commits = {hub.commit_of(path) for path in files.values()} - {None}
     if find(target.sae) or not files:

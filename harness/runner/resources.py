@@ -12,6 +12,7 @@ from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles, model_files, stream_width
 from harness.models.sae_files import saes_or_mock
+from harness.models.waiting import waiting_for
 from harness.runner.context import How
 from harness.sae import Sae, load_sae
 from harness.sae.mock import mock
@@ -49,7 +50,7 @@ def acquire(
     """Fetch what is not here, and load the model. `check` is told of random SAEs before that.
 
     The order matters: what is quick and can fail comes before what takes gigabytes and minutes; `reach`
-    comes before all of it. `say` hears what goes wrong, `note` besides what takes long or may. Raises
+    comes before all of it. `say` hears what goes wrong, `note` besides what may. Raises
     `InputError` and `CannotRun`.
     """
     # Without SAEs there is nothing to read, so they are had before the model is loaded.
@@ -61,9 +62,8 @@ def acquire(
     if usable.dtype == "float16":
         note("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
     files = model_files(usable)
-    if files.gguf:
-        note(f"  loading {files.name}, about a minute")
-    verify(files.folder, [*files.weights, *sae_files.values()])
+    with waiting_for(f"checking the files of {files.name}"):
+        verify(files.folder, [*files.weights, *sae_files.values()])
     model = load_or_reuse(files, dtype=usable.dtype, device=device, attention=how.attention)
     return Resources(usable, model, files, sae_files)
 

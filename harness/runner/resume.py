@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +20,16 @@ _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpe
 
 @dataclass(frozen=True)
 class RunStart:
-    """A run that is begun or taken up; `exploratory` says why it cannot confirm, if it cannot."""
+    """A run that is begun or taken up; `exploratory` says why it cannot confirm, if it cannot.
+
+    `kept` is how many of its units were done before.
+    """
 
     run_id: str
     exploratory: str | None
     batch_size: int
     threads: int
+    kept: int = 0
 
 
 def resume_or_begin(
@@ -46,7 +51,10 @@ def resume_or_begin(
     unfinished = store.read(Runs, content=content, status="unfinished")
     if resume and len(unfinished):
         row = next(unfinished.rows())
-        return RunStart(row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]))
+        kept = len(store.finished(row["run_id"]))
+        return RunStart(
+            row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]), kept
+        )
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
     if repeated is not None:
@@ -82,3 +90,34 @@ def _content(facts: Mapping[str, Any], asked: bool) -> str:
     irrelevant = _IRRELEVANT if asked else (*_IRRELEVANT, "batch_size")
     told = {key: value for key, value in facts.items() if key not in irrelevant}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def noting_what_is_kept(store: RunStore, plan: Plan, run_id: str) -> Iterator[None]:
+    """Let an interrupt carry a note of what of the run is in the store."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"{what_is_kept(store, plan, run_id)} {_are_in(store)}")
+        raise
+
+
+def what_is_kept(store: RunStore, plan: Plan, run_id: str) -> str:
+    """How much of a run is in the store, in words."""
+    total = sum(len(plan.units(*step)) for step in plan.steps)
+    return f"{len(store.finished(run_id))} of {total} units of run {run_id}"
+
+
+def note_of_unfinished(store: RunStore, specs: Collection[str]) -> str:
+    """The same of every unfinished run of some specs, by their names."""
+    runs = store.read(Runs, status="unfinished")
+    kept = [
+        f"{len(store.finished(run_id))} units of run {run_id}"
+        for run_id, spec in zip(runs.run_id, runs.spec_name, strict=True)
+        if spec in specs
+    ]
+    return f"{' and '.join(kept) or 'finished runs'} {_are_in(store)}"
+
+
+def _are_in(store: RunStore) -> str:
+    return f"are kept in {store.path}"

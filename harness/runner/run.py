@@ -20,7 +20,12 @@ from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, longest_row, prepare, request
 from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
-from harness.runner.resume import finished_run, resume_or_begin
+from harness.runner.resume import (
+    finished_run,
+    noting_what_is_kept,
+    resume_or_begin,
+    what_is_kept,
+)
 from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
@@ -111,14 +116,17 @@ def run_request(
         started = resume_or_begin(
             store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
         )
+        if started.kept:
+            say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
         context = RunContext(started.run_id, plan.target.origin, model, saes, limit)
-        with _threads(started.threads):
-            execute(context, plan, store, progress)
-        progress("analyse", 0, 1)
-        verdicts = conclude(store, plan, started.run_id, started.exploratory)
-        progress("analyse", 1, 1)
+        with noting_what_is_kept(store, plan, started.run_id):
+            with _threads(started.threads):
+                execute(context, plan, store, progress)
+            progress("analyse", 0, 1)
+            verdicts = conclude(store, plan, started.run_id, started.exploratory)
+            progress("analyse", 1, 1)
         seconds = time.perf_counter() - began
         main, on_device = peak_memory()
         # Last of all: a run is finished when its verdicts are in.

@@ -4,23 +4,25 @@ They conclude nothing: no family is set aside, nothing is compared with controls
 be had they go on with random directions, say so, and mark every line as a mock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from harness.errors import Fault, InputError, Say
 from harness.interventions import Edit, apply, gain_and_shift
-from harness.models.adaptive_batching import BatchLimit, map_batches
+from harness.models.adaptive_batching import BatchLimit
 from harness.models.devices import choose_device
 from harness.models.memory import rows_that_fit
 from harness.models.model_files import reach
 from harness.models.padded_batch import positions_of
 from harness.models.prompt_rows import PromptRows
-from harness.models.requirements import model_bytes
+from harness.models.requirements import model_bytes, model_in_words
 from harness.paths import DEFAULT_DB, find
-from harness.runner.context import How, RunContext
+from harness.runner.context import How, Progress, RunContext
+from harness.runner.provenance import sae_commit
 from harness.runner.resources import acquire, sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -57,6 +59,7 @@ class Step:
     seed: int = 42
     how: How = field(default_factory=How)
     say: Say = print
+    progress: Progress = lambda *_: None
 
 
 def prompts(step: Step, *, new_tokens: int = 10) -> Path:
@@ -64,11 +67,14 @@ def prompts(step: Step, *, new_tokens: int = 10) -> Path:
 
     Returns the file. Raises `InputError` and `CannotRun`.
     """
-    context, plan = _prepare(step, "last_prompt_token", saes=False, new_tokens=new_tokens)
+    context, plan, made_with = _prepare(
+        step, "last_prompt_token", saes=False, new_tokens=new_tokens
+    )
     said, logits = generate(context, plan, plan.prompts)
     assert isinstance(said, Generations)
     assert isinstance(logits, TopkLogits)
-    return write_new(step.output, "results.jsonl", result_lines(plan.prompts, said, logits))
+    lines = result_lines(plan.prompts, said, logits, made_with)
+    return write_new(step.output, "results.jsonl", lines)
 
 
 def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
@@ -77,13 +83,13 @@ def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
     `at` is where they are read, as in a spec's readout; several positions are averaged. Returns the
     file. Raises `InputError` and `CannotRun`.
     """
-    context, plan = _prepare(step, at)
+    context, plan, made_with = _prepare(step, at)
     _, *tables = observe(context, plan, plan.prompts)
     lines = [
         line
         for layer, table in zip(plan.layers, tables, strict=True)
         if isinstance(table, Activations)
-        for line in feature_lines(plan.prompts, [layer], table, context.origin, top)
+        for line in feature_lines(plan.prompts, [layer], table, context.origin, top, made_with)
     ]
     order = {prompt.id: i for i, prompt in enumerate(plan.prompts)}
     lines.sort(key=lambda line: (order[line.id], line.layer))
@@ -134,26 +140,20 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     The log-probability, in nats, is that of each prompt's `expected_correct_answer`. Returns the file.
     Raises `InputError` and `CannotRun`.
     """
-    context, plan = _prepare(replace(step, layers=(layer,)), "answer")
+    context, plan, made_with = _prepare(replace(step, layers=(layer,)), "answer")
     sae = context.saes(layer)
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
     found = ablation_entry([(layer, feature)], _removed(context, plan.prompts, sae, layer, feature))
-    report = ablation_report(
-        [found],
-        model=plan.target.model,
-        sae=plan.target.sae,
-        seed=step.seed,
-        origin=context.origin,
-    )
+    report = ablation_report([found], seed=step.seed, origin=context.origin, made_with=made_with)
     return write_new(step.output, "ablation_report.json", report)
 
 
 def _prepare(
     step: Step, at: str, *, saes: bool = True, new_tokens: int = 0
-) -> tuple[RunContext, Plan]:
-    """The model, its SAEs if it needs any, and what to read where."""
+) -> tuple[RunContext, Plan, Mapping[str, str | None]]:
+    """The model, its SAEs if it needs any, what to read where, and what is made with which revisions."""
     target = _target(step)
     layers = (step.layers or target.layers) if saes else ()
     if saes and not layers:
@@ -164,7 +164,7 @@ def _prepare(
     prompts = load_prompts(path)
     how = step.how
     device, why = choose_device(how.device, model_bytes(target))
-    step.say(f"{target.model} on {device} ({why})")
+    step.say(f"{model_in_words(target)} on {device} ({why})")
     # The model comes first: without it there is nothing to look at, mock or not.
     reach(target)
     if how.mock and saes:
@@ -180,8 +180,16 @@ def _prepare(
         target, resources.sae_files, str(model.device), step.say, seed=step.seed
     )
     rows = how.batch_size or rows_that_fit(model, 64)
-    context = RunContext("step", target.origin, model, provider, BatchLimit(rows, step.say))
-    return context, make_plan(_spec(target, layers, at, new_tokens), target, prompts)
+    limit = BatchLimit(rows, step.say)
+    heard = partial(step.progress, "prompts")
+    context = RunContext("step", target.origin, model, provider, limit, heard)
+    made_with = {
+        "model": resources.model_files.name,
+        "model_revision": resources.model_files.revision,
+        "sae": target.sae if layers else None,
+        "sae_revision": sae_commit(target, resources.sae_files) if layers else None,
+    }
+    return context, make_plan(_spec(target, layers, at, new_tokens), target, prompts), made_with
 
 
 def _target(step: Step) -> Target:
@@ -231,7 +239,7 @@ def _removed(
             for pair in zip(plain, edited, strict=True)
         ]
 
-    for chosen, scores in map_batches(context.limit, rows.tokens, score):
+    for chosen, scores in context.batches(rows.tokens, score):
         found |= dict(zip(chosen, scores, strict=True))
     results = []
     for prompt in prompts:

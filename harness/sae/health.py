@@ -1,5 +1,9 @@
 """Does an SAE fit the residual stream it is read from? Sums that add up over batches."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +43,20 @@ class Health:
             self._sum += total(part)
             self._squares += double(part).square().sum(0)
             self._errors += errors.square().sum(0)
+
+    def state(self) -> dict[str, Any]:
+        """All of it as numpy arrays, by name: what `restore` takes."""
+        return {
+            name: value.cpu().numpy() if isinstance(value, Tensor) else np.array(value)
+            for name, value in vars(self).items()
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of another one of the same SAE, to the bit."""
+        for name, value in vars(self).items():
+            kept = state[name]
+            restored = torch.tensor(kept).to(value) if isinstance(value, Tensor) else int(kept)
+            setattr(self, name, restored)
 
     @property
     def firing_rate(self) -> Tensor:

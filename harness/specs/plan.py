@@ -18,12 +18,15 @@ from harness.specs.split import Side, split
 from harness.specs.targets import Target
 
 FEWEST = 2  # families of a side: one has no spread
+# Prompts of a unit: of an ablation few, for each of them is replayed with every intervention. What is
+# summed over a family is not divided.
+PROMPTS = {"observe": 16, "generate": 16, "ablate": 2, "trace": 16}
 Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate", "trace"]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One family in one stage: what a worker computes and the store commits at once."""
+    """A family in one stage, or a part of it: what the store commits as a whole."""
 
     stage: Stage
     family: str
@@ -85,6 +88,18 @@ class Plan:
         )  # fmt: skip
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @property
+    def steps(self) -> tuple[tuple[Stage, str], ...]:
+        """The stages of a run in their order, each with the ablation that it belongs to, if any."""
+        steps: list[tuple[Stage, str]] = [("observe", "")]
+        steps += [("generate", "")] * bool(self.spec.new_tokens)
+        steps += [("survey", "")] * bool(self.layers)
+        for ablation in self.ablations:
+            predicts = ablation.select.by == "attribution"
+            steps += [("attribute", ablation.name), ("predict", ablation.name)] * predicts
+            steps.append(("ablate", ablation.name))
+        return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
+
     def units(self, stage: Stage, ablation: str = "") -> tuple[Unit, ...]:
         """The units of a stage, in an order that does not depend on the file's."""
         if stage in ("survey", "attribute"):
@@ -97,9 +112,15 @@ class Plan:
             (wanted,) = (a for a in self.spec.ablations if a.name == ablation)
             chosen = tuple(prompt for prompt in chosen if prompt.label == wanted.variant)
         ordered = sorted(chosen, key=lambda prompt: (prompt.family, prompt.id))
-        return tuple(
-            Unit(stage, family, tuple(prompt.id for prompt in prompts), ablation)
+        families = (
+            (family, tuple(prompt.id for prompt in prompts))
             for family, prompts in groupby(ordered, key=lambda prompt: prompt.family)
+        )
+        most = PROMPTS.get(stage, len(ordered))
+        return tuple(
+            Unit(stage, family, prompts[first : first + most], ablation)
+            for family, prompts in families
+            for first in range(0, len(prompts), most)
         )
 
 

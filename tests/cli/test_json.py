@@ -21,7 +21,12 @@ def test_check_targets_and_doctor_as_json(tmp_path):
     assert targets["gemma-2-2b"]["layers"] == [0, 6, 12, 18, 24]
     told = json.loads(invoke("doctor", "pilot", "--target", "organism", "--json").stdout)
     assert told["runs"][0]["can_run"]
-    assert {need["what"] for need in told["runs"][0]["needs"]} == {"files", "memory", "time"}
+    assert {need["what"] for need in told["runs"][0]["needs"]} == {
+        "files",
+        "here",
+        "memory",
+        "time",
+    }
     assert "processor" in told["machine"]
 
 

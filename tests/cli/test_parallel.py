@@ -1,6 +1,7 @@
 """Evals side by side: each is run once, and whoever ends is told of."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_what_stops_one_eval_stops_no_other(tmp_path, specs):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to find the workers in")
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_is_killed_and_a_run_that_is_stopped_go_on_later(tmp_path, specs, ending):
     db = tmp_path / "r.duckdb"
     call = [sys.executable, "-m", "harness", "run", *specs, "--jobs", "2", "--device", "cpu"]
@@ -79,15 +80,16 @@ def test_a_worker_that_is_killed_and_a_run_that_is_stopped_go_on_later(tmp_path,
     ) as process:
         while "observe" not in process.stdout.readline():
             assert process.poll() is None
-        if ending == signal.SIGINT:
-            os.killpg(process.pid, ending)  # as a terminal does
+        if ending != signal.SIGKILL:
+            os.killpg(process.pid, ending)  # as a terminal does, and a scheduler
         else:
             os.kill(workers_of(process.pid)[-1], ending)
         _, errors = process.communicate()
     assert "Traceback" not in errors
-    if ending == signal.SIGINT:
-        assert process.returncode == 130
-        assert "stopped; the same command goes on from here" in errors
+    if ending != signal.SIGKILL:
+        assert process.returncode == 128 + ending
+        kept = rf"(finished runs|\d+ units of run .*) are kept in {db}"
+        assert re.search(f"stopped; {kept}; the same command goes on from here", errors)
     else:
         assert process.returncode == 3
         assert "a worker was ended from outside" in errors

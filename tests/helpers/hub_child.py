@@ -14,6 +14,7 @@ from huggingface_hub import constants, file_download
 from harness.cli.exit_status import exit_with_status
 from harness.models import hub_download as hub
 from harness.models import model_files as sources
+from harness.models import waiting
 from harness.models.model_files import model_files
 from harness.models.sae_files import sae_file
 from harness.specs.spec import TargetChoice
@@ -26,6 +27,12 @@ def impatient():
     """Wait for a hub that is slow a fifth of a second, and not a minute at each try."""
     file_download._ETAG_RETRY_TIMEOUT = 0.2
     constants.HF_HUB_ETAG_TIMEOUT = constants.HF_HUB_DOWNLOAD_TIMEOUT = 0.2
+
+
+def eager():
+    """Tell at once what is waited for, and do not wait for long."""
+    impatient()
+    waiting.PATIENCE = waiting.EVERY = 0.05
 
 
 def model(**choice):

@@ -42,7 +42,8 @@ class Trouble:
     """What goes wrong with a file, or with its `method` alone; `times` None is every time.
 
     `cut` and `stall` count bytes from the beginning of the file, wherever a request begins. With
-    `reset` a cut is the kind that a firewall makes.
+    `reset` a cut is the kind that a firewall makes. A `change` is of one byte or of the size, unlike
+    what the headers say; `elsewhere` is the host that a request is sent on to.
     """
 
     status: int | None = None
@@ -52,6 +53,8 @@ class Trouble:
     reset: bool = False
     stall: int | None = None
     bare: bool = False
+    change: str | None = None
+    elsewhere: str | None = None
     method: str | None = None
     times: int | None = None
 
@@ -64,6 +67,7 @@ class Asked:
     path: str
     name: str
     range: str | None
+    token: str = ""
     bytes: int = 0
 
 
@@ -142,13 +146,16 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(404, b"{}", {})
         file, tree, info = (kind.fullmatch(path) for kind in (_FILE, _TREE, _INFO))
         name = file[3] if file else path
-        self.entry = Asked(self.command, path, name, self.headers.get("Range"))
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.entry = Asked(self.command, path, name, self.headers.get("Range"), token)
         self.server.hub.asked.append(self.entry)
         trouble = self.server.hub.troubled(self.command, name)
         if trouble.sleep:
             self.server.hub.over.wait(trouble.sleep)
         if trouble.status:
             return self.refuse(trouble.status, None, trouble.message or "Something broke")
+        if trouble.elsewhere:
+            return self.send(302, b"", {"Location": trouble.elsewhere + self.path})
         match = file or tree or info
         if match is None:
             return self.refuse(400, None, "Malformed")
@@ -205,6 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if trouble.bare:
             headers = {}
+        if trouble.change and self.command == "GET":
+            data = data[:-1] + b"?" if trouble.change == "byte" else data + b"another"
         first = 0
         if wanted := re.fullmatch(r"bytes=(\d+)-", self.entry.range or ""):
             first = int(wanted[1])

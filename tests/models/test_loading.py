@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.errors import CannotRun, InputError
 from harness.interventions.edits import Edit, apply, gain_and_shift
+from harness.models import loading, waiting
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
@@ -88,6 +90,23 @@ def test_a_wrong_configuration_is_refused(copy, change, said):
     text = "{" if change is None else json.dumps(json.loads(path.read_text()) | change)
     path.write_text(text)
     refused(copy, said)
+
+
+def test_a_tokenizer_that_is_missing_is_not_sought_in_the_cache(copy, monkeypatch):
+    (copy / "tokenizer.json").unlink()
+    refused(copy, "^model: it has no tokenizer; put its tokenizer.json or tokenizer.model beside")
+    for offline in (False, True):
+        monkeypatch.setattr(loading, "is_offline", lambda offline=offline: offline)
+        with pytest.raises(CannotRun) as caught:
+            load_model(ModelFiles(copy, "lab/model", revision="main"))
+        assert "name a repository that has tokenizer.json" in str(caught.value)
+        assert ("unset HF_HUB_OFFLINE" in str(caught.value)) == offline
+
+
+def test_a_model_that_takes_long_to_load_is_told_of(monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "PATIENCE", 0.0)
+    load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
+    assert re.match(r"  loading organism \(\d+ s\)\n", capsys.readouterr().err)
 
 
 def test_pickled_weights_are_not_read(copy):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from harness.errors import CannotRun
+from harness.runner import checkpoint
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from tests.helpers.runs import a_run_context, run_into, sae
@@ -24,8 +25,10 @@ def test_two_runs_give_identical_tables(whole, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4, 5, 6])
-def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop):
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 8, 13])
+def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # every group that is done is committed
+
     class Stopping(Store):
         commits = 0
 

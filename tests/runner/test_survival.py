@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -114,17 +115,51 @@ def test_a_run_killed_at_any_moment_and_started_again_is_the_run_that_was_not(
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, spec, whole):
     db = tmp_path / "r.duckdb"
     call = [sys.executable, "-m", "harness", "run", spec, "--device", "cpu", "--batch-size", "8"]
-    process = subprocess.Popen([*call, "--db", db], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while b"observe" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors.decode().strip() == "stopped; the same command goes on from here"
-    assert units_in(db) > 0
-    again = subprocess.run([*call, "--db", db], capture_output=True, check=False)
+    call += ["--db", db]
+    before = 0
+    for ending, stage in ((signal.SIGTERM, "observe"), (signal.SIGINT, "ablate")):
+        said, errors, status = run_until(stage, ending, call)
+        assert status == 128 + ending
+        kept = units_in(db)
+        assert kept > before
+        assert re.fullmatch(
+            rf"stopped; {kept} of 21 units of run \S+-few-organism are kept in {db}; "
+            "the same command goes on from here\n",
+            errors,
+        )
+        assert (f"goes on from {before} of 21 units of run" in said) == (before > 0)
+        before = kept
+    again = subprocess.run(call, capture_output=True, check=False, text=True)
     assert again.returncode in (0, 1), again.stderr
     assert contents(db)[1] == whole[0][1]
+    assert re.search(r"observe: 24 of 24 \(done before\)", again.stdout)
+    assert all(float(rate) < 10_000 for rate in re.findall(r"([0-9.]+)/s", again.stdout))
+
+
+def run_until(stage, ending, call):
+    """Send a signal once a stage has begun: what is on both streams, and the status."""
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while stage not in said:
+        assert process.poll() is None
+        said += process.stdout.readline()
+    process.send_signal(ending)
+    out, errors = process.communicate()
+    return said + out, errors, process.returncode
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_stops_any_command_and_one_that_is_ignored_stays_so(name):
+    code = (
+        "import signal, sys, os\n"
+        f"signal.signal(signal.{name}, getattr(signal, sys.argv.pop(1)))\n"
+        "from harness import __main__, cli\n"
+        f"cli.main = lambda **_: os.kill(os.getpid(), signal.{name})\n"
+        "__main__.main()"
+    )
+    for action, status in (("SIG_DFL", 128 + getattr(signal, name)), ("SIG_IGN", 0)):
+        found = subprocess.run([sys.executable, "-c", code, action], capture_output=True, text=True)
+        assert (found.returncode, found.stderr) == (status, "stopped\n" if status else "")
 
 
 @pytest.mark.parametrize("threshold", ["16MB", "100KB"])
@@ -236,7 +271,7 @@ def test_a_full_disk_stops_a_run_in_a_sentence_and_the_same_command_goes_on(tmp_
     assert "there is no room left on the disk; make room" in said
     assert "Traceback" not in said
     units = int(rest.split("units\n")[1].split()[0])
-    assert 0 < units < 18
+    assert 0 < units < 21
     assert contents(out)[1] == whole[0][1]
 
 

@@ -79,7 +79,10 @@ def _at_terminal(out: Console) -> bool:
 
 
 class PlainProgress:
-    """One line when a stage has long been silent, and one when it ends."""
+    """One line when a stage has long been silent, and one when it ends.
+
+    What was done when a stage was first heard of is no part of its rate.
+    """
 
     def __init__(self, write: Any) -> None:
         self._write = write
@@ -89,7 +92,11 @@ class PlainProgress:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Say it, where it is time to."""
         now = time.monotonic()
+        is_new = stage not in self._began
         began, before = self._began.setdefault(stage, (now, done))
+        if is_new and done == total > 0:
+            self._write(f"  {stage}: {done} of {total} (done before)")
+            return
         if done == total or now - self._last >= LOG_EVERY:
             self._last = now
             if done:

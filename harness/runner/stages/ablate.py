@@ -18,7 +18,6 @@ from harness.errors import CannotRun, Fault
 from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
 from harness.interventions.replay_scores import ReplayScores
 from harness.interventions.replays import BatchReplays
-from harness.models.adaptive_batching import map_batches
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
 from harness.specs.intervention import Intervention
@@ -116,7 +115,7 @@ def _replay(
     longest = max(map(len, rows.tokens))
     most = context.model.rows_within(CACHED_BYTES, longest, list(edits))
     scores: dict[int, tuple[ReplayScores, int]] = {}
-    for chosen, of_batch in map_batches(context.limit, rows.tokens, replay, most):
+    for chosen, of_batch in context.batches(rows.tokens, replay, most):
         scores |= {row: (of_batch, i) for i, row in enumerate(chosen)}
     return scores
 

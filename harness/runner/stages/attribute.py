@@ -113,7 +113,7 @@ def _slopes(
         def of_all_layers(chosen: list[int]) -> Mapping[int, Slopes]:
             return _local(context, plan, ablation, rows, chosen, measure)
 
-        for _, slopes in map_batches(context.limit, rows.tokens, of_all_layers, most):
+        for _, slopes in context.batches(rows.tokens, of_all_layers, most):
             for layer, part in slopes.items():
                 by_layer[layer].append(part)
         yield from by_layer.items()
@@ -125,6 +125,7 @@ def _slopes(
 
         batches = map_batches(context.limit, rows.tokens, of_layer, most)
         yield layer, [part for _, part in batches]
+        context.heard(plan.layers.index(layer) + 1, len(plan.layers))
 
 
 def _local(

@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 import torch
 
-from harness.models.adaptive_batching import map_batches
 from harness.models.forward_types import GeneratedToken
 from harness.runner.context import RunContext
 from harness.specs.plan import Plan
@@ -30,7 +29,7 @@ def generate(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list
         return context.model.generate(chosen_rows, plan.spec.new_tokens, TOP_LOGITS)
 
     generated: dict[str, list[GeneratedToken]] = {}
-    for chosen, continued in map_batches(context.limit, rows, continue_batch):
+    for chosen, continued in context.batches(rows, continue_batch):
         generated |= {texts[i]: row for i, row in zip(chosen, continued, strict=True)}
     generations = Generations.of(
         {

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite, check_scores
 from harness.models.forward_types import AnswerScores
 from harness.models.hooks import capture
@@ -45,7 +44,7 @@ def observe(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[
         check_scores(answers, context.model.dtype)
         return _ObservedBatch(batch, positions, answers, streams)
 
-    for chosen, observed in map_batches(context.limit, rows.tokens, observe_batch):
+    for chosen, observed in context.batches(rows.tokens, observe_batch):
         scores |= dict(zip(chosen, observed.answers, strict=True))
         readout.add(chosen, observed)
     return [

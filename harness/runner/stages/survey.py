@@ -4,6 +4,7 @@ Rows of `sae_health`, one a layer; and of `feature_activity`, a table a layer wi
 fires at all.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import map_batches
+from harness.models.adaptive_batching import map_batches, split_by_length
 from harness.models.finite import check_finite
 from harness.models.hooks import capture
 from harness.models.logprobs import token_logprobs
@@ -19,6 +20,7 @@ from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
+from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
 from harness.sae import Sae, decode, encode
 from harness.sae.diagnosis import misfit
@@ -35,57 +37,106 @@ SAMPLE = 512  # positions of which losses are taken
 TRIED = 128  # of them on which an SAE is tried in other readings, a hundred or so
 
 
-def survey(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
+def survey(
+    context: RunContext,
+    plan: Plan,
+    prompts: Sequence[Prompt],
+    *,
+    together: int = 64,
+    checkpoint: Checkpoint = UNKEPT,
+) -> list[Columns]:
     """Every SAE's health over all prompt positions but BOS, and its features' activity.
 
-    Raises `CannotRun` where NaN or infinity arises.
+    So many texts `together` are held until every SAE has seen them. The sums so far are kept in the
+    `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
     """
     texts = list(dict.fromkeys(prompt.text for prompt in prompts))
     rows = [context.model.tokens(text) for text in texts]
-    health: dict[int, Health] = {}
-    for streams in _streams(context, plan, rows):
-        for layer, stream in streams.items():
-            sae = context.saes(layer)
-            health.setdefault(layer, Health(sae)).add(sae, stream)
     sample = _sample(rows)
+    steps = len(rows) + len(plan.layers) * len(sample)  # a layer's losses are taken on the sample
+    so_far = _SoFar(context, checkpoint)
+    for chosen in list(split_by_length(rows, together))[so_far.groups :]:
+        for streams in _streams(context, plan, [rows[i] for i in chosen]):
+            for layer, stream in streams.items():
+                so_far.health(layer).add(context.saes(layer), stream)
+        so_far.groups += 1
+        context.heard(min(so_far.groups * together, len(rows)), steps)
+        so_far.keep()
     sample_streams = _of_every_block(context, sample)
     bos = context.model.bos
     unmarked = bos is None or any(row.prompt[0] != bos for row in rows)
-    lines = []
-    for layer in plan.layers:
-        sae = context.saes(layer)
-        loss = losses(context, sae, layer, sample)
-        warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
-        if wrong := misfit(sae, sample_streams, layer, loss["loss_recovered"]):
-            mocked = context.origin == "mock"
-            warnings.append(
-                "its directions are random, and reconstruct nothing" if mocked else wrong
-            )
-        if loss["loss_recovered"] < LOST:
-            warnings.append(
-                f"the model's loss on the prompts is {loss['loss_spliced']:.2f} nats a token through "
-                f"it, {loss['loss']:.2f} without it: most of what the layer says is lost"
-            )
-        lines.append(
+    for layer in plan.layers[len(so_far.lines) :]:
+        health = so_far.health(layer)
+        so_far.lines.append(
             {
                 "run_id": context.run_id,
                 "layer": layer,
-                "width": sae.features,
+                "width": context.saes(layer).features,
                 "n_prompts": len(texts),
-                "n_positions": health[layer].positions,
-                "l0": health[layer].l0,
-                "fvu": health[layer].fvu,
-                "fvu_median": health[layer].fvu_median,
-                "dead": health[layer].dead,
-                **loss,
-                "warning": "; ".join(warnings) or None,
+                "n_positions": health.positions,
+                **{name: getattr(health, name) for name in ("l0", "fvu", "fvu_median", "dead")},
+                **_losses_and_warning(context, layer, sample, sample_streams, unmarked=unmarked),
                 "origin": context.origin,
             }
         )
+        context.heard(len(rows) + len(so_far.lines) * len(sample), steps)
+        so_far.keep()
     return [
-        SaeHealth.of(lines),
-        *(_activity(context, layer, health[layer]) for layer in plan.layers),
+        SaeHealth.of(so_far.lines),
+        *(_activity(context, layer, so_far.health(layer)) for layer in plan.layers),
     ]
+
+
+class _SoFar:
+    """What a survey has, as its checkpoint keeps it: the sums over `groups` of texts, and `lines`."""
+
+    def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
+        self._context, self._checkpoint = context, checkpoint
+        self._kept = checkpoint.load()
+        self._health: dict[int, Health] = {}
+        self.groups = int(self._kept.get("groups", 0))
+        self.lines: list[dict[str, Any]] = json.loads(str(self._kept.get("lines", "[]")))
+
+    def health(self, layer: int) -> Health:
+        """A layer's sums."""
+        if layer not in self._health:
+            self._health[layer] = Health(self._context.saes(layer))
+            head = f"{layer} "
+            kept = {k.removeprefix(head): v for k, v in self._kept.items() if k.startswith(head)}
+            if kept:
+                self._health[layer].restore(kept)
+        return self._health[layer]
+
+    def keep(self) -> None:
+        """Put it into the checkpoint, where it is time to."""
+        if self._checkpoint.is_due():
+            for layer, sums in self._health.items():
+                self._kept |= {f"{layer} {name}": value for name, value in sums.state().items()}
+            self._kept |= {"groups": self.groups, "lines": json.dumps(self.lines)}
+            self._checkpoint.save(self._kept)
+
+
+def _losses_and_warning(
+    context: RunContext,
+    layer: int,
+    sample: Sequence[Tokens],
+    streams: Mapping[int, Tensor],
+    *,
+    unmarked: bool,
+) -> dict[str, Any]:
+    """A layer's losses on a sample of rows, whose `streams` are by block, and what is wrong there."""
+    sae = context.saes(layer)
+    loss = losses(context, sae, layer, sample)
+    warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
+    if wrong := misfit(sae, streams, layer, loss["loss_recovered"]):
+        mocked = context.origin == "mock"
+        warnings.append("its directions are random, and reconstruct nothing" if mocked else wrong)
+    if loss["loss_recovered"] < LOST:
+        warnings.append(
+            f"the model's loss on the prompts is {loss['loss_spliced']:.2f} nats a token through "
+            f"it, {loss['loss']:.2f} without it: most of what the layer says is lost"
+        )
+    return {**loss, "warning": "; ".join(warnings) or None}
 
 
 def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[str, float]:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.models.adaptive_batching import map_batches
 from harness.models.finite import check_finite
 from harness.models.forward_types import Tap
 from harness.models.padded_batch import positions_of, rows_of
@@ -110,7 +109,7 @@ def trace(
         return firings
 
     tables: list[Columns] = [_tokens(context, rows, prompts)]
-    for chosen, by_layer in map_batches(context.limit, rows.tokens, trace_batch) if traced else ():
+    for chosen, by_layer in context.batches(rows.tokens, trace_batch) if traced else ():
         for layer, firings in by_layer.items():
             for row in chosen:
                 of_row = firings.row == row

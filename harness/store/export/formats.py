@@ -5,7 +5,7 @@ where it stands. Every line says its `origin`: `real`, `stand-in` or `mock`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,18 @@ from harness.store.export import FORMAT_NAMES
 
 class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ModelName = Annotated[
+    str | None, Field(description="What ran: a repository, a folder, or a package (pypi:NAME).")
+]
+ModelRevision = Annotated[
+    str | None, Field(description="The model's commit, or its package's version; null of a folder.")
+]
+SaeName = Annotated[
+    str | None, Field(description="A repository or folder; mock:KIND where it is random.")
+]
+SaeRevision = Annotated[str | None, Field(description="The SAEs' commit; null of a folder.")]
 
 
 class Logit(_Line):
@@ -39,6 +51,8 @@ class ResultLine(_Line):
     )
     decoded_answer: str
     origin: Origin
+    model: ModelName = None
+    model_revision: ModelRevision = None
 
 
 class FeatureLine(_Line):
@@ -55,6 +69,10 @@ class FeatureLine(_Line):
         description="How many features are active: those beyond the listed ones were cut off.",
     )
     origin: Origin
+    model: ModelName = None
+    model_revision: ModelRevision = None
+    sae: SaeName = None
+    sae_revision: SaeRevision = None
 
     @model_validator(mode="after")
     def _is_aligned(self) -> "FeatureLine":
@@ -143,6 +161,8 @@ class AblationReport(Ablated):
     seed: int
     origin: Origin
     others: tuple[Ablated, ...] = ()
+    model_revision: ModelRevision = None
+    sae_revision: SaeRevision = None
 
 
 FORMATS: Mapping[str, type[BaseModel]] = dict(

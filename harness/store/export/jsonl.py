@@ -1,7 +1,8 @@
 """Observed rows as the lines of files for people and other programs."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,21 @@ from harness.store.prompts import stored_prompts
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Activations, Generations, TopkLogits
 
+MODEL = ("model", "model_revision")
+MADE_WITH = (*MODEL, "sae", "sae_revision")
 UNCHANGED = 1e-6  # nats: less is rounding
 
 
 def result_lines(
-    prompts: Iterable[Prompt], generations: Generations, logits: TopkLogits
+    prompts: Iterable[Prompt],
+    generations: Generations,
+    logits: TopkLogits,
+    made_with: Mapping[str, str | None] = {},
 ) -> Iterator[ResultLine]:
-    """What the model said to each prompt; a prompt that it was not asked has no line."""
+    """What the model said to each prompt; a prompt that it was not asked has no line.
+
+    `made_with` is the model and its revision, by the names that a line has for them.
+    """
     steps: dict[str, dict[int, list[tuple[int, Logit]]]] = defaultdict(lambda: defaultdict(list))
     for row in logits.rows():
         logit = Logit(**{name: row[name] for name in Logit.model_fields})
@@ -50,6 +59,7 @@ def result_lines(
             ),
             decoded_answer=row["decoded_answer"],
             origin=row["origin"],
+            **{name: made_with.get(name) for name in MODEL},
         )
 
 
@@ -59,10 +69,12 @@ def feature_lines(
     rows: Activations,
     origin: Origin,
     top: int | None = None,
+    made_with: Mapping[str, str | None] = {},
 ) -> Iterator[FeatureLine]:
     """Each prompt's `top` strongest features at each layer; all of them where `top` is None.
 
     `rows` are the active features, n_rows of them in any order; features of one value come by index.
+    `made_with` is the model, the SAEs and their revisions, by the names that a line has for them.
     """
     place = {prompt.id: i for i, prompt in enumerate(prompts)}
     owner = np.array([place[str(name)] for name in rows.prompt_id], dtype=int)
@@ -85,6 +97,7 @@ def feature_lines(
                 topk_feature_activations=tuple(value[best].tolist()),
                 active=int(stop - start),
                 origin=origin,
+                **{name: made_with.get(name) for name in MADE_WITH},
             )
 
 
@@ -92,7 +105,8 @@ def stored_features(store: ReadStore, run: Run) -> list[FeatureLine]:
     """All features of each prompt and layer, the strongest first."""
     prompts = stored_prompts(store, run["run_id"])
     rows = store.read(Activations, run["run_id"])
-    return list(feature_lines(prompts, run["layers"], rows, run["origin"]))
+    made_with = {name: run[name] for name in MADE_WITH}
+    return list(feature_lines(prompts, run["layers"], rows, run["origin"], made_with=made_with))
 
 
 def ablation_entry(
@@ -147,14 +161,13 @@ def ablation_entries(
 
 
 def ablation_report(
-    entries: Sequence[Ablated], *, model: str, sae: str, seed: int, origin: Origin
+    entries: Sequence[Ablated], *, seed: int, origin: Origin, made_with: Mapping[str, Any]
 ) -> AblationReport:
-    """The first of the interventions, and after it the others."""
+    """The first of the interventions, and after it the others; `made_with` as of `feature_lines`."""
     first, *others = entries
     return AblationReport(
         **{name: getattr(first, name) for name in Ablated.model_fields},
-        model=model,
-        sae=sae,
+        **{name: made_with.get(name) for name in MADE_WITH},
         seed=seed,
         origin=origin,
         others=tuple(others),

@@ -6,6 +6,7 @@ from harness.errors import Say
 from harness.store.export import files
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.jsonl import (
+    MADE_WITH,
     ablation_entries,
     ablation_report,
     result_lines,
@@ -26,9 +27,9 @@ def export_poc(store: ReadStore, run: Run, folder: Path, *, top: int, say: Say) 
     """
     run_id = run["run_id"]
     prompts = stored_prompts(store, run_id)
-    results = list(
-        result_lines(prompts, store.read(Generations, run_id), store.read(TopkLogits, run_id))
-    )
+    said, logits = store.read(Generations, run_id), store.read(TopkLogits, run_id)
+    made_with = {name: run[name] for name in MADE_WITH}
+    results = list(result_lines(prompts, said, logits, made_with))
     files.write(folder / "results.jsonl", results)
     if not results:
         say("results.jsonl is empty: the spec asks for no new_tokens")
@@ -58,7 +59,10 @@ def export_poc(store: ReadStore, run: Run, folder: Path, *, top: int, say: Say) 
         )
     )
     if entries:
-        about = {name: run[name] for name in ("model", "sae", "seed", "origin")}
-        files.write(folder / "ablation_report.json", ablation_report(entries, **about))
+        about = {name: run[name] for name in ("seed", "origin")}
+        files.write(
+            folder / "ablation_report.json",
+            ablation_report(entries, made_with=made_with, **about),
+        )
     else:
         say("ablation_report.json is left out: the run ablates nothing")

@@ -13,6 +13,7 @@ from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import Tokens
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
+from harness.runner import checkpoint
 from harness.runner.context import RunContext
 from harness.runner.stages.survey import losses, survey
 from harness.sae.jumprelu import decode, encode
@@ -162,3 +163,35 @@ def test_a_survey_never_reads_bos(architecture, side):
         assert list(getattr(health, name)) == list(getattr(wanted, name))
     for own, other in zip(activity, rates, strict=True):
         assert (own.firing_rate == other.firing_rate).all()
+
+
+@pytest.mark.parametrize("stop", [1, 3, 9, 11])
+def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    plan, file, told = ablation_plan(), tmp_path / "sums.npz", []
+
+    def hear(done, total):
+        told.append((done, total))
+        if len(told) == stop:
+            raise KeyboardInterrupt
+
+    def surveyed(context, **options):
+        return survey(context, plan, plan.prompts, together=2, **options)
+
+    whole = surveyed(a_run_context())
+    stopped = dataclasses.replace(a_run_context(), heard=hear)
+    with pytest.raises(KeyboardInterrupt):
+        surveyed(stopped, checkpoint=checkpoint.Checkpoint(file))
+    assert file.exists() == (stop > 1)  # what is heard of is kept after that
+    found = surveyed(stopped, checkpoint=checkpoint.Checkpoint(file))
+    assert [rows(columns) for columns in found] == [rows(columns) for columns in whole]
+    assert told[-1][0] == told[-1][1]
+    # The last one before the end is not done again, and a damaged file is no file.
+    again = told[stop][0]
+    assert again == told[stop - 1][0]
+    file.write_bytes(file.read_bytes()[:100] if file.exists() else b"")
+    assert checkpoint.Checkpoint(file).load() == {}
+
+
+def rows(columns):
+    return [[repr(value) for value in getattr(columns, name)] for name in columns.names()]

@@ -10,6 +10,7 @@ from harness.errors import InputError
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.files import read_features
 from harness.store.export.formats import FeatureLine
+from harness.store.export.jsonl import MADE_WITH
 from tests.helpers.cli import invoke
 
 COLUMNS = ("top_diff_features", "diff_magnitudes", "activations_a", "activations_b")
@@ -182,7 +183,7 @@ def test_a_folder_that_says_its_origin_is_compared_without_a_word(tmp_path):
 
 
 def test_a_folder_as_the_proof_of_concept_wrote_it_is_read_and_taken_for_a_mocks(tmp_path):
-    folder = folder_of(tmp_path / "a", lines_of(ONE), "origin", "active")
+    folder = folder_of(tmp_path / "a", lines_of(ONE), "origin", "active", *MADE_WITH)
     line = json.loads((folder / "features.jsonl").read_text().splitlines()[0])
     assert list(line) == [
         "id", "pair_id", "label", "layer", "topk_feature_ids", "topk_feature_activations",
