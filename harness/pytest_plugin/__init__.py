@@ -27,6 +27,7 @@ from harness.store.interface import WAIT_SECONDS
 
 DESK = pytest.StashKey[Desk]()
 FOLDER = "harness_folder"  # of a worker's input: where it meets the others
+MOST = 500_000  # characters that are looked at: a spec has no more
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -193,7 +194,8 @@ def _is_spec(path: Path, config: pytest.Config) -> bool:
     folders: list[Path] = config.getini("harness_evals")
     if any(folder in path.parents for folder in folders):
         return True
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(MOST)
     head = text.split("\n", 5)[:5]
     if any("$schema=" in line and "eval.schema.json" in line for line in head):
         return True

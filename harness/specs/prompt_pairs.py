@@ -203,11 +203,17 @@ def _disagreements(
         problems.append((what, "let them differ in the prompt or in the answer"))
     if answers[0] != expected[0]:
         what = f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where"
-        problems.append((f"{what} '{expected[0]}' is expected", "make the two the same"))
+        what += f" '{expected[0]}' is expected{_unseen(answers[0], expected[0])}"
+        problems.append((what, "make the two the same"))
     if "answer" in confused and expected[1] != expected[0]:
         what = f"the variants of pair '{pair_id}' expect '{expected[0]}' and '{expected[1]}'"
+        what += _unseen(*expected)
         problems.append((what, "give both the same expected_correct_answer"))
     return problems
+
+
+def _unseen(one: str, other: str) -> str:
+    return f", which differ in {difference(one, other)}" if looks_as(one) == looks_as(other) else ""
 
 
 def _alike(pair_id: str, answer: str, foils: Iterable[str]) -> Iterator[tuple[str, str]]:

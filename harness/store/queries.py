@@ -106,9 +106,9 @@ def rows_query(run_id: str, *, reads_features: bool) -> str:
 
 def parse_value(text: str) -> str | int | float:
     """A parameter of one's own SQL as it compares it: a number where it is written as one."""
-    if re.fullmatch(r"-?[0-9]{1,18}", text):
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):
         return int(text)
-    if re.fullmatch(r"-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?", text):
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][+-]?[0-9]+)?", text):
         return float(text)
     return text
 

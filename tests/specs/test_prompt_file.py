@@ -67,6 +67,8 @@ def change(lines, index, **fields):
         (0, {"prompt": "half \ud800"}, "1: 'prompt' holds half of a surrogate pair"),
         (0, {"prompt": "\u200b"}, "1: 'prompt' is empty"),
         (1, {"expected_correct_answer": "west"}, "2: the variants of pair 'car-speed' expect 'zero' and 'west'"),
+        (0, {"answer": "zero\u200b"}, "2: the correct variant of pair 'car-speed' answers 'zero\u200b' where 'zero' is "
+         "expected, which differ in characters that look the same; make the two the same"),
         (1, {"answer": "zero at last"}, "2: the answers 'zero' and 'zero at last' of pair 'car-speed' begin alike"),
         (4, {"prompt": "Careful car speed: it is"}, "5: family 'ball' has the same prompt as family 'car' (line 1)"),
         (0, {"tags": ["x"]}, "1: 'tags' is not an object of texts"),
