@@ -5,7 +5,7 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
 
 DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that the caller did
 
@@ -39,6 +39,10 @@ def _prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # until the end
+    out = sys.stdout
+    if isinstance(out, TextIOWrapper) and isinstance(out.buffer, RawIOBase):
+        # PYTHONUNBUFFERED: what a full disk takes only half of would end there without a word.
+        sys.stdout = open(1, "w", buffering=1, encoding=out.encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -197,16 +197,18 @@ def test_a_worker_hands_back_what_nobody_foresaw_as_text(monkeypatch):
     assert str(error).startswith("some: Unsendable: boom\nTraceback")
 
 
-def test_a_process_whose_streams_are_closed_or_full_ends_with_its_status():
+def test_a_process_whose_streams_are_closed_or_full_ends_with_its_status(tmp_path):
+    """Also where the disk takes the half of what is written, and Python is told not to buffer it."""
     call = f"{sys.executable} -m harness schema"
     found = subprocess.run(
-        ["sh", "-c", f"{call} >&- 2>&- <&-; echo $?; {call} > /dev/full; echo $?"],
+        ["sh", "-c", f"{call} >&- 2>&- <&-; echo $?; {call} > /dev/full; echo $?; ulimit -f 4; "
+         f"PYTHONUNBUFFERED=1 {call} > {tmp_path}/half; echo $?"],
         capture_output=True,
         text=True,
-    )
-    assert found.stdout == "3\n3\n"
-    assert found.stderr.startswith("error: standard output: ")
-    assert len(found.stderr.splitlines()) == 1
+    )  # fmt: skip
+    assert found.stdout == "3\n3\n3\n"
+    assert [line.split(":")[1] for line in found.stderr.splitlines()] == [" standard output"] * 2
+    assert (tmp_path / "half").stat().st_size == 2048
 
 
 def test_what_people_read_fits_into_eighty_columns(call, commands, few, monkeypatch, tmp_path):
