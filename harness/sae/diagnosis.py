@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae
-from harness.sae.readings import Fit, Reading, Trial, huge_positions, other_readings
+from harness.sae.readings import Reading, huge_positions, other_readings, own_lengths
+from harness.sae.trial import Fit, Trial
 
 ENOUGH = 0.85  # share that a reading may leave of a cost, or of a constant's where that is less
+HARMLESS = 1.1  # times the error, with fewer features active
 ALIKE = 1.25  # times the cost of the best reading: it cannot be told from the best
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
@@ -48,7 +50,11 @@ def misfit(
     own = trial.own
     if len(trial.stream) >= FEWEST and own.error > EXACT:
         # Then positions that alone decide every other fit.
-        for readings in (huge_positions(trial), other_readings(trial, streams, layer)):
+        for readings in (
+            huge_positions(trial),
+            other_readings(trial, streams, layer),
+            own_lengths(trial),
+        ):
             if believed := [one for one in readings if _is_believed(one, own, sae.l0)]:
                 return _named(believed, own)
     return _unexplained(sae, own, recovered)
@@ -57,13 +63,14 @@ def misfit(
 def _is_believed(reading: Reading, own: Fit, published: float | None) -> bool:
     """Whether a reading takes away so much that it must be what was meant.
 
-    It lowers the error and the cost; with higher thresholds, whose fault is no error, the cost.
+    It lowers the error and the cost. Thresholds that were too low need not show in the error; but where
+    the `published` L0 is unknown, so that no factor is given, it may hardly rise.
     """
     fit, fewer = reading.fit, reading.kind == "thresholds"
+    most = reading.leaves if not fewer else HARMLESS if published is None else ALIKE
     return (
-        _is_near(fit.l0, published, NEAR)
-        and fit.cost < reading.leaves * own.cost
-        and fit.error < (ALIKE if fewer else reading.leaves) * own.error
+        fit.cost < reading.leaves * own.cost
+        and fit.error < most * own.error
         and _is_enough(fit.costs, own.costs)
         and (fewer or _is_enough(fit.fvus, own.fvus))
     )
@@ -75,11 +82,6 @@ def _is_enough(after: tuple[float, float], before: tuple[float, float]) -> bool:
     What is worse than a constant counts as the constant: noise that is scaled down gains nothing.
     """
     return any(a < ENOUGH * min(b, 1.0) for a, b in zip(after, before, strict=True))
-
-
-def _is_near(l0: float, published: float | None, times: float) -> bool:
-    """Whether about as many features are active as the publisher says, where that is known."""
-    return published is None or published / times <= l0 <= published * times
 
 
 def _named(believed: Sequence[Reading], own: Fit) -> str:
@@ -111,7 +113,7 @@ def _unexplained(sae: Sae, own: Fit, recovered: float) -> str | None:
             f"it does not reconstruct this stream (FVU on some positions {own.fvu:.2g}, of the median "
             f"dimension {own.fvu_median:.2g}), {reason}"
         )
-    if sae.l0 is not None and not _is_near(own.l0, sae.l0, FAR):
+    if sae.l0 is not None and not sae.l0 / FAR <= own.l0 <= sae.l0 * FAR:
         return (
             f"{own.l0:.0f} features are active at a position where its publisher says {sae.l0:.0f}: its "
             "thresholds or encoder are not its own, or it was trained on very different text"

@@ -1,59 +1,23 @@
 """Other ways to read the same SAE: every usual mistake of storing or reading one, undone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae, decode, encode
+from harness.sae.jumprelu import decode
 from harness.sae.precise import double
+from harness.sae.trial import FACTORS, Fit, Trial, fit_of
 
 # Shares of the cost that a reading may leave to be believed: of one that has nothing to adjust, and of
 # one that has a factor or a mean that is looked for.
 FIXED, ADJUSTED = 0.85, 2 / 3
-FACTORS = tuple(2 ** (half / 2) for half in range(-12, 13))
 NO_FAULT = 1.4  # a factor nearer to 1 is no mistake: sparse training shrinks values
 HUGE = 5  # times the median norm: positions such as BOS, on which no SAE is trained
+SHARP = 1 / 3  # FVU, and share of the cost, that so many adjustments may leave
+MOST_ROWS, RIDGE = 512, 0.05
 PART = 1024  # features whose encoder is held against every decoder row at once
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well a stream is reconstructed: the fraction of variance unexplained (FVU) and at what L0.
-
-    `fvu` is of all dimensions together, which the largest of them decide, `fvu_median` of the median
-    dimension, which a few large ones can drown: an SAE is of use where either is small.
-    """
-
-    fvu: float
-    fvu_median: float
-    l0: float
-    width: int
-
-    @property
-    def fvus(self) -> tuple[float, float]:
-        """Both."""
-        return self.fvu, self.fvu_median
-
-    @property
-    def costs(self) -> tuple[float, float]:
-        """Both, for the dimensions that the active features leave free, as generalised cross-validation
-        has it (Craven and Wahba 1978): with more features active any SAE fits better.
-        """
-        free = max(1 - self.l0 / self.width, 1e-6) ** 2
-        return self.fvu / free, self.fvu_median / free
-
-    @property
-    def error(self) -> float:
-        """The geometric mean of both: a share of either that goes is a share of it."""
-        return (self.fvu * self.fvu_median) ** 0.5
-
-    @property
-    def cost(self) -> float:
-        """The same of the costs."""
-        return (self.costs[0] * self.costs[1]) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -67,87 +31,6 @@ class Reading:
     cause: str
     fit: Fit
     leaves: float = FIXED
-
-
-@dataclass(frozen=True)
-class Trial:
-    """An SAE on a sample (n_positions, width) of a stream, read in one way after the other."""
-
-    sae: Sae
-    stream: Tensor
-
-    @cached_property
-    def inner(self) -> Tensor:
-        """What the encoder makes of the stream before its bias, (n_positions, n_features)."""
-        return self.stream @ self.sae.w_enc
-
-    @cached_property
-    def values(self) -> Tensor:
-        """The features as they are read, (n_positions, n_features)."""
-        return encode(self.sae, self.stream)
-
-    @cached_property
-    def moved(self) -> Tensor:
-        """What the encoder makes of the decoder's bias, (n_features,)."""
-        return self.sae.b_dec @ self.sae.w_enc
-
-    @cached_property
-    def own(self) -> Fit:
-        """The fit of the SAE as it is read."""
-        return self.fit(self.inner + self.sae.b_enc)
-
-    def fit(
-        self,
-        before: Tensor,
-        scale: Tensor | float = 1.0,
-        shift: Tensor | float = 0.0,
-        threshold: Tensor | None = None,
-    ) -> Fit:
-        """The fit with other values before the threshold, and what is decoded scaled and shifted."""
-        values, outer = self.decoded(before, threshold)
-        return fit_of(self.stream, values, outer * scale + shift)
-
-    def decoded(self, before: Tensor, threshold: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The features (n_positions, n_features) of values before the threshold, and what they decode to.
-
-        On so few positions most features are active nowhere: they are left out of the product.
-        """
-        values = before * (before > (self.sae.threshold if threshold is None else threshold))
-        used = (values > 0).any(0)
-        return values, values[:, used] @ self.sae.w_dec[used] + self.sae.b_dec
-
-    def with_thresholds(self, before: Tensor) -> Iterator[tuple[float, Fit]]:
-        """Factors of all thresholds, and the fit with each: the one with which as many features are
-        active as are published, or several where that is unknown.
-        """
-        thresholds = self.sae.threshold
-        factors: Sequence[float] = FACTORS
-        if self.sae.l0 is not None:
-            low, high = -20.0, 20.0  # powers of 2
-            for _ in range(16):
-                middle = (low + high) / 2
-                active = (before > thresholds * 2**middle).sum(1).float().mean()
-                low, high = (middle, high) if float(active) > self.sae.l0 else (low, middle)
-            factors = [2**high]
-        for factor in factors:
-            yield factor, self.fit(before, threshold=factor * thresholds)
-
-
-def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:
-    """The fit of a reconstruction (n_positions, width) by `values` (n_positions, n_features).
-
-    An FVU is 0 where the stream is met, 1 for the mean of each dimension, and more for worse. Dimensions
-    that do not vary are left out; it is 0 where none does.
-    """
-    errors = double(stream - reconstruction).square().mean(0)
-    variances = double(stream).var(0, correction=0)
-    varies = variances > 0
-    l0, width = float((values > 0).sum(1).float().mean()), stream.shape[1]
-    if not varies.any():
-        return Fit(0.0, 0.0, l0, width)
-    errors, variances = errors[varies], variances[varies]
-    of_all, of_median = errors.sum() / variances.sum(), (errors / variances).median()
-    return Fit(float(of_all), float(of_median), l0, width)
 
 
 def other_readings(trial: Trial, streams: Mapping[int, Tensor], layer: int) -> Iterator[Reading]:
@@ -286,6 +169,36 @@ def huge_positions(trial: Trial) -> Iterator[Reading]:
             "median, as that of BOS is, which no SAE is trained on"
         )
         yield Reading("positions", cause, Trial(trial.sae, trial.stream[usual]).own)
+
+
+def own_lengths(trial: Trial) -> Iterator[Reading]:
+    """Every decoder row with a length of its own, by least squares on half of the positions.
+
+    So much can be adjusted that it comes after all else, and is judged on the other half. The rows of
+    the features with most weight are adjusted, `MOST_ROWS` of them.
+    """
+    sae, stream = trial.sae, trial.stream
+    values, outer = trial.decoded(trial.inner + sae.b_enc)
+    weight = double(values).square().sum(0) * double(sae.w_dec).square().sum(1)
+    chosen = weight.topk(min(MOST_ROWS, sae.features)).indices
+    half = torch.arange(len(stream), device=stream.device) % 2 == 0
+    rows, active, rest = (
+        double(sae.w_dec[chosen]),
+        double(values[:, chosen]),
+        double(stream - outer),
+    )
+    # (values * gains) @ rows is linear in the gains; they are drawn to 0 change, for few positions.
+    square = (active[half].T @ active[half]) * (rows @ rows.T)
+    aim = (active[half] * (rest[half] @ rows.T)).sum(0)
+    ridge = RIDGE * square.diagonal().mean() + 1e-12
+    gains = torch.linalg.solve(square + ridge * torch.eye(len(square)).to(square), aim)
+    better = (double(outer) + (active * gains) @ rows)[~half].to(stream)
+    fit = fit_of(stream[~half], values[~half], better)
+    if fit.fvu < SHARP:
+        cause = (
+            "decoder: its rows have lost their lengths, as where they were normalised by themselves"
+        )
+        yield Reading("lengths", cause, fit, SHARP)
 
 
 def _amount(factor: float, more: str = "large", less: str = "small") -> str:

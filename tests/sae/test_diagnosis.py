@@ -16,7 +16,7 @@ from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.sae.diagnosis import misfit
 from harness.sae.jumprelu import Sae, encode
-from harness.sae.readings import Trial, fit_of
+from harness.sae.trial import Trial, fit_of
 from harness.sae.weights import load_sae
 from harness.specs.targets import load_targets
 from harness.testing.models import random_model, random_sae
@@ -88,6 +88,12 @@ def scaled(sae, factor):
     return {"w_enc": sae.w_enc * factor, "w_dec": sae.w_dec / factor, "b_dec": sae.b_dec / factor}
 
 
+def undone(sae, sizes):
+    """Features in other units, whose decoder rows were then made as long as before."""
+    units = (0.7 * sizes).exp()
+    return {name: getattr(sae, name) / units for name in ("w_enc", "b_enc", "threshold")}
+
+
 NONE, BIAS, SCALE = None, "decoder bias: ", "scale: it expects a stream"
 # What is planted: the fields that change, given the SAE and its stream; what is said of it; and what is
 # said of it in some models instead.
@@ -99,6 +105,7 @@ FAULTS = {
     "decoder / 3": (lambda s, x: {"w_dec": s.w_dec / 3}, "decoder: its weights are too small, by a factor of", {}),
     "decoder negative": (lambda s, x: {"w_dec": -s.w_dec}, "of the wrong sign", {}),
     "rows rescaled": (lambda s, x: {"w_dec": s.w_dec * normal(s.features, 1).exp()}, "decoder: its rows are", {}),
+    "rows normalised alone": (lambda s, x: undone(s, normal(s.features)), "decoder: its rows have lost their lengths", {"plain": "decoder: its weights are too large"}),
     "decoder permuted": (lambda s, x: {"w_dec": s.w_dec.roll(7, 0)}, "order: the decoder's rows", {}),
     "decoder bias lost": (lambda s, x: {"b_dec": 0 * s.b_dec}, f"{BIAS}it is all 0", {"plain": NONE}),
     "decoder bias expected": (lambda s, x: {"b_enc": s.b_enc + s.b_dec @ s.w_enc}, f"{BIAS}this SAE expects", {"plain": NONE}),
@@ -221,10 +228,12 @@ def test_far_more_features_than_published_are_said_where_nothing_explains_them()
     assert misfit(dataclasses.replace(sae, l0=30.0), streams, layer) is None
 
 
-def test_a_handful_of_positions_tells_nothing():
-    streams, layer, sae, _ = case("plain")
-    few = {block: stream[:8] for block, stream in streams.items()}
-    assert misfit(sae, few, layer) is None
+@pytest.mark.parametrize("model", MODELS)
+def test_a_handful_of_positions_tells_nothing(model):
+    streams, layer, sae, _ = case(model)
+    for start in range(0, SAMPLE - 6, 6):
+        few = {block: stream[start : start + 6] for block, stream in streams.items()}
+        assert misfit(dataclasses.replace(sae, l0=None), few, layer) is None
 
 
 def test_a_dimension_that_never_varies_is_left_out():
