@@ -66,8 +66,9 @@ def test_a_run_has_them_once_of_the_features_that_it_traces(tmp_path):
     assert all(len(rows) == TOP for rows in first.values())
     with duckdb.connect(str(path)) as connection:
         connection.execute("DELETE FROM feature_logits")
-    again = run_into(path, plan, a_run_context())
-    assert again["feature_logits"] == tables["feature_logits"]
+    for _ in range(2):
+        again = run_into(path, plan, a_run_context())
+        assert again["feature_logits"] == tables["feature_logits"]
 
 
 def test_a_model_whose_unembedding_cannot_be_read_has_none(monkeypatch):
