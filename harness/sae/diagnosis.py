@@ -21,14 +21,9 @@ ALIKE = 1.25  # times the cost of the best reading: it cannot be told from the b
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
 EXACT = 1e-3  # an error that is mostly rounding
-HOPELESS = (
-    0.9  # FVU above which an SAE is of no use, unless the loss says otherwise; a constant has 1
-)
+HOPELESS = 0.9  # FVU above which an SAE is of no use, unless the loss says otherwise
 USEFUL = 0.8  # share of recovered loss from which it is of use, whatever its FVU
-NEAR, FAR = (
-    2.0,
-    2.5,
-)  # times the published L0, or that part of it: prompts differ so much, and no more
+NEAR, FAR = 2.0, 2.5  # times the published L0: prompts differ so much, and no more
 MOST_QUANTILES = (
     10_000_000  # numbers of which a quantile is taken: torch's takes 16 million at most
 )
@@ -64,10 +59,12 @@ def _is_believed(reading: Reading, own: Fit, published: float | None) -> bool:
     """Whether a reading takes away so much that it must be what was meant.
 
     It lowers the error and the cost. Thresholds that were too low need not show in the error; but where
-    the `published` L0 is unknown, so that no factor is given, it may hardly rise.
+    the `published` L0 is unknown, so that no factor is given, it may hardly rise at half of the features.
     """
-    fit, fewer = reading.fit, reading.kind == "thresholds"
-    most = reading.leaves if not fewer else HARMLESS if published is None else ALIKE
+    fit, most = reading.fit, reading.leaves
+    if fewer := reading.kind == "thresholds":
+        halved = fit.l0 <= own.l0 / NEAR
+        most = ALIKE if published is not None else HARMLESS if halved else reading.leaves
     return (
         fit.cost < reading.leaves * own.cost
         and fit.error < most * own.error
