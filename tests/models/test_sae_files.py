@@ -57,7 +57,7 @@ def test_an_unknown_repository_s_saes_are_known_by_their_names(
     assert answer_of(child(code, tmp_path, hub)) == f"{COMMIT}/{path}"
     fetched = {asked.name for asked in hub.requests("GET") if "/resolve/" in asked.path}
     assert fetched == {path, *beside}
-    listings = [asked for asked in hub.requests("GET") if "/tree/" in asked.path]
+    listings = [asked for asked in hub.requests("GET") if asked.path.startswith("/api/")]
     assert len(listings) == ("files" not in choice)
 
 

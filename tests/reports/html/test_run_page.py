@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from harness.reports.characters import make_visible
 from tests.helpers.pages import Page, page_of, text_of
 from tests.helpers.store import query
 
@@ -118,7 +119,11 @@ def test_each_feature_has_the_tokens_that_it_moves_most_by_itself(page, ask, cha
             f"SELECT side, token, logit FROM feature_logits WHERE run_id = $run AND layer = {layer} "
             f"AND feature = {feature} ORDER BY rank"
         )
-        up = [(" ".join(t.split()), f"{logit:+.2f}") for side, t, logit in rows if side == "up"]
+        up = [
+            (make_visible(" ".join(t.split())), f"{logit:+.2f}")
+            for side, t, logit in rows
+            if side == "up"
+        ]
         assert len(up) == 10
         # Both sides have a column named so: the last of a name is the one that the helper keeps.
         down = [f"{logit:+.2f}" for side, _, logit in rows if side == "down"]
