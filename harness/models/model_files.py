@@ -76,9 +76,10 @@ def model_files(target: Target) -> ModelFiles:
 def stream_width(target: Target) -> int | None:
     """Of how many dimensions the residual stream is, where that is known before the weights are here.
 
-    A model of the hub says it in its smallest file, once it has been reached.
+    The model's own configuration comes before what is known of its target; a model of the hub has it
+    here once it has been reached.
     """
-    if target.width is not None or target.mock is not None:
+    if target.mock is not None:
         return target.width
     folder = find(target.model)
     config = (
@@ -90,7 +91,7 @@ def stream_width(target: Target) -> int | None:
         said = json.loads(config.read_text(encoding="utf-8")) if config else {}
         return int(said.get("text_config", said)["hidden_size"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return target.width
 
 
 def configuration_beside(path: str) -> tuple[str, ...]:
