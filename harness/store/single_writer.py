@@ -50,9 +50,9 @@ def serve(store: Store) -> Iterator[Address]:
             yield address
         finally:
             ending.set()
-            # The thread that waits for a connection is woken by a last one.
-            with suppress(OSError):
-                Client(address.place, authkey=key).close()
+            # The thread that waits for a connection is woken by a last one. A thread makes it: where
+            # a worker came in between, nobody takes it.
+            Thread(target=_wake, args=(address,), daemon=True).start()
             accepting.join(timeout=60)  # for a worker that hangs nobody waits for ever
 
 
@@ -66,7 +66,7 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         self.path = address.path
         try:
             self._connection = Client(address.place, authkey=address.key)
-        except OSError:
+        except (OSError, EOFError):
             raise _gone(self.path) from None
 
     def __exit__(self, *_: object) -> None:
@@ -109,6 +109,11 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         if error is not None:
             raise error
         return answer
+
+
+def _wake(address: Address) -> None:
+    with suppress(OSError, EOFError):
+        Client(address.place, authkey=address.key).close()
 
 
 def _accept(listener: Listener, store: Store, ending: Event) -> None:

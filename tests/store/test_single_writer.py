@@ -1,11 +1,13 @@
 """Many processes, one writer: everything arrives once, and what is refused is heard."""
 
 import multiprocessing
+import threading
 import time
 
 import pytest
 
 from harness.errors import CannotRun
+from harness.store import single_writer
 from harness.store.database import Store
 from harness.store.single_writer import RemoteStore, serve
 from harness.store.tables.observations import Activations
@@ -52,3 +54,17 @@ def test_only_a_store_that_is_served_is_found_and_only_with_its_key(tmp_path):
                 assert remote.finished("r") == set()
         with pytest.raises(CannotRun, match="has ended; the same command goes on from there"):
             RemoteStore(address)
+
+
+def test_the_end_waits_for_nobody_where_the_last_connection_is_not_taken(tmp_path, monkeypatch):
+    """The thread that takes connections may see the end before the one that would wake it comes."""
+    monkeypatch.setattr(single_writer, "_accept", lambda *_: None)
+
+    def serve_once() -> None:
+        with Store.open(tmp_path / "r.duckdb") as store, serve(store):
+            pass
+
+    ends = threading.Thread(target=serve_once, daemon=True)
+    ends.start()
+    ends.join(timeout=20)
+    assert not ends.is_alive()
