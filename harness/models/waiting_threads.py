@@ -6,11 +6,11 @@ import os
 def let_threads_sleep() -> None:
     """Ask OpenMP for threads that sleep while they wait; works until torch is first imported.
 
-    By default a thread that waits for another spins. That is quicker by a fifth for small products on
-    free cores. Where other processes want the cores too, it spins away the very time slice in which
-    the other thread could have come to its end, and a run takes eight times as long instead of two to
-    three (`benchmarks/neighbours.py`). No sum is divided otherwise, so no number changes. Whoever has
-    cores alone sets OMP_WAIT_POLICY=ACTIVE, which stays.
+    By default a thread that waits for another spins, which is quicker for small products on free cores.
+    Where other processes want the cores too, it spins away the very time slice in which the other
+    thread could have come to its end: `benchmarks/neighbours.py` measures how much longer a run takes,
+    both ways. No sum is divided otherwise, so no number changes. Whoever has cores alone sets
+    OMP_WAIT_POLICY=ACTIVE, which stays.
 
     Source: `OMP_WAIT_POLICY` in OpenMP 5.2, section 21.1.8; `GOMP_SPINCOUNT` in libgomp's manual.
     """
