@@ -46,6 +46,11 @@ class LanguageModel:
         return self.network.device
 
     @property
+    def n_parameters(self) -> int:
+        """How many numbers its weights are."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+    @property
     def depth(self) -> int:
         """How many blocks it has."""
         return len(self.blocks)

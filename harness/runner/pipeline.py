@@ -67,6 +67,7 @@ def group_units(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...
 
 # Makes rows of some prompts, by name: `work(context, prompts=prompts)`.
 Work = Callable[..., list[Columns]]
+SMALL = 30_000_000  # parameters of a model whose batches a processor does in a fraction of a second
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -163,15 +164,17 @@ def _size(unit: Unit) -> int:
 def _together(context: RunContext, stage: Stage, replays: int = 0) -> int:
     """How many prompts are worked on together: not more than a processor does in seconds.
 
-    It follows from the plan, the device and the batch size alone, so that a run that is taken up
-    computes each row in the same company.
+    Larger groups waste less on padding, and a small model does more in the time. It follows from the
+    plan, the model, the device and the batch size alone, so that a run that is taken up computes each
+    row in the same company.
     """
     asked = context.limit.asked
     if stage == "ablate":
         return max(1, 4 * asked // replays)  # each replay is a row of its own
-    if context.model.device.type != "cpu":
-        return 4 * asked  # the SAEs are read once a group, which takes longer than the forwards
-    return 1 if stage in ("attribute", "predict") else asked
+    on_cpu = context.model.device.type == "cpu"
+    # On another device the SAEs are read once a group, which takes longer than the forwards.
+    batches = 4 if not on_cpu or context.model.n_parameters < SMALL else 1
+    return batches if on_cpu and stage in ("attribute", "predict") else batches * asked
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:
