@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from harness.reports.characters import escape_json, make_visible
+from harness.characters import escape_json, make_visible
 from harness.reports.terminal.width import fold, known_columns
 
 

@@ -149,7 +149,7 @@ def _parse_setting(text: str) -> tuple[str, str]:
 
 def _print(table: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
-    from harness.reports.characters import make_visible
+    from harness.characters import make_visible
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
     from harness.store.export import files

@@ -204,7 +204,7 @@ def _silent(*_: object) -> None:
 @contextmanager
 def _telling_from_a_worker(config: pytest.Config, name: str) -> Iterator[tuple[Any, Any]]:
     """The same in plain lines: several workers share a terminal, and none of them draws on it."""
-    from harness.reports.characters import make_visible
+    from harness.characters import make_visible
     from harness.reports.terminal.progress import PlainProgress
 
     capture: Any = config.pluginmanager.get_plugin("capturemanager")

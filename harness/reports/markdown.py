@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.characters import make_visible
 from harness.errors import Say
-from harness.reports.characters import make_visible
 from harness.reports.text import (
     caution_lines,
     caveat_marks,

@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from harness.names import LONGEST, PATTERN
+
 KeyPath = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
 Contradiction = tuple[KeyPath, str, str]  # (path, what is wrong, what to do)
 NamedPositions = Literal["last_prompt_token", "prompt", "answer", "all"]
 Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
 VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Name = Annotated[str, Field(pattern=PATTERN, max_length=LONGEST)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Alpha = Annotated[float, Field(gt=0, lt=1)]
 

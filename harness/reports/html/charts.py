@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 
 NAME = 32  # characters of a name in a picture
 ChartSpec = dict[str, Any]

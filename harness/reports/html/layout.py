@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from harness.reports.html.caveats import Caveat
 from harness.reports.html.charts import THEME
 from harness.reports.html.svg import chart_library, script_json

@@ -12,7 +12,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from harness.reports.html.charts import THEME, Chart
 
 _NUMBER = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")

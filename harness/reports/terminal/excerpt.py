@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from harness.characters import make_visible
 from harness.errors import Fault
-from harness.reports.characters import make_visible
 from harness.reports.terminal.width import WIDTH
 
 MOST = 20  # faults of one file: more scroll the first ones away

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from harness.reports.text import caution_text, sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.design import asked_for

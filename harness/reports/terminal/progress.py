@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from harness.reports.terminal.width import fold_command, known_columns
 
 WIDTH = 132

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from harness.store.values import short_text
 
 FOLDED = 20  # columns of text in which a long value can still be read

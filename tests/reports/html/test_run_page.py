@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness.reports.characters import make_visible
+from harness.characters import make_visible
 from tests.helpers.pages import Page, page_of, text_of
 from tests.helpers.store import query
 

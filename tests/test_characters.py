@@ -9,10 +9,10 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+from harness.characters import escape_json, make_visible
 from harness.cli.output import echo, print_json, say
 from harness.errors import Fault
 from harness.pytest_plugin.items import ClaimFailed
-from harness.reports.characters import escape_json, make_visible
 from harness.reports.html.behaviour import _chart
 from harness.reports.html.charts import NAME
 from harness.reports.html.svg import ChartRenderer
