@@ -10,6 +10,17 @@ class UnfitAnswer(Exception):
     """Why an answer is not read on: words that follow the name of who sends it."""
 
 
+# What making a client raises where the settings of proxies or certificates are wrong.
+NO_CLIENT = (ImportError, OSError, ValueError, httpx2.InvalidURL)
+
+
+def why_no_client(error: Exception) -> str:
+    """Why no connection can be made with these settings, in words that hold no password."""
+    if isinstance(error, httpx2.InvalidURL):  # its message may quote a part of one
+        return "the address of a proxy cannot be read"
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def bound(
     response: httpx2.Response,
     most: int,

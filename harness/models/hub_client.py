@@ -9,11 +9,13 @@ import os
 import re
 
 import httpx2
+from huggingface_hub import constants
 from huggingface_hub.utils._http import default_client_factory
 
 from harness.errors import CannotRun, Fault
-from harness.models.answer_limits import bound
+from harness.models.answer_limits import NO_CLIENT, bound, why_no_client
 from harness.models.hub_settings import COMMIT, cache_folder, free_bytes
+from harness.urls import NO_ADDRESS
 
 ANSWER, ANSWER_SECONDS = 64_000_000, 60.0  # bytes and time of what is no file: a list, an error
 UNSAID = 1_000_000_000  # bytes of a file whose size is not said
@@ -35,24 +37,21 @@ _FIT = {
 
 def checked_client() -> httpx2.Client:
     """The library's own client, which heeds no more than it should. Raises `CannotRun`."""
+    if constants.ENDPOINT == NO_ADDRESS:
+        remedy = "unset it, or set one such as https://huggingface.co"
+        raise CannotRun(Fault("HF_ENDPOINT", "it is no address of a hub", remedy))
     try:
         client = default_client_factory()
-    except httpx2.InvalidURL:
-        # Its message may quote a part of the password.
-        raise _no_connection("the address of the proxy cannot be read") from None
-    except (ImportError, OSError, ValueError) as error:
-        raise _no_connection((str(error).splitlines() or [""])[0]) from None
+    except NO_CLIENT as error:
+        what = f"no connection can be made: {why_no_client(error)}"
+        remedy = "correct the proxy's settings, or SSL_CERT_FILE"
+        raise CannotRun(Fault("the hub", what, remedy)) from None
     hooks = client.event_hooks
     client.event_hooks = {
         "request": [*hooks["request"], _ask_plainly],
         "response": [*hooks["response"], _drop_unfit_headers, _bound_body],
     }
     return client
-
-
-def _no_connection(why: str) -> CannotRun:
-    what = f"no connection can be made: {why}"
-    return CannotRun(Fault("the hub", what, "correct the proxy's settings, or SSL_CERT_FILE"))
 
 
 def _ask_plainly(request: httpx2.Request) -> None:
