@@ -1,7 +1,6 @@
 """Where the files of a target are: on this machine, in a package, or on the hub."""
 
 import importlib.util
-import json
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault
 from harness.models import hub_download as hub
 from harness.models.waiting import waiting_for
-from harness.paths import find
+from harness.specs.json_file import read_mapping, shape_said
+from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
 
 # What a model's tokenizer and configuration may lie in, beside `config.json` and the weights.
@@ -56,7 +56,7 @@ def reach(target: Target) -> None:
 
 def model_files(target: Target) -> ModelFiles:
     """A target's model, fetched where it is not here. Raises `CannotRun`."""
-    if found := find(target.model):
+    if found := local_path(target.model):
         if found.suffix == ".gguf":
             return ModelFiles(found.parent, target.model, gguf=found.name)
         return ModelFiles(found, target.model)
@@ -81,17 +81,14 @@ def stream_width(target: Target) -> int | None:
     """
     if target.mock is not None:
         return target.width
-    folder = find(target.model)
+    folder = local_path(target.model)
     config = (
         folder / "config.json"
         if folder
         else hub.cached(target.model, "config.json", target.revision)
     )
-    try:
-        said = json.loads(config.read_text(encoding="utf-8")) if config else {}
-        return int(said.get("text_config", said)["hidden_size"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return target.width
+    said = read_mapping(config) if config else None
+    return shape_said(said or {})[1] or target.width
 
 
 def configuration_beside(path: str) -> tuple[str, ...]:
@@ -107,16 +104,27 @@ def _shards(index: Path | None) -> list[str]:
     if index is None:
         return [_WEIGHTS]
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set((read_mapping(index) or {})["weight_map"].values()))
+        if all(is_beside(name) for name in names):
+            return names
+        what = "its index of weights names files outside of it"
+        raise CannotRun(Fault(str(index), what, "do not use this model"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CannotRun(
             Fault(str(index), "it is no index of weights", "delete it, and fetch it again")
         ) from None
 
 
+def is_beside(name: object) -> bool:
+    """Whether it is the name of a file in the same folder, or below it."""
+    return isinstance(name, str) and not (
+        Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name
+    )
+
+
 def is_on_hub(target: Target) -> bool:
     """Whether the model is taken from the hub or its cache, and not from here or a package."""
-    if find(target.model) is not None:
+    if local_path(target.model) is not None:
         return False
     return target.package is None or is_cached(target) or not _is_installed(target.package)
 

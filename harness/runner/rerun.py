@@ -16,6 +16,7 @@ from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
 from harness.runner.preparation import RunRequest
 from harness.runner.run import run_request
+from harness.specs.local_paths import is_within
 from harness.specs.plan import make_plan
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
@@ -97,7 +98,9 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
         what = "its spec is not one that this harness reads"
         raise InputError(Fault(where, what, remedy)) from None
     path = Path(run["spec_path"])
-    target = resolve(run["target"], spec.targets[run["target"]], *folders_around(path))
+    # Where a stranger's spec lay says nothing about whose files are meant here.
+    around = folders_around(path) if is_within(path) else ()
+    target = resolve(run["target"], spec.targets[run["target"]], *around)
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
     plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))

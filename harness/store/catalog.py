@@ -15,7 +15,7 @@ from harness.errors import first_few
 from harness.paths import bundled
 from harness.store.database_file import connect
 
-Column = tuple[str, str, str | None]  # its name, its type, its default
+Column = tuple[str, str, str | None, bool]  # its name, type and default, and whether it may be null
 
 
 _OTHER = "name another file with --db"
@@ -49,7 +49,7 @@ def read_catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     views = _ask(connection, "duckdb_views", "view_name, sql")
     macros = _ask(connection, "duckdb_functions", "function_name, parameters, macro_definition")
     columns: dict[str, set[Column]] = {}
-    wanted = "table_name, schema_name, column_name, data_type, column_default"
+    wanted = "table_name, schema_name, column_name, data_type, column_default, is_nullable"
     tables = {
         name.lower()
         for name, schema in _ask(connection, "duckdb_tables", "table_name, schema_name")
@@ -80,7 +80,7 @@ def check_tables(found: Catalog) -> None:
         if name not in found.tables:
             raise ForeignCatalog(f"it has no table {name}", _UNLIKE)
         if wrong := columns ^ found.tables[name]:
-            column = min(column for column, _, _ in wrong)
+            column = min(column for column, *_ in wrong)
             raise ForeignCatalog(f"its table {name} has another column {column}", _UNLIKE)
 
 
