@@ -21,7 +21,7 @@ _OPTIONAL = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def model_files(target: Target) -> ModelFiles:
     config = hub.fetch(target.model, "config.json", target.revision)
     # One commit for all files, even where the revision is a branch that moves meanwhile.
     revision = hub.commit_of(config) or target.revision
-    index = hub.fetch_if_any(target.model, _INDEX, revision)
+    index = hub.fetch_if_any(target.model, INDEX, revision)
     for name in _OPTIONAL:
         hub.fetch_if_any(target.model, name, revision)
-    for name in _shards(index):
+    for name in shards_of(index):
         hub.fetch(target.model, name, revision)
     return ModelFiles(config.parent, target.model, revision)
 
@@ -100,19 +100,23 @@ def configuration_beside(path: str) -> tuple[str, ...]:
     return (f"{prefix}config.json",) if path.endswith(".safetensors") else ()
 
 
-def _shards(index: Path | None) -> list[str]:
+def shards_of(index: Path | None) -> list[str]:
+    """The files of weights that an index names, or the one that there is without an index.
+
+    Raises `CannotRun` where it is no index, or names a file that is not beside it.
+    """
     if index is None:
         return [_WEIGHTS]
     try:
         names = sorted(set((read_mapping(index) or {})["weight_map"].values()))
         if all(is_beside(name) for name in names):
             return names
-        what = "its index of weights names files outside of it"
-        raise CannotRun(Fault(str(index), what, "do not use this model"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CannotRun(
             Fault(str(index), "it is no index of weights", "delete it, and fetch it again")
         ) from None
+    what = "it names files of weights that are not beside it"
+    raise CannotRun(Fault(str(index), what, "use another model, or ask its authors"))
 
 
 def is_beside(name: object) -> bool:
@@ -133,7 +137,7 @@ def is_cached(target: Target) -> bool:
     """Whether the model's files are all in the hub's cache."""
     if hub.cached(target.model, "config.json", target.revision) is None:
         return False
-    shards = _shards(hub.cached(target.model, _INDEX, target.revision))
+    shards = shards_of(hub.cached(target.model, INDEX, target.revision))
     return all(hub.cached(target.model, name, target.revision) for name in shards)
 
 
