@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.argument_types import Count, checked
 from harness.errors import CannotRun, Fault, InputError, Say, nearest
+from harness.names import child
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan
@@ -257,7 +258,7 @@ def report(
     with Store.open_to_read(db) as store:
         found = found_run(store, run)
         page = run_page(store, found, Path(db))
-    return write_page(Path(output or f"reports/{found['run_id']}.html"), page)
+    return write_page(Path(output or child(Path("reports"), found["run_id"], ".html")), page)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

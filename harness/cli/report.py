@@ -9,6 +9,7 @@ from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, SNAPSHOT
 from harness.cli.output import echo
 from harness.cli.results_file import open_to_read
+from harness.names import child
 
 
 @click.command(short_help="Write a run's report: one HTML file that loads nothing.")
@@ -39,5 +40,5 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     with open_to_read(db, snapshot=snapshot) as store:
         stored = find_run(store, run)
         page = run_page(store, stored, db)
-    file = output or Path("reports") / f"{stored['run_id']}.html"
+    file = output or child(Path("reports"), stored["run_id"], ".html")
     echo(write_page(file, page))

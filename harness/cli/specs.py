@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, pr
 from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json
 from harness.errors import Fault, HarnessError, InputError
+from harness.names import command
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
@@ -54,9 +54,9 @@ def new(
     for beside in schema:
         echo(f"{beside}: written. Editors read there what a spec may say.")
     echo(f"{path}: written. Read it, change it, and then:")
-    for command in ("check", "plan", "run"):
-        on = f" --target {target[0]}" if command == "run" else ""
-        echo(f"  harness {command} {quote(str(path))}{on}")
+    for step in ("check", "plan", "run"):
+        on = ("--target", target[0]) if step == "run" else ()
+        echo(f"  {command(step, path, *on)}")
 
 
 def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
