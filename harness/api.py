@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.argument_types import Count, checked
 from harness.errors import CannotRun, Fault, InputError, Say, nearest
-from harness.names import child
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
 from harness.specs.plan import Plan, make_plan
@@ -253,12 +252,12 @@ def report(
     """
     from harness.reports.html.run_page import run_page
     from harness.store.database import Store
-    from harness.store.export.files import write_page
+    from harness.store.export.files import write_page, write_report
 
     with Store.open_to_read(db) as store:
         found = found_run(store, run)
         page = run_page(store, found, Path(db))
-    return write_page(Path(output or child(Path("reports"), found["run_id"], ".html")), page)
+    return write_page(Path(output), page) if output else write_report(found["run_id"], page)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

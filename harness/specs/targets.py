@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Fault, InputError, nearest, too_long
+from harness.names import is_name
 from harness.paths import PACKAGE, bundled, can_be_named, find
 from harness.specs.json_file import check_shape, read_mapping, shape_said
 from harness.specs.local_paths import find_named, local_path, written_out
@@ -100,12 +101,22 @@ class Target:
 
     def page(self, layer: int, feature: int) -> str | None:
         """The page of a feature on Neuronpedia, where it has one."""
-        known = self.neuronpedia(layer)
-        return None if known is None else f"https://www.neuronpedia.org/{known}/{feature}"
+        return feature_page(self.neuronpedia(layer), feature)
 
 
 # What is assumed of a target that only its spec knows.
 _UNKNOWN = Target("", "of the spec's own", "", "none", "float32", "real")
+
+
+def feature_page(source: str | None, feature: int) -> str | None:
+    """The address of a feature's page on Neuronpedia, of an SAE that is called `MODEL/SAE` there.
+
+    None for what is no such name: it may come from a stranger's file.
+    """
+    parts = (source or "").split("/")
+    if len(parts) != 2 or not all(map(is_name, parts)):
+        return None
+    return f"https://www.neuronpedia.org/{source}/{int(feature)}"
 
 
 @dataclass(frozen=True)

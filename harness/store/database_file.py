@@ -55,6 +55,9 @@ def check_path(file: Path) -> None:
     try:
         kind = file.stat().st_mode
     except FileNotFoundError:
+        if file.is_symlink():  # DuckDB would make a file where it leads
+            what = f"it is a link to {os.readlink(file)}, which is not there"
+            raise InputError(Fault(str(file), what, _OTHER)) from None
         return
     except (OSError, ValueError) as error:  # no name of a file, or not to be reached
         reason = getattr(error, "strerror", None) or str(error)

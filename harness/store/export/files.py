@@ -11,11 +11,13 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import CannotRun, Fault, InputError
-from harness.paths import make_folder, whole_file
+from harness.names import child
+from harness.paths import make_folder, own_folder, whole_file
 from harness.specs.prompt import Origin
 from harness.store.export.formats import FeatureLine
 
 PAGE = '<meta name="generator" content="misconception-harness'  # what a page of this package begins with
+RUNS = "runs"  # where exports go, unless another folder is named
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -23,6 +25,8 @@ def new_folder(parent: Path) -> Path:
     """A new folder below `parent`, named by the time (UTC). Raises `CannotRun`."""
     folder = parent / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     try:
+        if str(parent) == RUNS:
+            own_folder(RUNS)
         make_folder(parent)
         folder.mkdir()
     except OSError as error:
@@ -62,6 +66,16 @@ def write_text(path: Path, parts: Iterable[str]) -> Path:
     except (OSError, UnicodeEncodeError) as error:
         raise refused(path, error) from None
     return path
+
+
+def write_report(name: str, text: str) -> Path:
+    """The page of what has this name, in the folder for reports. Raises as `write_page`."""
+    path = child(Path("reports"), name, ".html")
+    try:
+        own_folder("reports")
+    except OSError as error:
+        raise refused(path, error) from None
+    return write_page(path, text)
 
 
 def write_page(path: Path, text: str) -> Path:
