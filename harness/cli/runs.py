@@ -1,6 +1,5 @@
 """Commands about stored runs: show, compare, repeat."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -35,6 +34,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.tables import print_rows
     from harness.reports.text import caution_text, verdict_with_trial
     from harness.store.find_run import find_run
+    from harness.store.stored_spec import spec_mapping
     from harness.store.tables.results import Verdicts
     from harness.store.values import json_value
 
@@ -43,7 +43,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
     if as_json:
-        spec = json.loads(stored["spec"])
+        spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
         print_json({**stored, "spec": spec, "verdicts": verdicts})

@@ -15,6 +15,7 @@ from harness.specs.targets import MOCK
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
+from harness.store.stored_spec import spec_mapping
 
 # The parts of a spec that decide what is computed; the others decide what is made of it.
 _RUN = ("targets", "prompts", "readout", "split", "ablations", "metric", "new_tokens")
@@ -39,7 +40,7 @@ def analyse_again(
         plan = file.plan(run["target"])
         if run["origin"] == "mock" and plan.target.sae != run["sae"]:
             plan = file.plan(run["target"], run["sae"].removeprefix(MOCK))
-        then = json.loads(run["spec"])
+        then = spec_mapping(run)
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
         if plan.prompts_hash != run["prompts_hash"]:

@@ -25,6 +25,7 @@ from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
+from harness.store.stored_spec import spec_mapping, stored_spec
 from harness.store.tables.observations import PromptTokens, SaeHealth
 from harness.store.tables.runs import Runs
 
@@ -43,7 +44,8 @@ SILENT = ("spec", "analysed_spec", "question")  # shown elsewhere on the page
 
 def run_page(store: ReadStore, run: Run, db: Path) -> str:
     """One run's report. Whatever the run has not, its part says so."""
-    spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
+    column = "analysed_spec" if run["analysed_spec"] else "spec"
+    spec = stored_spec(run, column)
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
     features = [_feature(one, renderer) for one in feature_cards(store, run)]
@@ -98,7 +100,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             ],
             rerun=command("rerun", run["run_id"]) + db_option(db),
             again=command("run", *_rerun_words(run, spec)) + db_option(db),
-            spec_text=json.dumps(json.loads(run["analysed_spec"] or run["spec"]), indent=2),
+            spec_text=json.dumps(spec_mapping(run, column), indent=2),
         )
     )
 
