@@ -43,6 +43,13 @@ def can_be_named(path: str | Path) -> bool:
     return max(parts, default=0) <= LONGEST_NAME and sum(parts) + len(parts) <= LONGEST_PATH
 
 
+def is_beside(name: object) -> bool:
+    """Whether it is the name of a file in the same folder, or below it."""
+    return isinstance(name, str) and not (
+        Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name
+    )
+
+
 def is_address(path: Path) -> bool:
     """Whether a path was meant for another place than this machine's disks: `s3://...`, `md:...`."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|(md|motherduck):", str(path)) is not None

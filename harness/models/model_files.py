@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault
 from harness.models import hub_download as hub
 from harness.models.waiting import waiting_for
+from harness.paths import is_beside
 from harness.specs.json_file import read_mapping, shape_said
 from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
@@ -117,13 +118,6 @@ def shards_of(index: Path | None) -> list[str]:
         ) from None
     what = "it names files of weights that are not beside it"
     raise CannotRun(Fault(str(index), what, "use another model, or ask its authors"))
-
-
-def is_beside(name: object) -> bool:
-    """Whether it is the name of a file in the same folder, or below it."""
-    return isinstance(name, str) and not (
-        Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name
-    )
 
 
 def is_on_hub(target: Target) -> bool:
