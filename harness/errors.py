@@ -5,17 +5,26 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from harness.urls import without_secrets
+
 # Hears a line for people: a note or a warning, of what is no reason to stop.
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing wrong at one place; `where` is file:line:column, as far as it is known."""
+    """One thing wrong at one place; `where` is file:line:column, as far as it is known.
+
+    Addresses are kept without what in them may be secret: a fault is printed, logged and stored.
+    """
 
     where: str
     what: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for name in ("where", "what", "remedy"):
+            object.__setattr__(self, name, without_secrets(getattr(self, name)))
 
     @property
     def file(self) -> str:

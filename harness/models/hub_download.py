@@ -15,6 +15,7 @@ from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
+    set_client_factory,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
@@ -27,13 +28,16 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 )
 from huggingface_hub.file_download import repo_folder_name
 
+from harness.errors import CannotRun, Fault
+from harness.models.hub_client import checked_client
 from harness.models.hub_errors import Unreachable, explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, cache_folder, is_offline
-from harness.models.partial_downloads import download_blob
+from harness.models.partial_downloads import check_blob, download_blob
 from harness.models.waiting import waiting_for
-from harness.paths import whole_file
+from harness.paths import can_be_named, whole_file
 
 SHA256 = r"[0-9a-f]{64}"  # the ETag of a large file; of a small one it is git's own hash
+set_client_factory(checked_client)  # for transformers too: it asks by the same client
 
 
 def fetch(repository: str, name: str, revision: str) -> Path:
@@ -41,12 +45,14 @@ def fetch(repository: str, name: str, revision: str) -> Path:
 
     Raises `CannotRun`, in one sentence, where it cannot be had.
     """
+    _check_names(repository, revision, name)
     with explain_hub_errors(repository, revision, name):
         return _download(repository, name, revision)
 
 
 def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
     """The same, and None where the repository does not have the file."""
+    _check_names(repository, revision, name)
     with explain_hub_errors(repository, revision, name):
         # What a commit is known not to have is not asked for again.
         if _looked_up(repository, name, revision) is _CACHED_NO_EXIST:
@@ -62,11 +68,12 @@ def fetch_if_any(repository: str, name: str, revision: str) -> Path | None:
 
 @cache
 def files_of(repository: str, revision: str) -> Sequence[str]:
-    """The names of a repository's files.
+    """The names of a repository's files; what names none, such as `../x`, is left out.
 
     Those of a commit are kept, for they never change. Those of a branch are asked for, and the last
     ones are taken where the hub cannot be asked. Raises `CannotRun`.
     """
+    _check_names(repository, revision)
     lists = Path(constants.HF_HOME) / "misconception-harness" / repository
     list_file = lists / f"{quote(revision, safe='')}.json"
     kept = _names_in(list_file)
@@ -91,17 +98,34 @@ def files_of(repository: str, revision: str) -> Sequence[str]:
 def _names_on_hub(repository: str, revision: str) -> tuple[str, ...]:
     # Of the library's ways to have the names this one can be told how long to wait.
     about = HfApi().model_info(repository, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    return tuple(one.rfilename for one in about.siblings or ())
+    return tuple(filter(_stays_within, (one.rfilename for one in about.siblings or ())))
 
 
 def _names_in(list_file: Path) -> tuple[str, ...] | None:
     with suppress(OSError, ValueError, TypeError):  # not kept, or not whole: it is asked for
-        return tuple(json.loads(list_file.read_text(encoding="utf-8")))
+        return tuple(filter(_stays_within, json.loads(list_file.read_text(encoding="utf-8"))))
     return None
+
+
+def _stays_within(path: object) -> bool:
+    """Whether a path leads to nowhere but into the folder that it is taken from."""
+    if not isinstance(path, str) or not path.isprintable() or not can_be_named(path):
+        return False
+    return "\\" not in path and not {"", ".", ".."} & set(path.split("/"))
+
+
+def _check_names(repository: str, *names: str) -> None:
+    """Folders and files are named by these. Raises `CannotRun` where they could be others' files."""
+    for name in names:
+        if not _stays_within(name):
+            what = f"{name!r:.80} is no file or revision of a repository"
+            raise CannotRun(Fault(repository, what, "correct the name"))
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
     """A file that is in the cache; asks no network."""
+    if not (_stays_within(name) and _stays_within(revision)):
+        return None
     try:
         found = _looked_up(repository, name, revision)
     except HFValidationError:
@@ -112,6 +136,7 @@ def cached(repository: str, name: str, revision: str) -> Path | None:
 def _download(repository: str, name: str, revision: str) -> Path:
     if isinstance(_looked_up(repository, name, revision), str) or is_offline():
         return Path(hf_hub_download(repository, name, revision=revision))
+    whole: Path | None = None
     with waiting_for(f"fetching {name} of {repository}") as amount:
         # Asked first, and once: the library would try a silent hub for minutes without a word.
         url = hf_hub_url(repository, name, revision=revision)
@@ -126,8 +151,13 @@ def _download(repository: str, name: str, revision: str) -> Path:
                 folder = repo_folder_name(repo_id=repository, repo_type="model")
                 blob = cache_folder() / folder / "blobs" / str(about.etag)
                 download_blob(url, about, blob, amount)
+                whole = blob.resolve()
         # The library finds a file that came whole, and names it by its commit.
-        return Path(hf_hub_download(repository, name, revision=revision))
+        path = Path(hf_hub_download(repository, name, revision=revision))
+        # It asks again, and fetches itself what it is then told of: another file, perhaps.
+        if re.fullmatch(SHA256, path.resolve().name) and path.resolve() != whole:
+            check_blob(path.resolve())
+        return path
 
 
 def _looked_up(repository: str, name: str, revision: str) -> object:

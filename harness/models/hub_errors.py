@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from httpx2 import InvalidURL
 from huggingface_hub import constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
     EntryNotFoundError,
@@ -19,6 +20,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 )
 
 from harness.errors import CannotRun, Fault
+from harness.models.answer_limits import UnfitAnswer
 from harness.models.hub_settings import (
     LIST,
     LOGIN,
@@ -30,6 +32,7 @@ from harness.models.hub_settings import (
 )
 
 KEPT = "what has come is kept"
+NO_HUB = "correct HF_ENDPOINT, or the proxy's settings"
 
 
 class Unreachable(CannotRun):
@@ -66,6 +69,12 @@ def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[No
         if name == LIST:  # no download had begun
             raise _unanswered(repository, name, error) from None
         what, remedy = _refused(name, error) or _broken(name, error)
+    except UnfitAnswer as error:
+        what, remedy = f"asked for {name}, {endpoint()} {error}", NO_HUB
+    # What an answer of another form than a hub's makes the library stumble over.
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidURL) as error:
+        what = f"{endpoint()} does not answer like a hub, asked for {name} ({type(error).__name__})"
+        remedy = NO_HUB
     raise CannotRun(Fault(repository, what, remedy))
 
 
@@ -129,7 +138,7 @@ def _unreachable(name: str, cause: object) -> tuple[str, str]:
     if isinstance(cause, FileMetadataError):
         return (
             f"{name} is not in the cache and {endpoint()} does not answer like a hub",
-            "correct HF_ENDPOINT, or the proxy's settings",
+            NO_HUB,
         )
     return (
         f"{name} is not in the cache and {endpoint()} cannot be reached",

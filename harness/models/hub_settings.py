@@ -9,6 +9,8 @@ from pathlib import Path
 
 from huggingface_hub import constants, get_token, logging
 
+from harness.urls import shown_url
+
 LIST = "its list of files"
 COMMIT = r"[0-9a-f]{40}"
 LOGIN = "accept its terms on the hub, then `hf auth login` (or set HF_TOKEN)"
@@ -30,8 +32,8 @@ def is_offline() -> bool:
 
 
 def endpoint() -> str:
-    """Which hub is asked."""
-    return str(constants.ENDPOINT)
+    """Which hub is asked, as it may be shown."""
+    return shown_url(constants.ENDPOINT)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 `huggingface_hub` throws away what a download that was cut has got, so that gigabytes begin anew.
 """
 
+import errno
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
+from harness.models.hub_settings import free_bytes
 from harness.models.waiting import Amount
 
 TRIES = 5  # without a byte between them
@@ -38,6 +41,8 @@ def download_blob(url: str, about: HfFileMetadata, blob: Path, amount: Amount) -
         if blob.exists():
             return
         amount.total = about.size
+        if (about.size or 0) > free_bytes(blob.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         left = TRIES
         while not _is_whole(part, amount):
             before = amount.done
@@ -54,10 +59,20 @@ def download_blob(url: str, about: HfFileMetadata, blob: Path, amount: Amount) -
                     what = f"{amount.done} bytes came where the hub says {amount.total}"
                     raise OSError(what)
                 amount.total = amount.done
-        if _digest(part) != about.etag:
-            part.unlink()
-            raise OSError("what came is not what the hub has the SHA-256 of")
+        check_blob(part, about.etag)
         part.replace(blob)
+
+
+def check_blob(file: Path, sha256: str | None = None) -> None:
+    """See that a file has the SHA-256 that it is named by, or this one.
+
+    Removes it and raises `OSError` where it has another.
+    """
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != (sha256 or file.name):
+        file.unlink()
+        raise OSError("what came is not what the hub has the SHA-256 of")
 
 
 def _is_whole(part: Path, amount: Amount) -> bool:
@@ -86,8 +101,5 @@ def _go_on(url: str, part: Path, amount: Amount) -> None:
             for block in answer.iter_bytes():
                 file.write(block)
                 amount.done += len(block)
-
-
-def _digest(part: Path) -> str:
-    with part.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+                if amount.total is not None and amount.done > amount.total:
+                    break

@@ -1,5 +1,6 @@
 """Neuronpedia: what others say that a feature means. Nothing asks it but who calls this."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -14,12 +15,16 @@ import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import CannotRun, Fault
+from harness.models.answer_limits import NO_CLIENT, UnfitAnswer, bound, why_no_client
 
 ENDPOINT = "https://www.neuronpedia.org"
 PAUSE = 0.5  # seconds between two requests, at least
 PATIENCE = 60.0  # seconds that it may ask to wait
 TRIES = 5
 TIMEOUT = 20.0  # seconds without an answer
+LONGEST = 60.0  # seconds for the whole of an answer
+LARGEST = 8_000_000  # bytes of an answer
+LABEL, EXPLAINER = 1000, 200  # characters that are kept
 _BUSY = (429, 503)
 
 
@@ -48,6 +53,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         self.endpoint = os.environ.get("NEURONPEDIA_ENDPOINT", "").rstrip("/") or ENDPOINT
         about = version("misconception-harness")
         headers = {"User-Agent": f"misconception-harness/{about}", "Accept": "application/json"}
+        headers["Accept-Encoding"] = "identity"
         if key := os.environ.get("NEURONPEDIA_API_KEY", "").strip():
             if not (key.isascii() and key.isprintable()):
                 what = "it holds characters that no key has"
@@ -55,9 +61,11 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
             headers["x-api-key"] = key
         try:
             # A redirect is not followed: the key is for the server that was named.
-            self._client = httpx2.Client(headers=headers, timeout=self.timeout)
-        except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
-            what = f"no connection can be made: {str(error).splitlines()[0]}"
+            self._client = httpx2.Client(
+                headers=headers, timeout=self.timeout, event_hooks={"response": [_bound]}
+            )
+        except NO_CLIENT as error:
+            what = f"no connection can be made: {why_no_client(error)}"
             raise self._fault(what, "correct the proxy's settings, or SSL_CERT_FILE") from None
         self._next = self.clock()
         return self
@@ -83,10 +91,11 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         except ValidationError:
             what = f"its answer about {source}/{feature} names no explanations"
             raise self._fault(what, _CORRECT) from None
-        labels = ((_line(one.description or ""), one.explainer) for one in answer.explanations)
-        return next(
-            (Explanation(label, _line(by or "") or None) for label, by in labels if label), None
+        labels = (
+            (_line(one.description or "", LABEL), _line(one.explainer or "", EXPLAINER) or None)
+            for one in answer.explanations
         )
+        return next((Explanation(label, by) for label, by in labels if label), None)
 
     def _get(self, url: str) -> httpx2.Response:
         """The answer to one request, sent again where the server asks to wait."""
@@ -98,8 +107,8 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
             except httpx2.TimeoutException:
                 what = f"it does not answer within {self.timeout:g} s"
                 raise self._fault(what, "try again later") from None
-            except httpx2.DecodingError:
-                raise self._fault("its answer is damaged", "try again later") from None
+            except UnfitAnswer as error:
+                raise self._fault(f"it {error}", _CORRECT) from None
             except (httpx2.HTTPError, httpx2.InvalidURL):
                 what = "it cannot be reached"
                 raise self._fault(what, f"go online, or {_CORRECT}") from None
@@ -116,11 +125,13 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         """The seconds of a Retry-After: a number, or a date; where it says neither, some."""
         try:
             return float(int(retry_after))
+        except OverflowError:  # longer than anybody waits
+            return math.inf
         except ValueError:
             pass
         try:
             return (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):  # TypeError: a date without a zone
+        except (TypeError, ValueError, OverflowError):  # TypeError: a date without a zone
             return 10 * self.pause
 
     def _fault(self, what: str, remedy: str) -> CannotRun:
@@ -141,6 +152,13 @@ class _Feature(BaseModel):
     explanations: list[_Explanation]
 
 
-def _line(text: str) -> str:
-    """One line without control characters: it is shown on terminals."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _bound(response: httpx2.Response) -> None:
+    bound(response, LARGEST, LONGEST)
+
+
+def _line(text: str, longest: int) -> str:
+    """One line without control characters: it is shown on terminals. What is too long is cut."""
+    # Cut before as well: most of a text may be blanks.
+    visible = "".join(c if c.isprintable() else " " for c in text[: 4 * longest])
+    line = " ".join(visible.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -9,6 +9,9 @@ its settings from the environment at import, so each question has a process of i
 import sys
 import time
 
+import harness.models  # before the library, as the command line does
+
+# isort: split
 from huggingface_hub import constants, file_download
 
 from harness.cli.exit_status import exit_with_status
@@ -20,7 +23,7 @@ from harness.models.sae_files import sae_file
 from harness.specs.spec import TargetChoice
 from harness.specs.targets import resolve
 
-__all__ = ["hub", "sources"]  # for the expression
+__all__ = ["harness", "hub", "sources"]  # for the expression
 
 
 def impatient():

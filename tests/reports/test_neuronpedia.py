@@ -125,7 +125,7 @@ def test_an_answer_that_is_none_is_said_to_be(server, asked, data):
         ((401, b""), "refuses with status 401; set NEURONPEDIA_API_KEY"),
         ((403, b""), "refuses with status 403; set NEURONPEDIA_API_KEY"),
         ((None, b""), "it cannot be reached; go online"),
-        ((200, b"no gzip", {"Content-Encoding": "gzip"}), "its answer is damaged; try again"),
+        ((200, b"gzip?", {"Content-Encoding": "gzip"}), "it sends compressed what was asked for"),
     ],
 )
 def test_a_refusal_is_said_in_a_sentence(server, asked, answer, words):
