@@ -44,10 +44,10 @@ def can_be_named(path: str | Path) -> bool:
 
 
 def is_beside(name: object) -> bool:
-    """Whether it is the name of a file in the same folder, or below it."""
-    return isinstance(name, str) and not (
-        Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name
-    )
+    """Whether a path that somebody else wrote leads to nowhere but into the folder that it is taken from."""
+    if not isinstance(name, str) or not name.isprintable() or not can_be_named(name):
+        return False
+    return "\\" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 def is_address(path: Path) -> bool:

@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import TypeVar
 
 import httpx2
+
+Result = TypeVar("Result")
 
 
 class UnfitAnswer(Exception):
@@ -39,6 +44,27 @@ def bound(
     if not isinstance(stream, httpx2.SyncByteStream):
         raise TypeError("only an answer that is read as it comes can be bounded")
     response.stream = _Bounded(stream, most, seconds, slowest, clock)
+
+
+def within(seconds: float, ask: Callable[[], Result]) -> Result:
+    """What `ask` returns or raises; `UnfitAnswer` where it does not within some seconds.
+
+    For what a client's own timeouts do not end: they are of each read, and a header may come byte by
+    byte. The thread that asks is left to itself.
+    """
+    asked: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            asked.set_result(ask())
+        except BaseException as error:
+            asked.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    done, _ = wait([asked], seconds)
+    if not done:
+        raise UnfitAnswer(f"has not answered in full after {seconds:g} s")
+    return asked.result()
 
 
 class _Bounded(httpx2.SyncByteStream):

@@ -7,6 +7,7 @@ Xet, sends the token where they say. A hub or mirror may say anything.
 import errno
 import os
 import re
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import constants
@@ -18,7 +19,7 @@ from harness.models.hub_settings import COMMIT, cache_folder, free_bytes
 from harness.urls import NO_ADDRESS
 
 ANSWER, ANSWER_SECONDS = 64_000_000, 60.0  # bytes and time of what is no file: a list, an error
-UNSAID = 1_000_000_000  # bytes of a file whose size is not said
+UNSAID = 1_000_000_000  # bytes of a file whose size nobody says
 STALL, SLOWEST = 300.0, 1000.0  # a file may stall so many seconds, beside so many bytes a second
 
 # Of the headers that the library heeds, how each must look: any other is as if it had not come.
@@ -48,10 +49,22 @@ def checked_client() -> httpx2.Client:
         raise CannotRun(Fault("the hub", what, remedy)) from None
     hooks = client.event_hooks
     client.event_hooks = {
-        "request": [*hooks["request"], _ask_plainly],
+        "request": [*hooks["request"], _keep_token, _ask_plainly],
         "response": [*hooks["response"], _drop_unfit_headers, _bound_body],
     }
     return client
+
+
+def of_size(size: int | None) -> dict[str, int | None]:
+    """What a request for a file of this size has for extensions: it holds where the answer says none."""
+    return {"size": size}
+
+
+def _keep_token(request: httpx2.Request) -> None:
+    """A token goes to the hub that is configured, and to no host that it names."""
+    asked, own = urlsplit(str(request.url)), urlsplit(constants.ENDPOINT)
+    if (asked.scheme, asked.netloc) != (own.scheme, own.netloc):
+        request.headers.pop("authorization", None)
 
 
 def _ask_plainly(request: httpx2.Request) -> None:
@@ -68,12 +81,14 @@ def _drop_unfit_headers(response: httpx2.Response) -> None:
 
 
 def _bound_body(response: httpx2.Response) -> None:
-    if response.request.method == "HEAD":
+    asked = response.request
+    if asked.method == "HEAD":
         return
-    if not (response.is_success and response.request.extensions["of_file"]):
-        return bound(response, ANSWER, ANSWER_SECONDS)
+    if not (response.is_success and asked.extensions["of_file"]):
+        bound(response, ANSWER, ANSWER_SECONDS)
+        return
     said = response.headers.get("Content-Length", "")
-    size = int(said) if re.fullmatch(r"\d{1,18}", said) else UNSAID
+    size = int(said) if re.fullmatch(r"\d{1,18}", said) else asked.extensions.get("size") or UNSAID
     if said and size > free_bytes(cache_folder()):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return bound(response, size, STALL, SLOWEST)
+    bound(response, size, STALL, SLOWEST)

@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from huggingface_hub import (
@@ -29,14 +30,16 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 from huggingface_hub.file_download import repo_folder_name
 
 from harness.errors import CannotRun, Fault
-from harness.models.hub_client import checked_client
+from harness.models.answer_limits import within
+from harness.models.hub_client import ANSWER_SECONDS, checked_client
 from harness.models.hub_errors import Unreachable, explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, cache_folder, is_offline
 from harness.models.partial_downloads import check_blob, download_blob
 from harness.models.waiting import waiting_for
-from harness.paths import can_be_named, whole_file
+from harness.paths import is_beside, whole_file
 
 SHA256 = r"[0-9a-f]{64}"  # the ETag of a large file; of a small one it is git's own hash
+Answer = TypeVar("Answer")
 set_client_factory(checked_client)  # for transformers too: it asks by the same client
 
 
@@ -95,36 +98,34 @@ def files_of(repository: str, revision: str) -> Sequence[str]:
     return found
 
 
+def _ask(question: Callable[..., Answer]) -> Answer:
+    wait = float(constants.HF_HUB_ETAG_TIMEOUT)
+    return within(ANSWER_SECONDS + 2 * wait, lambda: question(timeout=wait))
+
+
 def _names_on_hub(repository: str, revision: str) -> tuple[str, ...]:
     # Of the library's ways to have the names this one can be told how long to wait.
-    about = HfApi().model_info(repository, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    return tuple(filter(_stays_within, (one.rfilename for one in about.siblings or ())))
+    about = _ask(partial(HfApi().model_info, repository, revision=revision))
+    return tuple(filter(is_beside, (one.rfilename for one in about.siblings or ())))
 
 
 def _names_in(list_file: Path) -> tuple[str, ...] | None:
     with suppress(OSError, ValueError, TypeError):  # not kept, or not whole: it is asked for
-        return tuple(filter(_stays_within, json.loads(list_file.read_text(encoding="utf-8"))))
+        return tuple(filter(is_beside, json.loads(list_file.read_text(encoding="utf-8"))))
     return None
-
-
-def _stays_within(path: object) -> bool:
-    """Whether a path leads to nowhere but into the folder that it is taken from."""
-    if not isinstance(path, str) or not path.isprintable() or not can_be_named(path):
-        return False
-    return "\\" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _check_names(repository: str, *names: str) -> None:
     """Folders and files are named by these. Raises `CannotRun` where they could be others' files."""
     for name in names:
-        if not _stays_within(name):
+        if not is_beside(name):
             what = f"{name!r:.80} is no file or revision of a repository"
             raise CannotRun(Fault(repository, what, "correct the name"))
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
     """A file that is in the cache; asks no network."""
-    if not (_stays_within(name) and _stays_within(revision)):
+    if not (is_beside(name) and is_beside(revision)):
         return None
     try:
         found = _looked_up(repository, name, revision)
@@ -141,7 +142,7 @@ def _download(repository: str, name: str, revision: str) -> Path:
         # Asked first, and once: the library would try a silent hub for minutes without a word.
         url = hf_hub_url(repository, name, revision=revision)
         try:
-            about = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+            about = _ask(partial(get_hf_file_metadata, url))
         except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError):
             pass  # said again below, where the library notes what does not exist
         except (HTTPError, OSError) as error:

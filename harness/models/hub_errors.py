@@ -72,7 +72,14 @@ def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[No
     except UnfitAnswer as error:
         what, remedy = f"asked for {name}, {endpoint()} {error}", NO_HUB
     # What an answer of another form than a hub's makes the library stumble over.
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidURL) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        InvalidURL,
+    ) as error:
         what = f"{endpoint()} does not answer like a hub, asked for {name} ({type(error).__name__})"
         remedy = NO_HUB
     raise CannotRun(Fault(repository, what, remedy))

@@ -3,9 +3,7 @@
 `huggingface_hub` throws away what a download that was cut has got, so that gigabytes begin anew.
 """
 
-import errno
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from harness.models.hub_settings import free_bytes
+from harness.models.hub_client import of_size
 from harness.models.waiting import Amount
 
 TRIES = 5  # without a byte between them
@@ -41,8 +39,6 @@ def download_blob(url: str, about: HfFileMetadata, blob: Path, amount: Amount) -
         if blob.exists():
             return
         amount.total = about.size
-        if (about.size or 0) > free_bytes(blob.parent):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         left = TRIES
         while not _is_whole(part, amount):
             before = amount.done
@@ -91,8 +87,9 @@ def _go_on(url: str, part: Path, amount: Amount) -> None:
     if amount.done:
         headers["Range"] = f"bytes={amount.done}-"
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    size = of_size(amount.total)
     with get_session().stream(
-        "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+        "GET", url, headers=headers, timeout=timeout, follow_redirects=True, extensions=size
     ) as answer:
         hf_raise_for_status(answer)
         goes_on = amount.done and answer.status_code == PARTIAL

@@ -15,7 +15,7 @@ import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import CannotRun, Fault
-from harness.models.answer_limits import NO_CLIENT, UnfitAnswer, bound, why_no_client
+from harness.models.answer_limits import NO_CLIENT, UnfitAnswer, bound, why_no_client, within
 
 ENDPOINT = "https://www.neuronpedia.org"
 PAUSE = 0.5  # seconds between two requests, at least
@@ -45,6 +45,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
 
     pause: float = PAUSE
     timeout: float = TIMEOUT
+    longest: float = LONGEST
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _next: float = field(default=0.0, init=False)  # when the next request may go out
@@ -62,7 +63,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         try:
             # A redirect is not followed: the key is for the server that was named.
             self._client = httpx2.Client(
-                headers=headers, timeout=self.timeout, event_hooks={"response": [_bound]}
+                headers=headers, timeout=self.timeout, event_hooks={"response": [self._bound]}
             )
         except NO_CLIENT as error:
             what = f"no connection can be made: {why_no_client(error)}"
@@ -103,7 +104,7 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
             self.sleep(max(0.0, self._next - self.clock()))
             self._next = self.clock() + self.pause
             try:
-                response = self._client.get(url)
+                response = within(self.longest, lambda: self._client.get(url))
             except httpx2.TimeoutException:
                 what = f"it does not answer within {self.timeout:g} s"
                 raise self._fault(what, "try again later") from None
@@ -134,6 +135,9 @@ class Neuronpedia(AbstractContextManager["Neuronpedia"]):
         except (TypeError, ValueError, OverflowError):  # TypeError: a date without a zone
             return 10 * self.pause
 
+    def _bound(self, response: httpx2.Response) -> None:
+        bound(response, LARGEST, self.longest)
+
     def _fault(self, what: str, remedy: str) -> CannotRun:
         return CannotRun(Fault(f"Neuronpedia at {self.endpoint}", what, remedy))
 
@@ -150,10 +154,6 @@ class _Feature(BaseModel):
     """What is read of an answer: `explanations` must be there, and may be empty."""
 
     explanations: list[_Explanation]
-
-
-def _bound(response: httpx2.Response) -> None:
-    bound(response, LARGEST, LONGEST)
 
 
 def _line(text: str, longest: int) -> str:

@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.hub.over.wait(trouble.sleep)
         if trouble.status:
             commit = trouble.headers.get("X-Repo-Commit", "")
-            code = "EntryNotFound" if trouble.status == 404 else None
+            code = "EntryNotFound" if trouble.headers else None
             return self.refuse(trouble.status, code, trouble.message or "Something broke", commit)
         if trouble.elsewhere:
             return self.send(302, b"", {"Location": trouble.elsewhere + self.path})
