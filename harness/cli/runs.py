@@ -29,6 +29,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from dataclasses import asdict
 
     from harness.analysis.cautions import cautions_of
+    from harness.characters import one_line
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
@@ -56,8 +57,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
     for claim, some in cautions.items():
         for one in some:
-            line = f"caution: {claim} {caution_text(one)}"
-            out.print(line, style="yellow", soft_wrap=True, markup=False)
+            line = one_line(f"caution: {claim} {caution_text(one)}")
+            out.print(line, style="yellow", soft_wrap=True)
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")

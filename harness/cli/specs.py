@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
-from harness.cli.output import echo, print_json
+from harness.cli.output import echo, print_json, say
 from harness.errors import Fault, HarnessError, InputError
 from harness.names import command
 
@@ -102,7 +102,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
             for note in facts["notes"]:
-                click.echo(f"note: {note}", err=True)
+                say(f"note: {note}")
     if as_json:
         print_json({"right": not faults, "specs": checked})
         print_faults(dict.fromkeys(faults))

@@ -1,0 +1,74 @@
+"""Streams on which text is shown and nothing of it obeyed, whoever writes it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
+
+from harness.characters import disarm, make_visible
+
+
+class Shown:
+    """A text stream that is written as `harness.characters` shows text.
+
+    `name` is what its errors call it: those of a file have the file's name. `styles` lets the escape
+    sequences of the writer itself through, who makes the text visible before.
+    """
+
+    def __init__(self, stream: TextIO, name: str = "", *, styles: bool = False) -> None:
+        self.plain = stream.plain if isinstance(stream, Shown) else stream
+        self._name = name or (stream._name if isinstance(stream, Shown) else "")
+        self._styles = styles
+        self._begun = False  # a line, with more than spaces
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's own. Raises `OSError`."""
+        shown = text if self._styles else make_visible(text)
+        # A command is one at the beginning of a line: what goes on with a line has something before it.
+        shown = disarm(f".{shown}")[1:] if self._begun else disarm(shown)
+        line = shown.rpartition("\n")[2]
+        self._begun = bool(line.strip()) or (self._begun and "\n" not in shown)
+        self.write_data(shown)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Each as `write`."""
+        for line in lines:
+            self.write(line)
+
+    def write_data(self, text: str) -> None:
+        """What is stored, for a program that reads it as data. Raises `OSError`."""
+        with self._named():
+            self.plain.write(text)
+
+    def flush(self) -> None:
+        """As the stream's own. Raises `OSError`."""
+        with self._named():
+            self.plain.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._name or error.filename
+            raise
+
+
+def shown(stream: TextIO, name: str = "", *, styles: bool = False) -> TextIO:
+    """The stream, as it is shown."""
+    return cast("TextIO", Shown(stream, name, styles=styles))
+
+
+@contextmanager
+def shown_streams() -> Iterator[None]:
+    """Whatever is printed in the block is shown: by libraries, warnings and logs too."""
+    out, err = (
+        stream and shown(stream, name)
+        for stream, name in ((sys.stdout, "standard output"), (sys.stderr, ""))
+    )
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
