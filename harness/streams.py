@@ -16,8 +16,8 @@ class Shown:
     """
 
     def __init__(self, stream: TextIO, name: str = "", *, styles: bool = False) -> None:
-        self.plain = stream.plain if isinstance(stream, Shown) else stream
-        self._name = name or (stream._name if isinstance(stream, Shown) else "")
+        self.plain: TextIO = stream.plain if isinstance(stream, Shown) else stream
+        self._name: str = name or (stream._name if isinstance(stream, Shown) else "")
         self._styles = styles
         self._begun = False  # a line, with more than spaces
 

@@ -31,7 +31,7 @@ class EvalFile(pytest.File):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.name = one_line(self.name)
-        self._nodeid = disarm(one_line(self._nodeid))
+        self._nodeid: str = disarm(one_line(self.nodeid))
 
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""

@@ -35,8 +35,9 @@ def read_mapping(path: Path) -> dict[str, Any] | None:
 
 def check_shape(config: Mapping[str, Any], where: str) -> None:
     """Raises `InputError` where a model's configuration asks for what no machine holds."""
-    for part in (config, config.get("text_config")):
-        for key, most in _MOST.items() if isinstance(part, dict) else ():
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, dict) else {}):
+        for key, most in _MOST.items():
             said = part.get(key)
             if isinstance(said, int) and not 0 <= said <= most:
                 what = f"its config.json says {key} {said:.3g}, and no model has more than {most:,}"

@@ -91,7 +91,7 @@ def _is_wide(folder: Path) -> bool:
 
 def _known() -> Iterator[Path]:
     """What nobody has to name, and what whoever runs this has named; without links."""
-    packages = map(sysconfig.get_path, ("purelib", "platlib"))
+    packages = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     named = (part for part in os.environ.get(FOLDERS, "").split(os.pathsep) if part)
     for folder in (bundled(), _cache_of_hub(), *packages, *named):
         yield Path(os.path.realpath(folder))

@@ -8,6 +8,7 @@ names, which nothing in a file can shadow, and with no other function and no ope
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import duckdb
 
@@ -55,9 +56,9 @@ def read_catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
         for name, schema in _ask(connection, "duckdb_tables", "table_name, schema_name")
         if schema == "main"
     }
-    for name, schema, *column in _ask(connection, "duckdb_columns", wanted):
+    for name, schema, column, kind, default, nullable in _ask(connection, "duckdb_columns", wanted):
         if schema == "main" and name.lower() in tables:
-            columns.setdefault(name.lower(), set()).add(tuple(column))
+            columns.setdefault(name.lower(), set()).add((column, kind, default, nullable))
     return Catalog(
         {name.lower(): sql for name, sql in views},
         {name.lower(): (*map(str, rest),) for name, *rest in macros},
@@ -101,7 +102,7 @@ def our_catalog() -> Catalog:
 
 def _ask(
     connection: duckdb.DuckDBPyConnection, function: str, columns: str, *, internal: bool = False
-) -> list[tuple[str, ...]]:
+) -> list[tuple[Any, ...]]:
     rows = connection.execute(
         f"SELECT {columns}, internal FROM system.main.{function}()"
     ).fetchall()
