@@ -93,7 +93,7 @@ def _known() -> Iterator[Path]:
     """What nobody has to name, and what whoever runs this has named; without links."""
     packages = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     named = (part for part in os.environ.get(FOLDERS, "").split(os.pathsep) if part)
-    for folder in (bundled(), _cache_of_hub(), *packages, *named):
+    for folder in (bundled(), _cache_of_hub(), *map(Path, packages), *map(Path, named)):
         yield Path(os.path.realpath(folder))
 
 
