@@ -44,8 +44,7 @@ SILENT = ("spec", "analysed_spec", "question")  # shown elsewhere on the page
 
 def run_page(store: ReadStore, run: Run, db: Path) -> str:
     """One run's report. Whatever the run has not, its part says so."""
-    column = "analysed_spec" if run["analysed_spec"] else "spec"
-    spec = stored_spec(run, column)
+    spec = stored_spec(run, column := "analysed_spec" if run["analysed_spec"] else "spec")
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
     features = [_feature(one, renderer) for one in feature_cards(store, run)]
