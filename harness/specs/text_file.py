@@ -7,6 +7,14 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError
 
+# The files that were read here: of others no line is shown to anybody, whatever names them.
+_READ: set[str] = set()
+
+
+def was_read(path: str) -> bool:
+    """Whether a file was read as a text that people write, in this process."""
+    return path in _READ
+
 
 def read_text(path: Path, most: int, *, given: bool = False) -> str:
     """The text of a file of at most so many bytes, with line ends as "\\n".
@@ -26,6 +34,7 @@ def read_text(path: Path, most: int, *, given: bool = False) -> str:
                 raise InputError(Fault(str(path), what, "name a file"))
             os.set_blocking(descriptor, True)
             data = file.read(most + 1)
+            _READ.add(str(path))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None

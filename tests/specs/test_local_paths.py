@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from harness.errors import Fault, InputError
+from harness.reports.terminal.excerpt import with_excerpts
 from harness.specs.local_paths import FOLDERS, is_within, local_path
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
@@ -241,3 +242,15 @@ def test_yaml_makes_no_objects(checkout):
         (checkout / "evals" / "demo.yaml").write_text(f"name: {tag} [{made}]\n")
         assert invoke("check", "demo").exit_code == 2
     assert not made.exists()
+
+
+def test_no_line_is_shown_of_a_file_that_was_not_read(checkout, monkeypatch):
+    """Whatever is called like a place in it: here, a model."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    secret = checkout.parent.parent / "elsewhere" / "secret.txt"
+    fault = Fault(
+        f"{secret}:1", "it is neither a folder here nor a repository's name", "correct it"
+    )
+    assert SECRET not in "".join(with_excerpts([fault]))
+    read_text(secret, 1000)
+    assert SECRET in "".join(with_excerpts([fault]))

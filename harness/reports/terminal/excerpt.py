@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.characters import disarm, one_line
 from harness.errors import Fault
 from harness.reports.terminal.width import WIDTH
+from harness.specs.text_file import was_read
 
 MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
@@ -34,7 +35,7 @@ def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
     names is marked.
     """
     place = _PLACE.fullmatch(fault.where)
-    if place is None:
+    if place is None or not was_read(place["path"]):
         return []
     try:
         changed = Path(place["path"]).stat().st_mtime_ns

@@ -14,9 +14,11 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.names import child
 from harness.paths import make_folder, own_folder, whole_file
 from harness.specs.prompt import Origin
+from harness.specs.text_file import read_text
 from harness.store.export.formats import FeatureLine
 
 PAGE = '<meta name="generator" content="misconception-harness'  # what a page of this package begins with
+LARGEST = 1_000_000_000  # bytes of a file of features
 RUNS = "runs"  # where exports go, unless another folder is named
 M = TypeVar("M", bound=BaseModel)
 
@@ -103,11 +105,10 @@ def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
     """
     path = place / "features.jsonl" if place.is_dir() else place
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        text = read_text(path, LARGEST)
+    except InputError as error:
         remedy = "name a run, or a folder that `harness extract` wrote"
-        raise InputError(Fault(str(path), f"cannot be read: {reason.lower()}", remedy)) from None
+        raise InputError(*(Fault(one.where, one.what, remedy) for one in error.faults)) from None
     lines, faults, marked = [], [], True
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

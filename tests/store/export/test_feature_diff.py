@@ -276,7 +276,7 @@ def test_lists_of_unequal_lengths_are_wrong_lines_too(tmp_path):
         diff_features(read_features(tmp_path / "a")[0], None, names=("r", "r"))
 
 
-@pytest.mark.parametrize("content, said", [(None, "cannot be read: no such file"), (b"", "it has no lines"), (b"\xff\n", "it is not utf-8")])  # fmt: skip
+@pytest.mark.parametrize("content, said", [(None, "cannot be read: no such file"), (b"", "it has no lines"), (b"\xff\n", "is not UTF-8")])  # fmt: skip
 def test_a_folder_without_lines_is_refused(tmp_path, content, said):
     (tmp_path / "a").mkdir()
     if content is not None:
