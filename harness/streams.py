@@ -7,6 +7,8 @@ from typing import Any, TextIO, cast
 
 from harness.characters import disarm, make_visible
 
+TAIL = 80  # characters of a line: a command is at its beginning, or a word
+
 
 class Shown:
     """A text stream that is written as `harness.characters` shows text.
@@ -19,7 +21,7 @@ class Shown:
         self.plain: TextIO = stream.plain if isinstance(stream, Shown) else stream
         self._name: str = name or (stream._name if isinstance(stream, Shown) else "")
         self._styles = styles
-        self._begun = False  # a line, with more than spaces
+        self._line = ""  # what was written of a line that has not ended
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
@@ -27,10 +29,13 @@ class Shown:
     def write(self, text: str) -> int:
         """As the stream's own. Raises `OSError`."""
         shown = text if self._styles else make_visible(text)
-        # A command is one at the beginning of a line: what goes on with a line has something before it.
-        shown = disarm(f".{shown}")[1:] if self._begun else disarm(shown)
-        line = shown.rpartition("\n")[2]
-        self._begun = bool(line.strip()) or (self._begun and "\n" not in shown)
+        whole = disarm(self._line + shown)
+        begun = whole.startswith(self._line)
+        # Where it is not, what was written before and this would be a command together.
+        shown = whole[len(self._line) :] if begun else "\\" + disarm(f".{shown}")[1:]
+        self._line = (self._line + shown).rpartition("\n")[2]
+        if len(self._line) > TAIL:
+            self._line = f".{self._line[-TAIL:]}"
         self.write_data(shown)
         return len(text)
 
