@@ -19,7 +19,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.figures import figure, seconds
 from harness.specs.prompt import LABELS
 from harness.store.database import Store
+from harness.store.database_file import connect
 from harness.store.queries import SavedQuery, parse_value, saved_queries
 from harness.store.tables import interventions, observations, results, runs
 from harness.store.tables.columns import Columns
@@ -151,7 +151,7 @@ def by_executemany(few: int, file: Path, commits: list[Tables]) -> float:
     rows = list(itertools.islice(by_row(commits), few))
     with Store.open(file):
         pass
-    with closing(duckdb.connect(str(file))) as connection:
+    with closing(connect(file)) as connection:
         connection.begin()
         write = partial(connection.executemany, INSERT, rows)
         return seconds(write) + seconds(connection.commit)

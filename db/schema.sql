@@ -1,7 +1,8 @@
 -- The tables of the results file; `migrations/` bring an older file here. Meanings, units and nulls:
 -- db/README.md.
 
--- One line a version that the file has had; `views` is a hash of the views and macros in it.
+-- One line a version that the file has had. `views`, once a hash of the views and macros in it, is null:
+-- they are compared with those of the harness themselves.
 CREATE TABLE schema_version (version INTEGER PRIMARY KEY, views VARCHAR);
 
 CREATE TABLE runs (

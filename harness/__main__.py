@@ -7,6 +7,9 @@ import traceback
 from contextlib import suppress
 from io import RawIOBase, TextIOWrapper
 
+from harness.characters import one_line
+from harness.streams import Shown
+
 DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that the caller did
 
 
@@ -66,13 +69,12 @@ def _defect_line(error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    text = (str(error).strip() or "without a word").splitlines()[0]
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return one_line((str(error).strip() or "without a word").splitlines()[0])
 
 
 def _tell(text: str) -> None:
     with suppress(OSError):
-        sys.stderr.write(text)
+        Shown(sys.stderr).write(text)
 
 
 if __name__ == "__main__":

@@ -252,12 +252,12 @@ def report(
     """
     from harness.reports.html.run_page import run_page
     from harness.store.database import Store
-    from harness.store.export.files import write_page
+    from harness.store.export.files import write_page, write_report
 
     with Store.open_to_read(db) as store:
         found = found_run(store, run)
         page = run_page(store, found, Path(db))
-    return write_page(Path(output or f"reports/{found['run_id']}.html"), page)
+    return write_page(Path(output), page) if output else write_report(found["run_id"], page)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

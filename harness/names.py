@@ -1,10 +1,9 @@
 """Names that become parts of paths, of run ids and of commands: one pattern for all of them."""
 
+import hashlib
 import re
 import shlex
 from pathlib import Path
-
-from harness.errors import Fault, InputError
 
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 LONGEST = 80  # characters
@@ -20,16 +19,17 @@ def is_name(text: object, longest: int = LONGEST) -> bool:
 
 
 def child(folder: Path, name: str, suffix: str = "") -> Path:
-    """The path of a file or folder directly in `folder`, of a name that came from a file.
+    """A path directly in `folder` of a name that came from a file.
 
-    Raises `InputError` where the name is none: it could lead elsewhere.
+    What is no name, as in a stranger's file or an old one, could lead elsewhere: what is left of it
+    when its other characters are taken out stands for it, with its hash.
     """
     if not is_name(name, LONGEST_ID):
-        what = "it is no name, and files are named by it"
-        raise InputError(Fault(f"{name!r:.80}", what, "use letters, digits, '_', '.' and '-'"))
+        kept = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:LONGEST].lstrip("._-")
+        name = f"{kept}{'-' * bool(kept)}{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:12]}"
     return folder / f"{name}{suffix}"
 
 
-def command(*words: object) -> str:
-    """A command of this program as a line that a POSIX shell reads as these words."""
-    return shlex.join(("harness", *map(str, words)))
+def command(*words: object, program: str = "harness") -> str:
+    """A command as a line that a POSIX shell reads as these words, whatever is in them."""
+    return shlex.join((program, *map(str, words)))

@@ -43,6 +43,13 @@ def can_be_named(path: str | Path) -> bool:
     return max(parts, default=0) <= LONGEST_NAME and sum(parts) + len(parts) <= LONGEST_PATH
 
 
+def is_beside(name: object) -> bool:
+    """Whether a path that somebody else wrote leads to nowhere but into the folder that it is taken from."""
+    if not isinstance(name, str) or not name.isprintable() or not can_be_named(name):
+        return False
+    return "\\" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
 def is_address(path: Path) -> bool:
     """Whether a path was meant for another place than this machine's disks: `s3://...`, `md:...`."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|(md|motherduck):", str(path)) is not None
@@ -55,15 +62,30 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
+def own_folder(name: str) -> Path:
+    """A folder of this name in the working directory, where nobody named another one.
+
+    Raises `OSError` where a link of that name leads out of it.
+    """
+    if not Path(os.path.realpath(name)).is_relative_to(os.path.realpath("")):
+        raise OSError(errno.ELOOP, f"{name} is a link to {os.path.realpath(name)}")
+    return Path(name)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A new file beside `path` to write to, which takes its place when the block ends without an error.
 
     So nobody ever finds half a file, and what was there stays where the disk is full. A device or a pipe
-    is written to as it is. Raises `OSError`.
+    is written to as it is. Nothing is written through a link, which in somebody else's folder leads
+    anywhere. Raises `OSError`.
     """
     make_folder(path.parent)
-    path = Path(os.path.realpath(path))  # where a link leads to
+    if path.is_symlink() and not path.is_relative_to("/dev"):
+        raise OSError(
+            errno.ELOOP, f"it is a link to {os.readlink(path)}, and that is not what was named"
+        )
+    path = Path(os.path.realpath(path))  # /dev/stdout is one, too
     if path.exists() and not path.is_file():
         yield path
         return

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import InputError
 from harness.names import LONGEST, LONGEST_ID, child, command, is_name
 
 NONE = ["", ".", "..", "../up", "a/b", "/etc", "a b", "-rf", ".hidden", "a\n", "a\0", "ä", "$(id)", "`id`",
@@ -28,14 +27,16 @@ def test_a_name_is_one_part_of_a_path_and_one_plain_word(text: str) -> None:
         assert not text.startswith("-")
 
 
-@pytest.mark.parametrize("text", [one for one in NONE if len(one) <= LONGEST])
-def test_what_is_no_name_is_no_child(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError, match="no name"):
-        child(tmp_path, text, ".html")
+@given(st.text(max_size=300))
+def test_a_child_lies_directly_in_its_folder_whatever_its_name(name: str) -> None:
+    path = child(Path("folder"), name, ".html")
+    assert (path.parent, path.suffix) == (Path("folder"), ".html")
+    assert is_name(path.stem, LONGEST_ID)
+    assert path.stem == name or not is_name(name, LONGEST_ID)
 
 
-def test_a_child_lies_directly_in_its_folder(tmp_path: Path) -> None:
-    assert child(tmp_path, "a" * LONGEST_ID, ".html").parent == tmp_path
+def test_two_names_have_two_children(tmp_path: Path) -> None:
+    assert len({child(tmp_path, name) for name in [*NONE, "a_b", "etc", "up"]}) == len(NONE) + 3
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=4))

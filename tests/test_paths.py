@@ -1,6 +1,7 @@
 """Files that are written: whole or not at all, and nothing left of those that could not be."""
 
 import resource
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,14 +110,64 @@ def test_an_empty_file_is_no_reason_to_refuse_a_report_and_another_file_is(tmp_p
     assert file.read_text() == "mine"
 
 
-def test_links_modes_and_devices_are_kept(tmp_path):
-    file, link = tmp_path / "file", tmp_path / "link"
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_written_through_a_link(tmp_path, few, monkeypatch, there):
+    """In a stranger's folder it leads to a file of one's own, or to one that is to be."""
+    target = tmp_path / "home" / "profile"
+    target.parent.mkdir()
+    if there:
+        target.touch()
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    db, run_id = few
+    (work / "evals").mkdir()
+    named = [work / "evals" / name for name in ("report.html", "rows.csv", "spec.yaml")]
+    made = work / "reports" / f"{run_id}.html"
+    made.parent.mkdir()
+    for link in (*named, made):
+        link.symlink_to(target)
+    calls = [
+        ("report", run_id, "--db", db), ("report", run_id, "--db", db, "--output", named[0]),
+        ("sql", "SELECT 1", "--db", db, "--format", "csv", "--output", named[1]),
+    ]  # fmt: skip
+    for call in calls:
+        refused = invoke(*call)
+        assert refused.exit_code == 3, refused.output
+        assert "it is a link to" in refused.output
+    with pytest.raises(OSError, match="link"), whole_file(named[2]) as part:
+        part.write_text("x")
+    # Nor where the folder that nobody named is one.
+    made.unlink()
+    made.parent.rmdir()
+    for name in ("reports", "runs"):
+        (work / name).symlink_to(target.parent)
+    assert "reports is a link to" in invoke("report", run_id, "--db", db).output
+    assert "runs is a link to" in invoke("export", run_id, "--db", db).output
+    assert [path.name for path in target.parent.iterdir()] == ["profile"] * there
+    assert not there or target.stat().st_size == 0
+    # But where it is named.
+    assert (
+        invoke("report", run_id, "--db", db, "--output", work / "reports" / "r.html").exit_code == 0
+    )
+
+
+def test_a_results_file_is_not_made_where_a_link_leads(tmp_path, few):
+    link = tmp_path / "results.duckdb"
+    link.symlink_to(tmp_path / "elsewhere.duckdb")
+    assert invoke("import", few[0], "--db", link).exit_code == 2
+    assert not (tmp_path / "elsewhere.duckdb").exists()
+    # One that is there is the file itself, on a larger disk.
+    shutil.copyfile(few[0], tmp_path / "elsewhere.duckdb")
+    assert invoke("sql", "runs", "--db", link).exit_code == 0
+
+
+def test_modes_and_devices_are_kept(tmp_path):
+    file = tmp_path / "file"
     file.write_text("old")
     file.chmod(0o640)
-    link.symlink_to(file)
-    with whole_file(link) as part:
+    with whole_file(file) as part:
         part.write_text("new")
-    assert link.is_symlink()
     assert file.read_text() == "new"
     assert file.stat().st_mode & 0o777 == 0o640
     with whole_file(tmp_path / "fresh") as part:

@@ -1,6 +1,5 @@
 """Two runs of the same prompts, prompt by prompt: model against model, dtype against dtype."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from harness.specs.prompt import Pair, Prompt, pairs_of
 from harness.stats import effects, mean_interval, paired_max_t
 from harness.store.interface import ReadStore
 from harness.store.prompts import stored_prompts
+from harness.store.stored_spec import spec_mapping
 from harness.store.tables.interventions import Impacts, Interventions
 from harness.store.tables.observations import Answers, Generations
 from harness.store.tables.results import Verdicts
@@ -112,7 +112,7 @@ _EDIT = ("kind", "value", "positions", "variant", "source")
 
 def _ablations_of(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The ablations of a run's spec, by name."""
-    return {part["name"]: part for part in json.loads(run["spec"]).get("ablations", ())}
+    return {part["name"]: part for part in spec_mapping(run).get("ablations", ())}
 
 
 def _target_impacts(source: ReadStore, run_id: str) -> dict[str, dict[str, dict[str, float]]]:

@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from harness.characters import make_visible
+from harness.names import LONGEST_ID, is_name
 from harness.paths import DEFAULT_DB, eval_names
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -24,7 +26,12 @@ def _completing(
             words = list(find(ctx))
         except Exception:  # a shell that waits for words has no use for a reason
             return []
-        return [CompletionItem(word, help=what) for word, what in words if word.startswith(typed)]
+        # A word goes into somebody's command, as it is, and the lines of help are no words.
+        return [
+            CompletionItem(word, help=make_visible(" ".join(what.split())))
+            for word, what in words
+            if word.startswith(typed) and is_name(word.removesuffix("="), LONGEST_ID)
+        ]
 
     return complete
 
@@ -32,7 +39,9 @@ def _completing(
 def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
     """The names of the evals that are there, or a path."""
     names = [
-        CompletionItem(name, help="an eval") for name in eval_names() if name.startswith(typed)
+        CompletionItem(name, help="an eval")
+        for name in eval_names()
+        if name.startswith(typed) and is_name(name)
     ]
     return names or [CompletionItem(typed, type="file")]
 

@@ -12,6 +12,7 @@ from harness.cli.exit_status import CANNOT_RUN, exit_with_status
 from harness.cli.options import DTYPES, JSON, target_option
 from harness.cli.output import echo, print_json
 from harness.cli.parser import OneOf
+from harness.names import command
 from harness.store.export import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ def doctor(
                 parts = (one.needed, one.there, one.remedy if one.stops else "")
                 text = "; ".join(filter(None, parts))
                 echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
-            command = f"harness run {spec} --target {plan.target.name}"
-            echo(f"  {command if able else 'It cannot run here like this.'}")
+            able_to = command("run", spec, "--target", plan.target.name)
+            echo(f"  {able_to if able else 'It cannot run here like this.'}")
     if needs and not any(able for _, _, able in needs):
         sys.exit(CANNOT_RUN)
 

@@ -6,8 +6,9 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from harness.characters import escape_json, make_visible
+from harness.characters import escape_json, make_visible, one_line
 from harness.reports.terminal.width import fold, known_columns
+from harness.streams import Shown
 
 
 def echo(text: object) -> None:
@@ -18,7 +19,7 @@ def echo(text: object) -> None:
 def say(line: str) -> None:
     """A note for people: on standard error, so that it is in nobody's pipe, and stops nothing."""
     try:
-        print(fold(make_visible(line), known_columns(sys.stderr)), file=sys.stderr, flush=True)
+        print(fold(one_line(line), known_columns(sys.stderr)), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 
@@ -29,6 +30,11 @@ def print_json(value: Any) -> None:
 
     text = json.dumps(json_value(value), indent=2, default=str, ensure_ascii=False)
     print(escape_json(text))
+
+
+def write_data(text: str) -> None:
+    """What is stored, as it is: a program reads it, and no person."""
+    Shown(sys.stdout).write_data(text)
 
 
 def discard(stream: TextIO) -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from harness.runner.run import run_into
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.single_writer import Address, RemoteStore, serve
+from harness.streams import shown
 
 # A scheduler that ends all processes ends this one too: its signal says more than a worker's end.
 PATIENCE = 0.5
@@ -131,6 +133,7 @@ _WORKER: dict[str, Any] = {}
 
 def _start_worker(devices: Any, lines: Any, workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for all ends them
+    sys.stdout, sys.stderr = shown(sys.stdout), shown(sys.stderr)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     _WORKER.update(device=devices.get(), lines=lines)
 

@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn
 
 import click
 
@@ -13,6 +13,7 @@ from harness.cli.output import discard, say
 from harness.errors import Fault, nearest
 from harness.runner.stop_signals import stop_message, stop_status
 from harness.specs.numbers import decimal_number, whole_number
+from harness.streams import shown_streams
 
 
 class OneOf(click.Choice[str]):
@@ -90,14 +91,19 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command and exit with its status; a wrong call is two lines, not a page."""
+        """Run a command and exit with its status; a wrong call is two lines, not a page.
+
+        Whatever is printed meanwhile is shown, and nothing of it obeyed.
+        """
         call = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
-        if not standalone_mode:
-            return call()
+        with shown_streams():
+            return self._exit_with_status(call) if standalone_mode else call()
+
+    def _exit_with_status(self, call: Callable[[], Any]) -> NoReturn:
         try:
             status: Any = call()
         except click.exceptions.NoArgsIsHelpError as error:
-            say(error.format_message())
+            print(error.format_message(), file=sys.stderr)
             sys.exit(WRONG_INPUT)
         except click.UsageError as error:
             say(f"error: {fault_of(error)}")
@@ -141,34 +147,6 @@ def fault_of(error: click.UsageError) -> Fault:
     return Fault(where, what[:1].lower() + what[1:], remedy or "write another")
 
 
-class _NamedOutput:
-    """Standard output, whose errors say that they are its own: those of a file have the file's name."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """As the stream's own. Raises `OSError`."""
-        with self._named():
-            return self._stream.write(text)
-
-    def flush(self) -> None:
-        """As the stream's own. Raises `OSError`."""
-        with self._named():
-            self._stream.flush()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            error.filename = "standard output"
-            raise
-
-
 @contextmanager
 def _until_output_fails() -> Iterator[None]:
     """End where standard output cannot be written: quietly where nobody reads it any more.
@@ -177,18 +155,16 @@ def _until_output_fails() -> Iterator[None]:
     """
     if sys.stdout is None:
         _end("standard output", "it is closed", "send it to a file, or to /dev/null")
-    stdout = sys.stdout
     try:
-        with redirect_stdout(cast("TextIO", _NamedOutput(stdout))):
-            try:
-                yield
-            finally:
-                sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
-        discard(stdout)
+        discard(sys.stdout)
         sys.exit(PIPE_CLOSED)
     except OSError as error:
-        discard(stdout)
+        discard(sys.stdout)
         reason = (error.strerror or str(error)).lower()
         where = str(error.filename or "the system")
         _end(where, f"it cannot be written or read: {reason}", "make room, or name another place")

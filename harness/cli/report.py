@@ -33,11 +33,10 @@ def report(run: str, output: Path | None, snapshot: bool, db: Path) -> None:
     harness report 20260215-120000 --output /tmp/report.html
     """
     from harness.reports.html.run_page import run_page
-    from harness.store.export.files import write_page
+    from harness.store.export.files import write_page, write_report
     from harness.store.find_run import find_run
 
     with open_to_read(db, snapshot=snapshot) as store:
         stored = find_run(store, run)
         page = run_page(store, stored, db)
-    file = output or Path("reports") / f"{stored['run_id']}.html"
-    echo(write_page(file, page))
+    echo(write_page(output, page) if output else write_report(stored["run_id"], page))

@@ -1,6 +1,5 @@
 """Commands about stored runs: show, compare, repeat."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -30,11 +29,13 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from dataclasses import asdict
 
     from harness.analysis.cautions import cautions_of
+    from harness.characters import one_line
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
     from harness.reports.text import caution_text, verdict_with_trial
     from harness.store.find_run import find_run
+    from harness.store.stored_spec import spec_mapping
     from harness.store.tables.results import Verdicts
     from harness.store.values import json_value
 
@@ -43,7 +44,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
     if as_json:
-        spec = json.loads(stored["spec"])
+        spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
         print_json({**stored, "spec": spec, "verdicts": verdicts})
@@ -56,8 +57,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
     for claim, some in cautions.items():
         for one in some:
-            line = f"caution: {claim} {caution_text(one)}"
-            out.print(line, style="yellow", soft_wrap=True, markup=False)
+            line = one_line(f"caution: {claim} {caution_text(one)}")
+            out.print(line, style="yellow", soft_wrap=True)
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")

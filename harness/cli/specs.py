@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import click
@@ -10,8 +9,9 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
-from harness.cli.output import echo, print_json
+from harness.cli.output import echo, print_json, say
 from harness.errors import Fault, HarnessError, InputError
+from harness.names import command
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
@@ -54,9 +54,9 @@ def new(
     for beside in schema:
         echo(f"{beside}: written. Editors read there what a spec may say.")
     echo(f"{path}: written. Read it, change it, and then:")
-    for command in ("check", "plan", "run"):
-        on = f" --target {target[0]}" if command == "run" else ""
-        echo(f"  harness {command} {quote(str(path))}{on}")
+    for step in ("check", "plan", "run"):
+        on = ("--target", target[0]) if step == "run" else ()
+        echo(f"  {command(step, path, *on)}")
 
 
 def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
@@ -102,7 +102,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
             for note in facts["notes"]:
-                click.echo(f"note: {note}", err=True)
+                say(f"note: {note}")
     if as_json:
         print_json({"right": not faults, "specs": checked})
         print_faults(dict.fromkeys(faults))

@@ -9,7 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, SNAPSHOT
-from harness.cli.output import echo, say
+from harness.cli.output import echo, say, write_data
 from harness.cli.parser import OneOf
 from harness.cli.results_file import open_to_read
 from harness.errors import Fault, InputError
@@ -149,7 +149,6 @@ def _parse_setting(text: str) -> tuple[str, str]:
 
 def _print(table: Any, shape: str, output: Path | None) -> None:
     """A query's rows in the format that is asked for."""
-    from harness.characters import make_visible
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.tables import print_rows
     from harness.store.export import files
@@ -171,9 +170,9 @@ def _print(table: Any, shape: str, output: Path | None) -> None:
         print_rows(console(width=10_000), names, rows)
         return
     text = WRITERS.get(shape, as_markdown)(names, rows)
-    if shape in ("table", "markdown") or (output is None and sys.stdout.isatty()):
-        text = make_visible(text)  # for people; a program is given what is stored
-    if output is None:
-        sys.stdout.write(text)
-    else:
+    if output is not None:
         files.write_text(output, [text])
+    elif shape == "csv" and not sys.stdout.isatty():
+        write_data(text)  # CSV has no escapes: a program is given what is stored
+    else:
+        sys.stdout.write(text)

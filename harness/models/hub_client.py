@@ -48,7 +48,7 @@ def checked_client() -> httpx2.Client:
         raise CannotRun(Fault("the hub", what, remedy)) from None
     hooks = client.event_hooks
     client.event_hooks = {
-        "request": [*hooks["request"], _ask_plainly],
+        "request": [*hooks["request"], _keep_token, _ask_plainly],
         "response": [*hooks["response"], _drop_unfit_headers, _bound_body],
     }
     return client
@@ -57,6 +57,12 @@ def checked_client() -> httpx2.Client:
 def of_size(size: int | None) -> dict[str, int | None]:
     """What a request for a file of this size has for extensions: it holds where the answer says none."""
     return {"size": size}
+
+
+def _keep_token(request: httpx2.Request) -> None:
+    """A token goes to the hub that is configured, and to no host that it names."""
+    if request.url.origin != httpx2.URL(constants.ENDPOINT).origin:
+        request.headers.pop("authorization", None)
 
 
 def _ask_plainly(request: httpx2.Request) -> None:

@@ -36,7 +36,7 @@ from harness.models.hub_errors import Unreachable, explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, cache_folder, is_offline
 from harness.models.partial_downloads import check_blob, download_blob
 from harness.models.waiting import waiting_for
-from harness.paths import can_be_named, whole_file
+from harness.paths import is_beside, whole_file
 
 SHA256 = r"[0-9a-f]{64}"  # the ETag of a large file; of a small one it is git's own hash
 Answer = TypeVar("Answer")
@@ -106,33 +106,26 @@ def _ask(question: Callable[..., Answer]) -> Answer:
 def _names_on_hub(repository: str, revision: str) -> tuple[str, ...]:
     # Of the library's ways to have the names this one can be told how long to wait.
     about = _ask(partial(HfApi().model_info, repository, revision=revision))
-    return tuple(filter(_stays_within, (one.rfilename for one in about.siblings or ())))
+    return tuple(filter(is_beside, (one.rfilename for one in about.siblings or ())))
 
 
 def _names_in(list_file: Path) -> tuple[str, ...] | None:
     with suppress(OSError, ValueError, TypeError):  # not kept, or not whole: it is asked for
-        return tuple(filter(_stays_within, json.loads(list_file.read_text(encoding="utf-8"))))
+        return tuple(filter(is_beside, json.loads(list_file.read_text(encoding="utf-8"))))
     return None
-
-
-def _stays_within(path: object) -> bool:
-    """Whether a path leads to nowhere but into the folder that it is taken from."""
-    if not isinstance(path, str) or not path.isprintable() or not can_be_named(path):
-        return False
-    return "\\" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _check_names(repository: str, *names: str) -> None:
     """Folders and files are named by these. Raises `CannotRun` where they could be others' files."""
     for name in names:
-        if not _stays_within(name):
+        if not is_beside(name):
             what = f"{name!r:.80} is no file or revision of a repository"
             raise CannotRun(Fault(repository, what, "correct the name"))
 
 
 def cached(repository: str, name: str, revision: str) -> Path | None:
     """A file that is in the cache; asks no network."""
-    if not (_stays_within(name) and _stays_within(revision)):
+    if not (is_beside(name) and is_beside(revision)):
         return None
     try:
         found = _looked_up(repository, name, revision)

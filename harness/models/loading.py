@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from harness.errors import CannotRun, Fault, HarnessError, InputError
 from harness.models.hub_settings import is_offline
 from harness.models.language_model import LanguageModel
-from harness.models.model_files import ModelFiles
+from harness.models.model_files import INDEX, ModelFiles, shards_of
 from harness.models.padded_batch import PaddingSide
 from harness.models.waiting import waiting_for
+from harness.specs.json_file import check_shape, read_mapping
 
 Attention = Literal["eager", "sdpa"]
 SPLIT = "split"  # the device that stands for all of them
@@ -46,6 +47,7 @@ def load_model(
                 f"pip install {' '.join(missing)}",
             )
         )
+    _check_files(files)
     source: dict[str, Any] = {"gguf_file": files.gguf} if files.gguf else {}
     # The library's bars of progress would be noise in a log; one line serves there and on a terminal.
     with waiting_for(f"loading {files.name}"), _explained(files), redirect_stderr(StringIO()):
@@ -64,6 +66,17 @@ def load_model(
     model, report = loaded
     _check_whole(files, model, report)
     return LanguageModel(model if device == SPLIT else model.to(device), tokenizer, padding_side)
+
+
+def _check_files(files: ModelFiles) -> None:
+    """Raises where a folder holds what transformers would wait for, or ask more of than a machine has."""
+    for path in files.folder.iterdir():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            what = f"{path.name} in it is no regular file"
+            raise CannotRun(Fault(str(files.folder), what, "take it away"))
+    if (index := files.folder / INDEX).exists():
+        shards_of(index)
+    check_shape(read_mapping(files.folder / "config.json") or {}, files.name)
 
 
 def _tokenizer(files: ModelFiles, source: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from harness.models import hub_download as hub
-from harness.paths import find
+from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
 
 FILE = "tokenizer.json"
@@ -25,6 +25,6 @@ def local_tokens(target: Target) -> Callable[[str], list[int]] | None:
 
 
 def _file(target: Target) -> Path | None:
-    if found := find(target.model):
+    if found := local_path(target.model):
         return found / FILE if (found / FILE).is_file() else None
     return hub.cached(target.model, FILE, target.revision)

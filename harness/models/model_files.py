@@ -1,7 +1,6 @@
 """Where the files of a target are: on this machine, in a package, or on the hub."""
 
 import importlib.util
-import json
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +8,9 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault
 from harness.models import hub_download as hub
 from harness.models.waiting import waiting_for
-from harness.paths import find
+from harness.paths import is_beside
+from harness.specs.json_file import read_mapping, shape_said
+from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
 
 # What a model's tokenizer and configuration may lie in, beside `config.json` and the weights.
@@ -21,7 +22,7 @@ _OPTIONAL = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def reach(target: Target) -> None:
 
 def model_files(target: Target) -> ModelFiles:
     """A target's model, fetched where it is not here. Raises `CannotRun`."""
-    if found := find(target.model):
+    if found := local_path(target.model):
         if found.suffix == ".gguf":
             return ModelFiles(found.parent, target.model, gguf=found.name)
         return ModelFiles(found, target.model)
@@ -65,10 +66,10 @@ def model_files(target: Target) -> ModelFiles:
     config = hub.fetch(target.model, "config.json", target.revision)
     # One commit for all files, even where the revision is a branch that moves meanwhile.
     revision = hub.commit_of(config) or target.revision
-    index = hub.fetch_if_any(target.model, _INDEX, revision)
+    index = hub.fetch_if_any(target.model, INDEX, revision)
     for name in _OPTIONAL:
         hub.fetch_if_any(target.model, name, revision)
-    for name in _shards(index):
+    for name in shards_of(index):
         hub.fetch(target.model, name, revision)
     return ModelFiles(config.parent, target.model, revision)
 
@@ -81,17 +82,14 @@ def stream_width(target: Target) -> int | None:
     """
     if target.mock is not None:
         return target.width
-    folder = find(target.model)
+    folder = local_path(target.model)
     config = (
         folder / "config.json"
         if folder
         else hub.cached(target.model, "config.json", target.revision)
     )
-    try:
-        said = json.loads(config.read_text(encoding="utf-8")) if config else {}
-        return int(said.get("text_config", said)["hidden_size"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return target.width
+    said = read_mapping(config) if config else None
+    return shape_said(said or {})[1] or target.width
 
 
 def configuration_beside(path: str) -> tuple[str, ...]:
@@ -103,20 +101,28 @@ def configuration_beside(path: str) -> tuple[str, ...]:
     return (f"{prefix}config.json",) if path.endswith(".safetensors") else ()
 
 
-def _shards(index: Path | None) -> list[str]:
+def shards_of(index: Path | None) -> list[str]:
+    """The files of weights that an index names, or the one that there is without an index.
+
+    Raises `CannotRun` where it is no index, or names a file that is not beside it.
+    """
     if index is None:
         return [_WEIGHTS]
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set((read_mapping(index) or {})["weight_map"].values()))
+        if all(is_beside(name) for name in names):
+            return names
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CannotRun(
             Fault(str(index), "it is no index of weights", "delete it, and fetch it again")
         ) from None
+    what = "it names files of weights that are not beside it"
+    raise CannotRun(Fault(str(index), what, "use another model, or ask its authors"))
 
 
 def is_on_hub(target: Target) -> bool:
     """Whether the model is taken from the hub or its cache, and not from here or a package."""
-    if find(target.model) is not None:
+    if local_path(target.model) is not None:
         return False
     return target.package is None or is_cached(target) or not _is_installed(target.package)
 
@@ -125,7 +131,7 @@ def is_cached(target: Target) -> bool:
     """Whether the model's files are all in the hub's cache."""
     if hub.cached(target.model, "config.json", target.revision) is None:
         return False
-    shards = _shards(hub.cached(target.model, _INDEX, target.revision))
+    shards = shards_of(hub.cached(target.model, INDEX, target.revision))
     return all(hub.cached(target.model, name, target.revision) for name in shards)
 
 

@@ -11,7 +11,7 @@ from harness.errors import first_few
 from harness.models import hub_download as hub
 from harness.models.model_files import is_cached, is_on_hub
 from harness.models.sae_files import sae_bytes
-from harness.paths import find
+from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
 
 FOLDER, PACKAGE, CACHE = "folder", "package", "hub's cache"
@@ -35,7 +35,7 @@ class Need:
 
 def needs(target: Target, layers: Iterable[int]) -> list[Need]:
     """What a run of these layers reads. Asks no network."""
-    local = find(target.model)
+    local = local_path(target.model)
     if local is not None:
         found = [Need(str(local), "the model", None, here=True, source=FOLDER)]
     elif target.distribution and not is_on_hub(target):
@@ -52,7 +52,7 @@ def needs(target: Target, layers: Iterable[int]) -> list[Need]:
 
 
 def _need_of_sae(target: Target, layer: int) -> Need:
-    entry, folder = target.entry(layer), find(target.sae)
+    entry, folder = target.entry(layer), local_path(target.sae)
     if entry is None:
         return Need(target.sae, f"the SAE of layer {layer}", None, False, CACHE)
     if folder is not None:
@@ -102,8 +102,8 @@ def is_present(target: Target, layers: Iterable[int]) -> bool:
 
 def is_local(target: Target) -> bool:
     """Whether the target lies in folders of this machine, whatever the cache of the hub has."""
-    return find(target.model) is not None and (
-        target.mock is not None or find(target.sae) is not None
+    return local_path(target.model) is not None and (
+        target.mock is not None or local_path(target.sae) is not None
     )
 
 
@@ -116,7 +116,7 @@ def model_bytes(target: Target) -> int | None:
 
 def parameters(target: Target) -> int | None:
     """How many weights a target's model has; of a local one, by the headers of its files."""
-    folder = find(target.model)
+    folder = local_path(target.model)
     if target.parameters is not None or folder is None:
         return target.parameters
     total = 0

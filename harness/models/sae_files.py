@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault, InputError, Say
 from harness.models import hub_download as hub
 from harness.models.model_files import configuration_beside
-from harness.paths import find
+from harness.specs.local_paths import local_path
 from harness.specs.sae_catalogue import OTHER_SITE, choose_entry, list_entries
 from harness.specs.targets import Target, mocked
 
@@ -19,7 +19,7 @@ def sae_file(target: Target, layer: int) -> Path:
     """
     # A folder may have any name; one with the name of a published collection is taken for it.
     name = Path(target.sae).name
-    published = find(target.sae) is None or name.startswith("gemma-scope")
+    published = local_path(target.sae) is None or name.startswith("gemma-scope")
     site = OTHER_SITE.search(name)
     if site and published:
         raise InputError(
@@ -30,7 +30,7 @@ def sae_file(target: Target, layer: int) -> Path:
             )
         )
     entry = target.entry(layer)
-    folder = find(target.sae)
+    folder = local_path(target.sae)
     if entry is None:
         found = list_entries(hub.files_of(target.sae, target.sae_revision))
         entry = choose_entry(found, layer, target.sae_width, target.l0_of(layer), target.sae)

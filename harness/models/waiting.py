@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TextIO
 
+from harness.characters import one_line
+from harness.streams import shown
+
 PATIENCE, EVERY = 2.0, 5.0  # seconds before the first line, and between lines
 
 
@@ -33,7 +36,9 @@ def waiting_for(what: str) -> Iterator[Amount]:
     """
     amount, ended = Amount(), Event()
     # Standard error as it is now: the block may redirect it.
-    teller = Thread(target=_tell, args=(what, amount, ended, sys.stderr), daemon=True)
+    teller = Thread(
+        target=_tell, args=(one_line(what), amount, ended, shown(sys.stderr)), daemon=True
+    )
     teller.start()
     try:
         yield amount

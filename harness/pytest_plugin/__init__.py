@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.characters import disarm, one_line
 from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
 from harness.pytest_plugin.shared_runs import Desk, Outcomes
 from harness.runner.stop_signals import (
@@ -110,7 +111,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Iterable[str]) -> None
         config.stash[DESK].serve(
             results_file(config),
             wait=config.getoption("--harness-wait"),
-            say=reporter.write_line if reporter else lambda _: None,
+            say=partial(_say, reporter) if reporter else lambda _: None,
         )
 
 
@@ -138,7 +139,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A claim is skipped where it stands, and not where this file says so."""
     report = yield
     if isinstance(item, ClaimItem) and isinstance(report.longrepr, tuple):
-        report.longrepr = str(item.path), item.line, report.longrepr[2]
+        report.longrepr = item.location[0], item.line, report.longrepr[2]
     return report
 
 
@@ -173,7 +174,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
     terminalreporter.section("verdicts")
     print_verdicts(console(terminalreporter._tw._file), outcomes)
-    append_summary(outcomes, partial(terminalreporter.write_line, yellow=True))
+    append_summary(outcomes, partial(_say, terminalreporter))
+
+
+def _say(reporter: Any, line: str) -> None:
+    """A note for people, in pytest's own output."""
+    reporter.write_line(disarm(one_line(line)), yellow=True)
 
 
 def _has_claims(session: pytest.Session) -> bool:

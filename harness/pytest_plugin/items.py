@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.characters import disarm, one_line
 from harness.paths import DEFAULT_DB
 from harness.pytest_plugin.shared_runs import Outcomes, served_store
 
@@ -25,7 +26,12 @@ OUTCOMES = pytest.StashKey[Outcomes]()
 
 
 class EvalFile(pytest.File):
-    """A spec: its claims are the items."""
+    """A spec: its claims are the items. pytest prints the names of files as they are: here, as shown."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.name = one_line(self.name)
+        self._nodeid: str = disarm(one_line(self.nodeid))
 
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
@@ -45,7 +51,9 @@ class EvalFile(pytest.File):
         if target not in ("auto", *spec.targets):
             advice = nearest(target, spec.targets)
             raise self.CollectError(
-                f"--harness-target: '{target}' is not among the targets of {spec.name}; {advice}"
+                one_line(
+                    f"--harness-target: '{target}' is not among the targets of {spec.name}; {advice}"
+                )
             )
         claims = spec.claims if target == "auto" else spec.claims_on(target)
         for claim in claims:
@@ -93,9 +101,9 @@ class ClaimItem(pytest.Item):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
-    def reportinfo(self) -> tuple[Path, int | None, str]:
+    def reportinfo(self) -> tuple[str, int | None, str]:
         """Where the claim stands."""
-        return self.path, self.line - 1, f"claim {self.name}"
+        return one_line(str(self.path)), self.line - 1, f"claim {self.name}"
 
     def _run(self) -> Outcome:
         from harness.runner.context import How
@@ -177,7 +185,7 @@ def _caution(verdict: Verdict) -> str:
     """What speaks against the features that the verdict rests on, a line a layer."""
     from harness.reports.text import caution_text
 
-    return "\n".join(map(caution_text, verdict.cautions))
+    return "\n".join(one_line(caution_text(one)) for one in verdict.cautions)
 
 
 @contextmanager
@@ -204,14 +212,15 @@ def _silent(*_: object) -> None:
 @contextmanager
 def _telling_from_a_worker(config: pytest.Config, name: str) -> Iterator[tuple[Any, Any]]:
     """The same in plain lines: several workers share a terminal, and none of them draws on it."""
-    from harness.characters import make_visible
     from harness.reports.terminal.progress import PlainProgress
+    from harness.streams import shown
 
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    stream = shown(sys.__stderr__) if sys.__stderr__ else None
 
     def say(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(make_visible(f"[{name}] {line}"), file=sys.__stderr__, flush=True)
+            print(one_line(f"[{name}] {line}"), file=stream, flush=True)
 
     yield PlainProgress(say), say
 

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.characters import make_visible
+from harness.characters import escape_markdown, one_line
 from harness.errors import Say
 from harness.reports.text import (
     caution_lines,
@@ -57,11 +58,11 @@ def _eval(outcome: "Outcome") -> list[str]:
     marked = [f"**{mark}**" for mark in caveat_marks(outcome)]
     if outcome.target.origin == "stand-in":
         marked.append("stand-in")
-    title = " · ".join([f"{_text(outcome.spec)} on {_text(outcome.target.name)}", *marked])
+    title = " · ".join([escape_markdown(f"{outcome.spec} on {outcome.target.name}"), *marked])
     return [
         f"### {title}",
         "",
-        _text(outcome.question),
+        escape_markdown(outcome.question),
         "",
         _row(NAMES),
         _row(["---", "---", "---:", "---:", "---:", "---", "---"]),
@@ -75,27 +76,27 @@ def _eval(outcome: "Outcome") -> list[str]:
 def _against(outcome: "Outcome") -> list[str]:
     """What speaks against the verdicts, or against the run's SAEs."""
     cautions = [line for one in outcome.verdicts for line in caution_lines(one)]
-    return [f"caution: {_text(line)}" for line in cautions] + [
-        f"warning: {_text(warning)}" for warning in outcome.warnings
+    return [f"caution: {escape_markdown(line)}" for line in cautions] + [
+        f"warning: {escape_markdown(warning)}" for warning in outcome.warnings
     ]
 
 
 def _cells(outcome: "Outcome", verdict: "Verdict") -> list[str]:
     shown = verdict.verdict if outcome.is_evidence else f"{outcome.trial}: {verdict.verdict}"
     texts = [verdict.claim, shown, *verdict_numbers(verdict), rests_on(verdict)]
-    return [*map(_text, texts), _code(verdict.query)]
+    return [*map(escape_markdown, texts), _code(verdict.query)]
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> list[str]:
     """As in a terminal; the commands that end it stand as code."""
     lines = closing_lines(outcomes)
-    sentences = [_text(line) for line in lines if not line.startswith("  ")]
+    sentences = [escape_markdown(line) for line in lines if not line.startswith("  ")]
     commands = [line for line in lines if line.startswith("  ")]
     return [
         "\n\n".join(sentences),
         "",
         "```",
-        *(make_visible(line.strip()) for line in commands),
+        *(one_line(line.strip()) for line in commands),
         "```",
         "",
         "",
@@ -106,14 +107,9 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _text(text: str) -> str:
-    """Text that Markdown leaves as it is, on one line of a table."""
-    text = make_visible(text)
-    for sign in "\\`*_{}[]<>#|~":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
-
-
 def _code(text: str) -> str:
-    """Code in a cell: a pipe ends a cell even there."""
-    return f"`{make_visible(text).replace('|', chr(92) + '|')}`"
+    """Code in a cell: a pipe ends a cell even there, and a run of backticks one longer than any in it."""
+    text = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " * text.startswith("`") or " " * text.endswith("`")
+    return f"{fence}{space}{text.replace('|', chr(92) + '|')}{space}{fence}"

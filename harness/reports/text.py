@@ -1,5 +1,6 @@
 """Numbers, p values, marks and commands as text, for terminals, logs and pages alike."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import first_few
+from harness.names import command
 from harness.paths import DEFAULT_DB
 from harness.store.find_run import trial_word
 from harness.store.queries import rows_query, verdicts_query
@@ -87,7 +89,7 @@ def closing_lines(outcomes: "Sequence[Outcome]") -> list[str]:
     last = outcomes[-1]
     lines.append(f"Everything is in {relative_path(last.db)}. For example:")
     lines += ["  " + sql_command(last.db, query) for query in example_queries(last)]
-    return [*lines, f"  {harness_command()} report {last.run_id}{db_option(last.db)}"]
+    return [*lines, f"  {command_line('report', last.run_id, db=last.db)}"]
 
 
 def example_queries(outcome: "Outcome") -> tuple[str, str]:
@@ -98,7 +100,14 @@ def example_queries(outcome: "Outcome") -> tuple[str, str]:
 
 def sql_command(db: Path, query: str) -> str:
     """A command that shows the rows."""
-    return f'{harness_command()} sql{db_option(db)} "{query}"'
+    # In double quotes, where a shell reads it as it stands: SQL is full of single ones.
+    quoted = shlex.quote(query) if re.search(r'["$`\\!\n]', query) else f'"{query}"'
+    return f"{harness_command()} sql{db_option(db)} {quoted}"
+
+
+def command_line(*words: str, db: Path, program: str = "") -> str:
+    """A command with these words and the results file, as a shell reads it."""
+    return command(*words, program=program or harness_command()) + db_option(db)
 
 
 def db_option(db: Path) -> str:

@@ -9,6 +9,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from harness.paths import whole_file
+
 EVERY = 2.0  # seconds of work that an end from outside may cost, beside what is at work
 
 
@@ -40,10 +42,9 @@ class Checkpoint:
         """Put these in the place of what was saved before: all of them, or none."""
         if self._path is None:
             return
-        part = self._path.with_suffix(".part.npz")
-        with suppress(OSError):  # a full disk is said where rows are written
-            np.savez(part, **arrays)
-            part.replace(self._path)
+        # A full disk is said where rows are written.
+        with suppress(OSError), whole_file(self._path) as part, part.open("wb") as file:
+            np.savez(file, **arrays)
         self._last = monotonic()
 
     def remove(self) -> None:
@@ -51,7 +52,6 @@ class Checkpoint:
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
-                self._path.with_suffix(".part.npz").unlink(missing_ok=True)
 
 
 UNKEPT = Checkpoint()

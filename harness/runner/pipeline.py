@@ -22,6 +22,7 @@ from harness.analysis.selection import (
 from harness.errors import CannotRun, Fault
 from harness.interventions.resampling import choose_sources
 from harness.models.prompt_rows import PromptRows
+from harness.names import child
 from harness.runner import checkpoint
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
@@ -81,7 +82,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
     if plan.spec.new_tokens:
         stage("generate", partial(generate, plan=plan))
     if plan.layers:
-        sums = Checkpoint(store.path.with_name(f"{store.path.name}.{context.run_id}.npz"))
+        sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
         together = _together(context, "survey")
         stage("survey", partial(survey, plan=plan, together=together, checkpoint=sums))
         sums.remove()

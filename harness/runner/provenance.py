@@ -14,8 +14,9 @@ import torch
 from harness.models import hub_download as hub
 from harness.models.checksums import digest_of
 from harness.models.waiting import waiting_for
-from harness.paths import PACKAGE, find
+from harness.paths import PACKAGE
 from harness.runner.preparation import Prepared, RunRequest
+from harness.specs.local_paths import local_path
 from harness.specs.targets import Target
 
 
@@ -61,7 +62,7 @@ def run_facts(
 def sae_commit(target: Target, files: Mapping[int, Path]) -> str | None:
     """The commit that the SAEs were taken from; null for a folder."""
     commits = {hub.commit_of(path) for path in files.values()} - {None}
-    if find(target.sae) or not files:
+    if local_path(target.sae) or not files:
         return None
     return commits.pop() if len(commits) == 1 else target.sae_revision
 
@@ -74,7 +75,7 @@ def _hash(target: Target, hashes: list[str]) -> str:
 
 def _named(target: Target, path: Path) -> str:
     """An SAE's path within its folder or repository."""
-    folder = find(target.sae)
+    folder = local_path(target.sae)
     if folder is not None:
         return path.relative_to(folder).as_posix()
     parts = path.parts

@@ -1,6 +1,5 @@
 """Run a stored run again, from what the store holds of it, and hold the two against each other."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
 from harness.runner.preparation import RunRequest
 from harness.runner.run import run_request
+from harness.specs.local_paths import is_within
 from harness.specs.plan import make_plan
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
@@ -26,6 +26,7 @@ from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
 from harness.store.prompts import stored_prompts
+from harness.store.stored_spec import spec_mapping
 from harness.store.tables.runs import Prompts
 
 
@@ -92,12 +93,14 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     where = f"run {run['run_id']}"
     remedy = f"repeat it with harness {run['harness_version']} (commit {run['git_commit']})"
     try:
-        spec = Spec.model_validate(_tuples(json.loads(run["spec"])))
-    except (ValidationError, ValueError):
+        spec = Spec.model_validate(_tuples(spec_mapping(run)))
+    except (ValidationError, InputError):
         what = "its spec is not one that this harness reads"
         raise InputError(Fault(where, what, remedy)) from None
     path = Path(run["spec_path"])
-    target = resolve(run["target"], spec.targets[run["target"]], *folders_around(path))
+    # Where a stranger's spec lay says nothing about whose files are meant here.
+    around = folders_around(path) if is_within(path) else ()
+    target = resolve(run["target"], spec.targets[run["target"]], *around)
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
     plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))

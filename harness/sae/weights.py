@@ -5,7 +5,6 @@ absent; SAELens' `sae_weights.safetensors` with its `cfg.json`, for JumpReLU and
 is unpickled.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from harness.sae.weight_checks import (
     check_values,
     published_l0,
 )
+from harness.specs.json_file import read_mapping
 
 POINTER = b"version https://git-lfs"
 SAELENS = "sae_weights.safetensors"
@@ -173,11 +173,8 @@ def _configuration(path: Path, needed: bool, broken: Broken) -> dict[str, Any]:
         if needed:
             raise broken(f"there is no {path.name} beside it", "put SAELens' configuration there")
         return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
+    config = read_mapping(path)
+    if config is None:
         raise broken(f"{path.name} beside it is no JSON object")
     # Since version 6 SAELens keeps what is not of the SAE itself under `metadata`.
     metadata = config.get("metadata")

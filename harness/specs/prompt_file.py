@@ -7,9 +7,10 @@ from typing import Any
 
 from harness.errors import Fault, InputError
 from harness.specs.prompt import Prompt
-from harness.specs.prompt_pairs import Line, complete
+from harness.specs.prompt_pairs import OPTIONAL, REQUIRED, Line, complete
 from harness.specs.text_file import place_order, read_text
 
+_FIELD = re.compile(rf'"({"|".join(REQUIRED + OPTIONAL)})"\s*:')
 LARGEST = 100_000_000  # bytes of a prompt file, some 100,000 prompts
 
 
@@ -38,6 +39,9 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
                 lines.append((number, value))
             else:
                 faults.append(Fault(f"{path}:{number}", "not an object", 'write {"id": ..., ...}'))
+    if faults and not _FIELD.search(text):
+        # Nothing of a file is shown that is another one: it may hold anything.
+        raise InputError(Fault(str(path), "none of its lines is a prompt", "name a prompt file"))
     if not lines and not faults:
         faults.append(Fault(f"{path}:1", "the file has no prompts", "write one object a line"))
     prompts, wrong = complete(str(path), lines, balanced=balanced and not faults)

@@ -7,7 +7,6 @@ Scope 2's (`resid_post/layer_5_width_16k_l0_medium/params.safetensors`) and SAEL
 """
 
 import csv
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError, first_few
 from harness.paths import PACKAGE
+from harness.specs.json_file import read_mapping
 
 NAMES = ("params.npz", "params.safetensors", "sae_weights.safetensors")
 USUAL_L0 = 100  # what a canonical SAE is nearest to, where none is marked
@@ -234,8 +234,8 @@ def _layer_in(folder: str) -> int | None:
 def _layer_said(config: Path) -> int | None:
     """The layer that SAELens' configuration names; None where it cannot be read: the loader says why."""
     try:
-        said = json.loads(config.read_text(encoding="utf-8"))
+        said = read_mapping(config) or {}
         hook = said.get("hook_name") or said.get("hook_point") or said["metadata"]["hook_name"]
         return site_layer(str(hook))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError):
         return None

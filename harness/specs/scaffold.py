@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.characters import make_visible
 from harness.errors import CannotRun, Fault, InputError, nearest
 from harness.paths import PACKAGE, bundled, find, whole_file
 from harness.specs.scaffold_facts import prompt_facts
@@ -25,7 +26,7 @@ def write_spec(
     target or name is wrong, the prompts are faulty or too few for any claim or the file is there
     already, and `CannotRun` where it cannot be written.
     """
-    question = " ".join(question.split())
+    question = make_visible(" ".join(question.split()))
     if not re.search(r"\w", question):
         raise InputError(Fault("QUESTION", "it is empty", "write a sentence that ends in a ?"))
     if re.search("[\ud800-\udfff]", question):

@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from harness.errors import Fault, InputError, nearest
-from harness.paths import find
 from harness.specs.contradictions import contradictions, sound_part
 from harness.specs.fields import Contradiction, KeyPath
+from harness.specs.local_paths import check_file, find_named
 from harness.specs.plan import Plan, make_plan
 from harness.specs.plan_checks import faults_of
 from harness.specs.prompt import Prompt
@@ -85,13 +85,19 @@ def load(name: str | Path, *, with_prompts: bool = False) -> SpecFile:
     except InputError as error:
         if not with_prompts:
             raise
-        raise InputError(*error.faults, *_prompt_faults(path, document.data)) from None
-    return SpecFile(path, spec, targets, _prompts_path(spec.prompts, path), document.marks)
+        raise InputError(*error.faults, *_prompt_faults(path, document)) from None
+    return SpecFile(
+        path, spec, targets, _prompts_path(spec.prompts, path, document), document.marks
+    )
 
 
 def _read(path: Path) -> Document:
     """The mapping that a file's YAML is."""
-    text = read_text(path, LARGEST)
+    # Of whoever runs this: `harness check <(...)` is a pipe.
+    given = path.is_relative_to("/dev")
+    if not given:
+        check_file(path, *folders_around(path))
+    text = read_text(path, LARGEST, given=given)
     try:
         document = read_yaml(text)
     except yaml.MarkedYAMLError as error:
@@ -160,15 +166,17 @@ def _problems(data: Any, error: ValidationError) -> Iterator[Contradiction]:
             yield explain(data, detail)
 
 
-def _prompts_path(name: str, path: Path) -> Path | None:
-    prompts = find(name, *folders_around(path))
+def _prompts_path(name: str, path: Path, document: Document) -> Path | None:
+    where = place_of(path, document.marks, ("prompts",))
+    prompts = find_named(name, *folders_around(path), what=where)
     return None if prompts is None or prompts.is_dir() else prompts
 
 
-def _prompt_faults(path: Path, data: Any) -> tuple[Fault, ...]:
+def _prompt_faults(path: Path, document: Document) -> tuple[Fault, ...]:
     """What is wrong with the prompts of a spec that is itself wrong, as far as it names them."""
+    data = document.data
     try:
-        prompts = _prompts_path(data["prompts"], path)
+        prompts = _prompts_path(data["prompts"], path, document)
         if prompts is not None:
             load_prompts(prompts, balanced=data.get("balance", "family") == "family")
     except InputError as error:

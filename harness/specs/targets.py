@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Fault, InputError, nearest, too_long
-from harness.paths import PACKAGE, can_be_named, find
+from harness.names import is_name
+from harness.paths import PACKAGE, bundled, can_be_named, find
+from harness.specs.json_file import check_shape, read_mapping, shape_said
+from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
 from harness.specs.sae_catalogue import (
     Entry,
@@ -77,7 +80,7 @@ class Target:
         """
         if self.files is not None:
             return Entry(layer, self.files.replace("{layer}", str(layer)), width=self.sae_width)
-        folder = find(self.sae)
+        folder = local_path(self.sae)
         if folder is None and self.catalogue is None:
             return None
         entries = scan_folder(folder) if folder else read_catalogue(self.catalogue or "")
@@ -98,12 +101,22 @@ class Target:
 
     def page(self, layer: int, feature: int) -> str | None:
         """The page of a feature on Neuronpedia, where it has one."""
-        known = self.neuronpedia(layer)
-        return None if known is None else f"https://www.neuronpedia.org/{known}/{feature}"
+        return feature_page(self.neuronpedia(layer), feature)
 
 
 # What is assumed of a target that only its spec knows.
 _UNKNOWN = Target("", "of the spec's own", "", "none", "float32", "real")
+
+
+def feature_page(source: str | None, feature: int) -> str | None:
+    """The address of a feature's page on Neuronpedia, of an SAE that is called `MODEL/SAE` there.
+
+    None for what is no such name: it may come from a stranger's file.
+    """
+    parts = (source or "").split("/")
+    if len(parts) != 2 or not all(map(is_name, parts)):
+        return None
+    return f"https://www.neuronpedia.org/{source}/{int(feature)}"
 
 
 @dataclass(frozen=True)
@@ -121,9 +134,9 @@ class KnownFeature:
 
 def load_truth(target: Target) -> tuple[KnownFeature, ...] | None:
     """The features that are known to carry the contrast; None where nothing is known."""
-    if target.truth is None or (path := find(target.truth)) is None:
+    if target.truth is None:
         return None
-    known = json.loads(path.read_text(encoding="utf-8"))["known"]
+    known = json.loads(bundled(target.truth).read_text(encoding="utf-8"))["known"]
     names = tuple(field.name for field in fields(KnownFeature))
     return tuple(KnownFeature(**{name: entry[name] for name in names}) for entry in known)
 
@@ -147,10 +160,10 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
     """
     _check_choice(name, choice, folders)
     base = load_targets().get(name) or replace(_UNKNOWN, name=name)
-    model = base.model if choice.model is None else _path(choice.model, folders)
-    sae = base.sae if choice.sae is None else _path(choice.sae, folders)
+    model = base.model if choice.model is None else _path("model", choice.model, folders)
+    sae = base.sae if choice.sae is None else _path("sae", choice.sae, folders)
     if choice.files is not None:
-        _check_files(choice.files, find(sae) is not None)
+        _check_files(choice.files, local_path(sae) is not None)
     if choice.model is not None and model != base.model:
         blocks, width = _shape(model)
         base = replace(
@@ -239,29 +252,32 @@ def mocked(target: Target, kind: str = MOCKS[0]) -> Target:
     )  # fmt: skip
 
 
-def _path(name: str, folders: tuple[Path, ...]) -> str:
-    """A path as it is found from here, or the name of a repository."""
-    found = None if name.startswith(MOCK) else find(name, *folders)
-    return name if found is None else str(found)
+def _path(key: str, name: str, folders: tuple[Path, ...]) -> str:
+    """A path as it is found from here, or the name of a repository.
+
+    A folder that is called like a known target's repository is not meant by that name.
+    """
+    known = {one for target in load_targets().values() for one in (target.model, target.sae)}
+    found = None if name in known or name.startswith(MOCK) else find_named(name, *folders, what=key)
+    return name if found is None else written_out(found)
 
 
 def _shape(model: str) -> tuple[int | None, int | None]:
     """Blocks and width of a local model, from its `config.json`."""
-    folder = find(model)
-    try:
-        said = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
-        text = said.get("text_config", said)
-        return int(text["num_hidden_layers"]), int(text["hidden_size"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None, None
+    folder = local_path(model)
+    said = None if folder is None else read_mapping(folder / "config.json")
+    check_shape(said or {}, "model")
+    return shape_said(said or {})
 
 
 def _origin(model: str, choice: TargetChoice) -> Origin:
     """A stand-in stays one under another name."""
-    folder = find(model)
+    folder = local_path(model)
     toys = [known for known in load_targets().values() if known.origin != "real"]
     same = any(
-        folder is not None and (own := find(known.model)) and own.resolve() == folder.resolve()
+        folder is not None
+        and (own := local_path(known.model))
+        and own.resolve() == folder.resolve()
         for known in toys
     )
     return "stand-in" if choice.stand_in or same else "real"

@@ -1,19 +1,40 @@
 """Text files that people write: UTF-8 without a byte order mark, or a fault that says the place."""
 
+import os
 import re
+import stat
 from pathlib import Path
 
 from harness.errors import Fault, InputError
 
+# The files that were read here: of others no line is shown to anybody, whatever names them.
+_READ: set[str] = set()
 
-def read_text(path: Path, most: int) -> str:
+
+def was_read(path: str) -> bool:
+    """Whether a file was read as a text that people write, in this process."""
+    return path in _READ
+
+
+def read_text(path: Path, most: int, *, given: bool = False) -> str:
     """The text of a file of at most so many bytes, with line ends as "\\n".
+
+    A pipe or a device is read only where it was `given` by whoever runs this.
 
     Raises `InputError` where it is none.
     """
     try:
-        with path.open("rb") as file:
+        # What is no regular file may have no end, or no beginning. It is opened without waiting for one.
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+        with open(descriptor, "rb") as file:
+            if not (stat.S_ISREG(os.fstat(descriptor).st_mode) or given):
+                what = "it is no regular file"
+                raise InputError(Fault(str(path), what, "name a file"))
+            os.set_blocking(descriptor, True)
             data = file.read(most + 1)
+            _READ.add(str(path))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None

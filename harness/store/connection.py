@@ -5,15 +5,16 @@ readers keep writers out. A process that would read beside a writer reads a copy
 """
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
 
 from harness.errors import CannotRun, Fault, Say
 from harness.store import database_file, migrations
+from harness.store.catalog import ForeignCatalog, check_tables, read_catalog
 from harness.store.database_file import check_path, must_exist, remove_empty
 from harness.store.errors import holder_of, not_a_database, opening_error
-from harness.store.read_only import GUARD
 
 RETRY = 0.1  # seconds
 
@@ -44,14 +45,15 @@ def connect_to_write(
             migrations.create(connection)
         elif version < migrations.VERSION:
             migrations.migrate(connection, version)
+            check_tables(read_catalog(connection))
         migrations.refresh_views(connection)
         connection.commit()
     except (duckdb.Error, OSError) as error:
         connection.close()
         raise opening_error(file, error) from None
-    except ValueError as error:
+    except ForeignCatalog as error:
         connection.close()
-        raise _foreign_file(file, str(error)) from None
+        raise _foreign_file(file, error) from None
     except BaseException:
         connection.close()
         raise
@@ -64,17 +66,8 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     A file of an older version is brought up to date first, after a backup unless told otherwise.
     """
     must_exist(file)
-    connection = _connect_to_read(file)
-    try:
-        version = migrations.version_of(connection)
-    except ValueError as error:
-        connection.close()
-        raise _foreign_file(file, str(error)) from None
-    except duckdb.Error as error:
-        connection.close()
-        raise opening_error(file, error) from None
+    connection, version = _connect_to_read(file)
     if version == migrations.VERSION:
-        connection.execute(GUARD)
         return connection
     connection.close()
     if version is None:
@@ -82,16 +75,23 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     migrations.check_version(file, version)
     # Opened for writing for as long as this takes, and no longer: others may read then.
     connect_to_write(file, 0, say, keep=keep).close()
-    connection = _connect_to_read(file)
-    connection.execute(GUARD)
-    return connection
+    return _connect_to_read(file)[0]
 
 
-def _connect_to_read(file: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        return _use_utc(database_file.connect(file, read_only=True))
-    except duckdb.Error as error:
-        raise opening_error(file, error) from None
+def _connect_to_read(file: Path) -> tuple[duckdb.DuckDBPyConnection, int | None]:
+    """A connection whose views say what ours do, and the version of its tables."""
+    with ExitStack() as resources:
+        try:
+            connection = resources.enter_context(database_file.connect(file, read_only=True))
+            version = migrations.version_of(connection)
+            if version == migrations.VERSION:
+                migrations.shadow_views(connection)
+        except ForeignCatalog as error:
+            raise _foreign_file(file, error) from None
+        except duckdb.Error as error:
+            raise opening_error(file, error) from None
+        resources.pop_all()
+        return connection, version
 
 
 def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
@@ -100,7 +100,7 @@ def _connect(file: Path, wait: float, say: Say) -> duckdb.DuckDBPyConnection:
     waiting = False
     while True:
         try:
-            return _check_on_disk(_use_utc(database_file.connect(file)), file)
+            return _check_on_disk(database_file.connect(file), file)
         except duckdb.Error as error:
             holder = holder_of(error)
             if holder is None or time.monotonic() >= until:
@@ -120,12 +120,6 @@ def _check_on_disk(connection: duckdb.DuckDBPyConnection, file: Path) -> duckdb.
     if paths and all(path is None for (path,) in paths):
         connection.close()
         raise not_a_database(file)
-    return connection
-
-
-def _use_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    # Else a run would read other times of itself in another zone.
-    connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
@@ -149,6 +143,5 @@ def _back_up(
     return connection
 
 
-def _foreign_file(file: Path, tables: str) -> CannotRun:
-    what = f"it is no results file: it has the tables {tables}"
-    return CannotRun(Fault(str(file), what, "name another file with --db"))
+def _foreign_file(file: Path, reason: ForeignCatalog) -> CannotRun:
+    return CannotRun(Fault(str(file), str(reason), reason.remedy))

@@ -10,24 +10,35 @@ import duckdb
 from harness.errors import CannotRun, Fault, InputError, too_long
 from harness.paths import can_be_named, is_address
 
+# What every connection is opened with, and cannot change afterwards: SQL that lies in the file (views,
+# macros, its log, which is played while it is opened) reads, writes and loads nothing else.
 _OPTIONS = {
-    # A new file can be read by every DuckDB that this package works with, and by as old command lines.
-    "storage_compatibility_version": "v1.4.0",
-    # What is no DuckDB file is refused, and not read by an extension that is fetched for it.
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    # Nor is what is no DuckDB file read by an extension that is fetched for it.
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+    # Set below, for the extension that knows it is loaded after these options are read.
+    "allowed_configs": "['TimeZone']",
+    # A new file can be read by every DuckDB that this package works with, and by as old command lines.
+    "storage_compatibility_version": "v1.4.0",
 }
 _OTHER = "name another file with --db"
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
-def connect(file: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open a file; one that is there no more is made anew, unless it is only read.
+def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open a file, or a database in memory; a file that is there no more is made anew, unless only read.
 
-    Raises `duckdb.Error`.
+    Every connection of this package is made here. Raises `duckdb.Error`.
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
-    return duckdb.connect(str(file.absolute()), read_only=read_only, config=dict(_OPTIONS))
+    where = ":memory:" if file is None else str(file.absolute())
+    connection = duckdb.connect(where, read_only=read_only, config=dict(_OPTIONS))
+    # Else a run would read other times of itself in another zone.
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def check_path(file: Path) -> None:
@@ -44,6 +55,9 @@ def check_path(file: Path) -> None:
     try:
         kind = file.stat().st_mode
     except FileNotFoundError:
+        if file.is_symlink():  # DuckDB would make a file where it leads
+            what = f"it is a link to {os.readlink(file)}, which is not there"
+            raise InputError(Fault(str(file), what, _OTHER)) from None
         return
     except (OSError, ValueError) as error:  # no name of a file, or not to be reached
         reason = getattr(error, "strerror", None) or str(error)

@@ -37,7 +37,10 @@ def opening_error(file: Path, error: Exception) -> CannotRun:
     message = _reason(file, error)
     # DuckDB opens a file of text as a database in memory that reads it, and one of another program by an
     # extension, where it may.
-    if re.search("not a valid DuckDB|in-memory database|^IO Error: Extension", message):
+    if re.search(
+        "not a valid DuckDB|in-memory database|^IO Error: Extension|Loading external extensions",
+        message,
+    ):
         return not_a_database(file)
     if "database file with version number" in message:
         what = "it was written by another version of DuckDB"
@@ -98,8 +101,9 @@ def holder_of(error: Exception) -> str | None:
     if not (isinstance(error, duckdb.IOException) and message.startswith(_LOCK)):
         return None
     if holder := _HOLDER.match(message):
+        # The program's name alone: the rest of its command line is its owner's.
         name = holder[1].rsplit("/", 1)[-1]
-        return f"process {holder[2]}{holder[3] or ''} ({_command(holder[2]) or name})"
+        return f"process {holder[2]}{holder[3] or ''} ({name})"
     # A file system without locks says so in the same place, and nobody is to be waited for.
     return None if re.search("(?i)not supported|no locks available", message) else "another process"
 
@@ -108,17 +112,6 @@ def first_line(error: Exception) -> str:
     """The first line of what an error says; its kind, where it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
-
-
-def _command(process: str) -> str | None:
-    """The command line of a process, where the system tells."""
-    try:
-        words = Path("/proc", process, "cmdline").read_text(encoding="utf-8").split("\0")
-    except (OSError, UnicodeDecodeError):
-        return None
-    words = [Path(word).name if word.startswith("/") else word for word in words if word]
-    line = " ".join(words)
-    return (line if len(line) <= 80 else line[:77] + "...") or None
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -1,6 +1,6 @@
 """The tables of a results file, brought up to date: numbered migrations, after a backup."""
 
-import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +10,44 @@ import pyarrow as pa
 
 from harness.errors import CannotRun, Fault, InputError
 from harness.paths import bundled, whole_file
+from harness.store.catalog import (
+    ForeignCatalog,
+    check_names,
+    check_tables,
+    has_our_views,
+    read_catalog,
+)
+from harness.store.database_file import connect
 from harness.store.errors import first_line
 
 VERSION = 7
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """The schema's version; None of a file without tables. Raises `ValueError` for a stranger's."""
-    tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
-    if "schema_version" in tables:
-        (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0]
-        return int(version)
-    if tables:
-        raise ValueError(", ".join(sorted(tables)[:3]))
-    return None
+    """The schema's version; None of a file without tables.
+
+    Raises `ForeignCatalog` where something in the file is not what this package puts there.
+    """
+    found = read_catalog(connection)
+    if "schema_version" not in found.tables:
+        if found.is_empty:
+            return None
+        names = sorted(found.tables) or sorted({**found.views, **found.macros})
+        kind = "tables" if found.tables else "views and macros"
+        raise ForeignCatalog(f"it is no results file: it has the {kind} {', '.join(names[:3])}")
+    try:
+        rows = connection.execute("SELECT version FROM main.schema_version").fetchall()
+    except duckdb.Error:  # it has no such column
+        rows = []
+    versions = [version for (version,) in rows if isinstance(version, int)]
+    if not versions or min(versions) < 1:
+        raise ForeignCatalog("it is no results file: its schema_version has no version")
+    version = max(versions)
+    if version <= VERSION:  # what a newer one has is not known here, and it is refused
+        check_names(connection, found)
+    if version == VERSION:
+        check_tables(found)
+    return version
 
 
 def check_version(file: Path, version: int) -> None:
@@ -54,7 +78,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
 
 def upgrade_tables(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa.Table]:
     """Arrow tables of an older schema, by name, as today's. Raises `InputError` where they are none."""
-    with duckdb.connect() as scratch:  # in memory, where the SQL of the migrations can run
+    with connect() as scratch:  # in memory, where the SQL of the migrations can run
         # An export has no such table, and migrations write to it.
         scratch.execute("CREATE TABLE schema_version (version INTEGER, views VARCHAR)")
         try:
@@ -77,13 +101,18 @@ def upgrade_tables(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa
 def refresh_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Put in today's views and macros, where the file has others; in the caller's transaction."""
     # Views are no part of the version: another harness of the same schema may have put in its own.
-    text = _sql("views.sql") + _sql("macros.sql")
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    latest = "version = (SELECT max(version) FROM schema_version)"
-    ((there,),) = connection.execute(f"SELECT views FROM schema_version WHERE {latest}").fetchall()
-    if there != digest:
-        connection.execute(text)
-        connection.execute(f"UPDATE schema_version SET views = ? WHERE {latest}", [digest])
+    if not has_our_views(read_catalog(connection)):
+        connection.execute(_views())
+
+
+def shadow_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection that only reads use today's views and macros, where the file has others."""
+    if not has_our_views(read_catalog(connection)):
+        connection.execute(re.sub("(?m)^CREATE OR REPLACE", "CREATE OR REPLACE TEMP", _views()))
+
+
+def _views() -> str:
+    return _sql("views.sql") + _sql("macros.sql")
 
 
 def back_up(file: Path, version: int) -> Path:

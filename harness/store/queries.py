@@ -90,7 +90,8 @@ def find_query(text: str) -> SavedQuery | None:
 def view_query(view: str, run_id: str, **equal: str) -> str:
     """SQL for the rows of a view that are a run's, and whose columns have these values."""
     conditions = {"run_id": run_id, **equal}
-    return f"FROM {view} WHERE " + " AND ".join(f"{k} = '{v}'" for k, v in conditions.items())
+    texts = {name: text.replace("'", "''") for name, text in conditions.items()}
+    return f"FROM {view} WHERE " + " AND ".join(f"{k} = '{v}'" for k, v in texts.items())
 
 
 def verdicts_query(run_id: str, *, trial: bool) -> str:

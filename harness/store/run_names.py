@@ -4,6 +4,8 @@ from pathlib import Path
 
 import duckdb
 
+from harness.store import migrations
+from harness.store.catalog import ForeignCatalog
 from harness.store.database_file import connect
 
 
@@ -17,8 +19,10 @@ def stored_runs(file: Path) -> list[tuple[str, str, str]]:
         return []
     try:
         with connect(file, read_only=True) as connection:
+            if migrations.version_of(connection) is None:
+                return []
             return connection.execute(
-                "SELECT run_id, spec_name, target FROM runs ORDER BY run_id DESC"
+                "SELECT run_id, spec_name, target FROM main.runs ORDER BY run_id DESC"
             ).fetchall()
-    except duckdb.Error:
+    except (duckdb.Error, ForeignCatalog):
         return []

@@ -5,12 +5,21 @@ and its answer the acknowledgement: a commit that was answered is in the file. A
 its unanswered message with it, or leaves it whole: the ledger knows.
 """
 
+import os
 import secrets
+import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -21,6 +30,7 @@ from harness.store.interface import ColumnsT
 from harness.store.tables.columns import Columns
 
 PAUSE = 0.2  # seconds between looks at whether to end
+PATIENCE = 10  # seconds that a peer may take for each message by which it shows that it has the key
 # The methods of `RunStore`: a message names the one that it calls, and may name no other of a store.
 _CALLS = ("commit", "replace", "set_run", "finished", "read", "query")
 
@@ -41,10 +51,10 @@ def serve(store: Store) -> Iterator[Address]:
     What was sent before the block ends is answered.
     """
     key = secrets.token_bytes(32)
-    with Listener(authkey=key, backlog=64) as listener:
+    with Listener(backlog=64) as listener:
         address = Address(listener.address, key, store.path)
         ending = Event()
-        accepting = Thread(target=_accept, args=(listener, store, ending), daemon=True)
+        accepting = Thread(target=_accept, args=(listener, key, store, ending), daemon=True)
         accepting.start()
         try:
             yield address
@@ -116,23 +126,24 @@ def _wake(address: Address) -> None:
         Client(address.place, authkey=address.key).close()
 
 
-def _accept(listener: Listener, store: Store, ending: Event) -> None:
+def _accept(listener: Listener, key: bytes, store: Store, ending: Event) -> None:
     """Answer every worker in a thread of its own, until it ends."""
     threads: list[Thread] = []
     while not ending.is_set():
         try:
             connection = listener.accept()
-        except (AuthenticationError, EOFError, OSError):  # a stranger, or a worker that died
+        except (EOFError, OSError):  # a worker that died
             continue
-        threads.append(Thread(target=_answer, args=(connection, store, ending), daemon=True))
+        threads.append(Thread(target=_answer, args=(connection, key, store, ending), daemon=True))
         threads[-1].start()
     for thread in threads:
         thread.join()
 
 
-def _answer(connection: Connection, store: Store, ending: Event) -> None:
+def _answer(connection: Connection, key: bytes, store: Store, ending: Event) -> None:
     """Answer one worker, also when the end has come, until nothing of its is left unanswered."""
-    with connection, suppress(EOFError, OSError):
+    with connection, suppress(EOFError, OSError, AuthenticationError):
+        _check_key(connection, key)
         while not (ending.is_set() and not connection.poll()):
             if not connection.poll(PAUSE):
                 continue
@@ -147,6 +158,26 @@ def _answer(connection: Connection, store: Store, ending: Event) -> None:
                 connection.send((None, error))
             else:
                 connection.send((answer, None))
+
+
+def _check_key(connection: Connection, key: bytes) -> None:
+    """Raises where a peer does not show that it has the key: nothing of it is unpickled before.
+
+    Not in the listener, as its own argument `authkey` would: there, who says nothing keeps out all others.
+    """
+    _wait_at_most(connection, PATIENCE)
+    deliver_challenge(connection, key)
+    answer_challenge(connection, key)
+    _wait_at_most(connection, 0)  # from here on, for ever
+
+
+def _wait_at_most(connection: Connection, seconds: int) -> None:
+    """For each message; where a connection is no socket (on Windows, a pipe), for ever."""
+    if os.name == "posix":
+        # An option of the socket itself, which a second descriptor of it sets as well.
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            limit = struct.pack("ll", seconds, 0)
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def _gone(path: Path) -> CannotRun:

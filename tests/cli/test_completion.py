@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.store.run_names import stored_runs
+from tests.helpers.store import changed_copy
 
 
 def completed(*words, **environment):
@@ -39,13 +40,18 @@ def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkey
     assert completed("check", "v") == ["velocity_vs_acceleration", "voices"]
 
 
-def test_the_shell_completes_runs_and_is_silent_where_they_cannot_be_read(tmp_path):
-    file = tmp_path / "r.duckdb"
-    assert completed("show", "--db", str(file), "") == []
-    assert not file.exists()
-    with duckdb.connect(str(file)) as stored:
-        stored.execute("CREATE TABLE runs (run_id TEXT, spec_name TEXT, target TEXT)")
-        stored.execute("INSERT INTO runs VALUES ('20260101-voices', 'voices', 'organism')")
+def test_the_shell_completes_runs_and_is_silent_where_they_cannot_be_read(tmp_path, few):
+    assert completed("show", "--db", str(tmp_path / "none.duckdb"), "") == []
+    assert not (tmp_path / "none.duckdb").exists()
+    # What is no word of a shell's is no word to complete.
+    another = "INSERT INTO runs SELECT * REPLACE ({} AS run_id, {} AS spec_name, {} AS target) FROM runs LIMIT 1"
+    file = changed_copy(
+        few[0], tmp_path,
+        "UPDATE runs SET run_id = '20260101-voices', spec_name = 'voices'",
+        another.format("'x $(touch made)'", "'a;b'", "'organism'"),
+        another.format("'y' || chr(10) || 'plain,z'", "'`id`'", "chr(10) || 'plain,$(id)'"),
+    )  # fmt: skip
+    with duckdb.connect(str(file)):
         call = [sys.executable, "-m", "harness"]
         asked = {"_HARNESS_COMPLETE": "bash_complete", "COMP_CWORD": "4",
                  "COMP_WORDS": f"harness show --db {file} "}  # fmt: skip

@@ -141,7 +141,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_with_its_traceback_in_a_file
     monkeypatch.setattr("harness.specs.spec_file.load", fails)
     status, shown, told = call("plan", "voices")
     (file,) = tmp_path.iterdir()
-    what = "it failed in a way that it should not, ValueError: no such?[2J thing"
+    what = "it failed in a way that it should not, ValueError: no such\\x1b[2J thing"
     assert (status, shown) == (70, "")
     assert told == f"error: harness: {what}; please report it with {file}\n"
     assert "Traceback" in file.read_text()

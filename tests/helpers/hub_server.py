@@ -43,7 +43,8 @@ class Trouble:
 
     `cut` and `stall` count bytes from the beginning of the file, wherever a request begins. With
     `reset` a cut is the kind that a firewall makes. A `change` is of one byte or of the size, unlike
-    what the headers say; `elsewhere` is the host that a request is sent on to.
+    what the headers say; `elsewhere` is the host that a request is sent on to, and `headers` are others
+    than the right ones.
     """
 
     status: int | None = None
@@ -57,6 +58,7 @@ class Trouble:
     elsewhere: str | None = None
     method: str | None = None
     times: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -153,7 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble.sleep:
             self.server.hub.over.wait(trouble.sleep)
         if trouble.status:
-            return self.refuse(trouble.status, None, trouble.message or "Something broke")
+            commit = trouble.headers.get("X-Repo-Commit", "")
+            code = "EntryNotFound" if trouble.headers else None
+            return self.refuse(trouble.status, code, trouble.message or "Something broke", commit)
         if trouble.elsewhere:
             return self.send(302, b"", {"Location": trouble.elsewhere + self.path})
         match = file or tree or info
@@ -212,6 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if trouble.bare:
             headers = {}
+        headers |= trouble.headers
         if trouble.change and self.command == "GET":
             data = data[:-1] + b"?" if trouble.change == "byte" else data + b"another"
         first = 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 
@@ -218,3 +219,62 @@ def test_a_targets_dtype_is_what_the_spec_says():
     spec = ablation_plan().spec.targets["organism"].model_copy(update=choice)
     assert resolve("organism", spec).dtype == "float16"
     assert dataclasses.asdict(load_targets()["organism"])["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/model.safetensors", "/tmp/model.safetensors", "a/../../b.safetensors"]
+)
+def test_an_index_that_leads_out_of_its_folder_is_refused(copy, name):
+    index = {"weight_map": dict.fromkeys(weights_of(copy), name)}
+    (copy / "model.safetensors").unlink()
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(copy, "not beside it")
+
+
+def test_a_configuration_of_a_thousand_million_layers_is_refused_at_once(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**9}))
+    refused(copy, r"num_hidden_layers 1e\+09", InputError)
+
+
+def test_a_pipe_among_the_files_is_refused_at_once(copy):
+    os.mkfifo(copy / "special_tokens_map.json")
+    refused(copy, "no regular file")
+
+
+def test_code_and_pickles_beside_the_weights_are_not_run(copy, tmp_path, monkeypatch):
+    """Neither what a configuration calls its own classes, nor weights that are a program."""
+    made = tmp_path / "made"
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    (copy / "own.py").write_text(f"open({str(made)!r}, 'w').close()\n")
+    classes = {
+        "AutoConfig": "own.C",
+        "AutoModelForCausalLM": "own.M",
+        "AutoTokenizer": ["own.T", "own.T"],
+    }
+    for name in ("config.json", "tokenizer_config.json"):
+        said = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
+        (copy / name).write_text(json.dumps(said | {"auto_map": classes}))
+    load_model(ModelFiles(copy, "model"))
+    assert not made.exists()
+    said = json.loads((copy / "config.json").read_text()) | {"model_type": "own"}
+    (copy / "config.json").write_text(json.dumps(said))
+    refused(copy, "cannot be loaded")
+    assert not made.exists()
+
+
+def test_pickled_weights_are_not_opened(copy, tmp_path):
+    (copy / "model.safetensors").unlink()
+    torch.save(Program(str(tmp_path / "made")), copy / "pytorch_model.bin")
+    refused(copy, "cannot be loaded")
+    assert not (tmp_path / "made").exists()
+
+
+class Program:
+    """What makes a folder where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)

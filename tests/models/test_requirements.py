@@ -25,4 +25,4 @@ def test_a_local_models_size_is_known_by_its_headers(tmp_path):
     )
     assert model_bytes(organism) == 4 * parameters(organism)
     (tmp_path / "model.safetensors").write_bytes(b"no header")
-    assert parameters(resolve("organism", TargetChoice(model=str(tmp_path)))) is None
+    assert parameters(resolve("organism", TargetChoice(model=str(tmp_path)), tmp_path)) is None

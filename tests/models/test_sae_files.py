@@ -29,13 +29,13 @@ def test_a_local_folder_may_have_any_name(tmp_path):
     """Its own, and those within: brackets are no pattern, and `mlp` says nothing of a study."""
     file = "layer_3[v1]/params.npz"
     folder = write_files(tmp_path / "mlp-study", {file: ""})
-    target = resolve("organism", TargetChoice(sae=str(folder)))
+    target = resolve("organism", TargetChoice(sae=str(folder)), tmp_path)
     assert sae_file(target, 3) == folder / file
     copy = write_files(
         tmp_path / "gemma-scope-2b-pt-mlp", {"layer_3/width_16k/average_l0_9/params.npz": ""}
     )
     with pytest.raises(InputError, match=r"another site \(mlp\)"):
-        sae_file(resolve("organism", TargetChoice(sae=str(copy))), 3)
+        sae_file(resolve("organism", TargetChoice(sae=str(copy)), tmp_path), 3)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The built wheel works from any directory: specs, prompts, SQL and the organism travel in it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 
@@ -33,3 +35,21 @@ def test_the_wheel_runs_an_eval_from_an_empty_directory(root, tmp_path):
     asked = run(*call, "sql", "SELECT count(*) AS n FROM latest_verdicts", "--format", "csv",
                 cwd=here, env=environment)  # fmt: skip
     assert asked.stdout.splitlines()[-1] == "1", asked.stderr
+
+
+def test_the_source_distribution_holds_what_is_listed_and_no_key(root, tmp_path):
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(".git", ".nox", ".venv", "__pycache__", ".*_cache", "*.duckdb")
+    shutil.copytree(root, copy, ignore=ignored)
+    planted = (".env", "harness/.env", "token", "notes.txt", "db/results.duckdb", "db/results.schema-6.duckdb",
+               "docs/.secret", "runs/a.json", "reports/a.html")  # fmt: skip
+    for name in planted:
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("canary")
+    built = run("-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path / "dist", cwd=copy)
+    assert built.returncode == 0, built.stderr
+    (archive,) = (tmp_path / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert not names & set(planted)
+    assert {"harness/cli/run.py", "evals/voices.yaml", "db/schema.sql", "SECURITY.md"} <= names

@@ -71,10 +71,10 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
 
 
 def test_many_faults_of_a_prompt_file_are_counted(pytester, evals):
-    (evals / "prompts.jsonl").write_text("[]\n" * 50)
+    (evals / "prompts.jsonl").write_text('[{"id": 1}]\n' * 50)
     found = pytester.runpytest("evals/small.yaml", "-k", "not-here", "-rN")
     assert str(found.stdout).count("not an object") == 20
-    found.stdout.fnmatch_lines(["  20 | []", "and 30 more in *prompts.jsonl"])
+    found.stdout.fnmatch_lines(["  20 | *", "and 30 more in *prompts.jsonl"])
 
 
 def test_collecting_loads_no_weights_and_asks_threads_to_sleep(pytester, evals, monkeypatch):

@@ -1,5 +1,6 @@
 """One client of Neuronpedia: polite, and ready for a server that may answer anything."""
 
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -8,7 +9,16 @@ from itertools import pairwise
 import pytest
 
 from harness.errors import CannotRun
-from harness.reports.neuronpedia import PATIENCE, PAUSE, TRIES, Explanation, Neuronpedia
+from harness.reports import neuronpedia
+from harness.reports.neuronpedia import (
+    EXPLAINER,
+    LABEL,
+    PATIENCE,
+    PAUSE,
+    TRIES,
+    Explanation,
+    Neuronpedia,
+)
 from tests.helpers.neuronpedia import SOURCES, body
 
 
@@ -60,7 +70,7 @@ def test_it_waits_as_long_as_it_is_asked_to(server, asked, clock, kind):
     assert sum(clock.slept) == pytest.approx(30, abs=2)
 
 
-@pytest.mark.parametrize("said", ["", "soon", "-5", "Mon, 99 Nov 2026"])
+@pytest.mark.parametrize("said", ["", "soon", "-5", "inf", "nan", "9" * 5000, "Mon, 99 Nov 2026"])
 def test_it_waits_a_little_where_it_is_not_told_how_long(server, asked, clock, said):
     server.answers = [(429, b"", {"Retry-After": said})]
     assert asked.explanation(SOURCES[1], 4).label == "about 4"
@@ -148,6 +158,40 @@ def test_a_server_that_is_silent_is_not_waited_for(server, monkeypatch):
     server.answers = [(200, b"", {"Content-Length": "100"})]
     with Neuronpedia(timeout=0.2) as client, pytest.raises(CannotRun, match=r"within 0\.2 s"):
         client.explanation(SOURCES[1], 4)
+
+
+def test_an_answer_that_does_not_end_is_not_waited_for(server):
+    """Its parts may each come in time."""
+    server.answers = [(200, b"{", {"Content-Length": "100"})]
+    late = r"has not answered in full after 0\.2 s"
+    with Neuronpedia(timeout=5, longest=0.2) as client, pytest.raises(CannotRun, match=late):
+        client.explanation(SOURCES[1], 4)
+
+
+def test_an_answer_is_read_to_a_limit(server, asked, monkeypatch):
+    monkeypatch.setattr(neuronpedia, "LARGEST", 1000)
+    server.answers = [(200, b" " * 1001)]
+    with pytest.raises(CannotRun, match="sends more than 1000 bytes"):
+        asked.explanation(SOURCES[1], 4)
+    bomb = gzip.compress(b" " * 10_000_000)[:900]
+    server.answers = [(200, bomb, {"Content-Encoding": "gzip"})]
+    with pytest.raises(CannotRun, match="sends compressed what was asked for as it is"):
+        asked.explanation(SOURCES[1], 4)
+
+
+def test_a_label_and_its_explainer_are_kept_to_a_length(server, asked):
+    server.answers = [(200, body("word " * 9000, model="gpt" * 9000))]
+    told = asked.explanation(SOURCES[1], 4)
+    assert (len(told.label), len(told.explainer)) == (LABEL, EXPLAINER)
+    assert told.label.endswith("…")
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "Mon, 01 Jan 9999 00:00:00 GMT"])
+def test_nobody_waits_for_ever(server, asked, clock, said):
+    server.answers = [(429, b"", {"Retry-After": said})]
+    with pytest.raises(CannotRun, match="asks to wait"):
+        asked.explanation(SOURCES[1], 4)
+    assert sum(clock.slept) < 1
 
 
 def test_wrong_settings_of_a_proxy_are_said(server, monkeypatch):

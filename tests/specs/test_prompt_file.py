@@ -109,7 +109,8 @@ def test_all_faults_of_a_file_come_at_once(tmp_path, prompt_lines):
         (b"\n\n", "1: the file has no prompts"),
         (b'{"id": "a", "id": "b"}', "1: field 'id' is given twice, in columns 2, 13; keep one"),
         (b'{"tags": {"x": "a", "\\u0078": "b"}}', "1: field 'x' is given twice; keep one"),
-        (b"[" * 100_000, "1:1: not JSON: nested too deeply"),
+        (b'{"tags": ' + b"[" * 100_000, "1:1: not JSON: nested too deeply"),
+        (b"[" * 100_000, " none of its lines is a prompt"),
     ],
 )
 def test_a_file_without_prompts_is_refused_at_its_place(tmp_path, content, expected):

@@ -1,8 +1,13 @@
 """Many processes, one writer: everything arrives once, and what is refused is heard."""
 
+import contextlib
 import multiprocessing
+import os
+import pickle
+import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +73,53 @@ def test_the_end_waits_for_nobody_where_the_last_connection_is_not_taken(tmp_pat
     ends.start()
     ends.join(timeout=20)
     assert not ends.is_alive()
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(single_writer, "PATIENCE", 1)
+    with (
+        Store.open(tmp_path / "r.duckdb") as store,
+        serve(store) as address,
+        socket.socket(socket.AF_UNIX) as silent,
+        socket.socket(socket.AF_UNIX) as talkative,
+    ):
+        silent.connect(address.place)
+        talkative.connect(address.place)
+        talkative.sendall(b"\0\0\0\x03abc")
+        began = time.monotonic()
+        with RemoteStore(address) as remote:
+            assert remote.finished("r") == set()
+        assert time.monotonic() - began < 0.9
+        silent.settimeout(5)
+        while silent.recv(100):  # it is sent its challenge, and then away
+            pass
+
+
+def test_nothing_of_a_peer_without_the_key_is_unpickled(tmp_path, monkeypatch):
+    made = tmp_path / "made"
+    with Store.open(tmp_path / "r.duckdb") as store, serve(store) as address:
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(address.place)
+            message = pickle.dumps(Bomb(str(made)))
+            for _ in range(3):
+                with contextlib.suppress(OSError):
+                    stranger.sendall(len(message).to_bytes(4, "big") + message)
+            stranger.settimeout(5)
+            with contextlib.suppress(OSError):
+                while stranger.recv(100):
+                    pass
+        folder = Path(address.place).parent
+        assert folder.stat().st_mode & 0o077 == 0
+    assert not made.exists()
+    Bomb(str(made)).__reduce__()[0](str(made))
+    assert made.exists()
+
+
+class Bomb:
+    """What would make a file if it were unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)

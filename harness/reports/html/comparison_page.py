@@ -5,6 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.analysis.comparison import ComparedQuantity, Comparison
+from harness.names import command
 from harness.reports.html import charts
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
@@ -61,7 +62,7 @@ def comparison_page(comparison: Comparison, db: Path) -> str:
                 for name in COMPARED_COLUMNS
                 if a[name] != b[name]
             ],
-            command=f"harness compare {a['run_id']} {b['run_id']}{db_option(db)}",
+            command=command("compare", a["run_id"], b["run_id"]) + db_option(db),
         )
     )
 

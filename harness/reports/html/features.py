@@ -10,6 +10,7 @@ from harness.reports.html.charts import INK, Chart
 from harness.reports.html.density import COLOURS, Density, density_of
 from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
 from harness.reports.labels import shown_features
+from harness.specs.targets import feature_page
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.interventions import Interventions
@@ -79,6 +80,7 @@ class FeatureCard:
     density: Density | None
     logits: tuple[tuple[TokenLogit, TokenLogit], ...]
     contexts: tuple[Context, ...]
+    page: str | None
 
     @property
     def anchor(self) -> str:
@@ -93,6 +95,7 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
         for row in query_rows(store, "top_features", run=run["run_id"], limit=EVERY)
     }
     edited, labels = _ablations_by_feature(store, run), _labels(store, run)
+    sources = dict(zip(run["layers"], run["neuronpedia"] or (), strict=False))
     logits = _logits(store, run)
     last = len(tested) + 1
     shown = sorted(
@@ -110,6 +113,7 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
             density=density_of(store, run, layer, feature),
             logits=logits.get((layer, feature), ()),
             contexts=_contexts(store, run, layer, feature),
+            page=feature_page(sources.get(layer), feature),
         )
         for layer, feature in shown
     ]
@@ -160,7 +164,7 @@ def _test_row(store: ReadStore, run: Run, layer: int, feature: int) -> Row:
     rows = table_rows(
         store, FeatureTests, run["run_id"], split="confirmation", layer=layer, feature=feature
     )
-    silent = dict.fromkeys((*FeatureTests.names(), "page"))
+    silent = dict.fromkeys(FeatureTests.names())
     return silent | {"layer": layer, "feature": feature} | (rows[0] if rows else {})
 
 

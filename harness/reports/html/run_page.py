@@ -2,12 +2,12 @@
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.names import command
 from harness.reports.html.ablations import AblationSection, ablations_of
 from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
@@ -25,6 +25,7 @@ from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
+from harness.store.stored_spec import spec_mapping, stored_spec
 from harness.store.tables.observations import PromptTokens, SaeHealth
 from harness.store.tables.runs import Runs
 
@@ -43,7 +44,7 @@ SILENT = ("spec", "analysed_spec", "question")  # shown elsewhere on the page
 
 def run_page(store: ReadStore, run: Run, db: Path) -> str:
     """One run's report. Whatever the run has not, its part says so."""
-    spec = Spec.model_validate_json(run["analysed_spec"] or run["spec"], strict=False)
+    spec = stored_spec(run, column := "analysed_spec" if run["analysed_spec"] else "spec")
     placebo = _placebo(store, run)
     renderer = ChartRenderer()
     features = [_feature(one, renderer) for one in feature_cards(store, run)]
@@ -60,6 +61,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             summary=_summary(run),
             with_caveat=lambda verdict: verdict_with_caveat(verdict, run),
             sql=_SqlCommand(db),
+            shell=command,
             claims=[
                 render_charts(one, renderer, chart="drawn")
                 for one in claims_of(store, run, spec, figures)
@@ -95,9 +97,9 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
                 for key, value in run.items()
                 if key not in SILENT
             ],
-            rerun=f"harness rerun {run['run_id']}{db_option(db)}",
-            again=f"harness run {_rerun_words(run, spec)}{db_option(db)}",
-            spec_text=json.dumps(json.loads(run["analysed_spec"] or run["spec"]), indent=2),
+            rerun=command("rerun", run["run_id"]) + db_option(db),
+            again=command("run", *_rerun_words(run, spec)) + db_option(db),
+            spec_text=json.dumps(spec_mapping(run, column), indent=2),
         )
     )
 
@@ -174,13 +176,20 @@ class _SqlCommand:
     def __init__(self, db: Path) -> None:
         self._db = db_option(db)
 
-    def __call__(self, query: str, saved: bool = False) -> str:
-        return f"harness sql {query if saved else shlex.quote(query)}{self._db}"
+    def __call__(self, *words: str) -> str:
+        return command("sql", *words) + self._db
 
 
-def _rerun_words(run: Run, spec: Spec) -> str:
+def _rerun_words(run: Run, spec: Spec) -> list[str]:
     """The arguments of `harness run` that do the same again, on whatever device there is."""
-    words = [run["spec_path"], "--target", run["target"], "--dtype", run["dtype"]]
+    path = run["spec_path"]
+    words = [
+        f"./{path}" if path.startswith("-") else path,
+        "--target",
+        run["target"],
+        "--dtype",
+        run["dtype"],
+    ]
     if run["attention"] != "eager":
         words += ["--attn", run["attention"]]
     chosen = spec.targets.get(run["target"])
@@ -190,7 +199,7 @@ def _rerun_words(run: Run, spec: Spec) -> str:
         words.append("--mock")
     if limit := re.match(rf"{LIMITED}(\d+)", str(run["exploratory"] or "")):
         words += ["--limit", limit[1]]
-    return shlex.join(words)
+    return words
 
 
 def _headline(card: Mapping[str, Any], tested: bool) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from harness.characters import make_visible
+from harness.characters import disarm, one_line
 from harness.errors import Fault
 from harness.reports.terminal.width import WIDTH
+from harness.specs.text_file import was_read
 
 MOST = 20  # faults of one file: more scroll the first ones away
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
@@ -21,10 +22,10 @@ def with_excerpts(faults: Iterable[Fault], width: int = WIDTH, head: str = "") -
         of_file.setdefault(fault.file, []).append(fault)
     for file, faults_of_file in of_file.items():
         for fault in faults_of_file[:MOST]:
-            yield make_visible(f"{head}{fault}")
+            yield disarm(one_line(f"{head}{fault}"))
             yield from excerpt(fault, width)
         if len(faults_of_file) > MOST:
-            yield make_visible(f"and {len(faults_of_file) - MOST} more in {file}")
+            yield disarm(one_line(f"and {len(faults_of_file) - MOST} more in {file}"))
 
 
 def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
@@ -34,7 +35,7 @@ def excerpt(fault: Fault, width: int = WIDTH) -> list[str]:
     names is marked.
     """
     place = _PLACE.fullmatch(fault.where)
-    if place is None:
+    if place is None or not was_read(place["path"]):
         return []
     try:
         changed = Path(place["path"]).stat().st_mtime_ns

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.characters import make_visible
+from harness.characters import disarm, one_line
 from harness.reports.text import caution_text, sql_command, verdict_numbers
 from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
 from harness.specs.design import asked_for
@@ -24,9 +24,9 @@ def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome
         "exploratory": outcome.exploratory,
         "rows": sql_command(outcome.db, verdict.query),
     }
-    shown = [f"  {name:<11}  {text}" for name, text in lines.items() if text]
+    shown = [f"  {name:<11}  {one_line(text)}" for name, text in lines.items() if text]
     head = f"{verdict.verdict}: {verdict.claim}, on {outcome.target.name}"
-    return make_visible("\n".join([head, *shown]))
+    return disarm("\n".join([one_line(head), *shown]))
 
 
 def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:

@@ -20,17 +20,26 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from harness.characters import make_visible
+from harness.characters import make_visible, one_line
 from harness.reports.terminal.width import fold_command, known_columns
+from harness.streams import shown, shown_streams
 
 WIDTH = 132
 LOG_EVERY = 10.0  # seconds between plain lines of one stage
 
 
 class Terminal(Console):
-    """A console for whatever the data holds; `folds` where somebody reads in columns, and no program."""
+    """A console for whatever the data holds; `folds` where somebody reads in columns, and no program.
+
+    No text is markup, which could hold links: styles are given beside it.
+    """
 
     folds = True
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(
+            file=shown(stream, styles=True), highlight=False, markup=False, emoji=False
+        )
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -39,20 +48,20 @@ class Terminal(Console):
         if isinstance(renderable, str):
             renderable = make_visible(renderable)
         elif isinstance(renderable, Text):
-            shown = make_visible(renderable.plain)
-            if shown != renderable.plain:
+            visible = make_visible(renderable.plain)
+            if visible != renderable.plain:
                 renderable = renderable.copy()
-                renderable.plain = shown
+                renderable.plain = visible
         return super().render(renderable, options)
 
     def note(self, line: str, style: str | None = None) -> None:
         """A line of words, whatever brackets are in it; folded where it is read in columns."""
-        self.print(line, style=style, markup=False, soft_wrap=not self.folds)
+        self.print(one_line(line.rstrip()), style=style, soft_wrap=not self.folds)
 
     def command(self, line: str) -> None:
         """A line for a shell, to be copied."""
         folded = fold_command(line, self.width if self.folds else None)
-        self.print(folded, markup=False, soft_wrap=True)
+        self.print(folded, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command line: rich would exit with the status of a refuted claim."""
@@ -65,7 +74,7 @@ def console(file: TextIO | None = None, width: int = 0) -> Terminal:
     NO_COLOR and TERM=dumb take its colours away, FORCE_COLOR gives them to a log.
     """
     stream = file or sys.stdout
-    made = Terminal(file=stream, highlight=False)
+    made = Terminal(stream)
     if not _at_terminal(made):
         known = known_columns(stream)
         made.width = known or width or WIDTH
@@ -156,11 +165,12 @@ def progress_on(out: Terminal) -> Iterator[Any]:
         yield PlainProgress(partial(out.note, style="dim"))
         return
     columns = (
-        TextColumn("  {task.description:<18}"),
+        TextColumn("  {task.description:<18}", markup=False),
         BarColumn(bar_width=max(4, min(40, out.width - 54))),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=out) as bars:
+    # While bars are drawn, rich reads the styles and links of whatever is printed.
+    with Progress(*columns, console=out) as bars, shown_streams():
         yield BarProgress(bars)

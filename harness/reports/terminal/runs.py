@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from harness.characters import one_line
 from harness.reports.terminal.progress import Terminal
 from harness.reports.terminal.tables import print_rows
 from harness.reports.text import COMPARED_COLUMNS, p_text, value_text, verdict_with_trial
@@ -24,16 +25,19 @@ def run_table(run: Mapping[str, Any]) -> Table:
     shown = {key: value for key, value in run.items() if key not in ("spec", "analysed_spec")}
     for key, value in shown.items():
         style = "bold red" if key == "origin" and value == "mock" else ""
-        table.add_row(key.replace("_", " "), Text(value_text(key, value), style=style))
+        table.add_row(key.replace("_", " "), Text(one_line(value_text(key, value)), style=style))
     return table
 
 
 def print_comparison(out: Terminal, comparison: "Comparison") -> None:
     """Two runs side by side: what differs between them, each quantity with its test, the verdicts."""
     for side, run in (("A", comparison.a), ("B", comparison.b)):
-        mark = "  [red]MOCK[/]" if run["origin"] == "mock" else ""
-        mark += "  [yellow]exploratory[/]" if run["exploratory"] else ""
-        out.print(f"[bold]{side}[/] {run['run_id']}{mark}")
+        head = Text.assemble((side, "bold"), f" {one_line(run['run_id'])}")
+        if run["origin"] == "mock":
+            head.append("  MOCK", "red")
+        if run["exploratory"]:
+            head.append("  exploratory", "yellow")
+        out.print(head)
     apart = [
         (name, short_text(comparison.a[name]), short_text(comparison.b[name]))
         for name in COMPARED_COLUMNS

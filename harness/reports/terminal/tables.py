@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.characters import make_visible
+from harness.characters import one_line
 from harness.store.values import short_text
 
 FOLDED = 20  # columns of text in which a long value can still be read
@@ -18,15 +18,16 @@ def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The rows of a query."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(Text(make_visible(name)), overflow="fold")
+        table.add_column(Text(one_line(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(make_visible(short_text(value))) for value in row))
+        table.add_row(*(Text(one_line(short_text(value))) for value in row))
     return table
 
 
 def print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table; where its columns would be too narrow, each row as a list of its values."""
-    cells = [[make_visible(short_text(value)) for value in row] for row in rows]
+    cells = [[one_line(short_text(value)) for value in row] for row in rows]
+    names = [one_line(name) for name in names]
     widths = [
         min(FOLDED, max(len(name), *(len(row[i]) for row in cells), 1))
         for i, name in enumerate(names)
@@ -40,5 +41,5 @@ def print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for name, cell in zip(names, row, strict=True):
-            table.add_row(f"  {name}", Text(cell))
+            table.add_row(Text(f"  {name}"), Text(cell))
         out.print(table)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import JustifyMethod
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.characters import one_line
 from harness.reports.terminal.progress import Terminal
 from harness.reports.text import (
     caution_lines,
@@ -38,8 +38,11 @@ def print_verdicts(out: Terminal, outcomes: "Sequence[Outcome]") -> None:
     names = [verdict.claim for outcome in outcomes for verdict in outcome.verdicts]
     widest = max(map(len, names), default=0)
     for outcome in outcomes:
-        caveats = "".join(f"  [{MARKS[mark]}]{mark}[/]" for mark in caveat_marks(outcome))
-        out.print(f"\n[bold]{outcome.spec}[/] on {outcome.target.name}{caveats}")
+        head = Text.assemble((one_line(outcome.spec), "bold"), f" on {outcome.target.name}")
+        for mark in caveat_marks(outcome):
+            head.append(f"  {mark}", MARKS[mark])
+        out.line()
+        out.print(head)
         out.note(outcome.question, "dim")
         trial = f"{outcome.trial}: " if outcome.trial else ""
         columns = (max(widest, 5), 12 + len(trial), 13, 18, 7)
@@ -48,7 +51,7 @@ def print_verdicts(out: Terminal, outcomes: "Sequence[Outcome]") -> None:
         else:
             out.print(_table(outcome, trial, columns, header=outcome is outcomes[0]))
         for line in (line for one in outcome.verdicts for line in caution_lines(one)):
-            out.print(f"caution: {line}", style="yellow", soft_wrap=True, markup=False)
+            out.print(one_line(f"caution: {line}"), style="yellow", soft_wrap=True)
         for warning in outcome.warnings:
             out.note(f"warning: {warning}", "yellow")
     out.print()
@@ -66,10 +69,10 @@ def _table(outcome: "Outcome", trial: str, columns: Sequence[int], *, header: bo
     table.add_column("rests on")
     for verdict in outcome.verdicts:
         table.add_row(
-            verdict.claim,
+            one_line(verdict.claim),
             _styled(verdict, trial),
             *verdict_numbers(verdict),
-            Text(rests_on(verdict)),
+            Text(one_line(rests_on(verdict))),
         )
     return table
 
@@ -78,17 +81,14 @@ def _print_list(out: Terminal, outcome: "Outcome", trial: str) -> None:
     """As the table, for a narrow terminal: each claim, and below it what became of it."""
     for verdict in outcome.verdicts:
         estimate, interval, p = verdict_numbers(verdict)
-        out.print(verdict.claim, markup=False)
+        out.print(one_line(verdict.claim))
         numbers = [one for one in (estimate, interval, f"p {p}") if not one.endswith("-")]
+        said = Text.assemble(_styled(verdict, trial), f"  {'  '.join(numbers)}")
+        out.print(Padding(said, (0, 0, 0, 2), expand=False))
         out.print(
-            Padding(
-                f"{_styled(verdict, trial)}  {escape('  '.join(numbers))}",
-                (0, 0, 0, 2),
-                expand=False,
-            ),
+            Padding(Text(one_line(rests_on(verdict)), style="dim"), (0, 0, 0, 2), expand=False)
         )
-        out.print(Padding(Text(rests_on(verdict), style="dim"), (0, 0, 0, 2), expand=False))
 
 
-def _styled(verdict: "Verdict", trial: str) -> str:
-    return f"[{'dim' if trial else STYLES[verdict.verdict]}]{trial}{verdict.verdict}[/]"
+def _styled(verdict: "Verdict", trial: str) -> Text:
+    return Text(f"{trial}{verdict.verdict}", "dim" if trial else STYLES[verdict.verdict])

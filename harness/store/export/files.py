@@ -11,11 +11,15 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import CannotRun, Fault, InputError
-from harness.paths import make_folder, whole_file
+from harness.names import child
+from harness.paths import make_folder, own_folder, whole_file
 from harness.specs.prompt import Origin
+from harness.specs.text_file import read_text
 from harness.store.export.formats import FeatureLine
 
 PAGE = '<meta name="generator" content="misconception-harness'  # what a page of this package begins with
+LARGEST = 1_000_000_000  # bytes of a file of features
+RUNS = "runs"  # where exports go, unless another folder is named
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -23,6 +27,8 @@ def new_folder(parent: Path) -> Path:
     """A new folder below `parent`, named by the time (UTC). Raises `CannotRun`."""
     folder = parent / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     try:
+        if str(parent) == RUNS:
+            own_folder(RUNS)
         make_folder(parent)
         folder.mkdir()
     except OSError as error:
@@ -64,6 +70,16 @@ def write_text(path: Path, parts: Iterable[str]) -> Path:
     return path
 
 
+def write_report(name: str, text: str) -> Path:
+    """The page of what has this name, in the folder for reports. Raises as `write_page`."""
+    path = child(Path("reports"), name, ".html")
+    try:
+        own_folder("reports")
+    except OSError as error:
+        raise refused(path, error) from None
+    return write_page(path, text)
+
+
 def write_page(path: Path, text: str) -> Path:
     """An HTML page of this package; it takes the place of another such page or of an empty file.
 
@@ -89,11 +105,10 @@ def read_features(place: Path) -> tuple[list[FeatureLine], bool]:
     """
     path = place / "features.jsonl" if place.is_dir() else place
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        text = read_text(path, LARGEST)
+    except InputError as error:
         remedy = "name a run, or a folder that `harness extract` wrote"
-        raise InputError(Fault(str(path), f"cannot be read: {reason.lower()}", remedy)) from None
+        raise InputError(*(Fault(one.where, one.what, remedy) for one in error.faults)) from None
     lines, faults, marked = [], [], True
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from harness.errors import Fault, InputError
+from harness.names import child
 from harness.store.export import files
 from harness.store.tables.results import Verdicts
 from harness.store.values import json_value
@@ -44,7 +45,7 @@ def write_results(run: Mapping[str, Any], verdicts: Verdicts, folder: Path, data
     inner = folder / FOLDER
     inner.mkdir(exist_ok=True)
     text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, width=10**6)
-    return files.write_text(inner / f"{run['spec_name']}.yaml", [text])
+    return files.write_text(child(inner, run["spec_name"], ".yaml"), [text])
 
 
 def _notes(run: Mapping[str, Any], row: Mapping[str, Any]) -> str:

@@ -9,6 +9,9 @@ from harness.errors import Fault, InputError
 from harness.paths import whole_file
 from harness.store.export.files import refused
 
+MOST_ROWS, MOST_COLUMNS, MOST_BYTES = 200_000_000, 200, 8 << 30  # of one table of a run
+BATCH = 65_536  # rows that are decoded at a time
+
 
 def write(table: pa.Table, path: Path) -> None:
     """Write an Arrow table of any columns to one file. Raises `CannotRun` where the disk forbids it."""
@@ -20,11 +23,29 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def read(path: Path) -> pa.Table:
-    """The Arrow table of one file, in memory. Raises `InputError` where it is none, or cut off."""
+    """The Arrow table of one file, in memory.
+
+    Raises `InputError` where it is none, or cut off, or more than `MOST_ROWS` or `MOST_BYTES`: a file
+    of a few bytes can stand for more than any memory.
+    """
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS or file.metadata.num_columns > MOST_COLUMNS:
+                raise _too_large(path)
+            batches, size = [], 0
+            for batch in file.iter_batches(BATCH):
+                size += batch.nbytes
+                if size > MOST_BYTES:
+                    raise _too_large(path)
+                batches.append(batch)
+            return pa.Table.from_batches(batches, file.schema_arrow)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             Fault(str(path), f"cannot be read as Parquet: {reason}", "export the run again")
         ) from None
+
+
+def _too_large(path: Path) -> InputError:
+    what = f"it holds more than {MOST_ROWS:,} rows or {MOST_BYTES >> 30} GiB"
+    return InputError(Fault(str(path), what, "name the export of a run"))

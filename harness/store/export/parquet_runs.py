@@ -11,15 +11,19 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, Field, model_validator
 
 from harness.errors import Fault, InputError, Say
+from harness.names import LONGEST_ID, PATTERN
+from harness.specs.text_file import read_text
 from harness.store.database import Store
 from harness.store.export import files, parquet
 from harness.store.find_run import Run
 from harness.store.migrations import VERSION
+from harness.store.stored_spec import check_run
 from harness.store.tables import TABLES
 from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Runs
 
 FORMAT, MANIFEST = "misconception-harness run", "manifest.json"
+LARGEST = 100_000  # bytes of a manifest
 FIRST_EXPORTED = 5  # the first schema of which there are exports
 
 
@@ -55,7 +59,7 @@ def read_export(folder: Path) -> RunExport:
     tables = {}
     for name, digest in manifest.sha256.items():
         path = folder / f"{name}.parquet"
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():
             raise InputError(Fault(str(path), "it is missing", "export the run again"))
         tables[name] = parquet.read(path)
         if _digest(path) != digest:
@@ -85,7 +89,11 @@ def import_results(store: Store, other: Store, say: Say) -> list[str]:
     """
     stored = set(store.read(Runs).run_id)
     imported = []
-    for run in other.read(Runs).rows():
+    runs = list(other.read(Runs).rows())
+    for run in runs:
+        if run["run_id"] not in stored and run["status"] == "finished":
+            check_run(run)
+    for run in runs:
         run_id = run["run_id"]
         if run_id in stored or run["status"] != "finished":
             why = "is here already" if run_id in stored else "is not finished"
@@ -101,7 +109,7 @@ class _Manifest(BaseModel):
     """What says which run a folder holds, in which schema, and the sum of each table's file."""
 
     schema_: int = Field(alias="schema", ge=FIRST_EXPORTED)
-    run_id: str
+    run_id: str = Field(pattern=PATTERN, max_length=LONGEST_ID)
     sha256: dict[str, str]
 
     @model_validator(mode="after")
@@ -109,7 +117,7 @@ class _Manifest(BaseModel):
         names = {kind.table for kind in TABLES}
         if self.schema_ == VERSION and set(self.sha256) != names:
             raise ValueError("it does not name every table")
-        if "runs" not in self.sha256 or any(not name.isidentifier() for name in self.sha256):
+        if "runs" not in self.sha256 or not names.issuperset(self.sha256):
             raise ValueError("it names no tables")
         return self
 
@@ -118,9 +126,9 @@ def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     remedy = "name a folder that `harness export --format parquet` wrote"
     try:
-        return _Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        what = f"cannot be read: {(error.strerror or str(error)).lower()}"
+        return _Manifest.model_validate_json(read_text(path, LARGEST))
+    except InputError as error:
+        what = error.faults[0].what
     except ValueError:  # pydantic's too
         what = "cannot be read: it names no schema and run of this harness"
     raise InputError(Fault(str(path), what, remedy))
@@ -137,6 +145,7 @@ def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> Non
         if ids - {run_id} or (name == "runs" and table.num_rows != 1):
             what = f"{name}.parquet holds other rows than those of run {run_id}"
             raise InputError(Fault(str(folder), what, "export the run again"))
+    check_run(tables["runs"].to_pylist()[0])
     if tables["runs"]["status"].to_pylist() != ["finished"]:
         raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))
 

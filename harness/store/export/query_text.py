@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from harness.characters import escape_json, escape_markdown
 from harness.store.values import json_value, short_text, time_as_text
 
 ColumnNames = Sequence[str]
@@ -30,7 +31,7 @@ def as_json(names: ColumnNames, rows: RowValues) -> str:
     objects = [
         {name: json_value(value) for name, value in zip(names, row, strict=True)} for row in rows
     ]
-    return json.dumps(objects, indent=2, default=str, allow_nan=False) + "\n"
+    return escape_json(json.dumps(objects, indent=2, default=str, allow_nan=False)) + "\n"
 
 
 def as_markdown(names: ColumnNames, rows: RowValues) -> str:
@@ -39,7 +40,10 @@ def as_markdown(names: ColumnNames, rows: RowValues) -> str:
         any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in rows)
         for i in range(len(names))
     ]
-    lines = [names, ["---:" if right else "---" for right in numeric]]
+    lines = [
+        [escape_markdown(name) for name in names],
+        ["---:" if right else "---" for right in numeric],
+    ]
     lines += [[_cell(value) for value in row] for row in rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -52,4 +56,4 @@ WRITERS: Mapping[str, Callable[[ColumnNames, RowValues], str]] = {
 
 
 def _cell(value: Any) -> str:
-    return short_text(value).replace("|", "\\|").replace("\n", " ")
+    return escape_markdown(short_text(value))

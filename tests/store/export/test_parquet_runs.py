@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +21,11 @@ from harness.store.database import Store
 from harness.store.export.parquet_runs import import_parquet, read_export
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
+from harness.store.tables.runs import Runs
 from tests.helpers.cli import exported, invoke
 from tests.helpers.runs import run_on_organism
 from tests.helpers.specs import write_few
-from tests.helpers.store import TABLE_NAMES, query, rows_of
+from tests.helpers.store import TABLE_NAMES, changed_copy, query, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +177,27 @@ def unfinished(folder):
     rewritten(folder, "runs", lambda t: replaced(t, "status", ["unfinished"]))
 
 
+def line_of(**values):
+    def write(folder):
+        for column, value in values.items():
+            rewritten(folder, "runs", lambda t: replaced(t, column, [value]))  # noqa: B023
+
+    return write
+
+
+def linked(folder):
+    (folder / "impacts.parquet").rename(folder.parent / "elsewhere.parquet")
+    (folder / "impacts.parquet").symlink_to(folder.parent / "elsewhere.parquet")
+
+
+def piped(name):
+    def make(folder):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return make
+
+
 def emptied(column):
     return lambda folder: rewritten(folder, "impacts", lambda t: replaced(t, column, [None] * len(t)))  # fmt: skip
 
@@ -218,6 +241,18 @@ def worded(folder):
         (foreign("the run's id"), "no tables of a results file"),
         (worded, "no tables of a results file"),
         (with_foreign_rows, "impacts.parquet holds other rows than those of run"),
+        (line_of(spec="{}"), "its spec is not one that this harness reads"),
+        (line_of(spec="[" * 100_000), "its spec is not one that this harness reads"),
+        (line_of(spec_name="../../up"), "its spec_name is no name: '../../up'"),
+        (line_of(target="$(id)"), "its target is no name: '$(id)'"),
+        (line_of(target="other"), "has no such target"),
+        (line_of(spec_hash="0" * 64), "its spec is not the one that its hash is of"),
+        (line_of(origin="gold"), "its origin is 'gold'"),
+        (manifest(run_id="../../up"), "manifest.json: cannot be read"),
+        (manifest(sha256={"runs": "0", "../../up": "0"}), "manifest.json: cannot be read"),
+        (linked, "impacts.parquet: it is missing"),
+        (piped("impacts.parquet"), "impacts.parquet: it is missing"),
+        (piped("manifest.json"), "manifest.json: it is no regular file"),
         (doubled("runs"), "runs.parquet holds other rows than those of run"),
         (doubled("units"), "no tables of a results file"),
         (emptied("impact"), "no tables of a results file"),
@@ -255,6 +290,29 @@ def test_a_damaged_export_is_refused_in_a_sentence(parquet, inhabited, tmp_path,
     assert found.stderr.count("\n") == 1
     assert found.exit_code == 2
     assert rows_of(db) == before
+
+
+@pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_BYTES", "MOST_COLUMNS"])
+def test_a_table_of_more_than_any_run_has_is_refused_before_it_is_in_memory(
+    parquet, tmp_path, monkeypatch, limit
+):
+    monkeypatch.setattr(f"harness.store.export.parquet.{limit}", 5)
+    found = invoke("import", parquet, "--db", tmp_path / "db.duckdb")
+    assert found.exit_code == 2
+    assert "it holds more than" in found.stderr
+    assert not (tmp_path / "db.duckdb").exists()
+
+
+def test_a_run_of_another_results_file_is_looked_at_before_any_is_taken(stored, tmp_path):
+    db, _ = stored
+    other = changed_copy(
+        db, tmp_path, "INSERT INTO runs SELECT * REPLACE ('../../up' AS run_id) FROM runs LIMIT 1"
+    )
+    found = invoke("import", other, "--db", tmp_path / "db.duckdb")
+    assert found.exit_code == 2
+    assert "its run_id is no name" in found.stderr
+    with Store.open_to_read(tmp_path / "db.duckdb") as store:
+        assert len(store.read(Runs)) == 0
 
 
 def test_what_cannot_be_imported_at_all_is_named(tmp_path):
