@@ -130,7 +130,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> EvalFile | None:
     """A spec for a YAML file that is one."""
     if file_path.suffix in (".yaml", ".yml") and _is_spec(file_path, parent.config):
-        return EvalFile.from_parent(parent, path=file_path)
+        return EvalFile.of(file_path, parent)
     return None
 
 

@@ -26,12 +26,18 @@ OUTCOMES = pytest.StashKey[Outcomes]()
 
 
 class EvalFile(pytest.File):
-    """A spec: its claims are the items. pytest prints the names of files as they are: here, as shown."""
+    """A spec: its claims are the items."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.name = one_line(self.name)
-        self._nodeid: str = disarm(one_line(self.nodeid))
+    @classmethod
+    def of(cls, path: Path, parent: pytest.Collector) -> EvalFile:
+        """The spec of a file. pytest prints names as they are: those that would be obeyed are shown."""
+        root = parent.config.rootpath
+        name = str(path.relative_to(root) if path.is_relative_to(root) else path)
+        shown = disarm(one_line(name))
+        made: EvalFile = cls.from_parent(
+            parent, path=path, **({} if shown == name else {"nodeid": shown})
+        )
+        return made
 
     def collect(self) -> Iterable[pytest.Item]:
         """The claims made on the chosen target, without loading a weight."""
