@@ -34,9 +34,8 @@ class EvalFile(pytest.File):
         root = parent.config.rootpath
         name = str(path.relative_to(root) if path.is_relative_to(root) else path)
         shown = disarm(one_line(name))
-        made: EvalFile = cls.from_parent(
-            parent, path=path, **({} if shown == name else {"nodeid": shown})
-        )
+        named: dict[str, Any] = {} if shown == name else {"nodeid": shown}
+        made: EvalFile = cls.from_parent(parent, path=path, **named)
         return made
 
     def collect(self) -> Iterable[pytest.Item]:
