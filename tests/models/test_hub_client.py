@@ -183,7 +183,9 @@ def test_what_is_compressed_is_not_unpacked():
 
 def test_more_than_the_disk_holds_is_not_begun():
     client = answering(
-        lambda _: httpx2.Response(200, headers={"Content-Length": "9" * 18}, stream=Endless())
+        lambda _: httpx2.Response(
+            200, headers={"Content-Length": "9" * 18}, stream=httpx2.ByteStream(b"x")
+        )
     )
     with pytest.raises(OSError, match="No space left"):
         client.get(f"{constants.ENDPOINT}/a/b/resolve/main/c")
