@@ -27,7 +27,7 @@ RUN = "$RUN"
 # Columns without which a run is not even found: one results file keeps them, the other does not.
 KEPT = (
     "run_id", "spec_name", "status", "target", "origin", "split", "label", "prompt_id", "pair_id", "family",
-    "verdict", "claim", "unit", "stage", "kind", "of", "against", "about", "side",
+    "verdict", "claim", "unit", "stage", "kind", "of", "against", "about",
 )  # fmt: skip
 
 
@@ -109,10 +109,10 @@ CALLS = {
     "run": [[f"{spec}.yaml", "--db", "run.duckdb"] for spec in SPECS[2:]] + [["right.yaml", "--device", PAYLOAD]],
     "analyse": [["few", *db, *more] for db in READ for more in ([], ["--json"])],
     "rerun": [[PAYLOAD, *db] for db in READ],
-    "report": [[run, *db, "--output", f"{FILE}.html"] for db in READ for run in (RUN, PAYLOAD)],
-    "show": [[run, *db, *more] for db in READ for run in (RUN, "latest", PAYLOAD) for more in ([], ["--json"])],
+    "report": [[PAYLOAD, *db] for db in READ] + [[RUN, *READ[2], "--output", f"{FILE}.html"]],
+    "show": [[run, *db, *more] for db in READ for run in (RUN, PAYLOAD) for more in ([], ["--json"])],
     "sql": [[f"FROM {table} LIMIT 2", *db, *shape] for db in READ[:2] for shape in SHAPES
-            for table in ("runs", "verdicts", "prompts", "top_features", "generations", PAYLOAD)]
+            for table in ("runs", "generations", PAYLOAD)]
            + [["SELECT $x", "--set", f"x={PAYLOAD}", *READ[0]], ["--list"], ["evidence", "--set", PAYLOAD, *READ[0]],
               ["evidence", "--run", RUN, "--set", f"claim={PAYLOAD}", *READ[0]]],
     "compare": [[RUN, "latest", *db, *more] for db in READ for more in ([], ["--json"])],
