@@ -51,7 +51,10 @@ def poison(db, kept):
             if column in ("spec", "analysed_spec"):  # JSON, whose texts are the payload's
                 said = f"""json_merge_patch("{column}", json_object('question', $said))::VARCHAR"""
             try:
-                connection.execute(f'UPDATE {table} SET "{column}" = {said}', {"said": PAYLOAD})
+                connection.execute(
+                    f'UPDATE {table} SET "{column}" = {said} WHERE "{column}" IS NOT NULL',
+                    {"said": PAYLOAD},
+                )
             except duckdb.Error:  # the schema refuses it: nobody's file can say it
                 continue
     return db
@@ -73,15 +76,15 @@ def place(two_dtypes, tmp_path_factory):
     (folder / "broken.jsonl").write_text(
         "\n".join([*map(json.dumps, broken), "::error::OWNED ##[error] {"])
     )
-    question = f"question: {json.dumps(PAYLOAD)}"
+    yaml = json.dumps(PAYLOAD.replace("\U000e0041", ""))  # YAML joins no halves of pairs
     for name, spec in {
-        "right": SMALL_SPEC.replace("question: Does it survive?", question),
+        "right": SMALL_SPEC.replace("Does it survive?", yaml),
         "families": SMALL_SPEC.replace("few.jsonl", "families.jsonl"),
         "broken": SMALL_SPEC.replace("few.jsonl", "broken.jsonl"),
-        "gone": SMALL_SPEC.replace("few.jsonl", json.dumps(PAYLOAD)),
-        "keys": f"{SMALL_SPEC}{json.dumps(PAYLOAD)}: 1\n",
-        "claim": SMALL_SPEC.replace("name: moved", f"name: {json.dumps(PAYLOAD)}"),
-        "target": SMALL_SPEC.replace("organism", json.dumps(PAYLOAD)),
+        "gone": SMALL_SPEC.replace("few.jsonl", yaml),
+        "keys": f"{SMALL_SPEC}? {yaml}\n: 1\n",
+        "claim": SMALL_SPEC.replace("name: moved", f"name: {yaml}"),
+        "target": SMALL_SPEC.replace("{organism", f"{{? {yaml}\n "),
         "no": "::error::OWNED\n - [ \x1b]8;;\n##[error]: {",
     }.items():
         (folder / f"{name}.yaml").write_text(spec)
@@ -106,10 +109,10 @@ CALLS = {
     "run": [[f"{spec}.yaml", "--db", "run.duckdb"] for spec in SPECS[2:]] + [["right.yaml", "--device", PAYLOAD]],
     "analyse": [["few", *db, *more] for db in READ for more in ([], ["--json"])],
     "rerun": [[PAYLOAD, *db] for db in READ],
-    "report": [[run, *db, "--output", f"{FILE}.html"] for db in READ for run in (RUN, PAYLOAD)],
-    "show": [[run, *db, *more] for db in READ for run in (RUN, "latest", PAYLOAD) for more in ([], ["--json"])],
-    "sql": [[f"FROM {table}", *db, *shape] for db in READ for shape in SHAPES
-            for table in ("runs", "verdicts", "prompts", "top_features", "generations", PAYLOAD)]
+    "report": [[PAYLOAD, *db] for db in READ] + [[RUN, *READ[2], "--output", f"{FILE}.html"]],
+    "show": [[run, *db, *more] for db in READ for run in (RUN, PAYLOAD) for more in ([], ["--json"])],
+    "sql": [[f"FROM {table} LIMIT 2", *db, *shape] for db in READ[:2] for shape in SHAPES
+            for table in ("runs", "generations", PAYLOAD)]
            + [["SELECT $x", "--set", f"x={PAYLOAD}", *READ[0]], ["--list"], ["evidence", "--set", PAYLOAD, *READ[0]],
               ["evidence", "--run", RUN, "--set", f"claim={PAYLOAD}", *READ[0]]],
     "compare": [[RUN, "latest", *db, *more] for db in READ for more in ([], ["--json"])],
@@ -140,7 +143,7 @@ def test_nothing_that_a_command_prints_is_obeyed(place, command, monkeypatch):
     for call in CALLS[command]:
         found = invoke(command, *(run if word == RUN else word for word in call))
         assert_shown(found.stdout, found.stderr)
-        assert found.exit_code in (0, 1, 2, 3), (call, found.output)
+        assert isinstance(found.exception, SystemExit | None), (call, found.exception)
         if found.stdout and ("--json" in call or "json" in call):
             json.loads(found.stdout)
         said += found.output

@@ -26,7 +26,7 @@ def write_spec(
     target or name is wrong, the prompts are faulty or too few for any claim or the file is there
     already, and `CannotRun` where it cannot be written.
     """
-    question = make_visible(" ".join(question.split()))
+    question = " ".join(question.split())
     if not re.search(r"\w", question):
         raise InputError(Fault("QUESTION", "it is empty", "write a sentence that ends in a ?"))
     if re.search("[\ud800-\udfff]", question):
@@ -46,7 +46,7 @@ def write_spec(
     facts = prompt_facts(prompt_file)
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
-    text = draft(name, question, chosen, _from(output, prompt_file), schema_of(output), facts)
+    text = draft(name, make_visible(question), chosen, _from(output, prompt_file), schema_of(output), facts)
     # An empty file is what a full disk leaves, or `mktemp`: nothing is lost with it.
     if output.exists() and not (output.is_file() and output.stat().st_size == 0):
         remedy = "name another with --output or --name"

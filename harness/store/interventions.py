@@ -1,9 +1,11 @@
 """Interventions to the store's rows, and back."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import get_args
+from typing import cast, get_args
 
+from harness.errors import Fault, InputError
 from harness.specs.fields import NamedPositions
 from harness.specs.intervention import At, Intervention, positions_name
 from harness.specs.prompt import Origin
@@ -38,7 +40,10 @@ def intervention_rows(
 
 
 def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
-    """The same interventions back from the store, in the order of their ablation, role and number."""
+    """The same interventions back from the store, in the order of their ablation, role and number.
+
+    Raises `InputError` where they are edited at positions that there are not.
+    """
     indices: dict[str, list[int]] = defaultdict(list)
     for i in range(len(rows)):
         indices[rows.intervention_id[i]].append(i)
@@ -64,8 +69,12 @@ def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
 
 
 def _positions(name: str) -> At:
-    names: tuple[NamedPositions, ...] = get_args(NamedPositions)
-    return next((at for at in names if at == name), None) or tuple(map(int, name.split(",")))
+    if not re.fullmatch(r"-?\d{1,9}(,-?\d{1,9})*", name, re.ASCII):
+        if name in get_args(NamedPositions):
+            return cast("At", name)
+        what = f"a feature is edited at {name[:60]!r}, which is no position"
+        raise InputError(Fault("interventions", what, "take the run from where it was made"))
+    return tuple(map(int, name.split(",")))
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """The features that differ most and those that were edited: numbers, every pair, tokens in context."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -146,10 +147,12 @@ def _logits(
     store: ReadStore, run: Run
 ) -> dict[tuple[int, int], tuple[tuple[TokenLogit, TokenLogit], ...]]:
     """What each feature moves most, up and down side by side."""
-    sides: dict[tuple[int, int], dict[str, list[TokenLogit]]] = {}
+    sides: dict[tuple[int, int], dict[str, list[TokenLogit]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     rows = rows_with(table_rows(store, FeatureLogits, run["run_id"]), "logit")
     for row in sorted(rows, key=lambda row: row["rank"]):
-        of_feature = sides.setdefault((row["layer"], row["feature"]), {"up": [], "down": []})
+        of_feature = sides[row["layer"], row["feature"]]
         of_feature[row["side"]].append(TokenLogit(shown_token(row["token"]), row["logit"]))
     return {key: tuple(zip(both["up"], both["down"], strict=False)) for key, both in sides.items()}
 
