@@ -46,7 +46,9 @@ def write_spec(
     facts = prompt_facts(prompt_file)
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
-    text = draft(name, make_visible(question), chosen, _from(output, prompt_file), schema_of(output), facts)
+    text = draft(
+        name, make_visible(question), chosen, _from(output, prompt_file), schema_of(output), facts
+    )
     # An empty file is what a full disk leaves, or `mktemp`: nothing is lost with it.
     if output.exists() and not (output.is_file() and output.stat().st_size == 0):
         remedy = "name another with --output or --name"
