@@ -1,6 +1,7 @@
 """Claims as pytest items."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -423,3 +424,17 @@ def test_whole_specs_go_to_a_worker_where_nothing_else_is_asked_for(pytester, ev
     assert isinstance(scheduler("--dist=load", "evals/small.yaml::moved"), LoadFileScheduling)
     assert scheduler("--dist=load", ".") is None
     assert scheduler("--dist=worksteal", "evals") is None
+
+
+def test_names_and_texts_of_a_strangers_spec_are_shown(pytester, evals):
+    """pytest prints the names of files and the text of faults; a log's reader would obey them."""
+    name = "a\n::error file=x::OWNED ##[error]\x1b[2J\u202e.yaml"
+    (evals / name).write_text(f"{HEADER}::error::OWNED ##[error]: 1\n")
+    right = f"b{name}"
+    (evals / right).write_text((evals / "small.yaml").read_text())
+    for options in (("-rA", "-v"), ("--collect-only", "-q")):
+        found = pytester.runpytest_inprocess("evals", "-p", "no:cacheprovider", *options, "--co")
+        said = found.stdout.str() + found.stderr.str()
+        assert said.count("OWNED") > 3
+        assert "ba\\n::error file" in said
+        assert not re.search(r"^\s*::|##\[|[\x1b\u202e\r]", said, re.MULTILINE), ascii(said)
