@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,8 @@ _OPTIONS = {
     # A new file can be read by every DuckDB that this package works with, and by as old command lines.
     "storage_compatibility_version": "v1.4.0",
 }
+# What DuckDB makes beside a file: it writes through a link of that name, and waits for a pipe.
+_BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
@@ -58,6 +61,7 @@ def check_path(file: Path) -> None:
         if file.is_symlink():  # DuckDB would make a file where it leads
             what = f"it is a link to {os.readlink(file)}, which is not there"
             raise InputError(Fault(str(file), what, _OTHER)) from None
+        _check_beside(file)
         return
     except (OSError, ValueError) as error:  # no name of a file, or not to be reached
         reason = getattr(error, "strerror", None) or str(error)
@@ -65,6 +69,21 @@ def check_path(file: Path) -> None:
     if not stat.S_ISREG(kind):
         what = "it is a folder" if stat.S_ISDIR(kind) else "it is no regular file"
         raise CannotRun(Fault(str(file), what, _OTHER))
+    _check_beside(file)
+
+
+def _check_beside(file: Path) -> None:
+    """Raises `CannotRun` where DuckDB would write to another file than the one that is named."""
+    whole = file.resolve()  # of a link, DuckDB's log lies beside what it leads to
+    *logs, spilled = (whole.with_name(whole.name + suffix) for suffix in _BESIDE)
+    for beside in chain(logs, [spilled], spilled.glob("*")):
+        try:
+            kind = beside.lstat().st_mode
+        except OSError:  # it is not there
+            continue
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            what = "DuckDB would write there, and it is a link or no regular file"
+            raise CannotRun(Fault(str(beside), what, "look at it, and remove it"))
 
 
 def must_exist(file: Path) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import duckdb
 
+from harness.errors import HarnessError
 from harness.store import migrations
 from harness.store.catalog import ForeignCatalog
-from harness.store.database_file import connect
+from harness.store.database_file import check_path, connect
 
 
 def stored_runs(file: Path) -> list[tuple[str, str, str]]:
@@ -18,11 +19,12 @@ def stored_runs(file: Path) -> list[tuple[str, str, str]]:
     if not file.is_file():
         return []
     try:
+        check_path(file)
         with connect(file, read_only=True) as connection:
             if migrations.version_of(connection) is None:
                 return []
             return connection.execute(
                 "SELECT run_id, spec_name, target FROM main.runs ORDER BY run_id DESC"
             ).fetchall()
-    except (duckdb.Error, ForeignCatalog):
+    except (duckdb.Error, ForeignCatalog, HarnessError):
         return []

@@ -134,6 +134,46 @@ def test_what_a_log_beside_the_file_makes_is_refused_as_well(tmp_path, sound):
             opening(other / file.name)
 
 
+@pytest.mark.parametrize(
+    "suffix", [".wal", ".wal.checkpoint", ".wal.recovery", ".tmp", ".tmp/duckdb_temp.tmp"]
+)
+@pytest.mark.parametrize("opening", [*OPENINGS, stored_runs])
+def test_nothing_beside_a_file_leads_elsewhere(tmp_path, sound, suffix, opening):
+    """DuckDB writes its log through a link, over what is there."""
+    file, precious = tmp_path / "in" / "results.duckdb", tmp_path / "precious"
+    beside = Path(f"{file}{suffix}")
+    beside.parent.mkdir(parents=True)
+    shutil.copyfile(sound, file)
+    precious.write_text("precious")
+    for make in (lambda: beside.symlink_to(precious), lambda: beside.symlink_to(tmp_path / "made"),
+                 lambda: os.mkfifo(beside)):  # fmt: skip
+        make()
+        if opening is stored_runs:
+            assert stored_runs(file) == []
+        else:
+            with pytest.raises(CannotRun, match="it is a link or no regular file; look at it"):
+                opening(file)
+        beside.unlink()
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_log_beside_what_a_link_leads_to_is_the_one_that_is_written(tmp_path, sound):
+    (tmp_path / "in").mkdir()
+    shutil.copyfile(sound, tmp_path / "in" / "results.duckdb")
+    link, log = tmp_path / "r.duckdb", tmp_path / "in" / "results.duckdb.wal"
+    link.symlink_to(tmp_path / "in" / "results.duckdb")
+    Store.open(link).__exit__()
+    log.symlink_to(tmp_path / "made")
+    with pytest.raises(CannotRun, match=r"results\.duckdb\.wal: DuckDB would write there"):
+        Store.open(link)
+    log.unlink()
+    new = tmp_path / "new.duckdb"  # not made yet
+    Path(f"{new}.wal").symlink_to(tmp_path / "made")
+    with pytest.raises(CannotRun, match=r"new\.duckdb\.wal: DuckDB would write there"):
+        Store.open(new)
+
+
 def test_a_table_of_one_s_own_stays_and_can_be_asked(tmp_path, sound):
     file = tmp_path / "results.duckdb"
     shutil.copyfile(sound, file)
