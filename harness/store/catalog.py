@@ -5,6 +5,7 @@ by whoever asks the file anything. So they are looked for first, by DuckDB's fun
 names, which nothing in a file can shadow, and with no other function and no operator.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,9 @@ from harness.store.database_file import connect
 
 Column = tuple[str, str, str | None, bool]  # its name, type and default, and whether it may be null
 
-
+# What says of a table which rows it may hold, and runs nothing for it.
+_KEYS = ("NOT NULL", "PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
+_COLUMNS = re.compile(r"""\[[\w"', ]*\]""")  # as DuckDB shows an index of columns alone
 _OTHER = "name another file with --db"
 _UNLIKE = "take its runs from where it was made, with `harness export` and `harness import`"
 
@@ -33,11 +36,16 @@ class ForeignCatalog(ValueError):
 
 @dataclass(frozen=True)
 class Catalog:
-    """What is in a file, by names in lower case: the SQL of views and macros, the columns of tables."""
+    """What is in a file, by names in lower case: the SQL of views and macros, the columns of tables.
+
+    Names outside of the schema `main` begin with their schema's; of tables there are only those in it.
+    """
 
     views: dict[str, str]
-    macros: dict[str, tuple[object, ...]]
+    macros: dict[str, frozenset[tuple[str, ...]]]  # one has a text for each list of its parameters
     tables: dict[str, frozenset[Column]]
+    keys: dict[str, frozenset[str]]  # of a table, each that has one
+    running: frozenset[str]  # tables of which an expression is run when a row is written or read
 
     @property
     def is_empty(self) -> bool:
@@ -47,23 +55,49 @@ class Catalog:
 
 def read_catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     """What is in a file. Nothing of it is run by this."""
-    views = _ask(connection, "duckdb_views", "view_name, sql")
-    macros = _ask(connection, "duckdb_functions", "function_name, parameters, macro_definition")
-    columns: dict[str, set[Column]] = {}
-    wanted = "table_name, schema_name, column_name, data_type, column_default, is_nullable"
-    tables = {
-        name.lower()
-        for name, schema in _ask(connection, "duckdb_tables", "table_name, schema_name")
+    views = _ask(connection, "duckdb_views", "schema_name, view_name, sql")
+    wanted = "function_type, schema_name, function_name, parameters, macro_definition"
+    macros: dict[str, set[tuple[str, ...]]] = {}
+    for kind, schema, name, *text in _ask(connection, "duckdb_functions", wanted):
+        # A macro of values can have the name of one of rows, and ours are all of rows.
+        shown = _name(schema, name) + ("" if kind == "table_macro" else " (of values)")
+        macros.setdefault(shown, set()).add((*map(str, text),))
+    in_main = "table_name, schema_name"
+    tables: dict[str, set[Column]] = {
+        name.lower(): set()
+        for name, schema in _ask(connection, "duckdb_tables", in_main)
         if schema == "main"
     }
-    for name, schema, column, kind, default, nullable in _ask(connection, "duckdb_columns", wanted):
-        if schema == "main" and name.lower() in tables:
-            columns.setdefault(name.lower(), set()).add((column, kind, default, nullable))
+    wanted = f"{in_main}, column_name, data_type, column_default, is_nullable"
+    for name, schema, *column in _ask(connection, "duckdb_columns", wanted):
+        if schema == "main" and name.lower() in tables:  # and of no view
+            tables[name.lower()].add((*column,))
+    keys, running = _constraints(connection)
+    computed = {name for name, columns in tables.items() if any(column[2] for column in columns)}
     return Catalog(
-        {name.lower(): sql for name, sql in views},
-        {name.lower(): (*map(str, rest),) for name, *rest in macros},
-        {name: frozenset(found) for name, found in columns.items()},
+        {_name(schema, name): sql for schema, name, sql in views},
+        {name: frozenset(texts) for name, texts in macros.items()},
+        {name: frozenset(columns) for name, columns in tables.items()},
+        {name: frozenset(texts) for name, texts in keys.items()},
+        frozenset(running | computed),
     )
+
+
+def _constraints(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, set[str]], set[str]]:
+    """The keys of each table in `main`, and the tables with a check or an index of an expression."""
+    keys: dict[str, set[str]] = {}
+    running = set()
+    of = "schema_name, table_name"
+    wanted = f"{of}, constraint_type, constraint_text"
+    for schema, name, kind, text in _rows(connection, "duckdb_constraints", wanted):
+        if schema == "main" and kind not in _KEYS:
+            running.add(name.lower())
+        elif schema == "main" and kind != "NOT NULL":  # which the columns say
+            keys.setdefault(name.lower(), set()).add(text)
+    for schema, name, text in _rows(connection, "duckdb_indexes", f"{of}, expressions"):
+        if schema == "main" and not _COLUMNS.fullmatch(text):
+            running.add(name.lower())
+    return keys, running
 
 
 def check_names(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None:
@@ -73,6 +107,7 @@ def check_names(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None:
     _refuse("view", found.views.keys() - ours.views.keys())
     _refuse("table", found.tables.keys() & ours.views.keys())
     _refuse("trigger", _triggers(connection))
+    _refuse("default, check or index in a table", found.running & ours.tables.keys())
 
 
 def check_tables(found: Catalog) -> None:
@@ -83,6 +118,8 @@ def check_tables(found: Catalog) -> None:
         if wrong := columns ^ found.tables[name]:
             column = min(column for column, *_ in wrong)
             raise ForeignCatalog(f"its table {name} has another column {column}", _UNLIKE)
+        if our_catalog().keys.get(name) != found.keys.get(name):
+            raise ForeignCatalog(f"its table {name} has other keys", _UNLIKE)
 
 
 def has_our_views(found: Catalog) -> bool:
@@ -103,23 +140,31 @@ def our_catalog() -> Catalog:
 def _ask(
     connection: duckdb.DuckDBPyConnection, function: str, columns: str, *, internal: bool = False
 ) -> list[tuple[Any, ...]]:
-    rows = connection.execute(
-        f"SELECT {columns}, internal FROM system.main.{function}()"
-    ).fetchall()
+    rows = _rows(connection, function, f"{columns}, internal")
     return [row[:-1] for row in rows if row[-1] is internal]
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, function: str, columns: str
+) -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT {columns} FROM system.main.{function}()").fetchall()
+
+
+def _name(schema: str, name: str) -> str:
+    return (name if schema == "main" else f"{schema}.{name}").lower()
 
 
 def _triggers(connection: duckdb.DuckDBPyConnection) -> set[str]:
     known = _ask(connection, "duckdb_functions", "function_name", internal=True)
     if ("duckdb_triggers",) not in known:  # DuckDB has them since 2.0
         return set()
-    rows = connection.execute("SELECT trigger_name FROM system.main.duckdb_triggers()").fetchall()
-    return {name for (name,) in rows}
+    return {name for (name,) in _rows(connection, "duckdb_triggers", "trigger_name")}
 
 
 def _refuse(kind: str, names: Iterable[str]) -> None:
     if names := sorted(names):
         what = f"it has a {kind} that would be run and is not ours: {first_few(names)}"
         raise ForeignCatalog(
-            what, f"look at it with DuckDB's own command line, and drop the {kind}"
+            what,
+            f"upgrade the harness if a newer one made it; else drop the {kind} in DuckDB's command line",
         )

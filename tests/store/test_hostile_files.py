@@ -21,6 +21,8 @@ OPENINGS = (Store.open, Store.probe, Store.open_to_read, Store.open_snapshot)
 SECRET = "canary-of-a-secret-file"
 # Each runs SQL of the file's maker when somebody asks the file something: a statement, and what it needs
 # to be taken away first. {secret} is a file to be read, {made} one to be written.
+UNITS = ("CREATE TABLE units (run_id VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, stage VARCHAR NOT NULL, "
+         "family VARCHAR NOT NULL, ablation VARCHAR NOT NULL, finished_at TIMESTAMPTZ NOT NULL, ")  # fmt: skip
 RUN = {
     "a view for the version": ("schema_version", "CREATE VIEW schema_version AS SELECT content::INTEGER AS version, "
                                "'' AS views FROM read_text('{secret}')"),
@@ -34,9 +36,22 @@ RUN = {
     "a macro for an operator": ("", "CREATE MACRO \"+\"(a, b) AS (SELECT content FROM read_text('{secret}'))"),
     "a macro for the catalog": ("", "CREATE MACRO duckdb_views() AS TABLE FROM read_text('{secret}')"),
     "a macro for our macro": ("", "CREATE OR REPLACE MACRO evidence(r, c) AS TABLE FROM read_text('{secret}')"),
+    "two macros for our macro": ("", "CREATE OR REPLACE MACRO evidence(r, c) AS TABLE (FROM read_text('{secret}')), "
+                                 "(r, c, d) AS TABLE (FROM read_text('{secret}'))"),
     "a macro that profiles": ("", "CREATE MACRO fingerprints_of() AS TABLE FROM "
                               "enable_profiling(save_location := '{made}')"),
     "a macro in another schema": ("", "CREATE SCHEMA s; CREATE MACRO s.max(x) AS 1"),
+    "a view of our name in another schema": ("", "CREATE SCHEMA s; CREATE VIEW s.behaviour AS FROM read_text('{secret}')"),
+    "a macro of our name in another schema": ("", "CREATE SCHEMA s; CREATE MACRO s.evidence(r, c) AS TABLE SELECT 1"),
+    "a macro of values of our macro's name": ("", "CREATE MACRO evidence(r, c) AS error('x')"),
+    "a check": ("units", UNITS + "seconds DOUBLE NOT NULL CHECK (seconds < error('x')), PRIMARY KEY (run_id, unit_id))"),
+    "a column that is computed": ("units", UNITS + "seconds DOUBLE AS (error('x')), PRIMARY KEY (run_id, unit_id))"),
+    "a default of our columns": ("", "ALTER TABLE units ALTER seconds SET DEFAULT error('x')"),
+    "an index of an expression": ("", "CREATE INDEX i ON units ((upper(run_id)))"),
+    "an index of an operator": ("", "CREATE INDEX i ON units ((seconds + 1))"),
+    "a key less": ("units", UNITS + "seconds DOUBLE NOT NULL)"),
+    "a key more": ("units", UNITS + "seconds DOUBLE NOT NULL UNIQUE, PRIMARY KEY (run_id, unit_id))"),
+    "an old version with a check": ("units", UNITS + "seconds DOUBLE CHECK (seconds < error('x'))); UPDATE schema_version SET version = 6"),
     "a default": ("feature_labels", "CREATE TABLE feature_labels (source VARCHAR DEFAULT (gen_random_uuid()))"),
     "a table for a view": ("VIEW claims", "CREATE TABLE claims (a INTEGER)"),
     "a column less": ("", "ALTER TABLE units DROP COLUMN seconds"),
@@ -53,6 +68,7 @@ RUN = {
 SHADOWS = (
     "a view of our name",
     "a macro for our macro",
+    "two macros for our macro",
 )  # these are ours again, whatever the file says
 
 
