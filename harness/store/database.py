@@ -196,7 +196,7 @@ class Store(AbstractContextManager["Store"]):
         with self._lock:
             try:
                 check_query(self._db, sql)
-                check_files(sql, parameters or {})
+                check_files(self._db, sql, parameters or {})
             except (duckdb.Error, UnicodeError) as error:
                 raise query_error(self.path, error) from None
         return self.table(sql, parameters)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 
 import duckdb
 
@@ -13,6 +14,23 @@ from harness.store.database_file import connect
 # What asks; MULTI is DuckDB's word for PIVOT.
 _ASKING = ("SELECT", "MULTI")
 _EXPLAIN = re.compile(r"(?is)\s*EXPLAIN(\s+ANALYZE)?\b(\s*\([^)]*\))?")
+
+# Makes a file's tables; a name in quotes has its own doubled.
+_TABLES = """
+SELECT unnest([
+    format('CREATE SCHEMA IF NOT EXISTS "{}"', schema),
+    format('CREATE TABLE IF NOT EXISTS "{}"."{}" ({})', schema, name, string_agg(
+        format('"{}" {}', replace(column_name, '"', '""'), data_type), ', ' ORDER BY column_index
+    ))
+])
+FROM (
+    SELECT *, replace(schema_name, '"', '""') AS schema, replace(table_name, '"', '""') AS name
+    FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)
+    WHERE database_name = current_database() AND NOT internal
+)
+GROUP BY schema, name
+"""
+_BINDING = Lock()  # two transactions cannot make tables of one name
 
 
 def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -25,7 +43,9 @@ def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise InputError(_fault(kinds))
 
 
-def check_files(sql: str, parameters: Mapping[str, object]) -> None:
+def check_files(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
+) -> None:
     """Raises `duckdb.PermissionException` where a query reads a file, as bytes or text, say.
 
     DuckDB refuses all but the one that is open. So the query is bound where none is: in memory, to empty
@@ -33,21 +53,50 @@ def check_files(sql: str, parameters: Mapping[str, object]) -> None:
     """
     while explains := _EXPLAIN.match(sql):
         sql = sql[explains.end() :]
-    with _empty().cursor() as connection:
+    try:
+        with _BINDING:
+            _bind(connection, sql, parameters)
+    except duckdb.PermissionException:
+        raise
+    except duckdb.Error:
         try:
             connection.execute(f"EXPLAIN {sql}", dict(parameters))
-        except duckdb.PermissionException:
-            raise
         except duckdb.Error:
             return
+        # What it names is in the file alone, and so nobody knows what else it reads.
+        raise duckdb.PermissionException("it can be bound to the file alone") from None
+
+
+def _bind(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
+) -> None:
+    """Bind a query to an empty database in memory with the tables of this one. Raises `duckdb.Error`."""
+    (name,) = connection.execute("SELECT current_database()").fetchall()[0]
+    with _empty(name).cursor() as scratch:
+        scratch.execute(_use(name))
+        scratch.begin()  # and never committed: the next file has other tables
+        for (statement,) in connection.execute(_TABLES).fetchall():
+            scratch.execute(statement)
+        scratch.execute(f"EXPLAIN {sql}", dict(parameters))
 
 
 @cache
-def _empty() -> duckdb.DuckDBPyConnection:
+def _empty(name: str) -> duckdb.DuckDBPyConnection:
+    """A database of a name in memory, with our tables and views."""
     connection = connect()
+    connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_quoted(name)}")
+    connection.execute(_use(name))
     migrations.create(connection)
     migrations.refresh_views(connection)
     return connection
+
+
+def _use(name: str) -> str:
+    return f"USE {_quoted(name)}.main"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from harness.errors import CannotRun
+from harness.errors import CannotRun, InputError
 from harness.store import catalog
 from harness.store.database import Store
 from harness.store.database_file import connect
@@ -200,6 +200,34 @@ def test_a_table_of_one_s_own_stays_and_can_be_asked(tmp_path, sound):
     with Store.open_to_read(file) as store:
         assert store.ask("SELECT a FROM main.mine").to_pylist() == [{"a": 7}]
         assert store.query("SELECT count(*) FROM runs")[1] == [(0,)]
+
+
+BYTES = (
+    "FROM main.mine, {it}", "FROM s.runs, {it}", "SELECT a, (SELECT count(*) FROM {it}) FROM mine",
+    "FROM query('FROM mine, {quoted}')", "FROM \"a b\".runs, {it}", "FROM temp.behaviour, {it}", "FROM \"q\"\"t\", {it}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("opening", [Store.open, Store.open_to_read])
+def test_a_file_is_not_read_as_bytes_beside_a_table_of_one_s_own(tmp_path, sound, opening):
+    file = tmp_path / "a b.duckdb"
+    shutil.copyfile(sound, file)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 7 AS a, 'x'::ENUM ('x') AS e")
+        connection.execute('CREATE TABLE "q""t" ("b""c" INTEGER)')
+        connection.execute("CREATE SCHEMA s; CREATE TABLE s.runs AS SELECT 8 AS a")
+        connection.execute("CREATE OR REPLACE VIEW behaviour AS SELECT 1")
+    it = f"read_blob('{file}')"
+    with opening(file) as store:
+        for query in BYTES:
+            # A file that is open to write has its own views back, and no others beside them.
+            wrong = opening == Store.open and "temp." in query
+            said = "does not exist" if wrong else "only the results file is read"
+            with pytest.raises(InputError, match=said):
+                store.ask(query.format(it=it, quoted=it.replace("'", "''")))
+        for sql in ("SELECT a FROM mine WHERE e = 'x'", 'SELECT 7 AS a FROM "a b".main.mine'):
+            assert store.ask(sql).to_pylist() == [{"a": 7}]
+        assert store.ask("SELECT a FROM s.runs").to_pylist() == [{"a": 8}]
 
 
 FORBIDDEN = (
