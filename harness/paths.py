@@ -62,14 +62,10 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
-def own_folder(name: str) -> Path:
-    """A folder of this name in the working directory, where nobody named another one.
-
-    Raises `OSError` where a link of that name leads out of it.
-    """
+def check_own_folder(name: str) -> None:
+    """Raises `OSError` where a folder that nobody named is a link that leads out of the working directory."""
     if not Path(os.path.realpath(name)).is_relative_to(os.path.realpath("")):
         raise OSError(errno.ELOOP, f"{name} is a link to {os.path.realpath(name)}")
-    return Path(name)
 
 
 @contextmanager

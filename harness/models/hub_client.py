@@ -7,9 +7,10 @@ Xet, sends the token where they say. A hub or mirror may say anything.
 import errno
 import os
 import re
+from functools import cache
 
 import httpx2
-from huggingface_hub import constants
+from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
 from harness.errors import CannotRun, Fault
@@ -33,6 +34,12 @@ _FIT = {
     "RateLimit": rf"[^;]*;\s*r=\d{{1,9}}\s*;\s*t={_WAIT}",
     "X-Xet-Hash": "",  # never: downloads are made by HTTP, from the hub and where it sends them
 }
+
+
+@cache
+def use_checked_client() -> None:
+    """Let the library ask by `checked_client` from now on: once a process, before the first question."""
+    set_client_factory(checked_client)
 
 
 def checked_client() -> httpx2.Client:

@@ -16,7 +16,6 @@ from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
-    set_client_factory,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError is its client's
@@ -31,7 +30,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from harness.errors import CannotRun, Fault
 from harness.models.answer_limits import within
-from harness.models.hub_client import ANSWER_SECONDS, checked_client
+from harness.models.hub_client import ANSWER_SECONDS
 from harness.models.hub_errors import Unreachable, explain_hub_errors
 from harness.models.hub_settings import COMMIT, LIST, cache_folder, is_offline
 from harness.models.partial_downloads import check_blob, download_blob
@@ -40,7 +39,6 @@ from harness.paths import is_beside, whole_file
 
 SHA256 = r"[0-9a-f]{64}"  # the ETag of a large file; of a small one it is git's own hash
 Answer = TypeVar("Answer")
-set_client_factory(checked_client)  # for transformers too: it asks by the same client
 
 
 def fetch(repository: str, name: str, revision: str) -> Path:

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined] # HTTPError i
 
 from harness.errors import CannotRun, Fault
 from harness.models.answer_limits import UnfitAnswer
+from harness.models.hub_client import use_checked_client
 from harness.models.hub_settings import (
     LIST,
     LOGIN,
@@ -42,6 +43,7 @@ class Unreachable(CannotRun):
 @contextmanager
 def explain_hub_errors(repository: str, revision: str, name: str) -> Iterator[None]:
     """Why the hub has no answer, in one sentence of ours."""
+    use_checked_client()
     try:
         with quiet():
             yield

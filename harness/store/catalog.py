@@ -55,21 +55,21 @@ class Catalog:
 
 def read_catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     """What is in a file. Nothing of it is run by this."""
-    views = _ask(connection, "duckdb_views", "schema_name, view_name, sql")
+    views = _own(connection, "duckdb_views", "schema_name, view_name, sql")
     wanted = "function_type, schema_name, function_name, parameters, macro_definition"
     macros: dict[str, set[tuple[str, ...]]] = {}
-    for kind, schema, name, *text in _ask(connection, "duckdb_functions", wanted):
+    for kind, schema, name, *text in _own(connection, "duckdb_functions", wanted):
         # A macro of values can have the name of one of rows, and ours are all of rows.
         shown = _name(schema, name) + ("" if kind == "table_macro" else " (of values)")
         macros.setdefault(shown, set()).add((*map(str, text),))
     in_main = "table_name, schema_name"
     tables: dict[str, set[Column]] = {
         name.lower(): set()
-        for name, schema in _ask(connection, "duckdb_tables", in_main)
+        for name, schema in _own(connection, "duckdb_tables", in_main)
         if schema == "main"
     }
     wanted = f"{in_main}, column_name, data_type, column_default, is_nullable"
-    for name, schema, *column in _ask(connection, "duckdb_columns", wanted):
+    for name, schema, *column in _own(connection, "duckdb_columns", wanted):
         if schema == "main" and name.lower() in tables:  # and of no view
             tables[name.lower()].add((*column,))
     keys, running = _constraints(connection)
@@ -89,12 +89,12 @@ def _constraints(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, set[s
     running = set()
     of = "schema_name, table_name"
     wanted = f"{of}, constraint_type, constraint_text"
-    for schema, name, kind, text in _rows(connection, "duckdb_constraints", wanted):
+    for schema, name, kind, text in _rows(connection, "duckdb_constraints()", wanted):
         if schema == "main" and kind not in _KEYS:
             running.add(name.lower())
         elif schema == "main" and kind != "NOT NULL":  # which the columns say
             keys.setdefault(name.lower(), set()).add(text)
-    for schema, name, text in _rows(connection, "duckdb_indexes", f"{of}, expressions"):
+    for schema, name, text in _rows(connection, "duckdb_indexes()", f"{of}, expressions"):
         if schema == "main" and not _COLUMNS.fullmatch(text):
             running.add(name.lower())
     return keys, running
@@ -137,17 +137,15 @@ def our_catalog() -> Catalog:
         return read_catalog(scratch)
 
 
-def _ask(
-    connection: duckdb.DuckDBPyConnection, function: str, columns: str, *, internal: bool = False
-) -> list[tuple[Any, ...]]:
-    rows = _rows(connection, function, f"{columns}, internal")
-    return [row[:-1] for row in rows if row[-1] is internal]
-
-
-def _rows(
+def _own(
     connection: duckdb.DuckDBPyConnection, function: str, columns: str
 ) -> list[tuple[Any, ...]]:
-    return connection.execute(f"SELECT {columns} FROM system.main.{function}()").fetchall()
+    """What the file has of a kind, and not DuckDB itself; NOT is a word of SQL that no macro can be."""
+    return _rows(connection, f"{function}() WHERE NOT internal", columns)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, rest: str, columns: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT {columns} FROM system.main.{rest}").fetchall()
 
 
 def _name(schema: str, name: str) -> str:
@@ -155,10 +153,10 @@ def _name(schema: str, name: str) -> str:
 
 
 def _triggers(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    known = _ask(connection, "duckdb_functions", "function_name", internal=True)
-    if ("duckdb_triggers",) not in known:  # DuckDB has them since 2.0
+    try:
+        return {name for (name,) in _rows(connection, "duckdb_triggers()", "trigger_name")}
+    except duckdb.CatalogException:  # DuckDB has them since 2.0
         return set()
-    return {name for (name,) in _rows(connection, "duckdb_triggers", "trigger_name")}
 
 
 def _refuse(kind: str, names: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ def connect_to_write(
         raise opening_error(file, error) from None
     connection = _connect(file, wait, say)
     try:
-        version = migrations.version_of(connection)
+        version, found = migrations.checked_catalog(connection)
         if version is not None:
             migrations.check_version(file, version)
             if version < migrations.VERSION and keep:
@@ -46,7 +46,7 @@ def connect_to_write(
         elif version < migrations.VERSION:
             migrations.migrate(connection, version)
             check_tables(read_catalog(connection))
-        migrations.refresh_views(connection)
+        migrations.refresh_views(connection, found)
         connection.commit()
     except (duckdb.Error, OSError) as error:
         connection.close()
@@ -83,9 +83,9 @@ def _connect_to_read(file: Path) -> tuple[duckdb.DuckDBPyConnection, int | None]
     with ExitStack() as resources:
         try:
             connection = resources.enter_context(database_file.connect(file, read_only=True))
-            version = migrations.version_of(connection)
+            version, found = migrations.checked_catalog(connection)
             if version == migrations.VERSION:
-                migrations.shadow_views(connection)
+                migrations.shadow_views(connection, found)
         except ForeignCatalog as error:
             raise _foreign_file(file, error) from None
         except duckdb.Error as error:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from harness.errors import CannotRun, Fault, InputError
 from harness.paths import bundled, whole_file
 from harness.store.catalog import (
+    Catalog,
     ForeignCatalog,
     check_names,
     check_tables,
@@ -24,14 +25,19 @@ VERSION = 7
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """The schema's version; None of a file without tables.
+    """The schema's version; None of a file without tables. Raises `ForeignCatalog`."""
+    return checked_catalog(connection)[0]
+
+
+def checked_catalog(connection: duckdb.DuckDBPyConnection) -> tuple[int | None, Catalog]:
+    """The schema's version, as `version_of`, and what is in the file.
 
     Raises `ForeignCatalog` where something in the file is not what this package puts there.
     """
     found = read_catalog(connection)
     if "schema_version" not in found.tables:
         if found.is_empty:
-            return None
+            return None, found
         names = sorted(found.tables) or sorted({**found.views, **found.macros})
         kind = "tables" if found.tables else "views and macros"
         raise ForeignCatalog(f"it is no results file: it has the {kind} {', '.join(names[:3])}")
@@ -47,7 +53,7 @@ def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
         check_names(connection, found)
     if version == VERSION:
         check_tables(found)
-    return version
+    return version, found
 
 
 def check_version(file: Path, version: int) -> None:
@@ -98,16 +104,16 @@ def upgrade_tables(tables: Mapping[str, pa.Table], version: int) -> dict[str, pa
         }
 
 
-def refresh_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put in today's views and macros, where the file has others; in the caller's transaction."""
+def refresh_views(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None:
+    """Put in today's views and macros, where others were found; in the caller's transaction."""
     # Views are no part of the version: another harness of the same schema may have put in its own.
-    if not has_our_views(read_catalog(connection)):
+    if not has_our_views(found):
         connection.execute(_views())
 
 
-def shadow_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let a connection that only reads use today's views and macros, where the file has others."""
-    if not has_our_views(read_catalog(connection)):
+def shadow_views(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None:
+    """Let a connection that only reads use today's views and macros, where others were found."""
+    if not has_our_views(found):
         connection.execute(re.sub("(?m)^CREATE OR REPLACE", "CREATE OR REPLACE TEMP", _views()))
 
 

@@ -9,6 +9,7 @@ import duckdb
 
 from harness.errors import Fault, InputError
 from harness.store import migrations
+from harness.store.catalog import read_catalog
 from harness.store.database_file import connect
 
 # What asks; MULTI is DuckDB's word for PIVOT.
@@ -87,7 +88,7 @@ def _empty(name: str) -> duckdb.DuckDBPyConnection:
     connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_quoted(name)}")
     connection.execute(_use(name))
     migrations.create(connection)
-    migrations.refresh_views(connection)
+    migrations.refresh_views(connection, read_catalog(connection))
     return connection
 
 

@@ -34,9 +34,8 @@ def spec_mapping(run: Mapping[str, Any], column: str = "spec") -> dict[str, Any]
 
 def check_run(run: Mapping[str, Any]) -> None:
     """Raises `InputError` where a run that is to be imported was not written by a harness."""
-    names = (("run_id", LONGEST_ID), ("spec_name", LONGEST_ID), ("target", LONGEST_ID))
-    for column, longest in names:
-        if not is_name(run[column], longest):
+    for column in ("run_id", "spec_name", "target"):
+        if not is_name(run[column], LONGEST_ID):
             raise _fault(run, f"its {column} is no name: {str(run[column])[:60]!r}")
     spec = stored_spec(run)
     if spec.name != run["spec_name"] or run["target"] not in spec.targets:

@@ -1,7 +1,9 @@
 """What every page has around its content: style, script, caveats, and how numbers are written."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ def frame(
         "parts_of_page": parts,
         "db": str(db),
         "style": Markup(_text("report.css")),  # noqa: S704
-        "script": chart_library(_text("report.js")),
+        "script": (script := chart_library(_text("report.js"))),
+        "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
         "theme": script_json(THEME),
     }
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import CannotRun, Fault, InputError
 from harness.names import child
-from harness.paths import make_folder, own_folder, whole_file
+from harness.paths import check_own_folder, make_folder, whole_file
 from harness.specs.prompt import Origin
 from harness.specs.text_file import read_text
 from harness.store.export.formats import FeatureLine
@@ -28,7 +28,7 @@ def new_folder(parent: Path) -> Path:
     folder = parent / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     try:
         if str(parent) == RUNS:
-            own_folder(RUNS)
+            check_own_folder(RUNS)
         make_folder(parent)
         folder.mkdir()
     except OSError as error:
@@ -74,7 +74,7 @@ def write_report(name: str, text: str) -> Path:
     """The page of what has this name, in the folder for reports. Raises as `write_page`."""
     path = child(Path("reports"), name, ".html")
     try:
-        own_folder("reports")
+        check_own_folder("reports")
     except OSError as error:
         raise refused(path, error) from None
     return write_page(path, text)

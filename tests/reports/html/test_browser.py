@@ -263,3 +263,22 @@ def test_it_fits_the_screen_and_an_accessibility_checker_finds_nothing(opened, w
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     found = axe.run(seen.page).response["violations"]
     assert {one["id"]: [node["html"][:120] for node in one["nodes"][:3]] for one in found} == {}
+
+
+def test_no_other_script_runs_even_where_one_is_in_the_page(opened, report, tmp_path):
+    """What its policy allows is the report's own script, by its hash, if escaping should ever fail."""
+    added = "<script>window.ran = 1</script><img src='x' onerror='window.ran = 2'>"
+    hostile = tmp_path / "hostile.html"
+    hostile.write_text(
+        report.read_text(encoding="utf-8").replace("</main>", f"{added}</main>"), encoding="utf-8"
+    )
+    seen = opened(file=hostile)
+    seen.see_all()
+    assert seen.page.evaluate("window.ran") is None
+    assert (
+        seen.page.evaluate(
+            "[...document.scripts].filter(one => one.text === 'window.ran = 1').length"
+        )
+        == 1
+    )
+    assert any("Content Security Policy" in line for line in seen.said)
