@@ -257,15 +257,15 @@ def test_no_connection_reads_writes_or_loads_anything_else(tmp_path, statement, 
 
 
 def test_a_locked_connection_does_all_that_a_run_needs(tmp_path):
-    """It writes, registers Arrow tables, checkpoints, and sorts more than fits into memory."""
+    """It writes, registers Arrow tables, checkpoints, and knows where to put what does not fit into memory."""
     with connect(tmp_path / "f.duckdb") as connection:
         assert connection.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
         connection.register("incoming", pa.table({"a": [1, 2]}))
         connection.execute("CREATE TABLE t AS FROM incoming")
         connection.unregister("incoming")
         connection.execute("CHECKPOINT")
-        (limit,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
-        assert limit == f"{tmp_path / 'f.duckdb'}.tmp"
+        (spilled,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+        assert spilled == f"{tmp_path / 'f.duckdb'}.tmp"
     with connect(tmp_path / "f.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT sum(a) FROM t").fetchall() == [(3,)]
 
