@@ -6,6 +6,7 @@ packages, the hub's cache, and the folders in `HARNESS_FOLDERS`, which whoever r
 """
 
 import os
+import shlex
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ def written_out(path: Path) -> str:
 
 def _outside(name: str, path: Path, where: str) -> Fault:
     above = Path(os.path.realpath(path)).parent
-    remedy = f"put the file itself there, or set {FOLDERS}={above}"
+    remedy = f"put the file itself there, or set {FOLDERS}={shlex.quote(str(above))}"
     if _of_the_system(above):
         remedy = "name a file"
     what = f"{name} leads out of the folders that specs are read from"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,17 @@ def test_no_line_is_shown_of_a_file_that_was_not_read(checkout, monkeypatch):
     assert SECRET not in "".join(with_excerpts([fault]))
     read_text(secret, 1000)
     assert SECRET in "".join(with_excerpts([fault]))
+
+
+def test_the_folder_to_set_is_one_word_to_a_shell(checkout):
+    """Where a link leads is a stranger's text, and the line is copied."""
+    there = checkout.parent.parent / "a $(touch made);b"
+    there.mkdir()
+    (there / "prompts.jsonl").touch()
+    (checkout / "evals" / "link").symlink_to(there)
+    (checkout / "evals" / "demo.yaml").write_text(
+        BEHAVIOUR_SPEC.replace("prompts.jsonl", "link/prompts.jsonl")
+    )
+    with pytest.raises(InputError) as refused:
+        load("demo")
+    assert shlex.split(str(refused.value).rpartition(" or set ")[2]) == [f"{FOLDERS}={there}"]
