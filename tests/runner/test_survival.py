@@ -173,6 +173,7 @@ def test_a_snapshot_of_a_file_that_is_written_to_holds_whole_transactions(
     process.start()
     try:
         while units_of_snapshot(db) < 1:
+            assert process.is_alive()
             time.sleep(0.05)
         last, until = 0, time.monotonic() + 4
         while time.monotonic() < until:

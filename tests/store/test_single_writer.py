@@ -28,9 +28,10 @@ def test_what_many_workers_deliver_arrives_once(tmp_path):
         for worker in workers:
             worker.start()
         while len(store.finished("r")) < 20:  # the writer reads while they write
+            assert all(worker.exitcode in (None, 0) for worker in workers)
             time.sleep(0.01)
         for worker in workers:
-            worker.join()
+            worker.join(timeout=120)
             assert worker.exitcode == 0
         assert len(store.read(Units, "r")) == 160
         assert len(store.read(Activations, "r")) == 160 * 50
