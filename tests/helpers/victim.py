@@ -13,6 +13,7 @@ from harness.runner import checkpoint
 from harness.runner.context import How
 from harness.runner.run import run_eval
 from harness.specs.spec_file import load
+from harness.store import database_file
 from harness.store.database import Store
 from harness.store.single_writer import RemoteStore
 from harness.store.tables.observations import Activations
@@ -62,8 +63,9 @@ def unit_and_rows(name, rows):
 def write_for_ever(db, threshold):
     """Commit units of many sizes, with a checkpoint whenever so much was written."""
     random = np.random.default_rng(0)
+    # Of this process alone; an open connection's configuration is locked.
+    database_file._OPTIONS["checkpoint_threshold"] = threshold
     with Store.open(db) as store:
-        store._db.execute(f"SET checkpoint_threshold = '{threshold}'")
         number = 0
         while True:
             store.commit(*unit_and_rows(f"u{number}", int(random.integers(1, 20_000))))
