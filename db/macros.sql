@@ -160,6 +160,9 @@ UNION ALL
 SELECT 'impact_tokens' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM impact_tokens WHERE run_id = of_run) t
 UNION ALL
+SELECT 'impact_noise' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM impact_noise WHERE run_id = of_run) t
+UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t
 UNION ALL

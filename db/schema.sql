@@ -55,7 +55,10 @@ CREATE TABLE runs (
     peak_device_memory BIGINT,
     neuronpedia VARCHAR[],
     threads INTEGER,
-    analysed_spec VARCHAR
+    analysed_spec VARCHAR,
+    noise_floor DOUBLE,
+    arithmetic VARCHAR,
+    accelerator VARCHAR
 );
 
 CREATE TABLE units (
@@ -245,6 +248,15 @@ CREATE TABLE impact_tokens (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE impact_noise (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    difference DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE feature_tests (
     run_id VARCHAR NOT NULL,
     split VARCHAR NOT NULL,
@@ -304,7 +316,8 @@ CREATE TABLE ablation_tests (
     predicted DOUBLE,
     rank_correlation DOUBLE,
     flag VARCHAR NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    noise DOUBLE
 );
 
 CREATE TABLE verdicts (

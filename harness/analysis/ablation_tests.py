@@ -13,7 +13,7 @@ from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Prompt
 from harness.stats import MaxT, control_rank_p, effects, mean_interval, paired_max_t, synergy
-from harness.store.tables.interventions import Impacts
+from harness.store.tables.interventions import ImpactNoise, Impacts
 from harness.store.tables.observations import Attributions
 from harness.store.tables.results import AblationTests
 
@@ -28,7 +28,7 @@ class AblationImpacts:
     """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
 
     `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
-    prompt's family.
+    prompt's family. `noise` is the largest change of a prompt that is no edit's.
     """
 
     ablation: Ablation
@@ -36,6 +36,7 @@ class AblationImpacts:
     controls: Floats
     units: NDArray[np.str_]
     metric: str = "logit_difference"
+    noise: float = 0.0
 
     @property
     def beyond(self) -> Floats:
@@ -64,12 +65,13 @@ class AblationImpacts:
 class AblationRows:
     """What a run stored of one ablation: its edits, what each did, and what was predicted of it.
 
-    `impacts` may hold other ablations' rows as well.
+    `impacts` may hold other ablations' rows as well; `noise` is what an edit of nothing seemed to do.
     """
 
     interventions: tuple[Intervention, ...]
     impacts: Impacts
     predictions: Attributions
+    noise: ImpactNoise
 
 
 def ablation_tests(
@@ -88,9 +90,19 @@ def ablation_tests(
     # A metric that was never measured is NaN, and no test takes it for 0.
     values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
+    floors = _noise_floors(rows.noise)
+    for metric, matrix in values.items():
+        # Where not even the same batch gives the same numbers twice, that is noise as well.
+        by_noop = np.abs(matrix[roles == "no-op"]).max(initial=0.0)
+        floors[metric] = max(floors.get(metric, 0.0), float(by_noop))
     results = {
         metric: AblationImpacts(
-            ablation, matrix[roles == "target"][0], matrix[roles == "control"], units, metric
+            ablation,
+            matrix[roles == "target"][0],
+            matrix[roles == "control"],
+            units,
+            metric,
+            floors[metric],
         )
         for metric, matrix in values.items()
     }
@@ -108,12 +120,21 @@ def ablation_tests(
                     "intervention_id": edit.id,
                     "role": edit.role,
                     "active_share": float(fired.mean()),
+                    "noise": floors[metric],
                     **estimate,
                 }
                 for edit, fired, estimate in zip(rows.interventions, active, estimates, strict=True)
             )
         )
     return results[plan.spec.metric], tests
+
+
+def _noise_floors(noise: ImpactNoise) -> dict[str, float]:
+    """By metric the largest difference on any prompt, in its unit."""
+    floors: dict[str, float] = {}
+    for metric, difference in zip(noise.metric, noise.difference, strict=True):
+        floors[metric] = max(floors.get(metric, 0.0), float(difference))
+    return floors
 
 
 def _impact_matrices(

@@ -17,7 +17,7 @@ from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.interventions import interventions_of
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import Impacts, Interventions
+from harness.store.tables.interventions import ImpactNoise, Impacts, Interventions
 from harness.store.tables.observations import Activations, Answers, Attributions
 from harness.store.tables.results import FeatureTests
 
@@ -74,6 +74,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             interventions_of(source.read(Interventions, run_id, ablation=ablation.name)),
             source.read(Impacts, run_id),
             source.read(Attributions, run_id, ablation=ablation.name),
+            source.read(ImpactNoise, run_id, ablation=ablation.name),
         )
         ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
         rows += tables

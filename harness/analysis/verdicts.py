@@ -128,10 +128,39 @@ def _judge_ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
     values = impacts.beyond if claim.beyond == "controls" else impacts.target
     blank = Verdict(claim.name, "ablation", "nats")
-    verdict = _judge_mean(analysis, blank, values, impacts.units, bound_of(claim), direction)
+    bound = bound_of(claim)
+    verdict = _judge_mean(analysis, blank, values, impacts.units, bound, direction)
+    # A difference of two impacts may be off by the noise of both.
+    noise = impacts.noise * (2 if claim.beyond == "controls" else 1)
+    verdict = _hold_against_noise(verdict, bound, noise)
     if claim.beyond == "controls" and direction:
         verdict = _require_rank(verdict, impacts, direction, analysis.plan.spec.contrast.alpha)
     return verdict
+
+
+def _hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:
+    """Inconclusive where the device's noise, in nats, could have made the verdict.
+
+    If every impact were off by the noise, all the same way, so would be their mean and its interval.
+    """
+    if verdict.verdict not in ("supported", "refuted") or not noise:
+        return verdict
+    assert verdict.ci_low is not None
+    assert verdict.ci_high is not None
+    low, high = verdict.ci_low - noise, verdict.ci_high + noise
+    if bound.margin is None:
+        is_clear = not low <= bound.than <= high
+    elif verdict.verdict == "supported":
+        is_clear = bound.margin[0] < low and high < bound.margin[1]
+    else:
+        is_clear = high < bound.margin[0] or low > bound.margin[1]
+    if is_clear:
+        return verdict
+    return replace(
+        verdict,
+        verdict="inconclusive",
+        because=f"{verdict.because}, but not clear of the device's noise of {noise:.2g} nats",
+    )
 
 
 def _require_rank(

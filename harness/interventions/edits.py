@@ -74,7 +74,8 @@ def apply(edit: Edit, residual: Tensor, positions: Tensor) -> Tensor:
     (rows, tokens) bool. Everything outside of them stays bit for bit as it is.
     """
     delta = coefficients(edit, residual) @ edit.sae.w_dec
-    return (residual.float() + delta).to(residual.dtype).where(positions[..., None], residual)
+    inside = positions.to(residual.device)[..., None]
+    return (residual.float() + delta).to(residual.dtype).where(inside, residual)
 
 
 def directions(sae: Sae) -> Sae:

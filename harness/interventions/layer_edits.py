@@ -10,6 +10,8 @@ from harness.interventions.edits import Edit, directions, gain_and_shift
 from harness.sae import Sae
 from harness.specs.intervention import Intervention
 
+WEIGHED = 2**24  # values of features that are looked at together
+
 
 @dataclass(frozen=True)
 class LayerEdits:
@@ -44,16 +46,21 @@ class LayerEdits:
             self.sae.only(members), self.gain[which][:, None] * does_edit, shift * does_edit
         )
 
-    def changes(self, number: int, values: Tensor, source_values: Tensor | None = None) -> Tensor:
-        """Where one intervention moves anything, (rows, tokens) bool, given the features' `values`.
+    def changes(self, values: Tensor, source_values: Tensor | None = None) -> Tensor:
+        """Where each intervention moves anything, (interventions, rows, tokens) bool.
 
-        `values` and `source_values` are (rows, tokens, features of `sae`).
+        `values` and `source_values` (rows, tokens, features of `sae`) are the features' values.
         """
-        members = self.members[number]
-        shift = self.shift[number]
-        if source_values is not None and self.resampled[number]:
-            shift = shift + source_values[..., members]
-        return (self.gain[number] * values[..., members] + shift != 0).any(-1)
+        most = max(1, WEIGHED // (values.shape[0] * values.shape[1] * self.members.shape[1]))
+        parts = []
+        for start in range(0, len(self.members), most):
+            some = slice(start, start + most)
+            members, shift = self.members[some], self.shift[some]
+            if source_values is not None:
+                shift = shift + source_values[..., members] * self.resampled[some, None]
+            moved = self.gain[some] * values[..., members] + shift != 0
+            parts.append(moved.any(-1).movedim(-1, 0))
+        return torch.cat(parts)
 
 
 EditsByLayer = Mapping[int, LayerEdits]

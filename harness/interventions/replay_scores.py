@@ -1,7 +1,7 @@
 """What interventions did to the answers of a batch, token by token, and summed to metrics."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,18 @@ from torch import Tensor
 
 from harness.models.logprobs import compare_distributions
 from harness.models.padded_batch import Reads
+from harness.models.transfer import send
 from harness.specs.metrics import metrics_of
 from harness.specs.prompt import Label
 
 Floats = NDArray[np.float64]
+# Of distributions that are compared at once: on a processor what its cache holds.
+COMPARED_BYTES = {True: 2**23, False: 2**28}
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """One row under one edit or none: `logprobs` (reads, vocabulary), `tokens` (tokens,), in nats.
+    """Of several rows, in nats: `logprobs` (n, reads, vocabulary) and `tokens` (n, tokens).
 
     The last read is last. A replay has fewer reads than the batch where its rows need no more.
     """
@@ -29,8 +32,51 @@ class RowScores:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What becomes of n rows, each on the scores' device.
+
+    `before` and `after` (n, tokens) in nats; `kl`, in nats, and `flipped` are (n, reads), of the last reads.
+    """
+
+    before: Tensor
+    after: Tensor
+    kl: Tensor
+    flipped: Tensor
+
+    def cpu(self) -> "Comparison":
+        """The same on the processor, in one copy."""
+        parts = self.before, self.after, self.kl, self.flipped.to(self.kl.dtype)
+        sizes = [part.shape[1] for part in parts]
+        before, after, kl, flipped = torch.cat(parts, 1).cpu().split(sizes, 1)
+        return Comparison(before, after, kl, flipped.bool())
+
+
+def compare_rows(
+    before: RowScores, rows: Sequence[int], after: RowScores, edited: Sequence[int]
+) -> Comparison:
+    """Hold the rows `edited` of `after` against these `rows` of `before`, one by one."""
+    device = after.logprobs.device
+    # Aligned at their ends: a replay and the cached forward need not have as many reads.
+    reads = min(before.logprobs.shape[1], after.logprobs.shape[1])
+    of_before, of_after = send(device, torch.tensor(rows), torch.tensor(edited))
+    # What is compared is copied: a part at a time, so that it does not take memory for all of it.
+    row_bytes = reads * after.logprobs.shape[2] * after.logprobs.itemsize
+    most = max(1, COMPARED_BYTES[device.type == "cpu"] // row_bytes)
+    changes = [
+        compare_distributions(before.logprobs[a, -reads:], after.logprobs[b, -reads:])
+        for a, b in zip(of_before.split(most), of_after.split(most), strict=True)
+    ]
+    return Comparison(
+        before.tokens[of_before],
+        after.tokens[of_after],
+        torch.cat([change.kl for change in changes]),
+        torch.cat([change.flipped for change in changes]),
+    )
+
+
+@dataclass(frozen=True)
 class ReplayScores:
-    """What interventions did to the rows of a batch.
+    """What interventions did to the rows of a batch, on the processor.
 
     `before` and `after` are log-probabilities (interventions, rows, tokens) in nats, and `answer` (rows,
     tokens) says whose; `kl` in nats and `flipped` are (interventions, rows, reads), `at` (rows, tokens)
@@ -50,7 +96,7 @@ class ReplayScores:
     def unedited(cls, tokens: Tensor, reads: Reads, interventions: int) -> "ReplayScores":
         """Where no intervention does anything; `tokens` (rows, tokens) are the rows' own scores."""
         size = (interventions, *tokens.shape)
-        kl = torch.zeros(*size[:2], reads.column.shape[1], device=tokens.device)
+        kl = torch.zeros(*size[:2], reads.column.shape[1])
         return cls(
             before=tokens.expand(size).clone(),
             after=tokens.expand(size).clone(),
@@ -61,20 +107,15 @@ class ReplayScores:
             at=reads.at,
         )
 
-    def record(self, intervention: int, row: int, before: RowScores, after: RowScores) -> None:
-        """Put in what one intervention, which was replayed, did to one row."""
-        self.active[intervention, row] = True
-        self.before[intervention, row] = before.tokens
-        self.after[intervention, row] = after.tokens
-        # Aligned at their ends: a replay and the cached forward need not have as many reads.
-        reads = min(len(before.logprobs), len(after.logprobs))
-        change = compare_distributions(before.logprobs[-reads:], after.logprobs[-reads:])
-        self.kl[intervention, row, -reads:] = change.kl
-        self.flipped[intervention, row, -reads:] = change.flipped
-
-    def cpu(self) -> "ReplayScores":
-        """The same on the CPU."""
-        return ReplayScores(**{f.name: getattr(self, f.name).cpu() for f in fields(self)})
+    def record(self, interventions: Sequence[int], rows: Sequence[int], change: Comparison) -> None:
+        """Put in what became of these rows, each under its own intervention: both (n,)."""
+        at = torch.tensor(interventions), torch.tensor(rows)
+        self.active[at] = True
+        self.before[at] = change.before
+        self.after[at] = change.after
+        reads = change.kl.shape[1]
+        self.kl[..., -reads:][at] = change.kl
+        self.flipped[..., -reads:][at] = change.flipped
 
     def metrics(self, row: int, answers: Mapping[Label, int]) -> dict[str, tuple[Floats, Floats]]:
         """Every metric of a row without and with each intervention, (interventions,) each, in nats.

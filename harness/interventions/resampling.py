@@ -62,10 +62,10 @@ def align_sources(
                 other = source_columns[1 + source_row.answers.index(answer)]
                 for column, source_column in zip(columns[number], other, strict=True):
                     aligned[i, column] = source_column
-    return aligned.to(batch.ids.device)
+    return aligned
 
 
 def _columns(batch: Batch, i: int, row: Tokens) -> list[list[int]]:
     """The columns of a row's prompt and of each of its answers."""
-    branch = batch.branch[i].cpu()
+    branch = batch.branch[i]
     return [(branch == number).nonzero()[:, 0].tolist() for number in range(1 + len(row.answers))]

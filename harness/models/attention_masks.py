@@ -1,6 +1,6 @@
 """Which keys a query may attend to, where answers lie side by side, and that as additive masks."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,19 +22,36 @@ def sees(
     return visible if window is None else visible & (distance < window)
 
 
-def additive_masks(
-    visible: Callable[[int | None], Tensor], config: Any, dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """The mask of each kind of attention of a model, (rows, 1, queries, keys): 0, or the lowest number.
+@dataclass(frozen=True)
+class Sight:
+    """What decides which keys queries may attend to: int64, as in `Batch`.
 
-    `visible` gives (rows, queries, keys) bool for a sliding window, or for none.
+    `branch` and `place` are (rows, queries), those of the keys (rows, keys); the last keys are the
+    queries themselves.
     """
+
+    branch: Tensor
+    place: Tensor
+    key_branch: Tensor
+    key_place: Tensor
+
+    def visible(self, window: int | None = None) -> Tensor:
+        """(rows, queries, keys) bool. Padding sees itself, so that no softmax is empty."""
+        visible = sees(self.branch, self.place, self.key_branch, self.key_place, window)
+        queries = self.branch.shape[1]
+        own = torch.eye(queries, dtype=torch.bool, device=visible.device)
+        visible[:, :, -queries:] |= own
+        return visible
+
+
+def additive_masks(sight: Sight, config: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The mask of each kind of attention of a model, (rows, 1, queries, keys): 0, or the lowest number."""
     # transformers takes masks as they are where they come as a dictionary by kind. It cannot make
     # these itself: answers side by side are branches of one prompt, and do not see each other.
     lowest = torch.finfo(dtype).min
     masks = {}
     for kind in set(config.layer_types):
         window = config.sliding_window if kind == "sliding_attention" else None
-        allowed = visible(window)[:, None]
+        allowed = sight.visible(window)[:, None]
         masks[kind] = torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, lowest)
     return masks

@@ -168,7 +168,9 @@ class ReplayCache(KeyValueCache):
 
     def extend(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """The cached columns of each row, then its own: (n, heads, cached + columns, head width)."""
+        # Of a model that is spread over devices each block's are on its own.
+        row = self._row.to(keys.device)
         cached_keys, cached_values = (
-            cached[:, :, : self._columns][self._row] for cached in self._cached[layer]
+            cached[:, :, : self._columns][row] for cached in self._cached[layer]
         )
         return torch.cat([cached_keys, keys], 2), torch.cat([cached_values, values], 2)

@@ -22,8 +22,12 @@ def check_finite(streams: Mapping[int, Tensor], dtype: str) -> None:
 
     `streams` by layer may have any shape; `dtype` is what the model computes in.
     """
-    for layer in sorted(streams):
-        if not bool(torch.isfinite(streams[layer]).all()):
+    layers = sorted(streams)
+    finite = [torch.isfinite(streams[layer]).all() for layer in layers]
+    for layer, is_finite in zip(
+        layers, torch.stack(finite).tolist() if finite else [], strict=True
+    ):
+        if not is_finite:
             raise CannotRun(
                 Fault(
                     f"layer {layer}",

@@ -6,6 +6,7 @@ import torch
 
 from harness.models.forward_types import GeneratedToken
 from harness.models.padded_batch import Batch
+from harness.models.transfer import send
 
 
 @torch.no_grad()
@@ -19,24 +20,29 @@ def generate_greedily(
     """
     ends = network.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
+    ids, mask = send(network.device, batch.ids, (batch.branch >= 0).long())
     output = network.generate(
-        input_ids=batch.ids,
-        attention_mask=(batch.branch >= 0).long(),
+        input_ids=ids,
+        attention_mask=mask,
         max_new_tokens=new_tokens,
         do_sample=False,
+        disable_compile=True,  # a static cache that a configuration asks for would compile it
         output_logits=True,
         return_dict_in_generate=True,
         pad_token_id=pad_id,
     )
-    tokens = output.sequences[:, batch.columns :].cpu()
+    tokens = output.sequences[:, batch.columns :].tolist()
+    # Of all steps together, (steps, rows, top): each copy from a device makes the host wait.
+    best = [logits.float().topk(min(top, logits.shape[-1])) for logits in output.logits]
+    sums = [logits.float().logsumexp(-1, keepdim=True) for logits in output.logits]
+    values = torch.stack([of_step.values for of_step in best])
+    logprobs = (values - torch.stack(sums)).cpu()
+    values, top_ids = values.cpu(), torch.stack([of_step.indices for of_step in best]).cpu()
     rows: list[list[GeneratedToken]] = [[] for _ in range(len(batch))]
-    for step, logits in enumerate(output.logits):
-        values, ids = logits.float().topk(min(top, logits.shape[-1]))
-        logprobs = (values - logits.float().logsumexp(-1, keepdim=True)).cpu()
-        values, ids = values.cpu(), ids.cpu()
+    for step in range(len(best)):
         for i, row in enumerate(rows):
             # transformers goes on until every row has ended, and fills up the others.
             if not row or row[-1].token not in ends:
-                token = int(tokens[i, step])
-                row.append(GeneratedToken(token, ids[i], values[i], logprobs[i]))
+                best_there = top_ids[step, i], values[step, i], logprobs[step, i]
+                row.append(GeneratedToken(tokens[i][step], *best_there))
     return rows

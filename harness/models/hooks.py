@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.models.forward_types import Tap
+from harness.models.transfer import send
 
 
 @contextmanager
@@ -32,9 +34,15 @@ def capture(
     All of it, (rows, columns, width); or at `positions` (rows, columns) bool, (n_positions, width).
     """
 
+    # As indices, which no device has to count, and sent there once for all blocks.
+    @cache
+    def places(device: torch.device) -> tuple[Tensor, ...]:
+        assert positions is not None
+        return send(device, *positions.nonzero(as_tuple=True))
+
     def capture_block(block: int) -> Tap:
         def tap(residual: Tensor) -> None:
-            streams[block] = residual if positions is None else residual[positions]
+            streams[block] = residual if positions is None else residual[places(residual.device)]
 
         return tap
 

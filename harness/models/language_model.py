@@ -5,7 +5,7 @@ tensor of the same shape and dtype to put in its place. Taps are hooks on the bl
 left behind on any way out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from harness.models.attention_masks import additive_masks
+from harness.models.attention_masks import Sight, additive_masks
 from harness.models.cached_blocks import (
     KeyValueCache,
     RecordingCache,
@@ -28,6 +28,7 @@ from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, pad, reads_of
 from harness.models.suffix import Suffix
 from harness.models.tokenizer import tokenize
+from harness.models.transfer import send
 from harness.models.unembedding import direct_logits
 
 
@@ -113,7 +114,7 @@ class LanguageModel:
         return direct_logits(self.network, directions)
 
     def batch(self, rows: Sequence[Tokens]) -> Batch:
-        """The rows padded on the model's side, on its device."""
+        """The rows padded on the model's side, on the processor."""
         return self._pad(rows, self.padding_side)
 
     def forward(
@@ -124,10 +125,21 @@ class LanguageModel:
         `taps` by block see the residual stream (rows, columns, width) on the way.
         """
         reads = reads_of(batch)
+        scores = self.token_scores(batch, reads, taps, gradients=gradients)
+        return split_by_answer(scores if gradients else scores.cpu(), reads.answer)
+
+    def token_scores(
+        self,
+        batch: Batch,
+        reads: Reads,
+        taps: Mapping[int, Tap] | None = None,
+        *,
+        gradients: bool = False,
+    ) -> Tensor:
+        """As `forward`, all answers together: (rows, tokens) as in `Reads`, on the model's device."""
         with torch.set_grad_enabled(gradients), tap_blocks(self.blocks, taps or {}, self.device):
             logprobs = self._score(batch, reads)
-        rows = torch.arange(len(batch), device=self.device)
-        return split_by_answer(token_logprobs(logprobs, reads, rows), reads.answer)
+        return token_logprobs(logprobs, reads, torch.arange(len(batch)))
 
     @torch.no_grad()
     def cached_forward(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> CachedForward:
@@ -137,10 +149,10 @@ class LanguageModel:
         """
         residuals: dict[int, Tensor] = {}
         cache = RecordingCache(min(blocks))
+        ids, branch, place = send(self.device, batch.ids, batch.branch, batch.place)
         logprobs = self._continue(
-            batch.ids,
-            batch.place,
-            batch.visible,
+            ids,
+            Sight(branch, place, branch, place),
             cache,
             reads.column.shape[1],
             capture(blocks, residuals),
@@ -163,13 +175,18 @@ class LanguageModel:
         what `taps` on later blocks see. Blocks up to `block` are not computed, and columns before the
         suffix are attended to as they were in the cached forward.
         """
-        batch = cached.batch
-        cache = ReplayCache(cached.keys_and_values, suffix.row, suffix.cached)
+        sight = suffix.sight(cached.batch)
+        ids, row, *sight_of = send(
+            self.device,
+            suffix.of(cached.batch.ids),
+            suffix.row,
+            *(sight.branch, sight.place, sight.key_branch, sight.key_place),
+        )
+        cache = ReplayCache(cached.keys_and_values, row, suffix.cached)
         with torch.set_grad_enabled(gradients), skip_blocks(self.blocks, block, residual):
             return self._continue(
-                suffix.of(batch.ids),
-                suffix.of(batch.place),
-                lambda window: suffix.visible(batch, window),
+                ids,
+                Sight(*sight_of),
                 cache,
                 suffix.reads,
                 taps or {},
@@ -218,23 +235,26 @@ class LanguageModel:
         # computes them for the same columns of every row, here from the first that any row reads on,
         # and each row's own reads are picked from these. A read of -1 is filling: whatever it picks,
         # no token is looked up in it.
-        column = reads.column.clamp(min=0)
-        first = int(batch.earliest) if column.numel() else batch.columns - 1
+        column = reads.column
+        first = batch.earliest if column.numel() else batch.columns - 1
+        # How many, and not which: a model that is spread over devices has its logits on another one.
+        ids, branch, place = send(self.device, batch.ids, batch.branch, batch.place)
+        sight = Sight(branch, place, branch, place)
         output = self.network(
-            input_ids=batch.ids,
-            attention_mask=self._masks(batch.visible),
-            position_ids=batch.place,
+            input_ids=ids,
+            attention_mask=additive_masks(sight, self._config, self.network.dtype),
+            position_ids=place,
             use_cache=False,
-            logits_to_keep=torch.arange(first, batch.columns, device=self.device),
+            logits_to_keep=batch.columns - first,
         )
-        rows = torch.arange(len(batch), device=self.device)[:, None]
-        return output.logits[rows, (column - first).clamp(min=0)].float().log_softmax(-1)
+        rows = torch.arange(len(batch), device=output.logits.device)[:, None]
+        (column,) = send(output.logits.device, (column - first).clamp(min=0))
+        return output.logits[rows, column].float().log_softmax(-1)
 
     def _continue(
         self,
         ids: Tensor,
-        place: Tensor,
-        visible: Callable[[int | None], Tensor],
+        sight: Sight,
         cache: KeyValueCache,
         reads: int,
         taps: Mapping[int, Tap],
@@ -242,8 +262,7 @@ class LanguageModel:
     ) -> Tensor:
         """Run columns of which the last `reads` are read: their log-probabilities, in float32.
 
-        `ids` and `place` are (n, columns), and `visible` gives (n, columns, keys) bool for a window;
-        blocks below `first` have stand-ins.
+        `ids` are (n, columns), and `sight` is of these columns; blocks below `first` have stand-ins.
         """
         # A tap on the last block wants to see, or to edit, every column of it. Where all blocks have
         # stand-ins the last one is not computed at all.
@@ -253,20 +272,17 @@ class LanguageModel:
         with tap_blocks(self.blocks, taps, self.device), trimmed:
             output = self.network(
                 input_ids=ids,
-                attention_mask=self._masks(visible),
-                position_ids=place,
+                attention_mask=additive_masks(sight, self._config, self.network.dtype),
+                position_ids=sight.place,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=reads,
             )
         return output.logits.float().log_softmax(-1)
 
-    def _masks(self, visible: Callable[[int | None], Tensor]) -> dict[str, Tensor]:
-        return additive_masks(visible, self._config, self.network.dtype)
-
     @property
     def _pad_id(self) -> int:
         return self._config.pad_token_id or 0
 
     def _pad(self, rows: Sequence[Tokens], side: PaddingSide) -> Batch:
-        return pad(rows, pad_id=self._pad_id, side=side, device=self.device)
+        return pad(rows, pad_id=self._pad_id, side=side)

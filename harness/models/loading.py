@@ -60,12 +60,20 @@ def load_model(
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
-            **({"device_map": "auto"} if device == SPLIT else {}),
+            **_placed(device),
             **source,
         )
     model, report = loaded
     _check_whole(files, model, report)
     return LanguageModel(model if device == SPLIT else model.to(device), tokenizer, padding_side)
+
+
+def _placed(device: str) -> dict[str, Any]:
+    """What lets the library put weights where they are wanted, rather than by way of main memory."""
+    if device == SPLIT:
+        return {"device_map": "auto"}
+    direct = device.startswith("cuda") and importlib.util.find_spec("accelerate")
+    return {"device_map": {"": device}} if direct else {}
 
 
 def _check_files(files: ModelFiles) -> None:
@@ -127,11 +135,12 @@ def _check_whole(files: ModelFiles, model: Any, report: Any) -> None:
                 "fetch all files of the model",
             )
         )
-    for name, weight in model.named_parameters():
-        if weight.device.type == "meta":
-            continue  # it is read when it is needed
-        low, high = weight.detach().aminmax()
-        if not bool(torch.isfinite(low) & torch.isfinite(high)):
+    # Those on no device are read when they are needed.
+    named = [(n, w.detach()) for n, w in model.named_parameters() if w.device.type != "meta"]
+    ends = [torch.stack(weight.aminmax()).float() for _, weight in named]
+    finite = torch.stack([end.isfinite().all() for end in ends]).tolist() if ends else []
+    for (name, weight), is_finite in zip(named, finite, strict=True):
+        if not is_finite:
             raise CannotRun(
                 Fault(
                     str(files.folder),

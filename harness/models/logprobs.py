@@ -7,17 +7,19 @@ from torch import Tensor
 
 from harness.models.forward_types import AnswerScores
 from harness.models.padded_batch import Reads
+from harness.models.transfer import send
 
 
 def token_logprobs(logprobs: Tensor, reads: Reads, row: Tensor) -> Tensor:
     """The log-probability of each token of each answer, (n, tokens), in nats; NaN where none is.
 
-    `logprobs` (n, reads, vocabulary) are those of the rows `row` (n,) of a batch, the last read
-    last; a replay may have fewer of them than the batch, as reads are counted from the end.
+    `logprobs` (n, reads, vocabulary), on any device, are those of the rows `row` (n,) of a batch, the
+    last read last; a replay may have fewer of them than the batch, as reads are counted from the end.
     """
-    here = torch.arange(len(row), device=row.device)[:, None]
-    scores = logprobs[here, reads.at[row], reads.token[row].clamp(min=0)]
-    return scores.where(reads.token[row] >= 0, torch.nan)
+    at, token = send(logprobs.device, reads.at[row], reads.token[row])
+    here = torch.arange(len(row), device=logprobs.device)[:, None]
+    scores = logprobs[here, at, token.clamp(min=0)]
+    return scores.where(token >= 0, torch.nan)
 
 
 def split_by_answer(scores: Tensor, answer: Tensor) -> AnswerScores:

@@ -17,6 +17,11 @@ def free_memory(device: str) -> int | None:
     """Bytes that are free on a device; None where it does not say."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
+    if device.startswith(
+        "mps"
+    ):  # it shares the processor's memory, up to what the system recommends
+        most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(0, int(most))
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -26,17 +31,29 @@ def free_memory(device: str) -> int | None:
 
 def rows_that_fit(model: LanguageModel, columns: int) -> int:
     """How many rows of so many tokens one forward takes in half of the free memory: a power of two."""
-    device = model.device.type
-    most = MOST_ROWS[device == "cpu"]
-    free = free_memory(device) if device in ("cuda", "cpu") else None
+    device = model.device
+    most = MOST_ROWS[device.type == "cpu"]
+    free = free_memory(str(device)) if device.type in ("cuda", "cpu", "mps") else None
     if free is None:
         return most
     fit = free // 2 // model.bytes_per_row(columns)
     return most if fit >= most else 2 ** max(0, fit.bit_length() - 1)
 
 
+def reads_within(model: LanguageModel, rows: int) -> int:
+    """How many distributions a replay may return where a forward may have so many `rows`.
+
+    On a processor as many as fit into `LOGIT_BYTES`. Elsewhere `rows_that_fit` left room for more with
+    every row, so that a replay may have as many distributions as make the device busy.
+    """
+    least = LOGIT_BYTES // model.bytes_per_read
+    return least if model.device.type == "cpu" else max(least, 8 * rows)
+
+
 def peak_memory() -> tuple[int, int | None]:
     """The most main memory that this process held, and the most of the GPU's, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     main = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return main, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    # Of all cards together: a run may be on another one than the first, or on several.
+    return main, sum(map(torch.cuda.max_memory_allocated, cards)) if cards else None

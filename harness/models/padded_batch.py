@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.models.attention_masks import sees
+from harness.models.attention_masks import Sight
 from harness.specs.fields import NamedPositions
 
 PaddingSide = Literal["left", "right"]
@@ -31,7 +31,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows, each tensor (rows, columns) of int64.
+    """Padded rows, each tensor (rows, columns) of int64, on the processor.
 
     `branch` is -1 on padding, 0 on the prompt and 1, 2 ... on the answers; `place` is a token's
     distance from BOS; `predictor` is the column whose logits predict an answer's token.
@@ -60,22 +60,13 @@ class Batch:
         """The first column whose logits predict an answer's token; there must be an answer."""
         return int(self.predictor[self.branch > 0].min())
 
-    def visible(self, window: int | None = None) -> Tensor:
-        """What each column may attend to, (rows, columns, columns) bool: query, then key.
-
-        Padding sees itself, so that no softmax is empty.
-        """
-        visible = sees(self.branch, self.place, self.branch, self.place, window)
-        return visible | torch.eye(self.columns, dtype=torch.bool, device=visible.device)
+    @property
+    def sight(self) -> Sight:
+        """What each column may attend to: all columns are queries and keys."""
+        return Sight(self.branch, self.place, self.branch, self.place)
 
 
-def pad(
-    rows: Sequence[Tokens],
-    *,
-    pad_id: int,
-    side: PaddingSide = "left",
-    device: str | torch.device = "cpu",
-) -> Batch:
+def pad(rows: Sequence[Tokens], *, pad_id: int, side: PaddingSide = "left") -> Batch:
     """Rows as one batch; `side` is where the shorter ones are filled up."""
     columns = max(map(len, rows))
     ids = torch.full((len(rows), columns), pad_id, dtype=torch.long)
@@ -96,7 +87,7 @@ def pad(
             if number:
                 predictor[i, at] = last
             at = end
-    return Batch(*(tensor.to(device) for tensor in (ids, branch, place, predictor)))
+    return Batch(ids, branch, place, predictor)
 
 
 def positions_of(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
@@ -125,7 +116,7 @@ def rows_of(positions: Tensor, rows: Sequence[int]) -> Tensor:
 
     `positions` (rows, columns) bool are of a batch that was made of the rows numbered `rows`.
     """
-    return torch.tensor(rows, device=positions.device)[positions.nonzero()[:, 0]]
+    return torch.tensor(rows)[positions.nonzero()[:, 0]]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ is taken from the attention cache of the forward it replays. The last token of a
 nothing is read from it and nothing attends to it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from harness.models.attention_masks import sees
+from harness.models.attention_masks import Sight
 from harness.models.padded_batch import Batch, Reads
+from harness.models.transfer import send
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Suffix:
 
     `row` (n,) may name a row any number of times. `column` (n, length) are its columns, those whose
     logits are read last; short ones are filled up on the left with -1. Columns below `cached` are in
-    the cache; row i computes its columns from `first[i]` (n,) on. `reads` is how many are read.
+    the cache; row i computes its columns from `first[i]` (n,) on. `reads` is how many are read. The
+    tensors are on the processor: `on` moves them.
     """
 
     row: Tensor
@@ -29,29 +31,31 @@ class Suffix:
     cached: int
     reads: int
 
+    def on(self, device: torch.device) -> "Suffix":
+        """The same on another device, where `of` picks from what lies there."""
+        row, first, column = send(device, self.row, self.first, self.column)
+        return replace(self, row=row, first=first, column=column)
+
     def of(self, values: Tensor, filler: int = 0) -> Tensor:
         """Values (rows, columns, ...) of the batch at the columns of the suffix: (n, length, ...)."""
         chosen = values[self.row[:, None], self.column.clamp(min=0)]
         missing = (self.column < 0).view(*self.column.shape, *[1] * (chosen.ndim - 2))
         return chosen.masked_fill(missing, filler)
 
-    def visible(self, batch: Batch, window: int | None) -> Tensor:
-        """What each column may attend to, (n, length, cached + length): the cache, then the suffix."""
+    def sight(self, batch: Batch) -> Sight:
+        """What each column may attend to, of (n, cached + length) keys: the cache, then the suffix."""
         branch, place = self.of(batch.branch, -1), self.of(batch.place)
         # The cache ends where the last of the rows begins: what another row computes itself is in the
         # cache as well, as it was before the edit, and is hidden from that row.
         cached = batch.branch[self.row, : self.cached].clone()
         computed = torch.arange(self.cached, device=cached.device) >= self.first[:, None]
         cached[computed] = -1
-        keys = (
+        return Sight(
+            branch,
+            place,
             torch.cat([cached, branch], 1),
             torch.cat([batch.place[self.row, : self.cached], place], 1),
         )
-        visible = sees(branch, place, *keys, window)
-        # Padding sees itself, so that no softmax is empty.
-        length = self.column.shape[1]
-        visible[:, :, self.cached :] |= torch.eye(length, dtype=torch.bool, device=visible.device)
-        return visible
 
 
 def first_read(reads: Reads, columns: int) -> Tensor:

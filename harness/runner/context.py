@@ -19,10 +19,10 @@ Heard = Callable[[int, int], None]  # hears that so much of so much is done
 class RunContext:
     """What all stages of a run share: who it is, its model, its SAEs, and how many rows fit.
 
-    `saes` gives the SAE of a layer and holds one at a time: a stage takes them in turn. The context is
-    frozen, its `limit` is not: where memory runs out in any stage it is lowered for all that follow,
-    and what it is at the end is stored as `runs.batch_size`. `heard` is told how much of what a stage
-    was given is done.
+    `saes` gives the SAE of a layer, which may have to be read again: a stage takes them in turn. The
+    context is frozen, its `limit` is not: where memory runs out it is lowered until the stage ends, and the
+    lowest that it was is stored as `runs.batch_size`. `heard` is told how much of what a stage was given
+    is done.
     """
 
     run_id: str

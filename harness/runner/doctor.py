@@ -132,7 +132,7 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
 
 def _memory(target: Target, device: str, why: str) -> Requirement:
     model, sae = model_bytes(target), sae_bytes(target)
-    free = free_memory("cuda" if device.startswith("cuda") else "cpu")
+    free = free_memory(device if device.startswith(("cuda", "mps")) else "cpu")
     if model is None:
         return Requirement(
             "memory", "known once the model is here", f"{gigabytes(free)} free, {device}"

@@ -21,6 +21,7 @@ from harness.analysis.selection import (
 )
 from harness.errors import CannotRun, Fault
 from harness.interventions.resampling import choose_sources
+from harness.models.adaptive_batching import try_again
 from harness.models.prompt_rows import PromptRows
 from harness.names import child
 from harness.runner import checkpoint
@@ -134,6 +135,7 @@ class _Stages:
         done = total - sum(_size(unit) for group in left for unit in group)
         label = f"{name} {ablation}".strip()
         self._progress(label, done, total)
+        self._context.limit.recover()
         waiting: list[Columns] = []
         committed = time.monotonic()
         for group in left:
@@ -148,7 +150,8 @@ class _Stages:
 
             began = time.monotonic()
             prompts = [self._prompts[prompt] for unit in group for prompt in unit.prompts]
-            waiting += work(replace(self._context, heard=hear), prompts=prompts)
+            context = replace(self._context, heard=hear)
+            waiting += try_again(context.limit, partial(work, context, prompts=prompts))
             seconds = (time.monotonic() - began) / len(group)
             waiting.append(_ledger(self._context, group, seconds))
             if group is left[-1] or time.monotonic() - committed >= checkpoint.EVERY:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from harness.models import hub_download as hub
+from harness.models.arithmetic import accelerator, arithmetic
 from harness.models.checksums import digest_of
 from harness.models.waiting import waiting_for
 from harness.paths import PACKAGE
@@ -31,6 +32,8 @@ def run_facts(
     return {
         **_software(),
         **prepared.resources.model.facts,
+        "arithmetic": arithmetic(device := prepared.resources.model.device),
+        "accelerator": accelerator(device),
         "spec_name": plan.spec.name,
         "spec_hash": plan.spec.hash,
         "spec": plan.spec.canonical(),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,18 @@ from harness.errors import Say
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
+from harness.models.memory import free_memory
 from harness.models.model_files import ModelFiles, model_files, stream_width
 from harness.models.sae_files import saes_or_mock
 from harness.models.waiting import waiting_for
 from harness.runner.context import How
+from harness.runner.resident_saes import ResidentSaes
 from harness.sae import Sae, load_sae
 from harness.sae.mock import mock
 from harness.sae.weights import check_sae
 from harness.specs.targets import Target
 
+RESIDENT = 4  # the part of a device's free memory that SAEs may take together
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
 _last: dict[object, LanguageModel] = {}
 
@@ -85,15 +87,14 @@ def sae_provider(
     say: Say = lambda _: None,
     seed: int = 0,
 ) -> Callable[[int], Sae]:
-    """The SAE of a layer, read when it is asked for: never more than two are resident.
+    """The SAE of a layer, read when it is asked for and kept where memory allows.
 
-    `seed` is of random ones.
+    All together take a quarter of what is free on the device now, or as much as one does. `seed` is of
+    random ones.
     """
     checked: set[int] = set()
 
-    # One is held while the next is read.
-    @lru_cache(maxsize=1)
-    def sae(layer: int) -> Sae:
+    def read(layer: int) -> Sae:
         width, features = target.width or 0, target.features
         if target.mock:
             return mock(target.mock, width, features or 0, layer, seed).to(device)
@@ -107,4 +108,4 @@ def sae_provider(
         checked.add(layer)
         return found.to(device)
 
-    return sae
+    return ResidentSaes(read, (free_memory(device) or 0) // RESIDENT)

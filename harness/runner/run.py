@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from harness.errors import Say
-from harness.models.adaptive_batching import BatchLimit
+from harness.models.adaptive_batching import BatchLimit, memory_is_said
+from harness.models.arithmetic import exact_arithmetic
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress, RunContext
@@ -122,7 +123,8 @@ def run_request(
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
         context = RunContext(started.run_id, plan.target.origin, model, saes, limit)
         with noting_what_is_kept(store, plan, started.run_id):
-            with _threads(started.threads):
+            threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)
+            with threads_set, settled, memory_is_said("between two stages"):
                 execute(context, plan, store, progress)
             progress("analyse", 0, 1)
             verdicts = conclude(store, plan, started.run_id, started.exploratory)
@@ -135,7 +137,7 @@ def run_request(
             status="finished",
             finished_at=datetime.now(UTC),
             wall_seconds=seconds,
-            batch_size=limit.rows,
+            batch_size=limit.lowest,
             peak_memory=main,
             peak_device_memory=on_device,
         )

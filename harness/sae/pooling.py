@@ -1,21 +1,27 @@
 """One value a feature from several positions."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 
-def pool(values: Tensor, row: Tensor, rows: int, how: str) -> Tensor:
+def pool(values: Tensor, uses: Sequence[Sequence[int]], how: str) -> Tensor:
     """One value a feature and row from several positions, (rows, n_features).
 
-    `values` (n_positions, n_features) belong to the rows named by `row` (n_positions,), from 0 to
-    `rows` - 1. `how` is `max`, `sum`, or the mean for anything else. A row without positions gives NaN:
-    what was not read is not 0.
+    `uses` names each row's positions among `values` (n_positions, n_features). `how` is `max`, `sum`, or
+    the mean for anything else. A row without positions gives NaN: what was not read is not 0. Positions
+    are added up in their order, whatever the device.
     """
-    size = (rows, values.shape[1])
-    if how == "max":
-        index = row[:, None].expand_as(values)
-        start = values.new_full(size, torch.nan)
-        return start.scatter_reduce(0, index, values, "amax", include_self=False)
-    total = values.new_zeros(size).index_add(0, row, values)
-    counts = torch.bincount(row, minlength=rows)[:, None]
-    return torch.where(counts > 0, total if how == "sum" else total / counts, torch.nan)
+    longest = max(map(len, uses), default=0)
+    filled = torch.tensor([[*of, *[-1] * (longest - len(of))] for of in uses], dtype=torch.long)
+    place = filled.to(values.device)
+    counts = (place >= 0).sum(1, keepdim=True)
+    start = -torch.inf if how == "max" else 0.0
+    pooled = values.new_full((len(uses), values.shape[1]), start)
+    for at in place.unbind(1):
+        found = values[at.clamp(min=0)].where(at[:, None] >= 0, start)
+        pooled = torch.maximum(pooled, found) if how == "max" else pooled + found
+    if how not in ("max", "sum"):
+        pooled = pooled / counts
+    return pooled.where(counts > 0, torch.nan)

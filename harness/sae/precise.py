@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
+WITHOUT_DOUBLE = {"mps"}
+
 
 def on_precise(tensor: Tensor) -> Tensor:
     """The same tensor of any shape, on a device that knows float64."""
-    return tensor.cpu() if tensor.device.type == "mps" else tensor
+    return tensor.cpu() if tensor.device.type in WITHOUT_DOUBLE else tensor
 
 
 def double(tensor: Tensor) -> Tensor:

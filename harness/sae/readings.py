@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import decode
-from harness.sae.precise import double
+from harness.sae.precise import double, on_precise
 from harness.sae.trial import FACTORS, Fit, Trial, fit_of
 
 # Shares of the cost that a reading may leave to be believed: of one that has nothing to adjust, and of
@@ -182,17 +182,18 @@ def own_lengths(trial: Trial) -> Iterator[Reading]:
     weight = double(values).square().sum(0) * double(sae.w_dec).square().sum(1)
     chosen = weight.topk(min(MOST_ROWS, sae.features)).indices
     half = torch.arange(len(stream), device=stream.device) % 2 == 0
+    even = on_precise(half)
     rows, active, rest = (
         double(sae.w_dec[chosen]),
         double(values[:, chosen]),
         double(stream - outer),
     )
     # (values * gains) @ rows is linear in the gains; they are drawn to 0 change, for few positions.
-    square = (active[half].T @ active[half]) * (rows @ rows.T)
-    aim = (active[half] * (rest[half] @ rows.T)).sum(0)
+    square = (active[even].T @ active[even]) * (rows @ rows.T)
+    aim = (active[even] * (rest[even] @ rows.T)).sum(0)
     ridge = RIDGE * square.diagonal().mean() + 1e-12
     gains = torch.linalg.solve(square + ridge * torch.eye(len(square)).to(square), aim)
-    better = (double(outer) + (active * gains) @ rows)[~half].to(stream)
+    better = (double(outer) + (active * gains) @ rows)[~even].to(stream)
     fit = fit_of(stream[~half], values[~half], better)
     if fit.fvu < SHARP:
         cause = (

@@ -13,7 +13,16 @@ from tests.helpers.specs import behaviour_plan
 ABLATIONS = ({"name": "top", "select": {"by": "contrast"}, "controls": 20},)
 
 
-def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0.0, truth=None):
+def verdict(
+    claim,
+    families=12,
+    moved=1.0,
+    p_adjusted=(),
+    impact=0.0,
+    controls=0.0,
+    truth=None,
+    device_noise=0.0,
+):
     plan = behaviour_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
     pairs = pairs_of(plan.of("confirmation"))
     random = np.random.default_rng(0)
@@ -33,6 +42,7 @@ def verdict(claim, families=12, moved=1.0, p_adjusted=(), impact=0.0, controls=0
         impact + random.normal(0, 0.1, len(pairs)),
         controls + random.normal(0, 0.1, (20, len(pairs))),
         units,
+        noise=device_noise,
     )
     features = FeatureResult(tuple((0, i) for i in range(n)), test if n else None, len(set(units)))
     analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
@@ -118,7 +128,7 @@ def test_a_claim_about_known_features_counts_those_of_the_truth_alone():
     assert verdict(claim, p_adjusted=p, truth=None).verdict == "untestable"
 
 
-TOWARD = {"ablation": "top", "direction": "toward-correct"}
+TOWARD = {"ablation": "top", "direction": "toward-correct", "beyond": "zero"}
 
 
 @pytest.mark.parametrize(
@@ -155,3 +165,31 @@ def test_the_p_of_a_supported_ablation_is_the_larger_of_its_two():
     found = verdict(TOWARD, impact=1.0)
     assert found.verdict == "supported"
     assert found.p == 1 / 21 > found.floor
+
+
+TOWARD = {"ablation": "top", "direction": "toward-correct", "beyond": "zero"}
+
+
+@pytest.mark.parametrize(
+    "claim, impact, noise, expected",
+    [
+        (TOWARD, 1.0, 0.0, "supported"),
+        (TOWARD, 1.0, 0.5, "supported"),
+        (TOWARD, 1.0, 0.99, "inconclusive"),
+        (TOWARD, -1.0, 0.5, "refuted"),
+        (TOWARD, -1.0, 0.99, "inconclusive"),
+        (TOWARD, 0.0, 0.5, "inconclusive"),
+        # Against controls two impacts are compared, and either may be off.
+        (TOWARD | {"beyond": "controls"}, 1.0, 0.3, "supported"),
+        (TOWARD | {"beyond": "controls"}, 1.0, 0.6, "inconclusive"),
+        ({"ablation": "top", "within": 0.5}, 0.0, 0.1, "supported"),
+        ({"ablation": "top", "within": 0.5}, 0.0, 0.5, "inconclusive"),
+        ({"ablation": "top", "within": 0.5}, 1.0, 0.1, "refuted"),
+        ({"ablation": "top", "within": 0.5}, 1.0, 0.5, "inconclusive"),
+    ],
+)
+def test_what_is_not_clear_of_the_devices_noise_is_inconclusive(claim, impact, noise, expected):
+    found = verdict(claim, impact=impact, device_noise=noise)
+    assert found.verdict == expected, found
+    is_held_back = verdict(claim, impact=impact).verdict != expected
+    assert is_held_back == ("device's noise" in found.because)

@@ -38,7 +38,7 @@ def an_ablation(**fields):
 
 def impacts_of(run_context, edits, prompts, sources=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
-    impacts, tokens = ablate(
+    impacts, tokens, _ = ablate(
         run_context, edits, lambda: prepare_edits(run_context, edits), sources or {}, prompts
     )
     number = {one.id: i for i, one in enumerate(edits)}

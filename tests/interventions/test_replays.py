@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from harness.errors import CannotRun
 from harness.interventions.resampling import choose_sources
+from harness.runner.stages.ablate import ablate, prepare_edits
 from tests.helpers.edits import METRICS, an_ablation, an_edit, impacts_of, run_context, sae
 from tests.helpers.specs import ablation_plan
 
@@ -225,7 +225,7 @@ def test_a_no_op_of_every_kind_is_exact(kind, values, dtype):
     assert {found[2] for key, found in apart.items() if key[0] == 1} == {0.0}
 
 
-def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
+def test_what_a_no_op_changes_is_stored_and_stops_nothing(monkeypatch):
     import harness.interventions.replays
 
     exact = harness.interventions.replays.apply
@@ -233,8 +233,38 @@ def test_a_no_op_that_changes_something_stops_the_run(monkeypatch):
         "harness.interventions.replays.apply",
         lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
     )
-    with pytest.raises(CannotRun, match="an edit that changes nothing changed"):
-        impacts_of(run_context(), [an_edit(role="no-op")], ablation_plan().prompts)
+    summed, _ = impacts_of(run_context(), [an_edit(role="no-op")], ablation_plan().prompts)
+    assert any(impact != 0 for _, _, impact, active in summed.values() if active)
+
+
+def noise_of(tools, prompts):
+    """The stored noise by prompt and metric, with a no-op beside another edit."""
+    edits = [an_edit(), an_edit(role="no-op")]
+    *_, noise = ablate(tools, edits, lambda: prepare_edits(tools, edits), {}, prompts)
+    return dict(zip(zip(noise.prompt_id, noise.metric, strict=True), noise.difference, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_noise_is_what_a_row_differs_by_from_its_twin(monkeypatch, dtype):
+    """A replay whose rows differ by their place: every impact is off by as much, and says so."""
+    tools, prompts = run_context(dtype=dtype), ablation_plan().of("confirmation")
+    calm = noise_of(tools, prompts)
+    assert calm
+    replay = type(tools.model).replay
+
+    def uneven(*args, **options):
+        found = replay(*args, **options)
+        return found + 0.01 * torch.arange(1, len(found) + 1)[:, None, None]
+
+    monkeypatch.setattr(type(tools.model), "replay", uneven)
+    shaken = noise_of(tools, prompts)
+    assert shaken.keys() == calm.keys()
+    moved = [key for key in shaken if key[1] == "log_p_correct"]
+    assert all(shaken[key] >= 0.0099 for key in moved)
+    assert all(calm[key] < 1e-5 for key in moved if dtype == torch.float32)
+    # Held against the same batch once more, a no-op is exact all the same.
+    summed, _ = impacts_of(tools, [an_edit(), an_edit(role="no-op")], prompts)
+    assert {impact for (number, *_), (_, _, impact, _) in summed.items() if number == 1} == {0.0}
 
 
 def test_in_half_precision_the_baseline_is_replayed_beside_the_edit(monkeypatch):

@@ -47,7 +47,7 @@ def test_bos_and_padding_are_never_chosen(rows, side):
 @given(rows, sides, st.sampled_from([None, 1, 3, 8]))
 def test_each_answer_sees_the_prompt_and_itself_in_the_order_of_places(rows, side, window):
     batch = pad(rows, pad_id=0, side=side)
-    seen = batch.visible(window)
+    seen = batch.sight.visible(window)
     for i in range(len(rows)):
         for query in range(batch.columns):
             for key in range(batch.columns):

@@ -7,35 +7,59 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 
 from harness.errors import CannotRun
 from harness.runner.context import How
+from harness.runner.resident_saes import ResidentSaes
 from harness.runner.resources import acquire, sae_provider
 from harness.specs.targets import load_targets
 from harness.testing.models import random_sae
-from tests.helpers.runs import a_run_context, run_into
-from tests.helpers.specs import ablation_plan
 
 
-def test_never_more_than_two_saes_are_resident(tmp_path, monkeypatch):
-    read, most = [], []
+def reads_of(budget, asked):
+    """Which layers are read, and how many SAEs were in memory at most, where these are asked for."""
+    read, living, most = [], [], []
 
-    def load(path, width, layer, checked):
-        made = random_sae(layer, width)
-        read.append(weakref.ref(made.w_enc))
+    def load(layer):
+        made = random_sae(layer, 32)
+        read.append(layer)
+        living.append(weakref.ref(made.w_enc))
         gc.collect()
-        most.append(sum(weights() is not None for weights in read))
+        most.append(sum(weights() is not None for weights in living))
         return made
 
-    monkeypatch.setattr("harness.runner.resources.load_sae", load)
-    for select in ({"by": "attribution", "top": 3}, {"by": "contrast", "top": 3}):
-        plan = ablation_plan(select=select, positions="prompt", layers=(0, 1, 2, 3))
-        plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, width=32))
-        saes = sae_provider(plan.target, {layer: layer for layer in range(4)}, "cpu")
-        run_context = dataclasses.replace(a_run_context(), saes=saes)
-        run_into(tmp_path / f"{select['by']}.duckdb", plan, run_context)
-    assert len(most) > 20
-    assert max(most) == 2
+    saes = ResidentSaes(load, budget)
+    for layer in asked:
+        assert torch.equal(saes(layer).w_enc, random_sae(layer, 32).w_enc)
+    return read, max(most)
+
+
+def test_saes_stay_as_long_as_they_fit_and_make_room_for_one_another():
+    size = sum(part.nbytes for part in vars(random_sae(0, 32)).values() if hasattr(part, "nbytes"))
+    turns = [0, 1, 2, 3] * 3
+    assert reads_of(4 * size, turns) == ([0, 1, 2, 3], 4)
+    # Not even one fits: each is read whenever it is asked for, and one is let go after another is read.
+    assert reads_of(0, turns) == (turns, 2)
+    assert reads_of(0, [1, 1, 1]) == ([1], 1)
+    # With one too few for all, two of three stay, as they are asked for in turn.
+    read, most = reads_of(3 * size, turns)
+    assert most == 4
+    assert len(read) < len(turns) - 3
+    assert read[:4] == [0, 1, 2, 3]
+
+
+def test_what_saes_may_take_follows_the_free_memory(monkeypatch):
+    read = []
+    monkeypatch.setattr("harness.runner.resources.free_memory", lambda _: 4 * 10**9)
+    monkeypatch.setattr(
+        "harness.runner.resources.load_sae",
+        lambda *_, layer, **__: read.append(layer) or random_sae(layer, 640),
+    )
+    saes = sae_provider(load_targets()["gemma-3-270m"], dict.fromkeys(range(18)), "cpu")
+    for layer in (5, 7, 5, 7):
+        saes(layer)
+    assert read == [5, 7]
 
 
 def test_what_the_catalogue_says_of_the_l0_is_known_to_the_sae(monkeypatch):

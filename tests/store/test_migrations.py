@@ -12,7 +12,13 @@ from harness.store.tables.runs import Runs
 from tests.helpers.cli import invoke
 
 OLDER = range(1, VERSION)
-SINCE = {"impact_tokens": 3, "prompt_tokens": 6, "token_activations": 6, "feature_logits": 7}
+SINCE = {
+    "impact_tokens": 3,
+    "prompt_tokens": 6,
+    "token_activations": 6,
+    "feature_logits": 7,
+    "impact_noise": 8,
+}
 
 
 def old_file(path, root, version):

@@ -4,8 +4,8 @@ An edit changes nothing before the first position at which it moves anything, no
 layer: only what lies after and above is computed again, from the residual stream and the attention
 cache of one baseline forward, many interventions and prompts together.
 
-Rows of `impacts`, one an intervention, prompt and metric; and of `impact_tokens`, one an intervention
-that was active, prompt and token of a candidate.
+Rows of `impacts`, one an intervention, prompt and metric; of `impact_tokens`, one an intervention that
+was active, prompt and token of a candidate; and of `impact_noise`, one a prompt and metric.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from harness.runner.context import RunContext
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import Impacts, ImpactTokens
+from harness.store.tables.interventions import ImpactNoise, Impacts, ImpactTokens
 
 CACHED_BYTES = 2**28  # of residual stream, keys and values that a cached forward may keep
 C = TypeVar("C", bound=Columns)
@@ -45,9 +45,8 @@ def ablate(
     """The impact of every intervention on every metric of every prompt, and on every token.
 
     `edits` is what `prepare_edits` makes; `sources` names the prompt that each prompt is resampled
-    from, if any. Raises `CannotRun` where an edit leaves the numbers of the dtype, and where a no-op
-    changes anything: then the hardware's arithmetic depends on more than the numbers, and no
-    difference measured on it is the edit's alone.
+    from, if any. Raises `CannotRun` where an edit leaves the numbers of the dtype. What a no-op changes is
+    the device's noise: it is stored, and every impact is held against it.
     """
     # Prompts with the same text are resampled each from its own source: then each has its own row.
     rows = PromptRows(
@@ -57,12 +56,13 @@ def ablate(
     ids = np.array([edit.id for edit in interventions])
     impacts: list[Impacts] = []
     tokens: list[ImpactTokens] = []
+    noises: list[ImpactNoise] = []
     for prompt in prompts:
-        of_batch, row = scores[rows.row(prompt)]
+        of_batch, noise, row = scores[rows.row(prompt)]
         candidates = rows.candidates(prompt)
         active = of_batch.active[:, row].numpy()
         for metric, (before, after) in of_batch.metrics(row, candidates).items():
-            _check_impact(interventions, prompt, metric, before, after)
+            _check_impact(interventions, prompt, metric, after)
             impacts.append(
                 Impacts.filled(
                     run_id=context.run_id,
@@ -74,6 +74,21 @@ def ablate(
                     impact=after - before,
                     active=active,
                     source_id=sources[prompt.id].id if sources else None,
+                    origin=context.origin,
+                )
+            )
+        if noise.active[:, row].any():
+            measured = {
+                metric: float(np.abs(after - before).max())
+                for metric, (before, after) in noise.metrics(row, candidates).items()
+            }
+            noises.append(
+                ImpactNoise.filled(
+                    run_id=context.run_id,
+                    ablation=interventions[0].ablation,
+                    prompt_id=prompt.id,
+                    metric=np.array(list(measured)),
+                    difference=np.array(list(measured.values())),
                     origin=context.origin,
                 )
             )
@@ -90,7 +105,7 @@ def ablate(
                         origin=context.origin,
                     )
                 )
-    return [_joined(Impacts, impacts), _joined(ImpactTokens, tokens)]
+    return [_joined(Impacts, impacts), _joined(ImpactTokens, tokens), _joined(ImpactNoise, noises)]
 
 
 def _replay(
@@ -100,13 +115,13 @@ def _replay(
     rows: PromptRows,
     sources: Mapping[str, Prompt],
     prompts: Sequence[Prompt],
-) -> Mapping[int, tuple[ReplayScores, int]]:
-    """By row the scores of its batch, and the row's place in that."""
+) -> Mapping[int, tuple[ReplayScores, ReplayScores, int]]:
+    """By row the scores of its batch, the noise of that, and the row's place in it."""
     source_of: list[Prompt | None] = [None] * len(rows.tokens)
     for prompt in prompts:
         source_of[rows.row(prompt)] = sources.get(prompt.id)
 
-    def replay(chosen: list[int]) -> ReplayScores:
+    def replay(chosen: list[int]) -> tuple[ReplayScores, ReplayScores]:
         of_chosen = [source_of[i] for i in chosen]
         return BatchReplays(
             context.model, context.limit, interventions, edits, rows, chosen, of_chosen
@@ -114,9 +129,9 @@ def _replay(
 
     longest = max(map(len, rows.tokens))
     most = context.model.rows_within(CACHED_BYTES, longest, list(edits))
-    scores: dict[int, tuple[ReplayScores, int]] = {}
+    scores: dict[int, tuple[ReplayScores, ReplayScores, int]] = {}
     for chosen, of_batch in context.batches(rows.tokens, replay, most):
-        scores |= {row: (of_batch, i) for i, row in enumerate(chosen)}
+        scores |= {row: (*of_batch, i) for i, row in enumerate(chosen)}
     return scores
 
 
@@ -139,21 +154,9 @@ def _check_impact(
     interventions: Sequence[Intervention],
     prompt: Prompt,
     metric: str,
-    before: NDArray[np.float64],
     after: NDArray[np.float64],
 ) -> None:
-    """Refuse a no-op that changed something, and what is no number; (interventions,) each."""
-    exact = np.array([edit.role == "no-op" for edit in interventions])
-    if (wrong := exact & (after != before)).any():
-        difference = float((after - before)[wrong][0])
-        raise CannotRun(
-            Fault(
-                f"prompt {prompt.id}",
-                f"an edit that changes nothing changed {metric} by {difference:.3g}",
-                "use deterministic kernels, another device, another dtype, or on a CPU a number of "
-                "threads that is a power of two (OMP_NUM_THREADS)",
-            )
-        )
+    """Refuse what is no number, (interventions,) each."""
     if not np.isfinite(after).all():
         ablation = interventions[0].ablation
         raise CannotRun(

@@ -22,11 +22,12 @@ from torch import Tensor
 from harness.models.adaptive_batching import map_batches
 from harness.models.forward_types import Tap
 from harness.models.logprobs import token_logprobs
-from harness.models.padded_batch import positions_of, rows_of
+from harness.models.padded_batch import positions_of, reads_of, rows_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import suffix_of
+from harness.models.transfer import send
 from harness.runner.context import RunContext
-from harness.sae import encode
+from harness.sae import Sae, encode
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
@@ -40,7 +41,7 @@ class Slopes:
     """The metric's slope at the edited positions of one layer.
 
     `residual`, in the model's dtype, and `slope`, in nats a unit of it, are (n_positions, width);
-    `row` (n_positions,) says whose they are.
+    `row` (n_positions,), on the processor, says whose they are.
     """
 
     residual: Tensor
@@ -70,14 +71,29 @@ def attribute(
         sae = context.saes(layer)
         predicted = torch.zeros(len(families), sae.features, device=sae.w_enc.device)
         for part in slopes:
-            effects = -encode(sae, part.residual) * (part.slope.float() @ sae.w_dec.T)
-            predicted.index_add_(0, family_of_row.to(part.row.device)[part.row], effects)
+            _add_effects(context, predicted, sae, part, family_of_row[part.row])
         if features is not None:
-            wanted = torch.zeros(sae.features, dtype=torch.bool, device=predicted.device)
-            wanted[[feature for of, feature in features if of == layer]] = True
-            predicted *= wanted
+            wanted = torch.zeros(sae.features, dtype=torch.long)
+            wanted[[feature for of, feature in features if of == layer]] = 1
+            predicted *= send(predicted.device, wanted)[0]
         tables.append(_columns(context, ablation, families, layer, predicted))
     return tables
+
+
+def _add_effects(
+    context: RunContext, predicted: Tensor, sae: Sae, slopes: Slopes, family: Tensor
+) -> None:
+    """Add the positions' effects to `predicted` (families, features); `family` (n_positions,) is theirs.
+
+    Family by family and in the order of the positions: what is added up in any order, as a device's
+    atomic sums are, has other last bits the next time.
+    """
+    (order,) = send(predicted.device, family.argsort(stable=True))
+    numbers, counts = family.unique(return_counts=True)
+    for number, own in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
+        for at in own.split(context.limit.positions(sae.features)):
+            effects = encode(sae, slopes.residual[at]) * (slopes.slope[at].float() @ sae.w_dec.T)
+            predicted[number] -= effects.sum(0)
 
 
 class _Metric:
@@ -95,10 +111,9 @@ class _Metric:
             [
                 [self._weights[of, a] if a >= 0 else 0.0 for a in answers]
                 for of, answers in zip(row, answer.tolist(), strict=True)
-            ],
-            device=scores.device,
+            ]
         )
-        return (weights * scores.nan_to_num()).sum()
+        return (weights.to(scores.device) * scores.nan_to_num()).sum()
 
 
 def _slopes(
@@ -138,24 +153,18 @@ def _local(
 ) -> Mapping[int, Slopes]:
     """The slope where the model is, at every layer, in one forward and backward."""
     batch = context.model.batch([rows.tokens[i] for i in chosen])
+    reads = reads_of(batch)
     streams: dict[int, Tensor] = {}
-    answers = context.model.forward(
-        batch, {layer: _watch(streams, layer) for layer in plan.layers}, gradients=True
-    )
-    by_answer = [
-        (row, number, scores)
-        for row, of_row in zip(chosen, answers, strict=True)
-        for number, scores in enumerate(of_row)
-    ]
-    total = torch.stack(
-        [
-            measure(scores[None], torch.full((1, len(scores)), number), [row])
-            for row, number, scores in by_answer
-        ]
-    ).sum()
-    total.backward()
+    taps = {layer: _watch(streams, layer) for layer in plan.layers}
+    scores = context.model.token_scores(batch, reads, taps, gradients=True)
+    measure(scores, reads.answer, chosen).backward()
     positions = positions_of(batch, ablation.positions)
-    return {layer: _at(residual, positions, chosen) for layer, residual in streams.items()}
+    at = send(context.model.device, *positions.nonzero(as_tuple=True))
+    whose = rows_of(positions, chosen)
+    return {
+        layer: Slopes(residual.detach()[at], _slope_of(residual)[at], whose)
+        for layer, residual in streams.items()
+    }
 
 
 def _along_the_path(
@@ -169,21 +178,24 @@ def _along_the_path(
     """The mean slope while the layer's features grow, at the midpoints of equal steps."""
     sae, steps = context.saes(layer), ablation.select.steps
     cached = cached_forward(context.model, [rows.tokens[i] for i in chosen], [layer])
-    row = torch.arange(len(chosen), device=cached.batch.ids.device)
+    row = torch.arange(len(chosen))
     suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-    residual = suffix.of(cached.residuals[layer])
+    residual = suffix.on(context.model.device).of(cached.residuals[layer])
     edited = suffix.of(positions_of(cached.batch, ablation.positions))
-    explained = (encode(sae, residual) @ sae.w_dec) * edited[..., None]
-    slope = torch.zeros_like(residual, dtype=torch.float32)
+    at = send(residual.device, *edited.nonzero(as_tuple=True))
+    explained = torch.zeros_like(residual, dtype=torch.float32)
+    most = context.limit.positions(sae.features)
+    for where in zip(at[0].split(most), at[1].split(most), strict=True):
+        explained[where] = encode(sae, residual[where]) @ sae.w_dec
+    slope = torch.zeros_like(explained)
     for step in range(steps):
         missing = 1 - (step + 0.5) / steps
         leaf = (residual.float() - missing * explained).to(residual.dtype).requires_grad_()
         logprobs = context.model.replay(cached, suffix, layer, leaf, gradients=True)
         scores = token_logprobs(logprobs, cached.reads, suffix.row)
         measure(scores, cached.reads.answer, chosen).backward()
-        assert leaf.grad is not None
-        slope += leaf.grad.float() / steps
-    return Slopes(residual[edited], slope[edited], rows_of(edited, chosen))
+        slope += _slope_of(leaf).float() / steps
+    return Slopes(residual[at], slope[at], rows_of(edited, chosen))
 
 
 def _watch(streams: dict[int, Tensor], layer: int) -> Tap:
@@ -199,10 +211,10 @@ def _watch(streams: dict[int, Tensor], layer: int) -> Tap:
     return tap
 
 
-def _at(residual: Tensor, positions: Tensor, rows: Sequence[int]) -> Slopes:
-    """At `positions` (rows, columns) bool of a stream (rows, columns, width) that has a gradient."""
-    assert residual.grad is not None
-    return Slopes(residual.detach()[positions], residual.grad[positions], rows_of(positions, rows))
+def _slope_of(stream: Tensor) -> Tensor:
+    """The gradient that a backward pass left at a stream, of its shape."""
+    assert stream.grad is not None
+    return stream.grad
 
 
 def _columns(

@@ -4,7 +4,7 @@ Rows of `answers`, one a token of a prompt's candidate; and of `activations`, a 
 row a prompt and feature that is active there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +17,7 @@ from harness.models.forward_types import AnswerScores
 from harness.models.hooks import capture
 from harness.models.padded_batch import Batch, positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
+from harness.models.transfer import send
 from harness.runner.context import RunContext
 from harness.sae import Sae, encode
 from harness.sae.pooling import pool
@@ -80,9 +81,8 @@ class _Readout:
             own_branch = rows.own_answer(prompt) + 1
             self._readers.setdefault(rows.row(prompt), []).append((i, own_branch))
         self._streams: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
-        # A pair for each use of a position: its place among all, and the prompt that reads it.
-        self._positions: list[int] = []
-        self._prompts: list[int] = []
+        # By prompt, the places among all of the positions that it reads.
+        self._uses: list[list[int]] = [[] for _ in prompts]
         self._total = 0
 
     def add(self, chosen: Sequence[int], observed: _ObservedBatch) -> None:
@@ -92,18 +92,37 @@ class _Readout:
         for at, (row, branch) in enumerate(zip(rows, branches, strict=True), start=self._total):
             for prompt, own_branch in self._readers[row]:
                 if branch in (0, own_branch):
-                    self._positions.append(at)
-                    self._prompts.append(prompt)
+                    self._uses[prompt].append(at)
         self._total += len(rows)
         for layer, stream in observed.streams.items():
             self._streams[layer].append(stream)
 
-    def features(self, layer: int, sae: Sae, n_prompts: int, how: str) -> Tensor:
-        """Each prompt's feature values, (n_prompts, n_features), its positions reduced by `how`."""
-        values = encode(sae, torch.cat(self._streams[layer]))
-        positions = torch.tensor(self._positions, device=values.device)
-        prompts = torch.tensor(self._prompts, device=values.device)
-        return pool(values[positions], prompts, n_prompts, how)
+    def features(
+        self, layer: int, sae: Sae, how: str, most: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What is active, its positions reduced by `how`: each one's prompt, feature and value, (n,).
+
+        About `most` positions are encoded at a time.
+        """
+        stream = torch.cat(self._streams[layer])
+        for prompts in self._parts(most):
+            uses = [self._uses[prompt] for prompt in prompts]
+            wanted = sorted({at for of in uses for at in of})
+            place = {at: i for i, at in enumerate(wanted)}
+            (at,) = send(stream.device, torch.tensor(wanted, dtype=torch.long))
+            values = pool(encode(sae, stream[at]), [[place[at] for at in of] for of in uses], how)
+            row, feature = values.nonzero(as_tuple=True)
+            yield row.cpu() + prompts[0], feature.cpu(), values[row, feature].cpu()
+
+    def _parts(self, most: int) -> Iterator[list[int]]:
+        """Prompts together that read at most so many positions, or one that reads more."""
+        part: list[int] = []
+        for prompt, used in enumerate(self._uses):
+            if part and len(used) + sum(len(self._uses[one]) for one in part) > most:
+                yield part
+                part = []
+            part.append(prompt)
+        yield part
 
 
 def _answers(
@@ -139,15 +158,16 @@ def _answers(
 def _activations(
     context: RunContext, plan: Plan, prompts: Sequence[Prompt], layer: int, readout: _Readout
 ) -> Activations:
-    how = plan.spec.readout.reduce
-    values = readout.features(layer, context.saes(layer), len(prompts), how)
-    prompt, feature = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
+    sae = context.saes(layer)
+    most = context.limit.positions(sae.features)
+    parts = list(readout.features(layer, sae, plan.spec.readout.reduce, most))
+    prompt, feature, value = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     return Activations.filled(
         run_id=context.run_id,
         prompt_id=np.array([prompt.id for prompt in prompts])[prompt],
         layer=layer,
         readout=plan.readout,
         feature=feature,
-        value=values.cpu().numpy()[prompt, feature],
+        value=value,
         origin=context.origin,
     )

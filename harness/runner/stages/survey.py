@@ -20,6 +20,7 @@ from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
+from harness.models.transfer import send
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
 from harness.sae import Sae, decode, encode
@@ -58,7 +59,9 @@ def survey(
     for chosen in list(split_by_length(rows, together))[so_far.groups :]:
         for streams in _streams(context, plan, [rows[i] for i in chosen]):
             for layer, stream in streams.items():
-                so_far.health(layer).add(context.saes(layer), stream)
+                sae = context.saes(layer)
+                most = min(1024, context.limit.positions(sae.features))
+                so_far.health(layer).add(sae, stream, most)
         so_far.groups += 1
         context.heard(min(so_far.groups * together, len(rows)), steps)
         so_far.keep()
@@ -153,19 +156,19 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
 
     def sum_losses(chosen: list[int]) -> tuple[list[float], int]:
         cached = cached_forward(context.model, [scored[i] for i in chosen], [layer])
-        row = torch.arange(len(chosen), device=cached.batch.ids.device)
+        row = torch.arange(len(chosen))
         suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-        residual = suffix.of(cached.residuals[layer])
-        edited = suffix.of(positions_of(cached.batch, "all"))
+        residual = suffix.on(context.model.device).of(cached.residuals[layer])
+        (edited,) = send(residual.device, suffix.of(positions_of(cached.batch, "all")))
 
-        def loss(stream: Tensor) -> float:
+        def loss(stream: Tensor) -> Tensor:
             stream = stream.to(residual.dtype).where(edited[..., None], residual)
             logprobs = context.model.replay(cached, suffix, layer, stream)
-            return -float(double(token_logprobs(logprobs, cached.reads, suffix.row)).nansum())
+            return -double(token_logprobs(logprobs, cached.reads, suffix.row)).nansum()
 
         spliced = decode(sae, encode(sae, residual))
         parts = [loss(residual), loss(spliced), loss(torch.zeros_like(residual))]
-        return parts, sum(len(scored[i].answers[0]) for i in chosen)
+        return torch.stack(parts).tolist(), sum(len(scored[i].answers[0]) for i in chosen)
 
     longest = max(map(len, scored), default=1)
     most = max(1, LOGIT_BYTES // (context.model.bytes_per_read * longest))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.models.finite import check_finite
-from harness.models.forward_types import Tap
+from harness.models.hooks import capture
 from harness.models.padded_batch import positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
@@ -80,32 +80,30 @@ def trace(
         batch = context.model.batch([rows.tokens[i] for i in chosen])
         positions = positions_of(batch, "all")
         row, branch, place = (
-            values.cpu().numpy()
+            values.numpy()
             for values in (
                 rows_of(positions, chosen),
                 batch.branch[positions],
                 batch.place[positions],
             )
         )
+        streams: dict[int, Tensor] = {}
+        context.model.forward(batch, capture(traced, streams, positions))
+        check_finite(streams, context.model.dtype)
+        layers = sorted(traced)
+        # Of a few features each, so that all of them are copied from the device together.
+        parts = [encode(traced[layer].sae, streams[layer]) for layer in layers]
+        copied = torch.cat(parts, 1).cpu().split([part.shape[1] for part in parts], 1)
         firings: dict[int, _Firings] = {}
-
-        def tap(layer: int) -> Tap:
-            def fire(residual: Tensor) -> None:
-                stream = residual[positions]
-                check_finite({layer: stream}, context.model.dtype)
-                values = encode(traced[layer].sae, stream)
-                at, which = (index.cpu().numpy() for index in values.nonzero(as_tuple=True))
-                firings[layer] = _Firings(
-                    row[at],
-                    branch[at],
-                    place[at],
-                    traced[layer].features[which],
-                    values.cpu().numpy()[at, which],
-                )
-
-            return fire
-
-        context.model.forward(batch, {layer: tap(layer) for layer in traced})
+        for layer, values in zip(layers, copied, strict=True):
+            at, which = (index.numpy() for index in values.nonzero(as_tuple=True))
+            firings[layer] = _Firings(
+                row[at],
+                branch[at],
+                place[at],
+                traced[layer].features[which],
+                values.numpy()[at, which],
+            )
         return firings
 
     tables: list[Columns] = [_tokens(context, rows, prompts)]

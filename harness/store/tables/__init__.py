@@ -6,7 +6,12 @@ object. These classes are the only place in the code that names the store's colu
 """
 
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import Impacts, ImpactTokens, Interventions
+from harness.store.tables.interventions import (
+    ImpactNoise,
+    Impacts,
+    ImpactTokens,
+    Interventions,
+)
 from harness.store.tables.observations import (
     Activations,
     Answers,
@@ -41,6 +46,7 @@ TABLES: tuple[type[Columns], ...] = (
     Interventions,
     Impacts,
     ImpactTokens,
+    ImpactNoise,
     FeatureTests,
     AblationTests,
     Verdicts,

@@ -46,6 +46,19 @@ class Impacts(Columns):
 
 
 @dataclass(frozen=True)
+class ImpactNoise(Columns):
+    """A row is what an edit that changes nothing seems to do to one metric of a prompt."""
+
+    table: ClassVar[str] = "impact_noise"
+    run_id: Column
+    ablation: Column
+    prompt_id: Column
+    metric: Column
+    difference: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class ImpactTokens(Columns):
     """A row is what an intervention does to one token of a candidate."""
 

@@ -74,6 +74,7 @@ class AblationTests(Columns):
     rank_correlation: Column
     flag: Column
     origin: Column
+    noise: Column
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,9 @@ class Runs(Columns):
     neuronpedia: Column
     threads: Column
     analysed_spec: Column
+    noise_floor: Column
+    arithmetic: Column
+    accelerator: Column
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""A whole eval on a device that is not the processor: a pretended one, which sees what a GPU would.
+
+Each run is a process of its own: a backend of torch cannot be taken back.
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from harness.runner.context import How
+from harness.runner.run import run_eval
+from harness.specs.spec_file import load
+from tests.helpers import ROOT
+from tests.helpers.runs import quiet
+from tests.helpers.store import query
+
+SMALL = {"limit": 2, "batch_size": 16}
+BOUND = 2e-5  # nats, or units of a feature's value: float32 in batches of other shapes
+# What is stored of what was computed on the device: which rows, and which of their numbers.
+MEASURED = {
+    "answers": ("prompt_id, candidate, token_index", "logprob"),
+    "activations": ("prompt_id, layer, feature", "value"),
+    "token_activations": ("prompt_id, layer, feature, position", "value"),
+    "topk_logits": ("prompt_id, step, token_id", "logit, logprob"),
+    "sae_health": ("layer", "l0, fvu, loss_spliced, loss_zeroed"),
+    "feature_activity": ("layer, feature", "firing_rate, mean_activation"),
+    "attributions": ("ablation, family, layer, feature", "predicted"),
+    "impacts": ("intervention_id, prompt_id, metric", "baseline, edited, impact"),
+    "impact_tokens": ("intervention_id, prompt_id, candidate, token_index", "baseline, edited, kl"),
+}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    text = (ROOT / "tests" / "helpers" / "every_edit.yaml").read_text()
+    folder = tmp_path_factory.mktemp("every")
+    (folder / "data").mkdir()
+    (folder / "data" / "voices.jsonl").write_bytes((ROOT / "data" / "voices.jsonl").read_bytes())
+    path = folder / "every.yaml"
+    path.write_text(text)
+    return path
+
+
+def run_there(spec, db, **options):
+    """Run it on the pretended device; what was seen there."""
+    call = [sys.executable, "-m", "tests.helpers.pretend_run", spec, db]
+    done = subprocess.run(
+        [*call, json.dumps(SMALL | options)], capture_output=True, text=True, cwd=ROOT, timeout=900
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def there(spec, tmp_path_factory):
+    """A run in float32 that ran out of memory now and then, and what was seen of it."""
+    db = tmp_path_factory.mktemp("there") / "r.duckdb"
+    # A run of this size has some 90,000 operations; loading has the first 1,000.
+    return db, run_there(spec, db, full_at=[3_000, 9_000, 30_000, 50_000, 70_000])
+
+
+def rows_of(db, table, keys, values):
+    found = query(db, f"SELECT {keys}, {values} FROM {table}")
+    return {row[: keys.count(",") + 1]: row[keys.count(",") + 1 :] for row in found}
+
+
+def test_every_kind_of_edit_does_there_what_it_does_here(spec, there, tmp_path):
+    """Also where memory runs out on the way: rows are computed again, and none is there twice."""
+    db, seen = there
+    here = tmp_path / "r.duckdb"
+    run_eval(load(spec), "organism", db=here, how=How(device="cpu", **SMALL), progress=quiet)
+    for table, columns in MEASURED.items():
+        mine, theirs = rows_of(here, table, *columns), rows_of(db, table, *columns)
+        assert mine.keys() == theirs.keys(), table
+        assert mine, table
+        for key, values in mine.items():
+            for ours, others in zip(values, theirs[key], strict=True):
+                close = math.isclose(ours, others, rel_tol=1e-4, abs_tol=BOUND)
+                assert close or (math.isnan(ours) and math.isnan(others)), (table, key)
+    assert len([line for line in seen["said"] if "memory ran out" in line]) >= 3
+    assert query(db, "SELECT batch_size < 16 FROM runs") == [(True,)]
+
+
+def test_nothing_is_added_up_in_no_order_there(there):
+    assert there[1]["unordered"] == {}
+
+
+def test_the_host_waits_a_few_times_a_forward_and_never_for_a_row(there):
+    """A line that waits for every job, row or position would wait hundreds of times here."""
+    _, seen = there
+    waits, forwards = seen["waits"], seen["forwards"]
+    replays = forwards["replay"] + forwards["cached_forward"]
+
+    def of(*places):
+        return {line: count for line, count in waits.items() if line.startswith(places)}
+
+    # Of a chunk of replays: what says which rows and columns, and where, and what comes back.
+    assert sum(of("interventions/replay").values()) <= 4 * replays, of("interventions/replay")
+    batched = ("models/language_model", "models/suffix", "models/logprobs", "models/hooks")
+    everywhere = replays + forwards["token_scores"] + forwards["generate"]
+    assert sum(of(*batched).values()) <= 5 * everywhere, of(*batched)
+    # The SAE of each of two layers is copied there once, whatever the stages and their groups; once more
+    # where memory ran out on the way.
+    assert max(of("sae/jumprelu").values()) <= 3
+    for line, count in of("runner/stages/observe", "runner/stages/trace", "sae/pooling").items():
+        assert count <= 12, line
+    for line, count in of("runner/stages/attribute").items():
+        assert count <= replays, line
+
+
+def test_noise_of_the_place_stops_no_run_and_is_what_impacts_are_held_against(spec, tmp_path):
+    """In half precision, by kernels that divide rows into tiles: a twin is not the same."""
+    db = tmp_path / "r.duckdb"
+    seen = run_there(spec, db, dtype="bfloat16", noise="by_tile", has_double=False)
+    assert seen["unordered"] == {}
+    ((floor,),) = query(db, "SELECT noise_floor FROM runs")
+    assert 1e-4 < floor < 1
+    assert query(db, "SELECT max(noise) FROM ablation_tests WHERE metric = 'logit_difference'") == [
+        (floor,)
+    ]
+    no_ops = "SELECT DISTINCT intervention_id FROM interventions WHERE role = 'no-op'"
+    assert query(
+        db, f"SELECT max(abs(impact)) FROM impacts WHERE intervention_id IN ({no_ops})"
+    ) == [(0,)]
