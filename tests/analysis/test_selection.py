@@ -9,7 +9,7 @@ from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
 from harness.specs.targets import load_targets, load_truth
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.interventions import Impacts
+from harness.store.tables.interventions import ImpactNoise, Impacts
 from harness.store.tables.observations import Attributions, FeatureActivity
 from tests.helpers.specs import ablation_plan
 
@@ -127,7 +127,12 @@ def test_predictions_are_held_against_exact_impacts():
         for one in found for p in prompts
         for metric, sign in (("logit_difference", 1), ("log_p_misconception", -1))
     )  # fmt: skip
-    measured = AblationRows(found, impacts, predictions)
+    unedited = ImpactNoise.of(
+        {"run_id": "r", "ablation": ablation.name, "prompt_id": p.id, "metric": "logit_difference",
+         "difference": 0.25 / (i + 1), "origin": "mock"}
+        for i, p in enumerate(prompts)
+    )  # fmt: skip
+    measured = AblationRows(found, impacts, predictions, unedited)
     result, tables = ablation_tests(plan, ablation, measured, "r", "mock")
     rows = {
         (table.metric[i], table.role[i], i): {n: getattr(table, n)[i] for n in table.names()}
@@ -135,6 +140,19 @@ def test_predictions_are_held_against_exact_impacts():
         for i in range(len(table))
     }
     by_role = {role: row for (metric, role, _), row in rows.items() if metric == "logit_difference"}
+    # The largest on any prompt; of a metric that has none, what the no-op did.
+    assert result.noise == 0.25
+    assert {row["noise"] for row in by_role.values()} == {0.25}
+    of_noop = [
+        abs(impact)
+        for one, metric, impact in zip(
+            impacts.intervention_id, impacts.metric, impacts.impact, strict=True
+        )
+        if metric == "log_p_misconception"
+        and one == next(edit.id for edit in found if edit.role == "no-op")
+    ]
+    others = {row["noise"] for (metric, *_), row in rows.items() if metric != "logit_difference"}
+    assert others == {max(of_noop)}
     assert by_role["target"]["predicted"] == pytest.approx(0.7)
     assert by_role["dose"]["predicted"] == pytest.approx(0.35)
     assert by_role["no-op"]["predicted"] == 0
