@@ -129,7 +129,7 @@ def test_predictions_are_held_against_exact_impacts():
     )  # fmt: skip
     unedited = ImpactNoise.of(
         {"run_id": "r", "ablation": ablation.name, "prompt_id": p.id, "metric": "logit_difference",
-         "difference": 0.25 / (i + 1), "origin": "mock"}
+         "difference": 2.0 / (i + 1), "origin": "mock"}
         for i, p in enumerate(prompts)
     )  # fmt: skip
     measured = AblationRows(found, impacts, predictions, unedited)
@@ -140,19 +140,22 @@ def test_predictions_are_held_against_exact_impacts():
         for i in range(len(table))
     }
     by_role = {role: row for (metric, role, _), row in rows.items() if metric == "logit_difference"}
-    # The largest on any prompt; of a metric that has none, what the no-op did.
-    assert result.noise == 0.25
-    assert {row["noise"] for row in by_role.values()} == {0.25}
-    of_noop = [
-        abs(impact)
-        for one, metric, impact in zip(
-            impacts.intervention_id, impacts.metric, impacts.impact, strict=True
+    # The largest on any prompt, and not less than what the no-op did, of which here it is made up.
+    (no_op,) = (edit.id for edit in found if edit.role == "no-op")
+    by_noop = {
+        metric: max(
+            abs(impact)
+            for one, of, impact in zip(
+                impacts.intervention_id, impacts.metric, impacts.impact, strict=True
+            )
+            if (one, of) == (no_op, metric)
         )
-        if metric == "log_p_misconception"
-        and one == next(edit.id for edit in found if edit.role == "no-op")
-    ]
-    others = {row["noise"] for (metric, *_), row in rows.items() if metric != "logit_difference"}
-    assert others == {max(of_noop)}
+        for metric in ("logit_difference", "log_p_misconception")
+    }
+    for (metric, *_), row in rows.items():
+        planted = 2.0 if metric == "logit_difference" else 0.0
+        assert row["noise"] == max(planted, by_noop[metric])
+    assert result.noise == 2.0
     assert by_role["target"]["predicted"] == pytest.approx(0.7)
     assert by_role["dose"]["predicted"] == pytest.approx(0.35)
     assert by_role["no-op"]["predicted"] == 0
