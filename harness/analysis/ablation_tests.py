@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from harness.analysis.noise_floor import noise_floors
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan
@@ -90,7 +91,7 @@ def ablation_tests(
     # A metric that was never measured is NaN, and no test takes it for 0.
     values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
-    floors = _noise_floors(rows.noise)
+    floors = noise_floors(rows.noise)
     for metric, matrix in values.items():
         # Where not even the same batch gives the same numbers twice, that is noise as well.
         by_noop = np.abs(matrix[roles == "no-op"]).max(initial=0.0)
@@ -127,14 +128,6 @@ def ablation_tests(
             )
         )
     return results[plan.spec.metric], tests
-
-
-def _noise_floors(noise: ImpactNoise) -> dict[str, float]:
-    """By metric the largest difference on any prompt, in its unit."""
-    floors: dict[str, float] = {}
-    for metric, difference in zip(noise.metric, noise.difference, strict=True):
-        floors[metric] = max(floors.get(metric, 0.0), float(difference))
-    return floors
 
 
 def _impact_matrices(

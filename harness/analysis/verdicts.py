@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.run_analysis import Analysis
 from harness.specs.claims import AblationClaim, BehaviourClaim, FeatureClaim
 from harness.specs.design import smallest_p
@@ -139,28 +140,15 @@ def _judge_ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
 
 
 def _hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:
-    """Inconclusive where the device's noise, in nats, could have made the verdict.
-
-    If every impact were off by the noise, all the same way, so would be their mean and its interval.
-    """
-    if verdict.verdict not in ("supported", "refuted") or not noise:
+    """Inconclusive where the device's noise, in nats, could have made the verdict."""
+    if not noise or verdict.verdict not in ("supported", "refuted"):
         return verdict
     assert verdict.ci_low is not None
     assert verdict.ci_high is not None
-    low, high = verdict.ci_low - noise, verdict.ci_high + noise
-    if bound.margin is None:
-        is_clear = not low <= bound.than <= high
-    elif verdict.verdict == "supported":
-        is_clear = bound.margin[0] < low and high < bound.margin[1]
-    else:
-        is_clear = high < bound.margin[0] or low > bound.margin[1]
-    if is_clear:
+    if is_clear_of_noise(verdict.ci_low, verdict.ci_high, bound.margin or bound.than, noise):
         return verdict
-    return replace(
-        verdict,
-        verdict="inconclusive",
-        because=f"{verdict.because}, but not clear of the device's noise of {noise:.2g} nats",
-    )
+    because = f"{verdict.because}, but not clear of the device's noise of {noise:.2g} nats"
+    return replace(verdict, verdict="inconclusive", because=because)
 
 
 def _require_rank(

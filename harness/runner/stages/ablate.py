@@ -78,20 +78,8 @@ def ablate(
                 )
             )
         if noise.active[:, row].any():
-            measured = {
-                metric: float(np.abs(after - before).max())
-                for metric, (before, after) in noise.metrics(row, candidates).items()
-            }
-            noises.append(
-                ImpactNoise.filled(
-                    run_id=context.run_id,
-                    ablation=interventions[0].ablation,
-                    prompt_id=prompt.id,
-                    metric=np.array(list(measured)),
-                    difference=np.array(list(measured.values())),
-                    origin=context.origin,
-                )
-            )
+            changed = noise.metrics(row, candidates)
+            noises.append(_noise_of(context, interventions[0].ablation, prompt, changed))
         for label in LABELS:
             for index, token in enumerate(of_batch.tokens(row, candidates[label])):
                 tokens.append(
@@ -106,6 +94,23 @@ def ablate(
                     )
                 )
     return [_joined(Impacts, impacts), _joined(ImpactTokens, tokens), _joined(ImpactNoise, noises)]
+
+
+def _noise_of(
+    context: RunContext,
+    ablation: str,
+    prompt: Prompt,
+    changed: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> ImpactNoise:
+    """How far edits of nothing moved each metric of a prompt, which they `changed` from and to."""
+    return ImpactNoise.filled(
+        run_id=context.run_id,
+        ablation=ablation,
+        prompt_id=prompt.id,
+        metric=np.array(list(changed)),
+        difference=np.array([np.abs(after - before).max() for before, after in changed.values()]),
+        origin=context.origin,
+    )
 
 
 def _replay(
