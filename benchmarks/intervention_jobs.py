@@ -146,7 +146,7 @@ def raw_values(job: Job, part: Sae) -> Tensor:
 
 def active_share(job: Job) -> float:
     """Of the cells."""
-    impacts, _ = job.ours()
+    impacts, *_ = job.ours()
     return statistics.fmean(map(bool, impacts.active))
 
 
@@ -184,7 +184,7 @@ def close(job: Job, reference: Tool, near: float) -> bool:
     wanted = reference.ablations(
         job.ids, job.layer, [job.features[i] for i in some], job.candidates
     )
-    impacts, _ = job.ours()
+    impacts, *_ = job.ours()
     number = {edit: i for i, edit in enumerate(dict.fromkeys(impacts.intervention_id))}
     column = {"log_p_correct": 0, "log_p_misconception": 1}
     apart = 0.0
@@ -224,7 +224,7 @@ def no_noisier(job: Job, count: int = 4) -> bool:
     some = job.features[:count]
     wanted = torch.stack([impact(f, lambda x, column: x @ column) for f in some])
     other = torch.stack([impact(f, lambda x, column: (x * column).sum(-1)) for f in some])
-    impacts, _ = replace(job, features=some).ours()
+    impacts, *_ = replace(job, features=some).ours()
     column = {"log_p_correct": 0, "log_p_misconception": 1}
     number = {edit: i for i, edit in enumerate(dict.fromkeys(impacts.intervention_id))}
     apart = max(
