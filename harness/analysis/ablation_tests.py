@@ -29,7 +29,8 @@ class AblationImpacts:
     """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
 
     `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
-    prompt's family. `noise` is the largest change of a prompt that is no edit's.
+    prompt's family. `noise` is the largest change of a prompt that is no edit's,
+    NaN where that was not measured.
     """
 
     ablation: Ablation
@@ -37,7 +38,7 @@ class AblationImpacts:
     controls: Floats
     units: NDArray[np.str_]
     metric: str = "logit_difference"
-    noise: float = 0.0
+    noise: float = np.nan
 
     @property
     def beyond(self) -> Floats:
@@ -92,10 +93,10 @@ def ablation_tests(
     values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
     floors = noise_floors(rows.noise)
-    for metric, matrix in values.items():
+    for metric in floors.keys() & values.keys():
         # Where not even the same batch gives the same numbers twice, that is noise as well.
-        by_noop = np.abs(matrix[roles == "no-op"]).max(initial=0.0)
-        floors[metric] = max(floors.get(metric, 0.0), float(by_noop))
+        by_noop = np.abs(values[metric][roles == "no-op"]).max(initial=0.0)
+        floors[metric] = max(floors[metric], float(by_noop))
     results = {
         metric: AblationImpacts(
             ablation,
@@ -103,7 +104,7 @@ def ablation_tests(
             matrix[roles == "control"],
             units,
             metric,
-            floors[metric],
+            floors.get(metric, np.nan),
         )
         for metric, matrix in values.items()
     }
@@ -121,7 +122,7 @@ def ablation_tests(
                     "intervention_id": edit.id,
                     "role": edit.role,
                     "active_share": float(fired.mean()),
-                    "noise": floors[metric],
+                    "noise": floors.get(metric, np.nan),
                     **estimate,
                 }
                 for edit, fired, estimate in zip(rows.interventions, active, estimates, strict=True)

@@ -4,7 +4,7 @@ from harness.store.tables.interventions import ImpactNoise
 
 
 def noise_floors(noise: ImpactNoise) -> dict[str, float]:
-    """By metric the largest difference on any prompt, in its unit."""
+    """By metric the largest difference on any prompt, in its unit; none of what was not measured."""
     floors: dict[str, float] = {}
     for metric, difference in zip(noise.metric, noise.difference, strict=True):
         floors[metric] = max(floors.get(metric, 0.0), float(difference))

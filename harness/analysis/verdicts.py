@@ -141,7 +141,7 @@ def _judge_ablation(analysis: Analysis, claim: AblationClaim) -> Verdict:
 
 def _hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:
     """Inconclusive where the device's noise, in nats, could have made the verdict."""
-    if not noise or verdict.verdict not in ("supported", "refuted"):
+    if not noise > 0 or verdict.verdict not in ("supported", "refuted"):
         return verdict
     assert verdict.ci_low is not None
     assert verdict.ci_high is not None

@@ -32,7 +32,7 @@ class RowScores:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RowChanges:
     """What becomes of n rows, each on the scores' device.
 
     `before` and `after` (n, tokens) in nats; `kl`, in nats, and `flipped` are (n, reads), of the last reads.
@@ -43,17 +43,17 @@ class Comparison:
     kl: Tensor
     flipped: Tensor
 
-    def cpu(self) -> "Comparison":
+    def cpu(self) -> "RowChanges":
         """The same on the processor, in one copy."""
         parts = self.before, self.after, self.kl, self.flipped.to(self.kl.dtype)
         sizes = [part.shape[1] for part in parts]
         before, after, kl, flipped = torch.cat(parts, 1).cpu().split(sizes, 1)
-        return Comparison(before, after, kl, flipped.bool())
+        return RowChanges(before, after, kl, flipped.bool())
 
 
 def compare_rows(
     before: RowScores, rows: Sequence[int], after: RowScores, edited: Sequence[int]
-) -> Comparison:
+) -> RowChanges:
     """Hold the rows `edited` of `after` against these `rows` of `before`, one by one."""
     device = after.logprobs.device
     # Aligned at their ends: a replay and the cached forward need not have as many reads.
@@ -66,7 +66,7 @@ def compare_rows(
         compare_distributions(before.logprobs[a, -reads:], after.logprobs[b, -reads:])
         for a, b in zip(of_before.split(most), of_after.split(most), strict=True)
     ]
-    return Comparison(
+    return RowChanges(
         before.tokens[of_before],
         after.tokens[of_after],
         torch.cat([change.kl for change in changes]),
@@ -107,7 +107,7 @@ class ReplayScores:
             at=reads.at,
         )
 
-    def record(self, interventions: Sequence[int], rows: Sequence[int], change: Comparison) -> None:
+    def record(self, interventions: Sequence[int], rows: Sequence[int], change: RowChanges) -> None:
         """Put in what became of these rows, each under its own intervention: both (n,)."""
         at = torch.tensor(interventions), torch.tensor(rows)
         self.active[at] = True

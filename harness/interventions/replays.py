@@ -16,8 +16,8 @@ from harness.interventions.edits import apply
 from harness.interventions.layer_edits import EditsByLayer
 from harness.interventions.replay_schedule import Job, baseline_job, chunks
 from harness.interventions.replay_scores import (
-    Comparison,
     ReplayScores,
+    RowChanges,
     RowScores,
     compare_rows,
 )
@@ -105,7 +105,7 @@ class BatchReplays:
         scores = ReplayScores.unedited(tokens, reads, len(self._interventions))
         noise = ReplayScores.unedited(tokens, reads, len(self._noops))
         # They are copied from the device once all replays are in its queue.
-        recorded: list[tuple[ReplayScores, list[int], list[int], Comparison]] = []
+        recorded: list[tuple[ReplayScores, list[int], list[int], RowChanges]] = []
         for chunk in self._chunks(jobs):
             edited = self._replay(chunk)
             places = [i for i, job in enumerate(chunk) if job.intervention is not None]

@@ -1,5 +1,6 @@
 """What a device's arithmetic may leave to chance or to speed, and that it does not."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +19,30 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     TF32 and reductions in reduced precision are off. Elsewhere than on a processor, whose sums have an
     order, deterministic algorithms are asked for. All is as it was when the block ends.
     """
-    flags = _flags()
-    before = {name: getattr(flags[name], name.split(".")[1]) for name in flags}
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    flags = [
+        (matmul, "allow_tf32"),
+        (cudnn, "allow_tf32"),
+        (matmul, "allow_bf16_reduced_precision_reduction"),
+        (matmul, "allow_fp16_reduced_precision_reduction"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name in flags]
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     filled = memory.fill_uninitialized_memory
     try:
-        for name, owner in flags.items():
-            setattr(owner, name.split(".")[1], False)
+        for owner, name in flags:
+            setattr(owner, name, False)
         if device.type != "cpu":
+            # cuBLAS reads it when it is first used; without it torch warns that products may differ.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             memory.fill_uninitialized_memory = False  # nothing reads it
             torch.use_deterministic_algorithms(True, warn_only=True)
         yield
     finally:
-        for name, owner in flags.items():
-            setattr(owner, name.split(".")[1], before[name])
+        for owner, name, value in before:
+            setattr(owner, name, value)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         memory.fill_uninitialized_memory = filled
 
@@ -54,16 +63,6 @@ def accelerator(device: torch.device) -> str | None:
         f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, "
         f"driver {driver or 'unknown'}, capability {major}.{minor}"
     )
-
-
-def _flags() -> dict[str, object]:
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    return {
-        "matmul.allow_tf32": matmul,
-        "cudnn.allow_tf32": cudnn,
-        "matmul.allow_bf16_reduced_precision_reduction": matmul,
-        "matmul.allow_fp16_reduced_precision_reduction": matmul,
-    }
 
 
 def _driver() -> str | None:

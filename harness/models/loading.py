@@ -137,8 +137,9 @@ def _check_whole(files: ModelFiles, model: Any, report: Any) -> None:
         )
     # Those on no device are read when they are needed.
     named = [(n, w.detach()) for n, w in model.named_parameters() if w.device.type != "meta"]
-    ends = [torch.stack(weight.aminmax()).float() for _, weight in named]
-    finite = torch.stack([end.isfinite().all() for end in ends]).tolist() if ends else []
+    # Told together, also of a model that is spread over devices: each telling makes the host wait.
+    ends = [torch.stack(weight.aminmax()).float().isfinite().all() for _, weight in named]
+    finite = torch.stack([end.to(ends[0].device) for end in ends]).tolist() if ends else []
     for (name, weight), is_finite in zip(named, finite, strict=True):
         if not is_finite:
             raise CannotRun(

@@ -17,9 +17,8 @@ def free_memory(device: str) -> int | None:
     """Bytes that are free on a device; None where it does not say."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    if device.startswith(
-        "mps"
-    ):  # it shares the processor's memory, up to what the system recommends
+    if device.startswith("mps"):
+        # It shares the processor's memory, up to what the system recommends.
         most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return max(0, int(most))
     try:

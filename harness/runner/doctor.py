@@ -140,7 +140,7 @@ def _memory(target: Target, device: str, why: str) -> Requirement:
     needed = model + 2 * (sae or 0) + WORKING
     return Requirement(
         "memory",
-        f"about {gigabytes(needed)}: model {gigabytes(model)} in {target.dtype}, two SAEs at a time",
+        f"about {gigabytes(needed)}: model {gigabytes(model)} in {target.dtype}, two SAEs at least",
         f"{gigabytes(free)} free on {device} ({why})",
         stops=free is not None and needed > free,
         remedy="use --dtype bfloat16, another --device, or a smaller target",

@@ -88,9 +88,10 @@ def conclude(
     found = tuple(verdicts(analysis, known, run_id))
     alpha = plan.spec.contrast.alpha
     rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
-    floors = [one.noise for one in analysis.ablations.values()]
-    values["noise_floor"] = max(floors, default=None)
-    store.replace(run_id, *analysis.rows, rows, exploratory=exploratory, **values)
+    floors = [one.noise for one in analysis.ablations.values() if one.noise >= 0]  # not NaN
+    floor = max(floors, default=None)
+    values = {"exploratory": exploratory, "noise_floor": floor, **values}
+    store.replace(run_id, *analysis.rows, rows, **values)
     return with_cautions(found, cautions_of(store, run_id, plan.target.name))
 
 

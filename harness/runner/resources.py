@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Say
+from harness.models.adaptive_batching import memory_is_said
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
@@ -76,7 +77,8 @@ def load_or_reuse(files: ModelFiles, **how: Any) -> LanguageModel:
     key = (files, times, tuple(how.items()))
     if key not in _last:
         _last.clear()
-        _last[key] = load_model(files, **how)
+        with memory_is_said(f"loading {files.name}"):
+            _last[key] = load_model(files, **how)
     return _last[key]
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-WITHOUT_DOUBLE = {"mps"}
+WITHOUT_DOUBLE = {"mps"}  # kinds of devices
 
 
 def on_precise(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import re
 import weakref
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from harness.errors import CannotRun
+from harness.models.model_files import model_files
 from harness.runner.context import How
 from harness.runner.resident_saes import ResidentSaes
-from harness.runner.resources import acquire, sae_provider
+from harness.runner.resources import acquire, load_or_reuse, sae_provider
 from harness.specs.targets import load_targets
 from harness.testing.models import random_sae
 
@@ -60,6 +62,19 @@ def test_what_saes_may_take_follows_the_free_memory(monkeypatch):
     for layer in (5, 7, 5, 7):
         saes(layer)
     assert read == [5, 7]
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_a_model_that_does_not_fit_is_said_in_a_sentence(monkeypatch, said):
+    def full(*_, **__):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("harness.runner.resources.load_model", full)
+    files = model_files(load_targets()["organism"])
+    with pytest.raises(CannotRun, match=f"memory: it ran out loading .*: {re.escape(said[:20])}"):
+        load_or_reuse(files, device="nowhere")
 
 
 def test_what_the_catalogue_says_of_the_l0_is_known_to_the_sae(monkeypatch):

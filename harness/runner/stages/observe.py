@@ -117,11 +117,13 @@ class _Readout:
     def _parts(self, most: int) -> Iterator[list[int]]:
         """Prompts together that read at most so many positions, or one that reads more."""
         part: list[int] = []
+        positions = 0
         for prompt, used in enumerate(self._uses):
-            if part and len(used) + sum(len(self._uses[one]) for one in part) > most:
+            if part and positions + len(used) > most:
                 yield part
-                part = []
+                part, positions = [], 0
             part.append(prompt)
+            positions += len(used)
         yield part
 
 
