@@ -288,20 +288,20 @@ def main() -> int:
     return 0 if all(held) else 1
 
 
-def example_network() -> Any:
-    """A Gemma 2 of 12 layers, width 512, with random weights in float32 and eager attention."""
+def example_network(layers: int = 12, width: int = 512) -> Any:
+    """A Gemma 2 of eight heads with random weights in float32 and eager attention."""
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     torch.manual_seed(0)
     config = Gemma2Config(  # type: ignore[call-arg]
         vocab_size=8192,
-        hidden_size=512,
-        intermediate_size=2048,
-        num_hidden_layers=12,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
         num_attention_heads=8,
         num_key_value_heads=4,
-        head_dim=64,
-        query_pre_attn_scalar=64,
+        head_dim=width // 8,
+        query_pre_attn_scalar=width // 8,
         sliding_window=4096,
         attn_implementation="eager",
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.figures import show
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
 from harness.stats.intervals import mean_interval
@@ -275,7 +276,7 @@ def main() -> int:
     (DOCS / "calibration.md").write_text(table(rows), encoding="utf-8")
     draw(rows, DOCS / "calibration.png")
     for row in rows:
-        print(f"{'ok ' if row.holds else 'NO '} {row.nominal:.3f} {row.share:.4f} {row.what}")
+        show(row.what, row.share, "of 1", row.nominal, row.holds, promise=row.kind)
     return 0 if all(row.holds for row in rows) else 1
 
 

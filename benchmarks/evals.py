@@ -11,15 +11,19 @@ import sys
 import torch
 
 from benchmarks.figures import figure, ratio, seconds
+from harness.models.forward_types import AnswerScores
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
+from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import Batch, positions_of
+from harness.models.padded_batch import Batch, Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import first_read, suffix_of
 from harness.paths import bundled
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
+
+CLOSE = 1e-4  # nats
 
 
 def main() -> int:
@@ -32,7 +36,7 @@ def main() -> int:
     model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
     prompts = [p for p in load_prompts(bundled("data", "voices.jsonl")) if p.label == "correct"]
     prompts = prompts[: 32 if options.quick else 128]
-    held += [side_by_side(model, prompts, rounds), replay(model, prompts, rounds)]
+    held += side_by_side(model, prompts, rounds) + replay(model, prompts, rounds)
     return 0 if all(held) else 1
 
 
@@ -47,35 +51,52 @@ def check(rounds: int) -> bool:
     return figure("harness check evals/*.yaml", taken, "s", 0.5, at_most=True)
 
 
-def side_by_side(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
+def side_by_side(model: LanguageModel, prompts: list[Prompt], rounds: int) -> list[bool]:
     """Both candidates in one row, against a row for each of them."""
     together = [model.tokens(p.text, p.correct, p.misconception) for p in prompts]
     apart = [model.tokens(p.text, a) for p in prompts for a in (p.correct, p.misconception)]
     size = 32
 
-    def score(rows: list) -> None:  # type: ignore[type-arg]
-        for start in range(0, len(rows), size):
-            model.forward(model.batch(rows[start : start + size]))
+    def score(rows: list[Tokens]) -> torch.Tensor:
+        parts = [model.batch(rows[start : start + size]) for start in range(0, len(rows), size)]
+        return by_answer([row for part in parts for row in model.forward(part)])
 
     times = ratio(lambda: score(together), lambda: score(apart), rounds)
     print(f"scoring {len(prompts)} prompts: {times:.2f} times as fast as a row for each answer")
-    return figure("candidates side by side / one row each", times, "x", 1.6)
+    return [
+        figure("candidates side by side / one row each", times, "x", 1.6),
+        agree(
+            "candidates side by side: difference from one row each", score(together), score(apart)
+        ),
+    ]
 
 
-def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> bool:
+def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> list[bool]:
     """An edit at the last prompt token of block 3, against a hooked forward of everything."""
     rows = [model.tokens(p.text, p.correct, p.misconception) for p in prompts[:32]]
     base, batch = cached_forward(model, rows, [3]), model.batch(rows)
     every = torch.arange(len(rows))
     tail = suffix_of(base.batch, base.reads, every, first_read(base.reads, base.batch.columns))
     edited = tail.of(base.residuals[3] + _nudge(base.batch))
-    times = ratio(
-        lambda: model.replay(base, tail, 3, edited),
-        lambda: model.forward(batch, {3: lambda residual: residual + _nudge(batch)}),
-        rounds,
-    )
+    ours = lambda: model.replay(base, tail, 3, edited)  # noqa: E731
+    theirs = lambda: model.forward(batch, {3: lambda stream: stream + _nudge(batch)})  # noqa: E731
+    times = ratio(ours, theirs, rounds)
     print(f"an edit at the last prompt token: {times:.1f} times as fast as a hooked forward")
-    return figure("replay / hooked forward, last prompt token", times, "x", 4.0)
+    replayed = split_by_answer(token_logprobs(ours(), base.reads, every), base.reads.answer)
+    return [
+        figure("replay / hooked forward, last prompt token", times, "x", 4.0),
+        agree("replay: difference from a hooked forward", by_answer(replayed), by_answer(theirs())),
+    ]
+
+
+def by_answer(scores: AnswerScores) -> torch.Tensor:
+    """The log-probability of each answer of each row in turn, in nats."""
+    return torch.stack([answer.sum() for row in scores for answer in row])
+
+
+def agree(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Whether two ways to score the same answers find the same."""
+    return figure(name, float((ours - theirs).abs().max()), "nats", CLOSE, at_most=True)
 
 
 def _nudge(batch: Batch) -> torch.Tensor:

@@ -22,12 +22,11 @@ def seconds(work: Callable[[], object]) -> float:
 def figure(name: str, value: float, unit: str, bar: float, *, at_most: bool = False) -> bool:
     """Print one JSON line; returns whether the value clears its bar."""
     holds = bool(value <= bar if at_most else value >= bar)
-    line = {
-        "figure": name,
-        "value": float(f"{value:.4g}"),
-        "unit": unit,
-        "bar": bar,
-        "holds": holds,
-    }
-    print(json.dumps(line), flush=True)
+    show(name, float(f"{value:.4g}"), unit, bar, holds)
     return holds
+
+
+def show(name: str, value: float, unit: str, bar: float, holds: bool, **more: object) -> None:
+    """Print one JSON line: a value beside what it is held against, and what else there is to say."""
+    line = {"figure": name, "value": value, "unit": unit, "bar": bar, "holds": holds}
+    print(json.dumps(line | more), flush=True)

@@ -8,7 +8,6 @@ weights each check says `not here`, and that is no failure.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.figures import show
 from harness.errors import HarnessError
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
@@ -110,15 +110,10 @@ def report(check: Check, model: LanguageModel, sae: Sae) -> bool:
         holds = abs(ours - value.wanted) <= value.within * abs(value.wanted)
         agree &= holds
         what = value.of if value.feature is None else f"feature {value.feature}"
-        line = {
-            "figure": f"layer {check.layer} {check.dtype}: {what} at {value.token!r} of {check.text!r}",
-            "value": round(ours, 4),
-            "published": value.wanted,
-            "within": value.within,
-            "holds": holds,
-            "source": check.source,
-        }
-        print(json.dumps(line), flush=True)
+        name = f"layer {check.layer} {check.dtype}: {what} at {value.token!r} of {check.text!r}"
+        unit = "features" if value.of == "active" else "of the stream"
+        more = {"within": value.within, "source": check.source}
+        show(name, round(ours, 4), unit, value.wanted, holds, **more)
     return agree
 
 

@@ -13,15 +13,17 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.ablation_peers import (
+    CLOSE,
     Hooks,
     Nnsight,
     SaeLens,
@@ -32,11 +34,14 @@ from benchmarks.ablation_peers import (
 from benchmarks.figures import figure, ratio, seconds
 from benchmarks.intervention_jobs import (
     TOKENS,
+    Job,
+    Size,
     a_job,
     active_share,
     close,
     firing,
     gemma_2_2b,
+    memory,
     no_noisier,
     raw_values,
     seconds_of_a_token_layer,
@@ -56,6 +61,8 @@ from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
 from harness.specs.spec_file import load
 
+FULL = Size()
+
 
 def main() -> int:
     """Print every figure; 1 where one misses its bar."""
@@ -71,35 +78,53 @@ def main() -> int:
     return 0 if all(held) else 1
 
 
-def small(quick: bool) -> list[bool]:
+@dataclass(frozen=True)
+class Other:
+    """Another way: how many times as long it takes at least, and within how many nats it agrees."""
+
+    tool: Tool
+    bar: float
+    near: float
+
+
+def others(network: Any, saes: Mapping[int, Sae]) -> dict[str, Other]:
+    """The ways that are installed; the first is torch's own."""
+    found = {"a batched hooked forward a feature": Other(Hooks(network, saes), 8.5, 1e-5)}
+    if find_spec("nnsight"):
+        found["nnsight"] = Other(Nnsight(network, saes), 10, 1e-5)
+        last = Nnsight(network, saes, frugal=True)
+        found["nnsight, last logits only"] = Other(last, 8.5, 1e-5)
+    if find_spec("sae_lens"):
+        found["SAELens"] = Other(SaeLens(network, saes), 10, CLOSE)
+    return found
+
+
+def a_third_active(size: Size) -> Job:
+    """Features of an SAE in the middle of an example network, each active on a third of the prompts."""
+    network, layer = example_network(size.layers, size.width), size.layers // 2
+    sae, features = example_sae(size.width, size.sae, layer), torch.arange(size.ablated)
+    job = a_job(network, layer, sae, features.tolist(), size.prompts)
+    sae = firing(sae, raw_values(job, sae.only(features)), features, 1 / 3)
+    return a_job(network, layer, sae, features.tolist(), size.prompts)
+
+
+def small(quick: bool, size: Size = FULL) -> list[bool]:
     """A 12-layer Gemma 2 of width 512 in float32: 32 features, 64 prompts, a third of cells active."""
-    network, layer = example_network(), 6
-    sae = example_sae(512, 4096, layer)
-    features = torch.arange(32)
-    job = a_job(network, layer, sae, features.tolist(), 64)
-    before = raw_values(job, sae.only(features))
-    job = a_job(network, layer, firing(sae, before, features, 1 / 3), features.tolist(), 64)
+    job = a_third_active(size)
+    features, cells = size.ablated, job.cells(16 if quick else 64)
     rounds, part = (2, 2) if quick else (5, 8)
-    cells = job.cells(16 if quick else 64)
-    whole = len(features) * len(job.prompts)
+    whole, once = features * size.prompts, size.prompts * TOKENS * size.layers
     print(
-        f"12 layers, width 512, float32, layer {layer}: {whole} cells, {active_share(job):.0%} active"
+        f"{size.layers} layers, width {size.width}, float32, layer {job.layer}: {whole} cells, "
+        f"{active_share(job):.0%} active"
     )
     replayed = token_layers(job)
-    naive = whole * TOKENS * 12
     print(
-        f"  {replayed / naive:.1%} of the token-layers of a full forward for every cell are replayed, "
-        f"{(replayed + 64 * TOKENS * 12) / naive:.1%} computed"
+        f"  {replayed / (features * once):.1%} of the token-layers of a full forward for every cell "
+        f"are replayed, {(replayed + once) / (features * once):.1%} computed"
     )
-    saes = {layer: job.run_context.saes(layer)}
-    tools: dict[str, Tool] = {"a batched hooked forward a feature": Hooks(network, saes)}
-    bars = {"a batched hooked forward a feature": 8.5, "nnsight, last logits only": 8.5}
-    if find_spec("nnsight"):
-        tools["nnsight"] = Nnsight(network, saes)
-        tools["nnsight, last logits only"] = Nnsight(network, saes, frugal=True)
-    if find_spec("sae_lens"):
-        tools["SAELens"] = SaeLens(network, saes)
-    held = [close(job, tools[next(iter(tools))], 1e-5)]
+    ways = others(job.run_context.model.network, {job.layer: job.run_context.saes(job.layer)})
+    held = [close(job, name, way.tool, way.near) for name, way in ways.items()]
     taken = []
 
     def beside(other: Callable[[], object], scale: float) -> float:
@@ -114,34 +139,33 @@ def small(quick: bool) -> list[bool]:
     times = beside(partial(job.one_by_one, cells), whole / len(cells))
     print(f"  the proof of concept's way, timed on {len(cells)} cells: {times:.1f} times as long")
     held.append(figure("small: a forward a cell / ours", times, "x", 28))
-    for name, tool in tools.items():
-        other = partial(tool.ablations, job.ids, layer, features.tolist()[:part], job.candidates)
-        times = beside(other, len(features) / part)
+    for name, way in ways.items():
+        some = job.features[:part]
+        other = partial(way.tool.ablations, job.ids, job.layer, some, job.candidates)
+        times = beside(other, features / part)
         print(f"  {name}, timed on {part} features: {times:.1f} times as long")
-        held.append(figure(f"small: {name} / ours", times, "x", bars.get(name, 10)))
-    floor = (replayed + 64 * TOKENS * 12) * seconds_of_a_token_layer(job)
+        held.append(figure(f"small: {name} / ours", times, "x", way.bar))
+    floor = (replayed + once) * seconds_of_a_token_layer(job)
     times = statistics.median(taken) / floor
     print(f"  ours {statistics.median(taken):.2f} s, its token-layers' arithmetic {floor:.2f} s")
-    held.append(
-        figure("small: ours / arithmetic of its token-layers", times, "x", 1.2, at_most=True)
-    )
-    return held
+    name = "small: ours / arithmetic of its token-layers"
+    return [*held, figure(name, times, "x", 1.2, at_most=True)]
 
 
-def capture(quick: bool) -> list[bool]:
+def capture(quick: bool, size: Size = FULL) -> list[bool]:
     """Five layers read at the last prompt token, beside bare forwards of the same batches."""
-    network = example_network()
-    saes = {layer: example_sae(512, 4096, layer) for layer in (0, 3, 6, 9, 11)}
-    job = a_job(network, 6, saes[6], [0], 64)
+    network = example_network(size.layers, size.width)
+    layers = [size.layers * i // 4 for i in range(4)] + [size.layers - 1]
+    saes = {layer: example_sae(size.width, size.sae, layer) for layer in layers}
+    job = a_job(network, layers[0], saes[layers[0]], [0], size.prompts)
     model = job.run_context.model
     batch = model.batch([model.tokens(p.text, p.correct, p.misconception) for p in job.prompts])
     last = positions_of(batch, "last_prompt_token")
 
-    def ours() -> None:
+    def ours() -> dict[int, Tensor]:
         residuals: dict[int, Tensor] = {}
         model.forward(batch, {layer: partial(_keep, residuals, layer, last) for layer in saes})
-        for layer, residual in residuals.items():
-            encode(saes[layer], residual)
+        return {layer: encode(saes[layer], residual) for layer, residual in residuals.items()}
 
     rounds = 5 if quick else 25
     times = 1 / ratio(ours, lambda: model.forward(batch), rounds)
@@ -150,25 +174,40 @@ def capture(quick: bool) -> list[bool]:
 
     @torch.inference_mode()
     def bare(rows: int) -> None:
-        for start in range(0, 64, rows):
+        for start in range(0, size.prompts, rows):
             network(job.ids[start : start + rows], use_cache=False, logits_to_keep=1)
 
-    others: dict[str, Callable[[], object]] = {"a prompt at a time": partial(bare, 1)}
-    if find_spec("nnsight"):
-        others["nnsight"] = partial(Nnsight(network, saes).capture, job.ids)
-    if find_spec("sae_lens"):
-        others["SAELens"] = partial(SaeLens(network, saes).capture, job.ids)
-    for name, other in others.items():
-        times = 1 / ratio(other, partial(bare, 64), max(3, rounds // 5))
+    ways = {name: way.tool for name, way in others(network, saes).items() if "last" not in name}
+    timed: dict[str, Callable[[], object]] = {"a prompt at a time": partial(bare, 1)}
+    timed |= {name: partial(tool.capture, job.ids) for name, tool in ways.items()}
+    for name, other in timed.items():
+        times = 1 / ratio(other, partial(bare, size.prompts), max(3, rounds // 5))
         print(f"  {name}: {times:.2f} times")
+    for name, tool in ways.items():
+        held += same_values(name, ours(), tool.capture(job.ids))
     return held
+
+
+def same_values(name: str, ours: Mapping[int, Tensor], theirs: Mapping[int, Tensor]) -> list[bool]:
+    """Whether values (prompts, features) by layer are another way's at the last of its tokens.
+
+    But for those that rounding takes across a threshold, of which there is one in ten thousand at most.
+    """
+    pairs = [(values, theirs[layer][:, -1]) for layer, values in ours.items()]
+    crossed = torch.stack([(a > 0) != (b > 0) for a, b in pairs])
+    apart = torch.stack([(a - b).abs() for a, b in pairs]).masked_fill(crossed, 0.0)
+    figures = {
+        f"capture: difference from {name}": (float(apart.max()), "of a value"),
+        f"capture: fires here or in {name} alone": (float(crossed.float().mean()), "of 1"),
+    }
+    return [figure(what, *seen, CLOSE, at_most=True) for what, seen in figures.items()]
 
 
 def _keep(residuals: dict[int, Tensor], layer: int, positions: Tensor, residual: Tensor) -> None:
     residuals[layer] = residual[positions]
 
 
-def organism(quick: bool) -> list[bool]:
+def organism(quick: bool, sets: int = 32) -> list[bool]:
     """Sets of ten features over all layers of the organism, on prompts of `voices`."""
     plan = load(bundled("evals", "voices.yaml")).plan("organism")
     model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
@@ -177,7 +216,7 @@ def organism(quick: bool) -> list[bool]:
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     prompts = prompts[: 16 if quick else 64]
     random = torch.Generator().manual_seed(0)
-    drawn = torch.randint(1024, (32, 10), generator=random).tolist()
+    drawn = torch.randint(1024, (sets, 10), generator=random).tolist()
     edits = [
         Intervention("a", "control", i, "zero", "prompt", "misconception", tuple(
             (n % 6, feature) for n, feature in enumerate(some)
@@ -186,12 +225,13 @@ def organism(quick: bool) -> list[bool]:
     ]  # fmt: skip
     run_context = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
 
-    def ours() -> object:
-        return ablate(run_context, edits, lambda: prepare_edits(run_context, edits), {}, prompts)
+    def ours() -> Any:
+        return ablate(run_context, edits, lambda: prepare_edits(run_context, edits), {}, prompts)[0]
 
-    cells = [(edits[i % 32], prompts[i * 7 % len(prompts)]) for i in range(32)]
+    cells = [(edits[i], prompts[i * 7 % len(prompts)]) for i in range(sets)]
 
-    def one_by_one() -> None:
+    def one_by_one() -> list[list[Tensor]]:
+        scores = []
         for edit, prompt in cells:
             batch = model.batch([model.tokens(prompt.text, prompt.correct, prompt.misconception)])
             taps: dict[int, Callable[[Tensor], Tensor]] = {}
@@ -200,7 +240,8 @@ def organism(quick: bool) -> list[bool]:
                 taps[layer] = partial(
                     apply, Edit(part, -1.0), positions=positions_of(batch, "prompt")
                 )
-            model.forward(batch, taps)
+            scores += model.forward(batch, taps)
+        return scores
 
     scale = len(edits) * len(prompts) / len(cells)
     times = ratio(ours, one_by_one, 2 if quick else 5) * scale
@@ -208,21 +249,35 @@ def organism(quick: bool) -> list[bool]:
         f"organism: {len(edits)} sets of 10 features on {len(prompts)} prompts, "
         f"{times:.1f} times as fast as a forward a cell (timed on {len(cells)})"
     )
-    return [figure("organism: a forward a cell / ours", times, "x", 2.0)]
+    impacts = ours()
+    keys = zip(impacts.intervention_id, impacts.prompt_id, impacts.metric, strict=True)
+    edited = dict(zip(keys, impacts.edited, strict=True))
+    apart = max(
+        abs(float(score[0].sum()) - edited[edit.id, prompt.id, "log_p_correct"])
+        for (edit, prompt), score in zip(cells, one_by_one(), strict=True)
+    )
+    name = "organism: difference from a forward a cell"
+    return [
+        figure("organism: a forward a cell / ours", times, "x", 2.0),
+        figure(name, apart, "nats", CLOSE, at_most=True),
+    ]
 
 
 def large(quick: bool) -> list[bool]:
     """Gemma 2 2B's exact shape in bfloat16, random weights; GemmaScope's 16k shape at layer 12."""
-    network, layer = gemma_2_2b(), 12
-    width, features = network.config.hidden_size, 16384
+    return in_bfloat16(gemma_2_2b(), 12, 16384, quick)
+
+
+def in_bfloat16(network: Any, layer: int, features: int, quick: bool) -> list[bool]:
+    """32 of the features of a random SAE on 20 prompts: peak memory, time, and noise."""
+    width = network.config.hidden_size
     random = torch.Generator().manual_seed(0)
     w_dec = torch.randn(features, width, generator=random)
     w_dec /= w_dec.norm(dim=1, keepdim=True)
     always = torch.full((features,), -torch.inf)
     sae = Sae(w_dec.T.contiguous(), torch.zeros(features), w_dec, torch.zeros(width), always)
     job = a_job(network, layer, sae, range(32), 20, rows_at_once=16)
-    tensors = [getattr(sae, name) for name in sae.__dataclass_fields__]
-    sizes = sum(p.nbytes for p in network.parameters()) + 2 * sum(t.nbytes for t in tensors)
+    sizes = memory(network, sae)
     replace(job, features=job.features[:2]).ours()  # before the other ways, which take more
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(

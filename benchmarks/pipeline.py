@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,12 @@ def main() -> int:
         return subprocess.run(command, check=False).returncode
 
 
-def write_model(folder: Path) -> None:
-    """Gemma 2 2B with random weights, and the organism's tokenizer in its vocabulary."""
+def write_model(folder: Path, **smaller: int) -> None:
+    """Gemma 2 2B but for what is given, with random weights, and the organism's tokenizer."""
     if (folder / "model.safetensors").exists():
         return
     torch.manual_seed(0)
-    config = Gemma2Config(dtype="bfloat16", attn_implementation="eager")
+    config = Gemma2Config(dtype="bfloat16", attn_implementation="eager", **smaller)
     with no_init_weights():
         network = Gemma2ForCausalLM(config).to(torch.bfloat16)
     for name, parameter in network.named_parameters():
@@ -73,26 +74,26 @@ def write_model(folder: Path) -> None:
     AutoTokenizer.from_pretrained(bundled("fixtures", "organism")).save_pretrained(folder)
 
 
-def write_sae(folder: Path, layer: int) -> None:
+def write_sae(folder: Path, layer: int, width: int = WIDTH, features: int = FEATURES) -> None:
     """A random SAE in GemmaScope's layout, about one feature in a hundred active."""
     path = folder / f"layer_{layer}" / "width_16k" / "average_l0_100" / "params.npz"
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(layer)
-    decoder = random.standard_normal((FEATURES, WIDTH), dtype=np.float32)
+    decoder = random.standard_normal((features, width), dtype=np.float32)
     decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
     np.savez(
         path,
         W_enc=np.ascontiguousarray(decoder.T),
         W_dec=decoder,
-        b_enc=np.zeros(FEATURES, np.float32),
-        b_dec=np.zeros(WIDTH, np.float32),
-        threshold=np.full(FEATURES, 2.5, np.float32),
+        b_enc=np.zeros(features, np.float32),
+        b_dec=np.zeros(width, np.float32),
+        threshold=np.full(features, 2.5, np.float32),
     )
 
 
-def write_spec(folder: Path, prompts: int) -> None:
+def write_spec(folder: Path, prompts: int, layers: Sequence[int] = LAYERS) -> None:
     """So many prompts of each of four families of `voices`, on the files beside it."""
     text = (bundled("data", "voices.jsonl")).read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
@@ -107,7 +108,7 @@ def write_spec(folder: Path, prompts: int) -> None:
         f"""name: few
 question: How long does it take?
 targets:
-  full-size: {{model: model, sae: saes, layers: {list(LAYERS)}, dtype: bfloat16, stand_in: true}}
+  full-size: {{model: model, sae: saes, layers: {list(layers)}, dtype: bfloat16, stand_in: true}}
 prompts: few.jsonl
 balance: none
 split: {{by: family, discovery: 0.5, seed: 42}}

@@ -110,9 +110,9 @@ def main() -> int:
     return 0 if all(held) else 1
 
 
-def rows_in(folder: Path, rounds: int, few: int) -> list[bool]:
+def rows_in(folder: Path, rounds: int, few: int, families: int = 100) -> list[bool]:
     """Rows a second and bytes a row of one run's activations, as the run commits them."""
-    run = Run(0, families=100)
+    run = Run(0, families)
     commits = activation_tables(run, firings(run))
     size = sum(map(len, itertools.chain(*commits)))
     ways: dict[str, tuple[Any, int]] = {

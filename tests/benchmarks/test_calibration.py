@@ -1,5 +1,7 @@
 """A slice of the calibration: promises kept in a few hundred replicates, and a broken one seen."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,32 @@ def test_a_statistic_that_peeks_is_caught(monkeypatch):
 
     monkeypatch.setattr(calibration, "paired_max_t", cheat)
     assert not all(row.holds for row in calibration.nulls(200))
+
+
+def test_each_row_is_a_figure_and_sign_flips_have_the_power_of_the_t_test(
+    rows, figures, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("sys.argv", ["calibration"])
+    monkeypatch.setattr(calibration, "DOCS", tmp_path)
+    monkeypatch.setattr(calibration, "calibrate", lambda replicates: rows)
+    if not find_spec("matplotlib"):
+        monkeypatch.setattr(calibration, "draw", lambda rows, path: None)
+    assert calibration.main() == 0
+    shown = figures()
+    assert [(row.what, row.share) for row in rows] == [
+        (name, figure["value"]) for name, figure in shown.items()
+    ]
+    assert (tmp_path / "calibration.md").read_text(encoding="utf-8") == table(rows)
+    for name in [name for name in shown if name.startswith("t test, ")]:
+        flips = shown[name.replace("t test", "sign flips")]
+        assert flips["value"] == pytest.approx(shown[name]["value"], abs=0.1)
+
+
+def test_a_broken_promise_is_a_figure_that_does_not_hold(figures, monkeypatch, tmp_path):
+    broken = Row("null", "pairs taken for units", 0.05, "at most", 200, 200)
+    monkeypatch.setattr("sys.argv", ["calibration"])
+    monkeypatch.setattr(calibration, "DOCS", tmp_path)
+    monkeypatch.setattr(calibration, "calibrate", lambda replicates: [broken])
+    monkeypatch.setattr(calibration, "draw", lambda rows, path: None)
+    assert calibration.main() == 1
+    assert not figures()[broken.what]["holds"]
