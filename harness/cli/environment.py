@@ -171,10 +171,9 @@ def doctor(
         for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"
             echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
+            widest = max(len(one.what) for one in needed)
             for one in needed:
-                parts = (one.needed, one.there, one.remedy if one.stops else "")
-                text = "; ".join(filter(None, parts))
-                echo(hanging_indent(f"  {one.mark} {one.what:<10}", text, width))
+                echo(hanging_indent(f"  {one.mark} {one.what:<{widest}}  ", one.text, width))
             able_to = command("run", spec, "--target", plan.target.name)
             echo(f"  {able_to if able else 'It cannot run here like this.'}")
     if needs and not any(able for _, _, able in needs):

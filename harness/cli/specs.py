@@ -150,15 +150,22 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
 @click.command(short_help="Show what a run would do, and what it could show.")
 @click.argument("spec", shell_complete=completion.specs)
 @target_option(default="", help="One of the spec's targets; its first when left out.")
+@click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @JSON
 @exit_with_status
-def plan(spec: str, target: str, as_json: bool) -> None:
-    """Show what a run of SPEC would do: families, layers, work, and what it could show.
+def plan(spec: str, target: str, device: str, as_json: bool) -> None:
+    """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
+
+    Memory is that of the device in each stage; the time is what this machine needs by what it does in
+    a moment. Nothing is loaded or fetched for it.
 
     \b
     harness plan voices --target organism
     """
+    from dataclasses import asdict
+
     from harness.reports.terminal.width import hanging_indent, known_columns
+    from harness.runner.doctor import expected
     from harness.specs.design import families_needed, smallest_p
     from harness.specs.spec_file import load
 
@@ -188,14 +195,17 @@ def plan(spec: str, target: str, as_json: bool) -> None:
         | ({"trace": len(made.units("trace"))} if made.layers else {}),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     }
+    needs = expected(made, device)
     if as_json:
-        print_json(facts)
+        print_json(facts | {"needs": [asdict(one) for one in needs]})
         return
     for key, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
             shown = ", ".join(f"{name} {count}" for name, count in value.items())
         echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
+    for one in needs:
+        echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
 
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:

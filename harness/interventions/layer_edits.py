@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -69,37 +70,28 @@ EditsByLayer = Mapping[int, LayerEdits]
 def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> LayerEdits:
     """What these interventions do at one layer, on the device of its SAE."""
     device = sae.w_enc.device
-    parts: list[Sae] = []
-    starts: dict[object, int] = {}  # of each part, by what it is: where it begins in the joined SAE
-    size = 0
-
-    def place(key: object, part: Sae) -> int:
-        """Where a part begins: features that several interventions edit are there once."""
-        nonlocal size
-        if key not in starts:
-            starts[key] = size
-            parts.append(part)
-            size += part.features
-        return starts[key]
-
+    own = [tuple(feature for of, feature in edit.features if of == layer) for edit in interventions]
+    # Features that several interventions edit are there once, and all of them are copied together.
+    alone = [
+        some for edit, some in zip(interventions, own, strict=True) if edit.kind != "direction"
+    ]
+    place = {feature: i for i, feature in enumerate(dict.fromkeys(chain.from_iterable(alone)))}
+    parts = [sae.only(torch.tensor(list(place), dtype=torch.long).to(device))]
+    size = len(place)
     members: list[list[int]] = []
     gains: list[list[float]] = []
     shifts: list[list[float]] = []
-    for edit in interventions:
-        at_layer = [i for i, (of, _) in enumerate(edit.features) if of == layer]
-        features = torch.tensor(
-            [edit.features[i][1] for i in at_layer], device=device, dtype=torch.long
-        )
-        if edit.kind == "direction" and at_layer:
+    for edit, some in zip(interventions, own, strict=True):
+        if edit.kind == "direction" and some:
             # A set's span has a basis of its own, which it shares with no other set.
-            basis = directions(sae.only(features))
-            start = place(edit.id, basis)
-            members.append(list(range(start, start + basis.features)))
+            basis = directions(sae.only(torch.tensor(some, device=device)))
+            parts.append(basis)
+            members.append(list(range(size, size + basis.features)))
+            size += basis.features
             forms = [gain_and_shift(edit.kind, None)] * basis.features
         else:
-            members.append(
-                [place(f, sae.only(features[i : i + 1])) for i, f in enumerate(features.tolist())]
-            )
+            members.append([place[feature] for feature in some])
+            at_layer = [i for i, (of, _) in enumerate(edit.features) if of == layer]
             forms = [
                 gain_and_shift(edit.kind, edit.values[i] if edit.values else None) for i in at_layer
             ]

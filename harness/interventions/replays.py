@@ -147,7 +147,9 @@ class BatchReplays:
         """The jobs as they are replayed together; the no-ops last, and by themselves."""
         reads = self._forward.reads
         count = lengths(self._batch, reads).tolist()
-        most = reads_within(self._model, self._limit.rows) // reads.column.shape[1]
+        on_cpu = self._device.type == "cpu"
+        returned = reads_within(self._model, self._limit.rows, on_cpu=on_cpu)
+        most = returned // reads.column.shape[1]
         together = partial(
             chunks,
             length=lambda row, first: count[row][first],

@@ -12,6 +12,7 @@ from harness.models.padded_batch import Tokens
 
 T = TypeVar("T")
 ENCODED_BYTES = 2**29  # of feature values, and of what is made of them, that are held at once
+POSITION_BYTES = 16  # of those, for each feature of a position
 # What libraries say that had no memory for their workspace.
 NO_WORKSPACE = ("alloc_failed", "cublas_status_not_initialized", "cusolver_status_not_initialized")
 
@@ -36,7 +37,7 @@ class BatchLimit:
 
     def positions(self, features: int) -> int:
         """How many positions are encoded together by an SAE of so many features, at least 1."""
-        return max(1, ENCODED_BYTES * self.rows // self.asked // (16 * features))
+        return max(1, ENCODED_BYTES * self.rows // self.asked // (POSITION_BYTES * features))
 
     def recover(self) -> None:
         """Allow as many rows as were asked for: another stage takes another amount of memory."""

@@ -195,19 +195,23 @@ class LanguageModel:
 
     def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
         """How many rows of so many columns a cached forward can have in `budget` bytes, at least 1."""
+        return max(1, budget // self.bytes_per_cached_row(columns, blocks))
+
+    def bytes_per_cached_row(self, columns: int, blocks: Sequence[int]) -> int:
+        """What a cached forward keeps of one row of so many columns, with its reads."""
         config = self._config
         size = self.network.dtype.itemsize
         cache = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
-        per_row = columns * size * (cache + self.width * len(blocks))
-        return max(1, budget // (per_row + 3 * self.bytes_per_read))
+        return columns * size * (cache + self.width * len(blocks)) + 3 * self.bytes_per_read
 
     def bytes_per_row(self, columns: int) -> int:
         """What one row of so many columns takes in a forward, about: its widest block and its reads."""
         config = self._config
-        block = 4 * config.hidden_size + 3 * config.intermediate_size
-        scores = 3 * config.num_attention_heads * columns
         size = self.network.dtype.itemsize
-        return columns * size * (block + scores) + 8 * 3 * self.bytes_per_read
+        block = size * (4 * config.hidden_size + 3 * config.intermediate_size)
+        # A softmax is taken in float32: what goes in, what comes out, and the scores that it is of.
+        scores = (4 + 4 + size) * config.num_attention_heads * columns
+        return columns * (block + scores) + 8 * 3 * self.bytes_per_read
 
     @property
     def bytes_per_read(self) -> int:

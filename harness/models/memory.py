@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from harness.models.language_model import LanguageModel
 
 # Rows in a forward, at most: on a CPU small batches stay in its caches.
 LOGIT_BYTES = 2**27  # of distributions over the vocabulary that one forward may return
+CACHED_BYTES = 2**28  # of residual stream, keys and values that a cached forward may keep
 MOST_ROWS = {True: 16, False: 128}
 
 
@@ -31,22 +33,39 @@ def free_memory(device: str) -> int | None:
 def rows_that_fit(model: LanguageModel, columns: int) -> int:
     """How many rows of so many tokens one forward takes in half of the free memory: a power of two."""
     device = model.device
-    most = MOST_ROWS[device.type == "cpu"]
     free = free_memory(str(device)) if device.type in ("cuda", "cpu", "mps") else None
+    return rows_within(free, model, columns, on_cpu=device.type == "cpu")
+
+
+def rows_within(free: int | None, model: LanguageModel, columns: int, *, on_cpu: bool) -> int:
+    """As `rows_that_fit`, where so many bytes are `free`; as many as are ever taken where it is None."""
+    most = MOST_ROWS[on_cpu]
     if free is None:
         return most
     fit = free // 2 // model.bytes_per_row(columns)
     return most if fit >= most else 2 ** max(0, fit.bit_length() - 1)
 
 
-def reads_within(model: LanguageModel, rows: int) -> int:
+def reads_within(model: LanguageModel, rows: int, *, on_cpu: bool) -> int:
     """How many distributions a replay may return where a forward may have so many `rows`.
 
     On a processor as many as fit into `LOGIT_BYTES`. Elsewhere `rows_that_fit` left room for more with
     every row, so that a replay may have as many distributions as make the device busy.
     """
     least = LOGIT_BYTES // model.bytes_per_read
-    return least if model.device.type == "cpu" else max(least, 8 * rows)
+    return least if on_cpu else max(least, 8 * rows)
+
+
+def cached_rows_within(
+    model: LanguageModel, rows: int, columns: int, blocks: Sequence[int], *, on_cpu: bool
+) -> int:
+    """How many rows of so many columns share one cached forward, from which their edits are replayed.
+
+    A processor is as fast with a few. Another device is faster the more replays of a block there are at a
+    time; half of the `rows` of a forward take no more than a quarter of what was free for them.
+    """
+    least = model.rows_within(CACHED_BYTES, columns, blocks)
+    return least if on_cpu else max(least, rows // 2)
 
 
 def peak_memory() -> tuple[int, int | None]:

@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from harness.errors import CannotRun, Fault
 from harness.models import hub_download as hub
@@ -82,14 +83,18 @@ def stream_width(target: Target) -> int | None:
     """
     if target.mock is not None:
         return target.width
+    return shape_said(configuration_of(target) or {})[1] or target.width
+
+
+def configuration_of(target: Target) -> dict[str, Any] | None:
+    """What the model's `config.json` says, where it is here. Asks no network."""
     folder = local_path(target.model)
     config = (
         folder / "config.json"
         if folder
         else hub.cached(target.model, "config.json", target.revision)
     )
-    said = read_mapping(config) if config else None
-    return shape_said(said or {})[1] or target.width
+    return read_mapping(config) if config else None
 
 
 def configuration_beside(path: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,19 +19,16 @@ from harness.models.requirements import (
     gigabytes,
     model_bytes,
     needs,
-    parameters,
 )
-from harness.models.sae_files import sae_bytes
 from harness.paths import DEFAULT_DB
+from harness.runner.estimate import Duration, Estimate, estimate, free_on, time_of
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_targets
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
 EXTRAS = {"accelerate": "--device split", "gguf": "models as GGUF", "hypothesis": "the tests"}
-# A run's own arrays, beside the model and its SAEs: benchmarks/pipeline.py measures the whole.
-WORKING = 2 * 10**9
-CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
-SHARE = 0.6  # of the speed of a bare matrix product that whole forwards reach
+WORKING = 10**9  # bytes of the libraries, and of what a device runs on
+HELD_AGAINST = {"files", "here", "download", "token", "memory"}  # what there is on this machine
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,14 @@ class Requirement:
 
     @property
     def mark(self) -> str:
-        """At a glance: `no` stops a run, `ok` does not, and a time is neither."""
-        return "no" if self.stops else "--" if self.what == "time" else "ok"
+        """At a glance: `no` stops a run, `ok` does not, and what is held against nothing is neither."""
+        return "no" if self.stops else "ok" if self.what in HELD_AGAINST else "--"
+
+    @property
+    def text(self) -> str:
+        """What is needed, against what there is, and what to do about it."""
+        parts = (self.needed, self.there, self.remedy if self.stops else "")
+        return "; ".join(filter(None, parts))
 
 
 def machine() -> Iterator[tuple[str, str]]:
@@ -88,14 +90,26 @@ def machine() -> Iterator[tuple[str, str]]:
 
 
 def requirements(plan: Plan, device: str = "auto") -> list[Requirement]:
-    """What a run of a plan needs, and whether it is here."""
-    target = plan.target
-    where, why = choose_device(device, model_bytes(target))
-    return [
-        *_files(target, plan.layers),
-        _memory(target, where, why),
-        _time(plan, where),
-    ]
+    """What a run of a plan needs, and whether it is here. Raises as `choose_device` does."""
+    return [*_files(plan.target, plan.layers), *expected(plan, device)]
+
+
+def expected(plan: Plan, device: str = "auto") -> list[Requirement]:
+    """What a run of a plan takes of memory, in each stage, and of time. Raises as `choose_device` does."""
+    where, why = choose_device(device, model_bytes(plan.target))
+    needed = estimate(plan, where)
+    memory = _memory(plan.target, where, why, needed)
+    if needed is None:
+        unknown = "the model's architecture is not known here"
+        return [memory, Requirement("time", "not estimated", unknown)]
+    return [memory, *_stages(needed), _time(time_of(plan, needed, where))]
+
+
+def _stages(needed: Estimate) -> Iterator[Requirement]:
+    """A line a stage: the device's memory beside the model and SAEs, and what passes through it."""
+    for stage in needed.stages:
+        work = f"{stage.tokens:,.0f} tokens in {stage.forwards:,} forwards"
+        yield Requirement(stage.stage, f"{gigabytes(stage.bytes)}, {work}", "")
 
 
 def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
@@ -130,86 +144,33 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
         )
 
 
-def _memory(target: Target, device: str, why: str) -> Requirement:
-    model, sae = model_bytes(target), sae_bytes(target)
-    free = free_memory(device if device.startswith(("cuda", "mps")) else "cpu")
-    if model is None:
-        return Requirement(
-            "memory", "known once the model is here", f"{gigabytes(free)} free, {device}"
-        )
-    needed = model + 2 * (sae or 0) + WORKING
+def _memory(target: Target, device: str, why: str, needed: Estimate | None) -> Requirement:
+    free = free_on(device)
+    there = f"{gigabytes(free)} free on {device} ({why})"
+    if needed is None:
+        return Requirement("memory", "known once the model is here", there)
+    most = needed.most + WORKING
+    largest = max(needed.stages, key=lambda stage: stage.bytes)
+    parts = [f"model {gigabytes(needed.model)} in {target.dtype}"]
+    if needed.saes:
+        parts.append(f"SAEs {gigabytes(needed.saes)}")
+    parts.append(f"{largest.stage} {gigabytes(largest.bytes)} with {needed.rows} rows a forward")
     return Requirement(
         "memory",
-        f"about {gigabytes(needed)}: model {gigabytes(model)} in {target.dtype}, two SAEs at least",
-        f"{gigabytes(free)} free on {device} ({why})",
-        stops=free is not None and needed > free,
+        f"up to {gigabytes(most)}: {', '.join(parts)}, {gigabytes(WORKING)} for what they run on",
+        there,
+        stops=free is not None and most > free,
         remedy="use --dtype bfloat16, another --device, or a smaller target",
     )
 
 
-def _time(plan: Plan, device: str) -> Requirement:
-    size = parameters(plan.target)
-    if size is None:
-        return Requirement("time", "not estimated", "the model's size is not known here")
-    tokens = forward_tokens(plan)
-    speed = _speed(device, plan.target.dtype, plan.target.width or 1024)
-    seconds = 2 * size * sum(tokens.values()) / (SHARE * speed)
-    parts = ", ".join(f"{stage} {count:,.0f}" for stage, count in tokens.items() if count)
-    return Requirement(
-        "time",
-        f"up to {_duration(seconds)} of forwards, for about {sum(tokens.values()):,.0f} tokens ({parts})",
-        f"{speed / 1e9:,.0f} GFLOP/s measured just now",
-    )
-
-
-def forward_tokens(plan: Plan) -> dict[str, float]:
-    """About how many tokens pass through the whole model in each stage.
-
-    Of ablations an upper bound: what an edit cannot change is not computed again.
-    """
-
-    def length(text: str) -> float:
-        return len(text) / CHARACTERS + 1
-
-    prompts = {p.id: length(p.text) for p in plan.prompts}
-    answers = {p.id: length(p.correct) + length(p.misconception) for p in plan.prompts}
-    ablated = 0.0
-    for ablation in plan.ablations:
-        sets = 2 + ablation.controls + len(ablation.doses)
-        sets += ablation.select.top if ablation.select.top > 1 else 0
-        if plan.layers and plan.target.blocks:
-            above = sum(plan.target.blocks - 1 - layer for layer in plan.layers)
-            share = above / len(plan.layers) / plan.target.blocks
-        else:
-            share = 1.0
-        edited = [p.id for p in plan.of("confirmation") if p.label == ablation.variant]
-        ablated += sets * share * sum(prompts[i] + answers[i] for i in edited)
-    discovering = plan.of("discovery") or plan.prompts
-    return {
-        "observe": sum(prompts.values()) + sum(answers.values()),
-        "generate": sum(prompts.values()) + len(prompts) * plan.spec.new_tokens,
-        "survey": sum(prompts[p.id] for p in discovering) if plan.layers else 0.0,
-        "ablate": ablated,
-        "trace": sum(prompts[p.id] + answers[p.id] for p in plan.of("confirmation"))
-        if plan.layers
-        else 0.0,
-    }
-
-
-def _speed(device: str, dtype: str, width: int) -> float:
-    """Operations a second of a matrix product of the model's shape, the median of some."""
-    where = "cuda" if device == "split" and torch.cuda.is_available() else device
-    where = "cpu" if where == "split" else where
-    kind = getattr(torch, dtype)
-    rows = 512 if where == "cpu" else 8192
-    a = torch.randn(rows, width, device=where).to(kind)
-    b = torch.randn(4 * width, width, device=where).to(kind).T
-    times = []
-    for _ in range(7):
-        began = time.perf_counter()
-        float((a @ b)[0, 0])  # the result is waited for
-        times.append(time.perf_counter() - began)
-    return 2 * rows * width * 4 * width / sorted(times)[len(times) // 2]
+def _time(taken: Duration) -> Requirement:
+    parts = [
+        f"loading {_duration(taken.loading)}",
+        f"forwards {_duration(taken.forwards)}",
+        f"launches {_duration(taken.launches)}",
+    ]
+    return Requirement("time", f"about {_duration(taken.seconds)}: {', '.join(parts)}", taken.how)
 
 
 def _of_model(missing: list[Need]) -> bool:
@@ -224,8 +185,8 @@ def _version(name: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return "a minute"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"

@@ -5,7 +5,7 @@ stopped.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -28,6 +28,7 @@ from harness.runner import checkpoint
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
+from harness.runner.grouping import group_units, prompts_together
 from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
@@ -50,26 +51,8 @@ from harness.store.tables.observations import (
 )
 from harness.store.tables.runs import Units
 
-
-def group_units(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:
-    """Whole units together until they hold so many prompts.
-
-    Groups are the same whatever is finished already: a run that is taken up again computes each row
-    in the same company, so its floats are the same.
-    """
-    group: list[Unit] = []
-    for unit in units:
-        group.append(unit)
-        if sum(len(member.prompts) for member in group) >= prompts:
-            yield tuple(group)
-            group = []
-    if group:
-        yield tuple(group)
-
-
 # Makes rows of some prompts, by name: `work(context, prompts=prompts)`.
 Work = Callable[..., list[Columns]]
-SMALL = 30_000_000  # parameters of a model whose batches a processor does in a fraction of a second
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -111,7 +94,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         stage("trace", partial(trace, features=traced))
         # Of no prompt, so of no unit: written once, as the interventions are.
         if not len(store.read(FeatureLogits, context.run_id)):
-            store.commit(feature_logits(context, traced()))
+            logits = try_again(context.limit, lambda: feature_logits(context, traced()))
+            store.commit(logits)
 
 
 class _Stages:
@@ -166,19 +150,13 @@ def _size(unit: Unit) -> int:
 
 
 def _together(context: RunContext, stage: Stage, replays: int = 0) -> int:
-    """How many prompts are worked on together: not more than a processor does in seconds.
-
-    Larger groups waste less on padding, and a small model does more in the time. It follows from the
-    plan, the model, the device and the batch size alone, so that a run that is taken up computes each
-    row in the same company.
-    """
-    asked = context.limit.asked
-    if stage == "ablate":
-        return max(1, 4 * asked // replays)  # each replay is a row of its own
-    on_cpu = context.model.device.type == "cpu"
-    # On another device the SAEs are read once a group, which takes longer than the forwards.
-    batches = 4 if not on_cpu or context.model.n_parameters < SMALL else 1
-    return batches if on_cpu and stage in ("attribute", "predict") else batches * asked
+    return prompts_together(
+        stage,
+        context.limit.asked,
+        on_cpu=context.model.device.type == "cpu",
+        parameters=context.model.n_parameters,
+        replays=replays,
+    )
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:

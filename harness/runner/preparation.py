@@ -93,18 +93,6 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
     return Prepared(_fit(replace(plan, target=resources.target), resources.model), resources)
 
 
-def longest_row(plan: Plan) -> int:
-    """How many tokens the longest prompt with its answers has, from above.
-
-    Three characters a token, and some to spare: English has four to five, so that the rows that are
-    thought to fit do, and nothing need be tokenized to know how many.
-    """
-    return max(
-        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3 + 8
-        for prompt in plan.prompts
-    )
-
-
 def _fit(plan: Plan, model: LanguageModel) -> Plan:
     """The plan with what only the loaded model tells; raises `InputError` where they disagree."""
     beyond = [layer for layer in plan.layers if layer >= model.depth]

@@ -18,7 +18,7 @@ from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress, RunContext
 from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
-from harness.runner.preparation import RunRequest, longest_row, prepare, request
+from harness.runner.preparation import RunRequest, prepare, request
 from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
 from harness.runner.resume import (
@@ -29,6 +29,7 @@ from harness.runner.resume import (
 )
 from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
+from harness.specs.workload import longest_row
 from harness.store.database import Store
 from harness.store.interface import WAIT_SECONDS, RunStore
 

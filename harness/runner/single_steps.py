@@ -14,6 +14,7 @@ import torch
 from harness.errors import Fault, InputError, Say
 from harness.interventions import Edit, apply, gain_and_shift
 from harness.models.adaptive_batching import BatchLimit
+from harness.models.arithmetic import exact_arithmetic
 from harness.models.devices import choose_device
 from harness.models.memory import rows_that_fit
 from harness.models.model_files import reach
@@ -70,7 +71,8 @@ def prompts(step: Step, *, new_tokens: int = 10) -> Path:
     context, plan, made_with = _prepare(
         step, "last_prompt_token", saes=False, new_tokens=new_tokens
     )
-    said, logits = generate(context, plan, plan.prompts)
+    with exact_arithmetic(context.model.device):
+        said, logits = generate(context, plan, plan.prompts)
     assert isinstance(said, Generations)
     assert isinstance(logits, TopkLogits)
     lines = result_lines(plan.prompts, said, logits, made_with)
@@ -84,7 +86,8 @@ def extract(step: Step, *, top: int = 20, at: str = "answer") -> Path:
     file. Raises `InputError` and `CannotRun`.
     """
     context, plan, made_with = _prepare(step, at)
-    _, *tables = observe(context, plan, plan.prompts)
+    with exact_arithmetic(context.model.device):
+        _, *tables = observe(context, plan, plan.prompts)
     lines = [
         line
         for layer, table in zip(plan.layers, tables, strict=True)
@@ -145,7 +148,9 @@ def ablate(step: Step, *, layer: int, feature: int) -> Path:
     if not 0 <= feature < sae.features:
         remedy = f"name one from 0 to {sae.features - 1}"
         raise InputError(Fault(f"layer {layer}", f"it has no feature {feature}", remedy))
-    found = ablation_entry([(layer, feature)], _removed(context, plan.prompts, sae, layer, feature))
+    with exact_arithmetic(context.model.device):
+        results = _removed(context, plan.prompts, sae, layer, feature)
+    found = ablation_entry([(layer, feature)], results)
     report = ablation_report([found], seed=step.seed, origin=context.origin, made_with=made_with)
     return write_new(step.output, "ablation_report.json", report)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from harness.sae.jumprelu import Sae, encode
@@ -90,9 +91,12 @@ class Trial:
     def decoded(self, before: Tensor, threshold: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The features (n_positions, n_features) of values before the threshold, and what they decode to.
 
-        On so few positions most features are active nowhere: they are left out of the product.
+        On so few positions most features are active nowhere: a processor leaves them out of the product.
+        Another device would be waited for until it said which.
         """
         values = before * (before > (self.sae.threshold if threshold is None else threshold))
+        if values.device.type != "cpu":
+            return values, values @ self.sae.w_dec + self.sae.b_dec
         used = (values > 0).any(0)
         return values, values[:, used] @ self.sae.w_dec[used] + self.sae.b_dec
 
@@ -103,14 +107,25 @@ class Trial:
         thresholds = self.sae.threshold
         factors: Sequence[float] = FACTORS
         if self.sae.l0 is not None:
-            low, high = -20.0, 20.0  # powers of 2
-            for _ in range(16):
-                middle = (low + high) / 2
-                active = (before > thresholds * 2**middle).sum(1).float().mean()
-                low, high = (middle, high) if float(active) > self.sae.l0 else (low, middle)
-            factors = [2**high]
+            factors = [self._published(before, self.sae.l0)]
+        measured = []
         for factor in factors:
-            yield factor, self.fit(before, threshold=factor * thresholds)
+            values, outer = self.decoded(before, factor * thresholds)
+            measured.append(_measured(self.stream, values, outer))
+        for factor, told in zip(factors, torch.stack(measured).tolist(), strict=True):
+            fvu, fvu_median, l0 = told
+            yield factor, Fit(fvu, fvu_median, l0, width=self.stream.shape[1])
+
+    def _published(self, before: Tensor, l0: float) -> float:
+        """The least factor of the thresholds with which no more than `l0` features are active, by halving."""
+        # Powers of 2, kept on the device, which nobody waits for until the last.
+        low = torch.full((), -20.0, device=before.device)
+        high = -low
+        for _ in range(16):
+            middle = (low + high) / 2
+            active = (before > self.sae.threshold * 2**middle).sum(1).float().mean()
+            low, high = middle.where(active > l0, low), high.where(active > l0, middle)
+        return float(2 ** float(high))
 
 
 def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:
@@ -119,12 +134,18 @@ def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:
     An FVU is 0 where the stream is met, 1 for the mean of each dimension, and more for worse. Dimensions
     that do not vary are left out; it is 0 where none does.
     """
+    fvu, fvu_median, l0 = _measured(stream, values, reconstruction).tolist()
+    return Fit(fvu, fvu_median, l0, stream.shape[1])
+
+
+def _measured(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Tensor:
+    """Both FVUs and the L0, (3,): on the device, so that many can be read together."""
     errors = double(stream - reconstruction).square().mean(0)
     variances = double(stream).var(0, correction=0)
     varies = variances > 0
-    l0, width = float((values > 0).sum(1).float().mean()), stream.shape[1]
-    if not varies.any():
-        return Fit(0.0, 0.0, l0, width)
-    errors, variances = errors[varies], variances[varies]
-    of_all, of_median = errors.sum() / variances.sum(), (errors / variances).median()
-    return Fit(float(of_all), float(of_median), l0, width)
+    of_all = errors.where(varies, 0).sum() / variances.sum()
+    of_median = (errors / variances).where(varies, torch.nan).nanmedian()
+    # What is no number stays none.
+    fvus = torch.stack([of_all, of_median.where(~of_all.isnan(), torch.nan)])
+    l0 = double((values > 0).sum(1)).mean()
+    return torch.cat([fvus.where(varies.any(), 0.0), l0[None].to(fvus.device)])

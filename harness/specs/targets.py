@@ -53,6 +53,7 @@ class Target:
     files: str | None = None
     bytes: int | None = None
     parameters: int | None = None
+    architecture: Mapping[str, Any] | None = None
     gated: bool = False
     truth: str | None = None
 
@@ -168,7 +169,8 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         blocks, width = _shape(model)
         base = replace(
             base, model=model, revision="main", package=None, blocks=blocks, width=width,
-            bytes=None, parameters=None, gated=False, truth=None, origin=_origin(model, choice),
+            bytes=None, parameters=None, architecture=None, gated=False, truth=None,
+            origin=_origin(model, choice),
         )  # fmt: skip
     if choice.sae is not None and sae != base.sae:
         # A collection that another target uses is known here too, and read as it is there.

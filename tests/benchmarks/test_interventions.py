@@ -78,7 +78,7 @@ def test_what_is_done_at_full_size_can_be_done_to_a_small_model(figures):
     shown = figures()
     assert shown["large: peak memory beyond model + 2 SAEs"]["value"] > 0
     assert len([name for name in shown if name.startswith("large: a forward a cell / ours")]) == 2
-    assert shown["large: distance / rounding"]["holds"]
+    assert shown["large: our rounding / a hooked forward's"]["holds"]
 
 
 def test_what_a_model_and_two_saes_weigh_is_counted():

@@ -25,6 +25,10 @@ def test_check_targets_and_doctor_as_json(tmp_path):
         "files",
         "here",
         "memory",
+        "observe",
+        "generate",
+        "survey",
+        "trace",
         "time",
     }
     assert "processor" in told["machine"]

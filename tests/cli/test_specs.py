@@ -44,7 +44,7 @@ def test_check_imports_nothing_heavy(root):
     """Nor does collecting claims; see test_pytest_plugin."""
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
-        "for call in (['check', 'voices'], ['plan', 'voices'], ['targets'], ['schema'], ['-h'],\n"
+        "for call in (['check', 'voices'], ['targets'], ['schema'], ['-h'],\n"
         "             ['run', '-h'], ['sql', '--list']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'rich'}\n"

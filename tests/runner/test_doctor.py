@@ -1,8 +1,11 @@
 """What the doctor says of this machine, and of what a run would need."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from harness.runner.doctor import forward_tokens, machine, requirements
+from harness.runner.doctor import machine, requirements
 from harness.specs.spec_file import load
 from tests.helpers.cli import invoke
 
@@ -42,7 +45,7 @@ def test_a_gated_model_without_a_token_stops_a_run(monkeypatch):
     "what, name",
     [
         ("download", "harness.models.hub_settings.free_bytes"),
-        ("memory", "harness.runner.doctor.free_memory"),
+        ("memory", "harness.runner.estimate.free_memory"),
     ],
 )
 def test_too_little_room_stops_a_run(monkeypatch, what, name):
@@ -53,12 +56,24 @@ def test_too_little_room_stops_a_run(monkeypatch, what, name):
     assert not needs(load("voices").plan("gemma-2-2b"))[what].stops
 
 
-def test_tokens_are_counted_by_stage():
+def test_memory_and_time_are_told_stage_by_stage():
     plan = load("voices").plan("gemma-2-2b")
-    tokens = forward_tokens(plan)
-    assert tokens["generate"] - tokens["survey"] * 2 == pytest.approx(640 * 6, rel=0.2)
-    assert tokens["ablate"] > tokens["observe"]
-    assert forward_tokens(load("pilot").plan("gemma-3-270m"))["survey"] == 0
+    found = needs(plan)
+    for stage in ("observe", "generate", "survey", "ablate top", "trace"):
+        assert re.match(r"[\d.]+ [MG]B, [\d,]+ tokens in [\d,]+ forwards$", found[stage].needed)
+        assert found[stage].mark == "--"
+    assert "model 5.2 GB in bfloat16, SAEs 1.5 GB" in found["memory"].needed
+    assert re.search("loading .*, forwards .*, launches ", found["time"].needed)
+    assert re.search("GFLOP/s, .* us a launch, .* GB/s", found["time"].there)
+
+
+def test_a_model_of_which_nothing_is_known_is_not_estimated(tmp_path):
+    plan = load("pilot").plan("gemma-2-2b")
+    nameless = replace(plan.target, architecture={"model_type": "gemma99"})
+    found = needs(replace(plan, target=nameless))
+    assert found["time"].needed == "not estimated"
+    assert "not known here" in found["time"].there
+    assert not found["memory"].stops
 
 
 def test_the_command_says_it_and_its_status_tells(monkeypatch):

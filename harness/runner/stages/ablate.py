@@ -18,6 +18,7 @@ from harness.errors import CannotRun, Fault
 from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
 from harness.interventions.replay_scores import ReplayScores
 from harness.interventions.replays import BatchReplays
+from harness.models.memory import cached_rows_within
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
 from harness.specs.intervention import Intervention
@@ -25,7 +26,6 @@ from harness.specs.prompt import LABELS, Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ImpactNoise, Impacts, ImpactTokens
 
-CACHED_BYTES = 2**28  # of residual stream, keys and values that a cached forward may keep
 C = TypeVar("C", bound=Columns)
 
 
@@ -133,7 +133,10 @@ def _replay(
         ).scores()
 
     longest = max(map(len, rows.tokens))
-    most = context.model.rows_within(CACHED_BYTES, longest, list(edits))
+    on_cpu = context.model.device.type == "cpu"
+    most = cached_rows_within(
+        context.model, context.limit.asked, longest, list(edits), on_cpu=on_cpu
+    )
     scores: dict[int, tuple[ReplayScores, ReplayScores, int]] = {}
     for chosen, of_batch in context.batches(rows.tokens, replay, most):
         scores |= {row: (*of_batch, i) for i, row in enumerate(chosen)}

@@ -32,6 +32,7 @@ from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
+ENCODED = 1024  # positions that an SAE sees together, at most
 HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
@@ -60,7 +61,7 @@ def survey(
         for streams in _streams(context, plan, [rows[i] for i in chosen]):
             for layer, stream in streams.items():
                 sae = context.saes(layer)
-                most = min(1024, context.limit.positions(sae.features))
+                most = min(ENCODED, context.limit.positions(sae.features))
                 so_far.health(layer).add(sae, stream, most)
         so_far.groups += 1
         context.heard(min(so_far.groups * together, len(rows)), steps)

@@ -11,11 +11,11 @@ from harness.analysis.pairs import pair_activations
 from harness.analysis.run_analysis import analyse
 from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
-from harness.runner.doctor import forward_tokens
 from harness.runner.pipeline import STRONGEST, execute
 from harness.runner.stages.trace import prepare_trace, trace
 from harness.sae.jumprelu import encode
 from harness.specs.spec_file import load
+from harness.specs.workload import workload
 from harness.store.database import Store
 from harness.store.prompts import prompt_tables
 from harness.store.tables.interventions import Interventions
@@ -231,9 +231,9 @@ def test_it_is_planned_where_layers_are_read():
     for spec, target in (("voices", "organism"), ("pilot", "gemma-3-270m")):
         found = invoke("plan", spec, "--target", target, "--json")
         units[spec] = json.loads(found.stdout)["units"]
-        tokens = forward_tokens(load(spec).plan(target))
-        assert 0 <= tokens["trace"] < tokens["observe"]
-        assert (tokens["trace"] > 0) == ("trace" in units[spec])
+        work = {one.stage: one.tokens for one in workload(load(spec).plan(target))}
+        assert ("trace" in work) == ("trace" in units[spec])
+        assert 0 <= work.get("trace", 0) < work["observe"]
     assert units["voices"]["trace"] == 20
     assert "trace" not in units["pilot"]
 

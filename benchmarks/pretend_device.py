@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from traceback import extract_stack
 from typing import Any
+from weakref import finalize
 
 import torch
 from torch.utils._pytree import tree_any, tree_leaves, tree_map
@@ -51,7 +52,14 @@ class Device:
     mixed: Counter[str] = field(default_factory=Counter)
     noise: Callable[[torch.Tensor], torch.Tensor] | None = None  # of a product, in float32
     has_double: bool = True
-    full_at: set[int] = field(default_factory=set)  # operations at which memory runs out
+    allocations: int = 0
+    full_at: int = 0  # the allocation that fails
+    failures: int = 0  # how many others still fail, each the first one of its line of the harness
+    failed: set[str] = field(default_factory=set)  # lines that had theirs
+    held: Counter[int] = field(default_factory=Counter)  # shells of each storage that is in use
+    sizes: dict[int, int] = field(default_factory=dict)  # of these storages, in bytes
+    bytes: int = 0  # of all of them
+    most: int = 0  # that `bytes` was since somebody set it
 
 
 pretend = Device()
@@ -93,7 +101,33 @@ def shell(inner: Any) -> Any:
         raise TypeError("this device has no float64")
     made = torch._C._acc.create_empty_tensor(tuple(inner.shape), inner.dtype)
     made.untyped_storage().inner = inner  # aliases share the storage, and so what it carries
+    storage = inner.untyped_storage()
+    key, size = storage._cdata, storage.nbytes()
+    pretend.held[key] += 1
+    finalize(made.untyped_storage(), _let_go, key)
+    if pretend.held[key] == 1:
+        pretend.sizes[key] = size
+        pretend.bytes += size
+        pretend.most = max(pretend.most, pretend.bytes)
+        _allocate()
     return made
+
+
+def _allocate() -> None:
+    pretend.allocations += 1
+    if pretend.failures and (line := _line()) not in pretend.failed:
+        pretend.failures -= 1
+        pretend.failed.add(line)
+    elif pretend.allocations != pretend.full_at:
+        return
+    raise torch.OutOfMemoryError("the device is out of memory, as it was told to be")
+
+
+def _let_go(key: int) -> None:
+    pretend.held[key] -= 1
+    if not pretend.held[key]:
+        del pretend.held[key]
+        pretend.bytes -= pretend.sizes.pop(key)
 
 
 def carried(value: Any) -> Any:
@@ -117,8 +151,6 @@ def _line() -> str:
 
 def _watch(name: str, args: Any, kwargs: Any) -> None:
     pretend.operations += 1
-    if pretend.operations in pretend.full_at:
-        raise torch.OutOfMemoryError("the device is out of memory, as it was told to be")
     strict = (*args[:1], *args[2:]) if name in INDEXED else (args, kwargs)
 
     def is_elsewhere(value: object) -> bool:

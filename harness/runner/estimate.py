@@ -1,0 +1,232 @@
+"""What a run would take of memory and time, stage by stage, before its model is here.
+
+The stages' forwards are rehearsed without weights; what they hold beside that follows from the same
+bounds as in a run.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from operator import add
+from typing import Any
+
+import torch
+
+from harness.models.adaptive_batching import ENCODED_BYTES, POSITION_BYTES
+from harness.models.loading import SPLIT
+from harness.models.memory import cached_rows_within, free_memory, reads_within, rows_within
+from harness.models.model_files import configuration_of
+from harness.models.rehearsal import ANSWERS, Rehearsal, Taken
+from harness.models.requirements import model_bytes
+from harness.models.sae_files import sae_bytes
+from harness.runner.grouping import prompts_together
+from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
+from harness.runner.resources import RESIDENT
+from harness.runner.stages.survey import ENCODED, HELD_BYTES
+from harness.specs.plan import Plan
+from harness.specs.workload import StageWork, longest_row, workload
+
+LOSSES = 4  # forwards and replays by which a survey finds a layer's losses
+COPIES = 3  # of a distribution: logits, in float32, and their logarithm's softmax
+
+
+@dataclass(frozen=True)
+class StageNeed:
+    """What a stage takes on the device: `bytes` at most beside the model and SAEs, and the rest in all.
+
+    `tokens` pass through the whole model in so many `forwards`, which ask for so many `operations`.
+    """
+
+    stage: str
+    bytes: int
+    tokens: float
+    forwards: int
+    operations: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A run's needs on a device. `model` and `saes` are bytes there, `loads` bytes that are read for them.
+
+    `parameters` are the model's, `rows` is how many prompts a forward has, and `saes_kept` how many SAEs
+    stay on the device.
+    """
+
+    parameters: int
+    model: int
+    saes: int
+    saes_kept: int
+    loads: int
+    rows: int
+    stages: tuple[StageNeed, ...]
+
+    @property
+    def most(self) -> int:
+        """Bytes on the device in the stage that takes most."""
+        return self.model + self.saes + max(stage.bytes for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of a run: in all, of `loading`, of arithmetic in `forwards`, of `launches` by the host.
+
+    A stage takes the longer of the last two where the device works while the host goes on, else both.
+    `how` says what was measured for it.
+    """
+
+    seconds: float
+    loading: float
+    forwards: float
+    launches: float
+    how: str
+
+
+def estimate(plan: Plan, device: str, batch_size: int = 0) -> Estimate | None:
+    """What a run of a plan takes on a device of this machine; `split` is all of them.
+
+    None as `estimate_with`.
+    """
+    free = free_on(device)
+    return estimate_with(plan, free=free, on_cpu=device == "cpu", batch_size=batch_size)
+
+
+def free_on(device: str) -> int | None:
+    """Bytes that are free on a device; on all of them and in main memory, where a model is `split`."""
+    if device != SPLIT:
+        return free_memory(device)
+    cards = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return sum(free_memory(one) or 0 for one in ("cpu", *(f"cuda:{i}" for i in cards)))
+
+
+def time_of(plan: Plan, needed: Estimate, device: str) -> Duration:
+    """How long that would take on a device of this machine, by what it does in a moment."""
+    size = needed.parameters
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == SPLIT else device
+    speed = product_speed(where, plan.target.dtype, plan.target.width or 1024)
+    launch, reading = launch_seconds(where), reading_speed()
+    forwards = [2 * size * stage.tokens / (SHARE * speed) for stage in needed.stages]
+    launches = [launch * stage.operations for stage in needed.stages]
+    # A processor launches what it then does itself.
+    both = map(max, forwards, launches) if where != "cpu" else map(add, forwards, launches)
+    loading = needed.loads / reading
+    how = (
+        f"measured just now: {speed / 1e9:,.0f} GFLOP/s, {1e6 * launch:.1f} us a launch, "
+        f"{reading / 1e9:.1f} GB/s of weights read"
+    )
+    return Duration(loading + sum(both), loading, sum(forwards), sum(launches), how)
+
+
+def estimate_with(
+    plan: Plan, *, free: int | None, on_cpu: bool, batch_size: int = 0
+) -> Estimate | None:
+    """What a run of a plan takes on a device where so many bytes are `free`.
+
+    None where the model's architecture or its size is not known here.
+    """
+    model, sae = model_bytes(plan.target), sae_bytes(plan.target) or 0
+    said = plan.target.architecture if plan.target.mock is None else None
+    rehearsal = _rehearsal_of(configuration_of(plan.target) or said, plan.target.dtype)
+    if rehearsal is None or not (model := model or rehearsal.bytes):
+        return None
+    left = None if free is None else max(0, free - model)
+    columns = longest_row(plan)
+    rows = batch_size or rows_within(left, rehearsal.model, columns, on_cpu=on_cpu)
+    work = workload(plan)
+    layers = len(plan.layers)
+    kept = layers if not sae else min(layers, max(1, (left or 0) // RESIDENT // sae))
+    # Where not all are kept, a stage takes the layers in turn and finds the ones that it kept last.
+    again = (layers - kept) * sum(one.reads for one in work)
+    return Estimate(
+        rehearsal.model.n_parameters,
+        model,
+        saes=(kept + (kept < layers)) * sae,
+        saes_kept=kept,
+        loads=model + (kept + again) * sae,
+        rows=rows,
+        stages=tuple(_Stages(plan, rehearsal, rows, columns, on_cpu).needs(work)),
+    )
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The stages of a plan in forwards of `asked` rows, where there are so many, of at most `columns`."""
+
+    plan: Plan
+    rehearsal: Rehearsal
+    asked: int
+    columns: int
+    on_cpu: bool
+
+    def needs(self, stages: Iterable[StageWork]) -> Iterator[StageNeed]:
+        for work in stages:
+            taken, beside, forwards = self._forwards(work)
+            operations = forwards * taken.operations
+            yield StageNeed(work.name, taken.bytes + beside, work.tokens, forwards, operations)
+
+    def _forwards(self, work: StageWork) -> tuple[Taken, int, int]:
+        """What one forward of a stage takes, the bytes beside it, and how many there are."""
+        rows = min(self.asked, max(1, work.rows))
+        batches = ceil(work.rows / rows)
+        if work.stage == "generate":
+            taken = self.rehearsal.generate(rows, self.columns + work.forwards)
+            return taken, 0, batches * work.forwards
+        if work.backwards:
+            rows = min(rows, max(1, self.asked // 4))
+            taken = self.rehearsal.attribute(rows, self.columns, self.plan.layers)
+            forwards = ceil(work.rows / rows) * work.forwards
+            return taken, self._encoded(rows * self.columns), forwards
+        if work.replays:
+            return self._replays(work)
+        taken = self.rehearsal.score(rows, self.columns)
+        if work.stage == "survey":
+            # The streams of several batches, which are joined before an SAE sees them.
+            model, layers = self.rehearsal.model, len(self.plan.layers)
+            stream = ceil(work.tokens) * model.width * model.network.dtype.itemsize * layers
+            held = self._encoded(ENCODED) + 2 * min(HELD_BYTES, stream)
+            # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
+            return taken, held, batches + 1 + LOSSES * layers
+        at_one = self.plan.readout == "last_prompt_token"
+        encoded = self._encoded(rows * (1 if at_one else self.columns))
+        return taken, encoded * (work.stage == "observe"), batches
+
+    def _replays(self, work: StageWork) -> tuple[Taken, int, int]:
+        """Of an ablation: every replay is a row, of which there may be more than prompts."""
+        model, layers, on_cpu = self.rehearsal.model, self.plan.layers, self.on_cpu
+        group = min(
+            work.rows,
+            prompts_together(
+                "ablate",
+                self.asked,
+                on_cpu=on_cpu,
+                parameters=model.n_parameters,
+                replays=work.replays,
+            ),
+            cached_rows_within(model, self.asked, self.columns, layers, on_cpu=on_cpu),
+        )
+        rows = min(self.asked, group * work.replays)
+        most = reads_within(model, self.asked, on_cpu=on_cpu) // ANSWERS
+        most = max(2, min(4 * self.asked, most))
+        kept = group * model.bytes_per_cached_row(self.columns, layers)
+        encoded = group * self.columns * work.features * POSITION_BYTES
+        # Short rows are more in a replay of as many tokens, and so are their distributions.
+        reads = max(0, most - rows) * ANSWERS * COPIES * model.bytes_per_read
+        # Of every group one forward that is replayed, at least one replay from each layer, and the
+        # no-op by itself, twice.
+        replays = max(ceil(group * work.replays / most), len(layers))
+        forwards = ceil(work.rows / group) * (1 + replays + 2)
+        taken = self.rehearsal.replay(rows, self.columns, layers)
+        return taken, kept + encoded + reads, forwards
+
+    def _encoded(self, positions: int) -> int:
+        """Bytes of the feature values of so many positions, and of what is made of them, held at once."""
+        features = (self.plan.target.features or 0) if self.plan.layers else 0
+        return min(ENCODED_BYTES, positions * POSITION_BYTES * features)
+
+
+def _rehearsal_of(architecture: Mapping[str, Any] | None, dtype: str) -> Rehearsal | None:
+    if architecture is None:
+        return None
+    try:
+        return Rehearsal(architecture, dtype)
+    except Exception:  # transformers raises nearly every kind of what it does not know
+        return None

@@ -1,0 +1,123 @@
+"""How much a plan asks of a model, stage by stage, as far as that is known before any weight is loaded."""
+
+from dataclasses import dataclass
+
+from harness.specs.ablations import Ablation
+from harness.specs.plan import Plan, Stage
+
+CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """What one stage does: the `rows` of prompts that it is given, and what passes through the model.
+
+    `tokens` pass through all of its blocks, or as many as make up for the blocks that are passed over.
+    `forwards` are made of each batch of rows, and `backwards` with them; `replays` of each row are of
+    an ablation: each is a row of its own, and `features` are edited in them. `reads` is how often the SAEs
+    of all layers are needed.
+    """
+
+    stage: Stage
+    ablation: str
+    rows: int
+    tokens: float
+    forwards: int = 1
+    backwards: int = 0
+    replays: int = 0
+    features: int = 0
+    reads: int = 1
+
+    @property
+    def name(self) -> str:
+        """As a run's progress calls it."""
+        return f"{self.stage} {self.ablation}".strip()
+
+
+def workload(plan: Plan) -> tuple[StageWork, ...]:
+    """The work of every stage of a plan, in its order.
+
+    Of ablations an upper bound: what an edit cannot change is not computed again.
+    """
+    return tuple(_work(plan, stage, ablation) for stage, ablation in plan.steps)
+
+
+def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
+    prompts = {prompt.id: prompt for prompt in plan.prompts}
+    units = plan.units(stage, name)
+    chosen = [prompts[one] for unit in units for one in unit.prompts]
+    # Prompts with one text are one row.
+    rows = list({prompt.text: prompt for prompt in chosen}.values())
+    asked = sum(_length(p.text) for p in rows)
+    scored = asked + sum(_length(p.correct) + _length(p.misconception) for p in rows)
+    if stage == "generate":
+        said = plan.spec.new_tokens
+        return StageWork(stage, name, len(rows), asked + len(rows) * said, forwards=said, reads=0)
+    if stage == "survey":
+        # A layer's losses are taken on a sample, which is replayed three times and is left out here.
+        return StageWork(stage, name, len(rows), asked, reads=2)
+    if stage in ("attribute", "predict"):
+        return _attribution(plan, _named(plan, name), stage, len(rows), scored)
+    if stage == "ablate":
+        ablation = _named(plan, name)
+        sets = replays_of(ablation)
+        features = members_of(ablation) * (1 + ablation.controls)
+        tokens = scored * (1 + sets * _share(plan))
+        return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
+    return StageWork(stage, name, len(rows), scored, reads=bool(plan.layers))
+
+
+def _attribution(
+    plan: Plan, ablation: Ablation, stage: Stage, rows: int, scored: float
+) -> StageWork:
+    layers, steps = len(plan.layers), ablation.select.steps
+    # The way back to the stream costs what the way there does: no weight asks for its gradient.
+    if ablation.select.method == "gradient":
+        return StageWork(stage, ablation.name, rows, 2 * scored, backwards=1)
+    tokens = layers * scored * (1 + 2 * steps * _share(plan))
+    passes = layers * steps
+    return StageWork(stage, ablation.name, rows, tokens, forwards=layers + passes, backwards=passes)
+
+
+def replays_of(ablation: Ablation) -> int:
+    """How many interventions an ablation has at most: each is replayed on every row that it touches."""
+    members = members_of(ablation)
+    singles = members if members > 1 else 0
+    # The target, its no-op, and that no-op once more, untouched.
+    return 3 + singles + len(dict.fromkeys(ablation.doses)) + ablation.controls
+
+
+def members_of(ablation: Ablation) -> int:
+    """How many features a set of an ablation has at most."""
+    if ablation.select.by == "list":
+        return sum(map(len, ablation.select.features.values()))
+    return ablation.select.top
+
+
+def longest_row(plan: Plan) -> int:
+    """How many tokens the longest prompt with its answers has, from above.
+
+    Three characters a token, and some to spare: English has four to five, so that the rows that are
+    thought to fit do, and nothing need be tokenized to know how many.
+    """
+    return max(
+        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3 + 8
+        for prompt in plan.prompts
+    )
+
+
+def _named(plan: Plan, name: str) -> Ablation:
+    (found,) = (ablation for ablation in plan.ablations if ablation.name == name)
+    return found
+
+
+def _share(plan: Plan) -> float:
+    """The share of the blocks that an edit at one of the layers leaves to be computed, on average."""
+    blocks = plan.target.blocks
+    if not (plan.layers and blocks):
+        return 1.0
+    return sum(blocks - 1 - layer for layer in plan.layers) / len(plan.layers) / blocks
+
+
+def _length(text: str) -> float:
+    return len(text) / CHARACTERS + 1
