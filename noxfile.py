@@ -101,6 +101,20 @@ def bench_pipeline(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_gpu(session: nox.Session) -> None:
+    """On a GPU: interventions beside the other tools, a whole eval, how busy it is; skips without one."""
+    install(session, "[tools]")
+    session.run("python", "-m", "benchmarks.gpu", *session.posargs)
+
+
+@nox.session
+def bench_launches(session: nox.Session) -> None:
+    """What an eval asks of a device, on a pretended one: operations, waits, rows; `-- --quick` for less."""
+    install(session, "[test]")
+    session.run("python", "-m", "benchmarks.launches", *session.posargs)
+
+
+@nox.session
 def bench_store(session: nox.Session) -> None:
     """The results file beside SQLite and Parquet, and every saved query; `-- --quick` for less."""
     install(session)

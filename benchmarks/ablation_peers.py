@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from benchmarks.figures import seconds
+from benchmarks.place import place
 from harness.sae.jumprelu import Sae, encode
 
 CLOSE = 1e-4  # nats
@@ -225,7 +226,7 @@ def hooked_config(config: Any) -> Any:
         output_logits_soft_cap=config.final_logit_softcapping,
         original_architecture="Gemma2ForCausalLM",
         init_weights=False,
-        device="cpu",
+        device=str(place()),
     )
 
 
@@ -243,6 +244,7 @@ def sae_of_saelens(sae: Sae, layer: int) -> Any:
             d_sae=sae.features,
             apply_b_dec_to_input=False,
             normalize_activations="none",
+            device=str(place()),
             metadata=SAEMetadata(hook_name=f"blocks.{layer}.hook_resid_post"),
         )
     )
@@ -312,20 +314,21 @@ def example_network(layers: int = 12, width: int = 512) -> Any:
         elif "q_proj" in name or "k_proj" in name:
             weight.mul_(2)
     network.model.norm.weight.add_(4)
-    return network
+    return network.to(place())
 
 
 def example_sae(width: int, features: int, seed: int) -> Sae:
     """A random SAE of `example_network`, about one value in twenty above its threshold."""
     random = torch.Generator().manual_seed(seed)
     w_dec = normalize(torch.randn(features, width, generator=random), dim=-1)
-    return Sae(
+    sae = Sae(
         w_enc=w_dec.T.contiguous(),
         b_enc=0.1 * torch.randn(features, generator=random),
         w_dec=w_dec,
         b_dec=0.1 * torch.randn(width, generator=random),
         threshold=5.0 + torch.rand(features, generator=random),
     )
+    return sae.to(place())
 
 
 def example_prompts(prompts: int, tokens: int, config: Any) -> tuple[Tensor, Tensor]:
@@ -333,7 +336,8 @@ def example_prompts(prompts: int, tokens: int, config: Any) -> tuple[Tensor, Ten
     random = torch.Generator().manual_seed(1)
     ids = torch.randint(3, config.vocab_size, (prompts, tokens), generator=random)
     ids[:, 0] = config.bos_token_id
-    return ids, torch.randint(3, config.vocab_size, (prompts, 2), generator=random)
+    candidates = torch.randint(3, config.vocab_size, (prompts, 2), generator=random)
+    return ids.to(place()), candidates.to(place())
 
 
 if __name__ == "__main__":

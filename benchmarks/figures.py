@@ -5,6 +5,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from benchmarks.place import wait
+
 
 def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:
     """The median over rounds of theirs / ours in seconds: the two take turns, after a warm-up."""
@@ -14,8 +16,10 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int)
 
 def seconds(work: Callable[[], object]) -> float:
     """The wall time of one call."""
+    wait()
     began = time.perf_counter()
     work()
+    wait()
     return time.perf_counter() - began
 
 

@@ -20,6 +20,7 @@ from benchmarks.ablation_peers import (
     logprobs,
 )
 from benchmarks.figures import figure, seconds
+from benchmarks.place import place
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.runner.context import RunContext
@@ -303,4 +304,4 @@ def gemma_2_2b(**smaller: int) -> Any:
     for name, weight in network.named_parameters():
         for part in weight.data.split(4096):  # torch draws in float32 first
             part.normal_(std=0.2 if "norm" in name else 0.02, generator=generator)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(place())

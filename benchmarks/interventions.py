@@ -9,7 +9,6 @@ a part of the cells and the time is scaled up, which is said.
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -47,9 +46,11 @@ from benchmarks.intervention_jobs import (
     seconds_of_a_token_layer,
     token_layers,
 )
+from benchmarks.place import bar, choose, place
 from harness.interventions.edits import Edit, apply
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.loading import load_model
+from harness.models.memory import peak_memory
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
@@ -68,10 +69,12 @@ def main() -> int:
     """Print every figure; 1 where one misses its bar."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer cells and rounds")
+    parser.add_argument("--device", default="cpu", help="such as cuda:0")
     parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
     options = parser.parse_args()
+    choose(options.device)
     if len(options.only) > 1:  # each in a process of its own: peak memory is a process's
-        quick = ["--quick"] if options.quick else []
+        quick = ["--device", options.device, *["--quick"] * options.quick]
         calls = [[sys.executable, "-m", __spec__.name, *quick, "--only", o] for o in options.only]
         return max(subprocess.run(call, check=False).returncode for call in calls)
     held = SIZES[options.only[0]](options.quick)
@@ -138,13 +141,13 @@ def small(quick: bool, size: Size = FULL) -> list[bool]:
 
     times = beside(partial(job.one_by_one, cells), whole / len(cells))
     print(f"  the proof of concept's way, timed on {len(cells)} cells: {times:.1f} times as long")
-    held.append(figure("small: a forward a cell / ours", times, "x", 28))
+    held.append(figure("small: a forward a cell / ours", times, "x", bar(28)))
     for name, way in ways.items():
         some = job.features[:part]
         other = partial(way.tool.ablations, job.ids, job.layer, some, job.candidates)
         times = beside(other, features / part)
         print(f"  {name}, timed on {part} features: {times:.1f} times as long")
-        held.append(figure(f"small: {name} / ours", times, "x", way.bar))
+        held.append(figure(f"small: {name} / ours", times, "x", bar(way.bar)))
     floor = (replayed + once) * seconds_of_a_token_layer(job)
     times = statistics.median(taken) / floor
     print(f"  ours {statistics.median(taken):.2f} s, its token-layers' arithmetic {floor:.2f} s")
@@ -210,9 +213,11 @@ def _keep(residuals: dict[int, Tensor], layer: int, positions: Tensor, residual:
 def organism(quick: bool, sets: int = 32) -> list[bool]:
     """Sets of ten features over all layers of the organism, on prompts of `voices`."""
     plan = load(bundled("evals", "voices.yaml")).plan("organism")
-    model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"))
+    model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"), device=str(place()))
     files = {layer: sae_file(plan.target, layer) for layer in plan.layers}
-    saes = {layer: load_sae(path, width=model.width) for layer, path in files.items()}
+    saes = {
+        layer: load_sae(path, width=model.width).to(str(place())) for layer, path in files.items()
+    }
     prompts = [p for p in plan.of("confirmation") if p.label == "misconception"]
     prompts = prompts[: 16 if quick else 64]
     random = torch.Generator().manual_seed(0)
@@ -258,7 +263,7 @@ def organism(quick: bool, sets: int = 32) -> list[bool]:
     )
     name = "organism: difference from a forward a cell"
     return [
-        figure("organism: a forward a cell / ours", times, "x", 2.0),
+        figure("organism: a forward a cell / ours", times, "x", bar(2.0)),
         figure(name, apart, "nats", CLOSE, at_most=True),
     ]
 
@@ -276,10 +281,11 @@ def in_bfloat16(network: Any, layer: int, features: int, quick: bool) -> list[bo
     w_dec /= w_dec.norm(dim=1, keepdim=True)
     always = torch.full((features,), -torch.inf)
     sae = Sae(w_dec.T.contiguous(), torch.zeros(features), w_dec, torch.zeros(width), always)
+    sae = sae.to(place())
     job = a_job(network, layer, sae, range(32), 20, rows_at_once=16)
     sizes = memory(network, sae)
     replace(job, features=job.features[:2]).ours()  # before the other ways, which take more
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()[place().type == "cuda"] or 0
     print(
         f"Gemma 2 2B's shape in bfloat16: peak memory {peak / 1e9:.2f} GB; the model and two SAEs are "
         f"{sizes / 1e9:.2f} GB"
@@ -294,7 +300,7 @@ def in_bfloat16(network: Any, layer: int, features: int, quick: bool) -> list[bo
     # Ours on a part of the prompts, between full forwards, so that both see the same machine.
     size = 10
     parts = [job.prompts[at : at + size] for at in range(0, 10 if quick else 20, size)]
-    for name, (at, bar) in places.items():
+    for name, (at, least) in places.items():
         ratios, taken = [], 0.0
         for part in parts:
             cells = job.cells(3)
@@ -310,7 +316,7 @@ def in_bfloat16(network: Any, layer: int, features: int, quick: bool) -> list[bo
             f"forward (timed on {6 * len(parts)} cells)"
         )
         times = statistics.median(ratios)
-        held.append(figure(f"large: a forward a cell / ours, {name}", times, "x", bar))
+        held.append(figure(f"large: a forward a cell / ours, {name}", times, "x", bar(least)))
     held.append(
         no_noisier(
             replace(job, prompts=job.prompts[:4], ids=job.ids[:4], candidates=job.candidates[:4])

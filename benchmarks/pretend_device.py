@@ -70,7 +70,7 @@ class _Module:
     current_device = staticmethod(lambda: 0)
     device_count = staticmethod(lambda: 1)
     _is_in_bad_fork = staticmethod(lambda: False)
-    manual_seed_all = staticmethod(lambda seed: None)
+    manual_seed_all = staticmethod(lambda _: None)
 
 
 _setup_privateuseone_for_python_backend(NAME, _Module())
@@ -213,7 +213,7 @@ def call(op: Any, *args: Any, **kwargs: Any) -> Any:
     return tuple(results) if several else results[0] if results else None
 
 
-def _copy(source: torch.Tensor, target: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+def _copy(source: torch.Tensor, target: torch.Tensor, *_: bool) -> torch.Tensor:
     pretend.operations += 1
     if is_here(source) != is_here(target):
         pretend.waits[_line()] += 1
@@ -254,13 +254,13 @@ def _register() -> list[torch.library.Library]:
         return shell(torch.empty(size, dtype=dtype))
 
     put("empty.memory_format", lambda size, *, dtype=None, **_: empty(size, dtype=dtype))
-    put("empty_strided", lambda size, stride, *, dtype=None, **_: empty(size, dtype=dtype))
+    put("empty_strided", lambda size, _, *, dtype=None, **__: empty(size, dtype=dtype))
     put("_copy_from", _copy)
     put("_local_scalar_dense", _item)
     put("as_strided", _strided)
     for name in ("view", "_unsafe_view"):
         put(name, lambda value, size: shell(carried(value).reshape(size)))
-    put("_reshape_alias", lambda value, size, stride: shell(carried(value).reshape(size)))
+    put("_reshape_alias", lambda value, size, _: shell(carried(value).reshape(size)))
     for name in ("squeeze_", "squeeze_.dim", "unsqueeze_", "transpose_", "t_"):
         put(name, _in_place(getattr(torch.Tensor, name.partition(".")[0].rstrip("_"))))
     # A shell says that it is contiguous: what reckons with strides is handed on as a whole.

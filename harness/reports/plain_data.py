@@ -35,5 +35,6 @@ def repeated_data(repeated: "Repeated") -> dict[str, Any]:
         "agrees": repeated.agrees,
         "tables": [asdict(table) | {"agrees": table.agrees} for table in repeated.tables],
         "not_the_same": {name: {"then": a, "now": b} for name, (a, b) in repeated.facts.items()},
+        "reasons": list(repeated.reasons),
         "verdicts": [asdict(verdict) for verdict in repeated.outcome.verdicts],
     }

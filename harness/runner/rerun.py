@@ -29,6 +29,28 @@ from harness.store.prompts import stored_prompts
 from harness.store.stored_spec import spec_mapping
 from harness.store.tables.runs import Prompts
 
+# Columns of `runs`, and what it means for the numbers where two runs differ in one.
+REASONS = {
+    "code_hash": "the harness's own code is another",
+    "model_hash": "the model's weights are others",
+    "model_revision": "the model's revision is another",
+    "sae_hash": "the SAEs' weights are others",
+    "dtype": "it computes in another dtype",
+    "device": "another device sums in another order",
+    "accelerator": "another driver or version of CUDA or cuDNN may choose other kernels",
+    "arithmetic": "sums and products are made in another way",
+    "torch_version": "another version of torch may choose other kernels",
+    "transformers_version": "another version of transformers may compute otherwise",
+    "attention": "attention is computed in another way",
+    "threads": "sums are divided between another number of threads",
+    "batch_size": "batches have another size, as where memory ran out in one of the runs",
+    "padding_side": "rows are padded on the other side",
+}
+UNEXPLAINED = (
+    "nothing that is recorded of the runs differs: memory ran out on the way in one of them, or the device "
+    "does not repeat its sums"
+)
+
 
 @dataclass(frozen=True)
 class Repeated:
@@ -43,6 +65,16 @@ class Repeated:
     def agrees(self) -> bool:
         """Whether every row is the same, to the last bit."""
         return all(table.agrees for table in self.tables)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it may not agree: what is recorded of both runs, is not the same, and decides the last bits.
+
+        Nothing where it agrees.
+        """
+        if self.agrees:
+            return ()
+        return tuple(why for name, why in REASONS.items() if name in self.facts) or (UNEXPLAINED,)
 
 
 def rerun(

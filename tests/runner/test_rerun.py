@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.agreement import compare_facts, compare_tables
+from harness.runner.rerun import REASONS, UNEXPLAINED, Repeated
+from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import find_run
+from harness.store.tables.runs import Runs
 from tests.helpers.cli import invoke
 from tests.helpers.runs import compared
 from tests.helpers.store import changed_copy, query, rows_of
@@ -69,6 +71,7 @@ def test_a_store_that_says_otherwise_is_told_on_and_the_exploratory_mark_is_kept
     assert found.exit_code == 1, found.output
     assert "the tables do not agree: generations." in found.output
     assert "1 not the same" in found.output
+    assert "nothing that is recorded of the runs differs" in " ".join(found.output.split())
     assert rows_of(copy, second) == before
     ((dtype, mark, status),) = query(
         copy, "SELECT dtype, exploratory, status FROM runs ORDER BY created_at DESC LIMIT 1"
@@ -79,6 +82,20 @@ def test_a_store_that_says_otherwise_is_told_on_and_the_exploratory_mark_is_kept
         "SELECT DISTINCT exploratory FROM verdicts WHERE run_id = "
         "(SELECT run_id FROM runs ORDER BY created_at DESC LIMIT 1)",
     ) == [(True,)]
+
+
+def test_why_runs_do_not_agree_is_what_is_recorded_of_both_and_not_the_same():
+    apart = (TableAgreement("impacts", 2, 2, 1, 1, {"impact": 1e-6}),)
+    facts = {
+        "device": ("H100", "A100"),
+        "git_commit": ("a", "b"),
+        "accelerator": ("CUDA 12", "CUDA 13"),
+    }
+    assert Repeated("a", None, apart, facts).reasons == (REASONS["device"], REASONS["accelerator"])
+    assert Repeated("a", None, apart, {"git_commit": ("a", "b")}).reasons == (UNEXPLAINED,)
+    same = (TableAgreement("impacts", 2, 2, 0, 0),)
+    assert Repeated("a", None, same, facts).reasons == ()
+    assert REASONS.keys() <= set(Runs.names())
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class AblationSection:
     figures: list[ImpactFigure]
     features: list[tuple[int, int]]
     target: Row
+    noise: float | None
     singles: list[Row]
     controls: Chart | None
     families: Chart | None
@@ -39,6 +40,11 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
     rows = rows_with(query_rows(store, "ablations", run=run["run_id"]), "mean_impact")
     families = rows_with(query_rows(store, "impact_by_family", run=run["run_id"]), "target")
     doses = rows_with(query_rows(store, "dose_response", run=run["run_id"]), "mean_impact")
+    noise = {
+        row["ablation"]: row["noise_floor"]
+        for row in query_rows(store, "noise", run=run["run_id"])
+        if row["metric"] == spec.metric
+    }
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (
@@ -48,7 +54,16 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
         if target := next((row for row in tests if row["role"] == "target"), None):
             made_of = figures.of_ablation(ablation.name, spec.claims_on(run["target"]))
             sections.append(
-                _section(ablation, spec.metric, target, made_of, tests, by_family, by_dose)
+                _section(
+                    ablation,
+                    spec.metric,
+                    target,
+                    noise.get(ablation.name),
+                    made_of,
+                    tests,
+                    by_family,
+                    by_dose,
+                )
             )
     return sections
 
@@ -57,6 +72,7 @@ def _section(
     ablation: Ablation,
     metric: Metric,
     target: Row,
+    noise: float | None,
     figures: list[ImpactFigure],
     rows: list[Row],
     families: list[Row],
@@ -73,6 +89,7 @@ def _section(
         figures=figures,
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
+        noise=noise,
         singles=singles,
         controls=_controls_chart(target, [row for row in rows if row["role"] == "control"]),
         families=_families_chart(ablation.name, families),

@@ -97,3 +97,5 @@ def print_agreement(out: Terminal, repeated: "Repeated") -> None:
     else:
         differ = [table.table for table in repeated.tables if not table.agrees]
         out.note(f"the tables do not agree: {', '.join(differ)}.", "red")
+        for reason in repeated.reasons:
+            out.note(f"  {reason}")

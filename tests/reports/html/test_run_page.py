@@ -57,6 +57,11 @@ def test_the_ablation_says_what_it_does_alone_and_together(page, ask):
     )
     assert f"moves the answers by {impact:+.3f} nats; 0 of 20 matched" in said
     assert f"differ by {synergy:+.3f} nats" in said
+    ((floor,),) = ask("SELECT noise_floor FROM runs WHERE run_id = $run")
+    assert 0 < floor < 1e-4
+    assert (
+        f"seems to move a prompt by {floor:.2g} nats at most: the noise of cpu in float32" in said
+    )
 
 
 def test_each_family_has_its_pairs_and_its_mean(page, ask):
