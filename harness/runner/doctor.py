@@ -98,7 +98,7 @@ def expected(plan: Plan, device: str = "auto") -> list[Requirement]:
     """What a run of a plan takes of memory, in each stage, and of time. Raises as `choose_device` does."""
     where, why = choose_device(device, model_bytes(plan.target))
     needed = estimate(plan, where)
-    memory = _memory(plan.target, where, why, needed)
+    memory = _memory(plan, where, why, needed)
     if needed is None:
         unknown = "the model's architecture is not known here"
         return [memory, Requirement("time", "not estimated", unknown)]
@@ -144,22 +144,28 @@ def _files(target: Target, layers: tuple[int, ...]) -> Iterator[Requirement]:
         )
 
 
-def _memory(target: Target, device: str, why: str, needed: Estimate | None) -> Requirement:
+def _memory(plan: Plan, device: str, why: str, needed: Estimate | None) -> Requirement:
     free = free_on(device)
     there = f"{gigabytes(free)} free on {device} ({why})"
     if needed is None:
         return Requirement("memory", "known once the model is here", there)
     most = needed.most + WORKING
     largest = max(needed.stages, key=lambda stage: stage.bytes)
-    parts = [f"model {gigabytes(needed.model)} in {target.dtype}"]
+    parts = [f"model {gigabytes(needed.model)} in {plan.target.dtype}"]
     if needed.saes:
         parts.append(f"SAEs {gigabytes(needed.saes)}")
     parts.append(f"{largest.stage} {gigabytes(largest.bytes)} with {needed.rows} rows a forward")
+    text = f"up to {gigabytes(most)}: {', '.join(parts)}, {gigabytes(WORKING)} for what they run on"
+    if free is None or most <= free:
+        return Requirement("memory", text, there)
+    # Where it runs out a run goes on with fewer rows a forward: only what one row takes can stop it.
+    one_row = estimate(plan, device, batch_size=1)
+    least = (one_row or needed).least + WORKING
     return Requirement(
         "memory",
-        f"up to {gigabytes(most)}: {', '.join(parts)}, {gigabytes(WORKING)} for what they run on",
+        f"{text}; {gigabytes(least)} with a row at a time",
         there,
-        stops=free is not None and most > free,
+        stops=least > free,
         remedy="use --dtype bfloat16, another --device, or a smaller target",
     )
 

@@ -4,8 +4,10 @@ The stages' forwards are rehearsed without weights; what they hold beside that f
 bounds as in a run.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from operator import add
 from typing import Any
@@ -46,7 +48,7 @@ class StageNeed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A run's needs on a device. `model` and `saes` are bytes there, `loads` bytes that are read for them.
+    """A run's needs on a device. `model`, one `sae` and all `saes` are bytes there, `loads` bytes that are read for them.
 
     `parameters` are the model's, `rows` is how many prompts a forward has, and `saes_kept` how many SAEs
     stay on the device.
@@ -54,6 +56,7 @@ class Estimate:
 
     parameters: int
     model: int
+    sae: int
     saes: int
     saes_kept: int
     loads: int
@@ -64,6 +67,11 @@ class Estimate:
     def most(self) -> int:
         """Bytes on the device in the stage that takes most."""
         return self.model + self.saes + max(stage.bytes for stage in self.stages)
+
+    @property
+    def least(self) -> int:
+        """The same with the SAEs that cannot be done without: one, and the next one while it is read."""
+        return self.most - max(0, self.saes_kept - 1) * self.sae
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,8 @@ def estimate_with(
     None where the model's architecture or its size is not known here.
     """
     model, sae = model_bytes(plan.target), sae_bytes(plan.target) or 0
-    said = plan.target.architecture if plan.target.mock is None else None
-    rehearsal = _rehearsal_of(configuration_of(plan.target) or said, plan.target.dtype)
+    architecture = configuration_of(plan.target) or plan.target.architecture
+    rehearsal = _rehearsal_of(architecture, plan.target.dtype)
     if rehearsal is None or not (model := model or rehearsal.bytes):
         return None
     left = None if free is None else max(0, free - model)
@@ -139,6 +147,7 @@ def estimate_with(
     return Estimate(
         rehearsal.model.n_parameters,
         model,
+        sae,
         saes=(kept + (kept < layers)) * sae,
         saes_kept=kept,
         loads=model + (kept + again) * sae,
@@ -224,9 +233,12 @@ class _Stages:
 
 
 def _rehearsal_of(architecture: Mapping[str, Any] | None, dtype: str) -> Rehearsal | None:
-    if architecture is None:
-        return None
+    return None if architecture is None else _rehearsed(json.dumps(architecture), dtype)
+
+
+@lru_cache(4)
+def _rehearsed(architecture: str, dtype: str) -> Rehearsal | None:
     try:
-        return Rehearsal(architecture, dtype)
+        return Rehearsal(json.loads(architecture), dtype)
     except Exception:  # transformers raises nearly every kind of what it does not know
         return None

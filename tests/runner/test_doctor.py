@@ -67,6 +67,23 @@ def test_memory_and_time_are_told_stage_by_stage():
     assert re.search("GFLOP/s, .* us a launch, .* GB/s", found["time"].there)
 
 
+def test_what_fits_with_fewer_rows_can_run(monkeypatch):
+    """A run whose memory runs out goes on with fewer rows: what stops it is what one row takes."""
+    plan = load("voices").plan("gemma-2-2b")
+    told = {}
+    for free in (30, 8, 7):
+        monkeypatch.setattr("harness.runner.estimate.free_memory", lambda _, free=free: free * GB)
+        told[free] = needs(plan)["memory"]
+    assert "with a row at a time" not in told[30].needed
+    assert "with a row at a time" in told[8].needed
+    assert [one.stops for one in told.values()] == [False, False, True]
+
+
+def test_random_saes_leave_a_model_to_be_estimated():
+    plan = load("voices").plan("gemma-2-2b", "orthogonal")
+    assert "model 5.2 GB" in needs(plan)["memory"].needed
+
+
 def test_a_model_of_which_nothing_is_known_is_not_estimated(tmp_path):
     plan = load("pilot").plan("gemma-2-2b")
     nameless = replace(plan.target, architecture={"model_type": "gemma99"})
