@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdict import Verdict
     from harness.api import ResultsFile, compare, load_spec, open_store, plan, report, run
     from harness.errors import CannotRun, Fault, HarnessError, InputError
     from harness.runner.outcome import Outcome

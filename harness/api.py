@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from harness.analysis.comparison import Comparison
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdict import Verdict
     from harness.runner.context import How
     from harness.runner.outcome import Outcome
     from harness.store.database import Store

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from harness.analysis.verdicts import Caution, Verdict
+from harness.analysis.verdict import Caution, Verdict
 from harness.specs.targets import load_targets, load_truth
 from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries

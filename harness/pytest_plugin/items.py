@@ -16,7 +16,7 @@ from harness.paths import DEFAULT_DB
 from harness.pytest_plugin.shared_runs import Outcomes, served_store
 
 if TYPE_CHECKING:
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdict import Verdict
     from harness.runner.outcome import Outcome
     from harness.specs.claims import Claim
     from harness.specs.spec_file import SpecFile

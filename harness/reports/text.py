@@ -16,7 +16,7 @@ from harness.store.queries import rows_query, verdicts_query
 from harness.store.values import short_text
 
 if TYPE_CHECKING:
-    from harness.analysis.verdicts import Caution, Verdict
+    from harness.analysis.verdict import Caution, Verdict
     from harness.runner.outcome import Outcome
 
 

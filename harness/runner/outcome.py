@@ -6,7 +6,8 @@ from typing import Self
 
 from harness.analysis.cautions import cautions_of, with_cautions
 from harness.analysis.run_analysis import analyse
-from harness.analysis.verdicts import Verdict, verdict_rows, verdicts
+from harness.analysis.verdict import Verdict
+from harness.analysis.verdicts import verdict_rows, verdicts
 from harness.specs.plan import Plan
 from harness.specs.targets import Target, load_truth
 from harness.store.interface import ReadStore, RunStore

@@ -8,7 +8,7 @@ import pytest
 
 import harness
 from harness.analysis.cautions import cautions_of
-from harness.analysis.verdicts import Caution, Verdict
+from harness.analysis.verdict import Caution, Verdict
 from harness.reports.markdown import summary
 from harness.reports.plain_data import outcome_data
 from harness.reports.terminal.progress import console

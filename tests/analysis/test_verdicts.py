@@ -136,13 +136,23 @@ TOWARD = {"ablation": "top", "direction": "toward-correct"}
     [
         (TOWARD, {"impact": 1.0}, "supported"),
         (TOWARD, {"impact": 1.0, "controls": 1.0}, "inconclusive"),
-        (TOWARD, {"impact": -1.0}, "refuted"),
+        (TOWARD, {"impact": -1.0, "families": 16}, "refuted"),
+        # With six families no p is below a third of .05: the other way cannot be shown.
+        (TOWARD, {"impact": -1.0}, "inconclusive"),
+        # It moves the wrong way, and less so than its controls do.
+        (TOWARD, {"impact": -4.5, "controls": -5.0, "families": 16}, "refuted"),
+        (TOWARD, {"impact": -4.5, "controls": -5.0}, "inconclusive"),
+        (TOWARD, {"impact": 1.0, "controls": 2.0, "families": 16}, "refuted"),
+        (TOWARD, {"impact": 0.0, "controls": -1.0, "families": 16}, "inconclusive"),
         (TOWARD | {"direction": "toward-misconception"}, {"impact": -1.0}, "supported"),
         (TOWARD | {"beyond": "zero"}, {"impact": 1.0, "controls": 1.0}, "supported"),
         (TOWARD, {"impact": 1.0, "families": 10}, "untestable"),
         ({"ablation": "top", "within": 0.5}, {"impact": 0.1}, "supported"),
         ({"ablation": "top", "within": 0.5}, {"impact": 1.0}, "refuted"),
-        ({"ablation": "top", "within": 0.5}, {"impact": 1.0, "controls": 1.0}, "supported"),
+        # What both do alike is still done: the difference alone is no absence of an effect.
+        ({"ablation": "top", "within": 0.5}, {"impact": 1.0, "controls": 1.0}, "refuted"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 0.0, "controls": 1.0}, "refuted"),
+        ({"ablation": "top", "within": 0.5}, {"impact": 0.5}, "inconclusive"),
     ],
 )
 def test_a_claim_about_an_ablation_is_drawn_from_its_impact_beside_its_controls(
@@ -159,6 +169,29 @@ def test_an_impact_that_does_not_outrank_its_controls_is_not_enough():
     assert found.verdict == "inconclusive"
     assert "rank p 0.14 of 20 controls" in found.because
     assert found.p == 3 / 21
+
+
+def test_which_part_of_a_claim_is_not_shown_is_said():
+    because = verdict(TOWARD, impact=0.0, controls=-1.0).because
+    assert because.endswith("not shown: its own impact")
+    assert "by itself " in because
+    assert verdict(TOWARD, impact=1.0, controls=1.0).because.endswith(
+        "not shown: beyond its controls, its rank"
+    )
+    assert verdict(TOWARD, impact=1.0, controls=2.0, families=16).because.endswith(
+        "the other way: beyond its controls"
+    )
+    both = verdict({"ablation": "top", "within": 0.5}, impact=1.0, controls=1.0)
+    assert (both.verdict, round(both.estimate)) == ("refuted", 1)
+    assert "by itself; beside its controls" in both.because
+
+
+def test_a_part_that_points_the_other_way_has_no_small_p():
+    """The p of a claim is that of the part that is least shown in the claimed direction."""
+    assert verdict(TOWARD, impact=-1.0).p == 1
+    other = verdict(TOWARD, impact=-1.0, families=16)
+    assert other.verdict == "refuted"
+    assert other.p == 3 * 2 / 2**8
 
 
 def test_the_p_of_a_supported_ablation_is_the_larger_of_its_two():

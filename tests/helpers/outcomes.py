@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from harness.analysis.verdicts import Verdict
+from harness.analysis.verdict import Verdict
 from harness.runner.outcome import Outcome
 from harness.specs.targets import load_targets
 

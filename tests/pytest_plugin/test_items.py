@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.verdicts import Caution, Verdict
+from harness.analysis.verdict import Caution, Verdict
 from harness.errors import CannotRun, Fault
 
 # `pytester` forgets every module that is first imported while it runs, `wire` and its torch too.

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from harness.analysis.cautions import cautions_of
-from harness.analysis.verdicts import Caution, bound_of
+from harness.analysis.mean_verdicts import bound_of
+from harness.analysis.verdict import Caution
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.estimates import Derivation, Figures

@@ -10,7 +10,7 @@ from harness.specs.design import asked_for
 from harness.specs.spec import Spec
 
 if TYPE_CHECKING:
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdict import Verdict
     from harness.runner.outcome import Outcome
 
 

@@ -19,7 +19,7 @@ from harness.reports.text import (
 )
 
 if TYPE_CHECKING:
-    from harness.analysis.verdicts import Verdict
+    from harness.analysis.verdict import Verdict
     from harness.runner.outcome import Outcome
 
 

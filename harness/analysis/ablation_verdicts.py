@@ -1,0 +1,160 @@
+"""Claims about ablations: the impact by itself, beyond matched controls, and its rank among them.
+
+A claim that an edit moves the answers beyond its controls says three things at once. It is supported where
+each of them is shown in the claimed direction at alpha, an intersection-union test that needs no correction
+(Berger 1982), and refuted where one is shown the other way at a third of alpha. That an impact is next to
+nothing beside its controls says two things: of the impact by itself and of the difference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.mean_verdicts import Bound, Floats, Side, bound_of, judge_mean, side_of
+from harness.analysis.noise_floor import is_clear_of_noise
+from harness.analysis.verdict import Verdict
+from harness.specs.claims import AblationClaim
+
+PARTS = 3  # own impact, beyond controls, rank
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One thing that a claim says: whether it is shown, or its contrary, and how it reads.
+
+    `p` is that of the claimed direction, 1 where the estimate points the other way. `noisy` is set where the
+    device's noise alone keeps it from being shown.
+    """
+
+    name: str
+    p: float
+    is_shown: bool
+    is_refuted: bool
+    noisy: bool = False
+
+
+def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
+    """What becomes of a claim about an ablation, from its impacts on the confirming families."""
+    direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
+    blank, bound = Verdict(claim.name, "ablation", "nats"), bound_of(claim)
+    own = judge_mean(blank, impacts.target, impacts.units, bound, direction, alpha)
+    own = hold_against_noise(own, bound, impacts.noise)
+    if claim.beyond != "controls":
+        return own
+    beyond = judge_mean(blank, impacts.beyond, impacts.units, bound, direction, alpha)
+    if direction == 0:
+        # A difference of two impacts may be off by the noise of both.
+        return _both_within(own, hold_against_noise(beyond, bound, 2 * impacts.noise))
+    if beyond.p is None:
+        return beyond
+    return _conjunction(impacts, beyond, direction, alpha)
+
+
+def hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:
+    """Inconclusive where the device's noise, in nats, could have made the verdict."""
+    if not noise > 0 or verdict.verdict not in ("supported", "refuted"):
+        return verdict
+    assert verdict.ci_low is not None
+    assert verdict.ci_high is not None
+    if is_clear_of_noise(verdict.ci_low, verdict.ci_high, bound.margin or bound.than, noise):
+        return verdict
+    because = f"{verdict.because}, but {_noise(noise)}"
+    return replace(verdict, verdict="inconclusive", because=because)
+
+
+def _noise(noise: float) -> str:
+    return f"not clear of the device's noise of {noise:.2g} nats"
+
+
+def _both_within(own: Verdict, beyond: Verdict) -> Verdict:
+    """That both lie inside the margin: shown of both, or refuted of one."""
+    if beyond.p is None or own.p is None:
+        return beyond if beyond.p is None else own
+    found = [own.verdict, beyond.verdict]
+    verdict = (
+        "refuted"
+        if "refuted" in found
+        else "supported"
+        if set(found) == {"supported"}
+        else "inconclusive"
+    )
+    # The one that decides is shown: of two that are alike, what is left beside the controls.
+    shown = own if own.verdict == verdict != beyond.verdict else beyond
+    what = "by itself" if shown is own else "beside its controls"
+    other, its = (beyond, "beside its controls") if shown is own else (own, "by itself")
+    return replace(
+        shown,
+        verdict=verdict,
+        p=max(own.p, beyond.p) if verdict != "refuted" else shown.p,
+        because=f"{shown.because}, {what}; {its} {other.estimate:+.3g} nats, {other.verdict}",
+    )
+
+
+def _conjunction(
+    impacts: AblationImpacts, beyond: Verdict, direction: int, alpha: float
+) -> Verdict:
+    """The verdict on `beyond`, with the impact by itself and its rank among the controls."""
+    sets = len(impacts.controls)
+    rank, against = (impacts.rank_p(sign * direction) for sign in (1, -1))
+    among = f"rank p {rank:.2g} of {sets} controls"
+    own = side_of(impacts.target, impacts.units, 0.0, alpha)
+    alone = f"by itself {own.mean:+.3g} nats (p {own.p:.2g})"
+    if 1 / (sets + 1) > alpha:
+        because = f"too few controls, {alone}, {among}"
+        return replace(beyond, verdict="untestable", because=because)
+    parts = (
+        _family_part("its own impact", impacts.target, impacts, impacts.noise, direction, alpha),
+        _family_part(
+            "beyond its controls", impacts.beyond, impacts, 2 * impacts.noise, direction, alpha
+        ),
+        _Part("its rank", rank, rank <= alpha, against <= alpha / PARTS),
+    )
+    refuted = [part.name for part in parts if part.is_refuted]
+    missing = [part.name for part in parts if not part.is_shown]
+    said = [beyond.because, alone, among]
+    if refuted:
+        said.append(f"the other way: {', '.join(refuted)}")
+    elif missing:
+        said.append(f"not shown: {', '.join(missing)}")
+    if any(part.noisy for part in parts):
+        said.append(_noise(impacts.noise))
+    return replace(
+        beyond,
+        verdict="refuted" if refuted else "inconclusive" if missing else "supported",
+        p=_p_of(parts, refuted=bool(refuted), impacts=impacts, direction=direction),
+        because=", ".join(said),
+    )
+
+
+def _family_part(
+    name: str,
+    values: Floats,
+    impacts: AblationImpacts,
+    noise: float,
+    direction: int,
+    alpha: float,
+) -> _Part:
+    side = side_of(values, impacts.units, 0.0, alpha)
+    strict = side_of(values, impacts.units, 0.0, alpha / PARTS)
+    agrees = side.sign == direction
+    shown, refuted = side.rejects and agrees, strict.rejects and not agrees
+    noisy = (shown and not _is_clear(side, noise)) or (refuted and not _is_clear(strict, noise))
+    p = side.p if agrees else 1.0
+    return _Part(name, p, shown and not noisy, refuted and not noisy, noisy)
+
+
+def _is_clear(side: Side, noise: float) -> bool:
+    return not noise > 0 or is_clear_of_noise(side.low, side.high, 0.0, noise)
+
+
+def _p_of(
+    parts: Sequence[_Part], *, refuted: bool, impacts: AblationImpacts, direction: int
+) -> float:
+    """The largest of the parts' p; of a refuted claim the smallest of the other way, three times."""
+    if not refuted:
+        return max(part.p for part in parts)
+    families = [
+        side_of(values, impacts.units, 0.0, 0.05) for values in (impacts.target, impacts.beyond)
+    ]
+    other = [side.p for side in families if side.sign == -direction]
+    return min(1.0, PARTS * min([*other, impacts.rank_p(-direction)]))
