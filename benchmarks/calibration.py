@@ -7,14 +7,15 @@ row says what was promised, what was seen in how many replicates, and the binomi
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.calibration_rows import LEVEL, Row
 from benchmarks.figures import show
+from benchmarks.verdict_nulls import ablation_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
 from harness.stats.intervals import mean_interval
@@ -24,37 +25,7 @@ from harness.stats.power import power
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator
-LEVEL = 0.999  # of the interval that a row is held against
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-@dataclass(frozen=True)
-class Row:
-    """`kind`: "at most" a nominal error rate, or "equal" to a nominal share."""
-
-    group: str
-    what: str
-    nominal: float
-    kind: str
-    hits: int
-    replicates: int
-
-    @property
-    def share(self) -> float:
-        """What was seen."""
-        return self.hits / self.replicates
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The exact binomial interval of the share."""
-        exact = stats.binomtest(self.hits, self.replicates).proportion_ci(LEVEL)
-        return float(exact.low), float(exact.high)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the promise lies within binomial error of what was seen, or above it."""
-        low, high = self.interval
-        return low <= self.nominal and (self.kind == "at most" or self.nominal <= high)
 
 
 def dense(random: Random, units: int, features: int) -> tuple[Floats, Floats]:
@@ -209,9 +180,12 @@ def powers(replicates: int) -> Iterator[Row]:
         yield Row("power", f"sign flips, {design}", promised, "equal", hits, replicates)
 
 
+PARTS = (nulls, discoveries, coverage, powers, ablation_verdicts)
+
+
 def calibrate(replicates: int) -> list[Row]:
     """Every row."""
-    return [row for part in (nulls, discoveries, coverage, powers) for row in part(replicates)]
+    return [row for part in PARTS for row in part(replicates)]
 
 
 def table(rows: list[Row]) -> str:

@@ -2,8 +2,10 @@
 
 A claim that an edit moves the answers beyond its controls says three things at once. It is supported where
 each of them is shown in the claimed direction at alpha, an intersection-union test that needs no correction
-(Berger 1982), and refuted where one is shown the other way at a third of alpha. That an impact is next to
-nothing beside its controls says two things: of the impact by itself and of the difference.
+(Berger 1982). It is refuted where the impact by itself, or its rank, is shown the other way at a third of
+alpha. The difference from the controls' mean does not refute alone: any two sets differ, and with enough
+families so does one that was drawn at random. That an impact is next to nothing beside its controls says
+two things: of the impact by itself and of the difference.
 """
 
 from collections.abc import Sequence
@@ -102,11 +104,12 @@ def _conjunction(
     if 1 / (sets + 1) > alpha:
         because = f"too few controls, {alone}, {among}"
         return replace(beyond, verdict="untestable", because=because)
+    beyond_part = _family_part(
+        "beyond its controls", impacts.beyond, impacts, 2 * impacts.noise, direction, alpha
+    )
     parts = (
         _family_part("its own impact", impacts.target, impacts, impacts.noise, direction, alpha),
-        _family_part(
-            "beyond its controls", impacts.beyond, impacts, 2 * impacts.noise, direction, alpha
-        ),
+        replace(beyond_part, is_refuted=False),
         _Part("its rank", rank, rank <= alpha, against <= alpha / PARTS),
     )
     refuted = [part.name for part in parts if part.is_refuted]
@@ -153,8 +156,6 @@ def _p_of(
     """The largest of the parts' p; of a refuted claim the smallest of the other way, three times."""
     if not refuted:
         return max(part.p for part in parts)
-    families = [
-        side_of(values, impacts.units, 0.0, 0.05) for values in (impacts.target, impacts.beyond)
-    ]
-    other = [side.p for side in families if side.sign == -direction]
-    return min(1.0, PARTS * min([*other, impacts.rank_p(-direction)]))
+    own = side_of(impacts.target, impacts.units, 0.0, 0.05)
+    other = own.p if own.sign == -direction else 1.0
+    return min(1.0, PARTS * min(other, impacts.rank_p(-direction)))

@@ -1,12 +1,14 @@
 """A slice of the calibration: promises kept in a few hundred replicates, and a broken one seen."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from benchmarks import calibration
+from benchmarks import calibration, verdict_nulls
 from benchmarks.calibration import Row, calibrate, table
+from harness.analysis import ablation_verdicts
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +17,7 @@ def rows():
 
 
 def test_every_promise_is_kept(rows):
-    assert {row.group for row in rows} == {"null", "discoveries", "coverage", "power"}
+    assert {row.group for row in rows} == {"null", "discoveries", "coverage", "power", "verdicts"}
     assert [row.what for row in rows if not row.holds] == []
 
 
@@ -74,3 +76,16 @@ def test_a_broken_promise_is_a_figure_that_does_not_hold(figures, monkeypatch, t
     monkeypatch.setattr(calibration, "draw", lambda rows, path: None)
     assert calibration.main() == 1
     assert not figures()[broken.what]["holds"]
+
+
+def test_a_verdict_that_asks_for_a_part_of_the_claim_is_caught(monkeypatch):
+    """As it was once: the impact beyond the controls and its rank, and never the impact itself."""
+    honest = ablation_verdicts._family_part
+
+    def blind(name, *rest):
+        part = honest(name, *rest)
+        return replace(part, is_shown=True) if name == "its own impact" else part
+
+    monkeypatch.setattr(ablation_verdicts, "_family_part", blind)
+    broken = [row.what for row in verdict_nulls.ablation_verdicts(200) if not row.holds]
+    assert "moves the wrong way, less than 20 controls: supported" in broken

@@ -1,0 +1,88 @@
+"""Verdicts on ablations that change nothing of what is claimed: how often they say that they do.
+
+Impacts are made up: families have effects of their own, which an edit and its controls share in part, and
+every control set has an effect of its own, as real ones do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.calibration_rows import Row
+from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.ablation_verdicts import judge_ablation
+from harness.specs.ablations import Ablation
+from harness.specs.claims import AblationClaim
+
+Floats = NDArray[np.float64]
+Random = np.random.Generator
+ALPHA = 0.05
+FAMILIES, PROMPTS = 20, 2
+ABLATION = Ablation.model_validate({"name": "a", "select": {"by": "contrast"}})
+TOWARD = AblationClaim.model_validate(
+    {"name": "c", "ablation": "a", "direction": "toward-correct", "beyond": "controls"}
+)
+WITHIN = AblationClaim.model_validate(
+    {"name": "c", "ablation": "a", "within": 0.5, "beyond": "controls"}
+)
+
+
+def impacts_of(random: Random, target: float, sets: Floats, families: int) -> AblationImpacts:
+    """Impacts of a target with this mean, and of control sets with these means (n_sets,)."""
+    units = np.repeat(np.arange(families), PROMPTS)
+    shared = random.normal(0, 0.3, families)[units]
+
+    def of(mean: float) -> Floats:
+        own = random.normal(0, 0.3, families)[units] + random.normal(0, 0.2, len(units))
+        return mean + shared + own
+
+    return AblationImpacts(
+        ABLATION, of(target), np.array([of(mean) for mean in sets]), units.astype(str)
+    )
+
+
+def ablation_verdicts(replicates: int) -> Iterator[Row]:
+    """Of claims that are not true: in how many replicates they are supported, or refuted."""
+    # An analysis has many tests: a fifth of the replicates of a single one takes as long.
+    replicates = max(100, replicates // 5)
+    for controls in (20, 99):
+        random = np.random.default_rng(controls)
+        found = Counter(
+            judge_ablation(
+                impacts_of(random, -2.0, random.normal(-3.0, 0.2, controls), FAMILIES),
+                TOWARD,
+                ALPHA,
+            ).verdict
+            for _ in range(replicates)
+        )
+        what = f"moves the wrong way, less than {controls} controls: supported"
+        yield Row("verdicts", what, ALPHA, "at most", found["supported"], replicates)
+        for spread, level in ((0.0, 0.6), (0.3, 1.5)):
+            random = np.random.default_rng(controls + 1)
+            found = Counter(
+                judge_ablation(
+                    impacts_of(
+                        random,
+                        random.normal(level, spread),
+                        random.normal(level, spread, controls),
+                        FAMILIES,
+                    ),
+                    TOWARD,
+                    ALPHA,
+                ).verdict
+                for _ in range(replicates)
+            )
+            for verdict in ("supported", "refuted"):
+                what = f"a random set among {controls}, whose effects differ by {spread:g} nats: {verdict}"
+                yield Row("verdicts", what, ALPHA, "at most", found[verdict], replicates)
+    random = np.random.default_rng(7)
+    found = Counter(
+        judge_ablation(
+            impacts_of(random, -5.0, random.normal(-5.0, 0.1, 20), FAMILIES), WITHIN, ALPHA
+        ).verdict
+        for _ in range(replicates)
+    )
+    what = "no effect beside controls, where both move by 5 nats: supported"
+    yield Row("verdicts", what, ALPHA, "at most", found["supported"], replicates)
