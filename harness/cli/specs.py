@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json, say
 from harness.errors import Fault, HarnessError, InputError
 from harness.names import command
+
+if TYPE_CHECKING:
+    from harness.specs.spec import Spec
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
@@ -139,12 +142,25 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
-            "notes": notes,
+            "notes": [*notes, *_changed_meanings(spec)],
         }
     except HarnessError as error:
         faults += error.faults
     faults = list(dict.fromkeys(faults))
     return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def _changed_meanings(spec: "Spec") -> list[str]:
+    """What claims of a spec say now and did not say in the first versions of the harness."""
+    from harness.specs.claims import AblationClaim
+
+    claims = [one for one in spec.claims if isinstance(one, AblationClaim)]
+    if names := [one.name for one in claims if one.beyond == "controls"]:
+        return [
+            f"{spec.name}: {', '.join(names)} holds beyond controls only where the impact by itself does so, "
+            "too, and is refuted at a third of alpha; it once was held against the controls alone"
+        ]
+    return []
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")

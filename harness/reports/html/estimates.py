@@ -106,7 +106,8 @@ class Figures:
             row["ci_low"],
             row["ci_high"],
             row["p"],
-            about("zero"),
+            # A claim beyond controls is about the impact by itself as well.
+            (*about("zero"), *about("controls")),
         )
         if row["mean_control"] is None or row["beyond_controls"] is None:
             return [own]
