@@ -48,7 +48,7 @@ class StageNeed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A run's needs on a device. `model`, one `sae` and all `saes` are bytes there, `loads` bytes that are read for them.
+    """A run's needs on a device, in bytes: its `model`, one `sae`, all `saes`, and `loads`, which are read.
 
     `parameters` are the model's, `rows` is how many prompts a forward has, and `saes_kept` how many SAEs
     stay on the device.
