@@ -371,6 +371,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     tests = cross(intervention_id=ids, metric=METRICS)
     yield results.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
+    noise = cross(prompt_id=run.prompts, metric=METRICS)
+    yield interventions.ImpactNoise, {"ablation": "top"} | noise
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))
 
