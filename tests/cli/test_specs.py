@@ -108,8 +108,14 @@ def test_where_the_tokenizer_is_not_here_check_says_what_a_run_will_decide(tmp_p
     assert "in lines 1, 3, 5, 7, 9 and 11 more one answer begins the other" in found.output
     (facts,) = json.loads(invoke("check", spec, "--json").output)["specs"]
     assert "the tokenizer of gemma-2-2b is not here" in facts["notes"][0]
-    (facts,) = json.loads(invoke("check", "voices", "--json").output)["specs"]
+    (facts,) = json.loads(invoke("check", "pilot", "--json").output)["specs"]
     assert facts["notes"] == []
+
+
+def test_a_claim_whose_meaning_has_changed_is_noted():
+    (facts,) = json.loads(invoke("check", "voices", "--json").output)["specs"]
+    (note,) = facts["notes"]
+    assert note.startswith("voices: top-features-matter holds beyond controls only where")
 
 
 def test_a_run_refuses_answers_of_which_one_begins_the_other(tmp_path):
