@@ -84,7 +84,7 @@ def test_a_verdict_that_asks_for_a_part_of_the_claim_is_caught(monkeypatch):
 
     def blind(name, *rest):
         part = honest(name, *rest)
-        return replace(part, is_shown=True) if name == "its own impact" else part
+        return replace(part, is_shown=True, is_refuted=False) if name == "its own impact" else part
 
     monkeypatch.setattr(ablation_verdicts, "_family_part", blind)
     broken = [row.what for row in verdict_nulls.ablation_verdicts(200) if not row.holds]
