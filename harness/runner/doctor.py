@@ -176,7 +176,9 @@ def _time(taken: Duration) -> Requirement:
         f"forwards {_duration(taken.forwards)}",
         f"launches {_duration(taken.launches)}",
     ]
-    return Requirement("time", f"about {_duration(taken.seconds)}: {', '.join(parts)}", taken.how)
+    return Requirement(
+        "time", f"at least {_duration(taken.seconds)}: {', '.join(parts)}", taken.how
+    )
 
 
 def _of_model(missing: list[Need]) -> bool:
