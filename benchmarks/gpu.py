@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.counted_forwards import FORWARDS, ROWS, counted_forwards
 from benchmarks.figures import figure
 from benchmarks.pipeline import LAYERS, write_model, write_sae, write_spec
-from harness.models.language_model import LanguageModel
 from harness.runner.context import How
 from harness.runner.run import run_eval
 from harness.specs.spec_file import load
@@ -81,7 +81,6 @@ def whole_eval(spec: Path, target: str, device: str) -> list[bool]:
 
 def measure(spec: Path, target: str, device: str) -> dict[str, Any]:
     """Run a spec: seconds, in all and by stage, `waits` by line, forwards, replays and their rows."""
-    counts = Counter[str]()
     stages: dict[str, float] = {}
     began = time.perf_counter()
 
@@ -93,7 +92,7 @@ def measure(spec: Path, target: str, device: str) -> dict[str, Any]:
     begun: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as scratch,
-        _counted(counts),
+        counted_forwards() as counts,
         _waits(device) as waits,
         _busy(device) as busy,
     ):
@@ -111,34 +110,8 @@ def measure(spec: Path, target: str, device: str) -> dict[str, Any]:
         "busy": busy,
         "forwards": sum(counts[name] for name in FORWARDS),
         "replays": counts["replay"],
-        "rows": counts["rows"],
+        "rows": counts[ROWS],
     }
-
-
-FORWARDS = ("token_scores", "cached_forward", "replay", "generate")
-
-
-@contextmanager
-def _counted(counts: Counter[str]) -> Iterator[None]:
-    """Count the calls of the model's forwards, and the rows of its replays."""
-    plain = {name: getattr(LanguageModel, name) for name in FORWARDS}
-
-    def counting(name: str) -> Any:
-        def call(model: LanguageModel, *args: Any, **more: Any) -> Any:
-            counts[name] += 1
-            if name == "replay":
-                counts["rows"] += len(args[1].row)
-            return plain[name](model, *args, **more)
-
-        return call
-
-    for name in FORWARDS:
-        setattr(LanguageModel, name, counting(name))
-    try:
-        yield
-    finally:
-        for name, method in plain.items():
-            setattr(LanguageModel, name, method)
 
 
 @contextmanager

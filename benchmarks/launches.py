@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.counted_forwards import ROWS
 from benchmarks.figures import figure
 from harness.paths import bundled
 from harness.store.database import Store
@@ -67,12 +68,12 @@ def launches(spec: Path, families: int) -> list[bool]:
             "x",
             bar,
         )
-        for what, bar in (("operations", 8.0), ("waits", 5.0))
+        for what, bar in (("operations", 20.0), ("waits", 12.0))
     ]
-    rows = seen["rows"] / seen["forwards"]["replay"]
+    rows = seen["forwards"][ROWS] / seen["forwards"]["replay"]
     return [
         *held,
-        figure("launches: rows a replay", rows, "rows", 10.0),
+        figure("launches: rows a replay", rows, "rows", 15.0),
         figure("launches: waits a forward", each_forward, "waits", 25.0, at_most=True),
     ]
 
@@ -88,35 +89,26 @@ def each(stages: dict[str, dict[str, int]]) -> Any:
 def measure(spec: str, families: int) -> dict[str, Any]:
     """Run the eval, and some of its cells one by one: what each took."""
     from benchmarks import pretend_run
-    from harness.models.language_model import LanguageModel
-    from harness.runner import resources
 
-    rows = 0
-    plain = LanguageModel.replay
-
-    def counted(model: LanguageModel, cached: Any, suffix: Any, *args: Any, **more: Any) -> Any:
-        nonlocal rows
-        rows += len(suffix.row)
-        return plain(model, cached, suffix, *args, **more)
-
-    LanguageModel.replay = counted  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as scratch:
         db = f"{scratch}/r.duckdb"
         seen = pretend_run.run(spec, db, {"limit": families, "batch_size": 64})
         with Store.open_to_read(Path(db)) as store:
             ((edits,),) = store.query(EDITS)[1]
-    (model,) = resources._last.values()
-    return seen | {"edits": edits, "rows": rows, "cell": one_by_one(model)}
+    return seen | {"edits": edits, "cell": one_by_one()}
 
 
-def one_by_one(model: Any) -> dict[str, float]:
+def one_by_one() -> dict[str, float]:
     """Operations and waits of an edit in a hooked forward of its own, whose scores are read as it ends."""
     from benchmarks.ablation_peers import logprobs
-    from benchmarks.pretend_device import pretend
+    from benchmarks.pretend_device import NAME, pretend
+    from harness.models.loading import load_model
+    from harness.models.model_files import ModelFiles
     from harness.models.sae_files import sae_file
     from harness.sae import encode, load_sae
     from harness.specs.targets import load_targets
 
+    model = load_model(ModelFiles(bundled("fixtures", "organism"), "organism"), device=NAME)
     layer = model.depth // 2
     path = sae_file(load_targets()["organism"], layer)
     sae = load_sae(path, width=model.width).to(str(model.device))

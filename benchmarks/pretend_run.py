@@ -5,13 +5,12 @@
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from accelerate import dispatch_model
 
 from benchmarks import pretend_device
+from benchmarks.counted_forwards import FORWARDS, counted_forwards
 from benchmarks.pretend_device import NAME, pretend
 from harness.models import loading
 from harness.models.language_model import LanguageModel
@@ -40,9 +39,6 @@ def run(spec: str, db: str, asked: dict[str, Any]) -> dict[str, Any]:
     if not asked.pop("has_double", True):
         pretend.has_double = False
         precise.WITHOUT_DOUBLE.add(NAME)
-    forwards = Counter[str]()
-    for name in ("token_scores", "cached_forward", "replay", "generate"):
-        setattr(LanguageModel, name, _counted(name, forwards))
     said: list[str] = []
     stages: dict[str, dict[str, int]] = {}
 
@@ -53,18 +49,19 @@ def run(spec: str, db: str, asked: dict[str, Any]) -> dict[str, Any]:
         stages[stage] = {
             "bytes": pretend.most,
             "operations": pretend.operations,
-            "forwards": sum(forwards.values()),
+            "forwards": sum(forwards[name] for name in FORWARDS),
             "waits": sum(pretend.waits.values()),
         }
 
-    outcome = run_eval(
-        load(spec),
-        "organism",
-        db=db,
-        how=How(device=device, **asked),
-        progress=watched,
-        say=said.append,
-    )
+    with counted_forwards() as forwards:
+        outcome = run_eval(
+            load(spec),
+            "organism",
+            db=db,
+            how=How(device=device, **asked),
+            progress=watched,
+            say=said.append,
+        )
     return {
         "run_id": outcome.run_id,
         "operations": pretend.operations,
@@ -87,17 +84,6 @@ def _spread(network: Any, *args: Any) -> LanguageModel:
     }
     # With the processor for the main device its blocks are computed there, and not only kept.
     return LanguageModel(dispatch_model(network, placed, main_device="cpu"), *args)
-
-
-def _counted(name: str, calls: Counter[str]) -> Callable[..., Any]:
-    """A method of the model that counts its calls."""
-    method = getattr(LanguageModel, name)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        calls[name] += 1
-        return method(*args, **kwargs)
-
-    return call
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
--- The noise floor of each ablation: what an edit that changes nothing seems to do, in nats, by metric.
+-- The noise floor of each ablation: what an edit that changes nothing seems to do to each metric.
 -- $run = latest: the run
 SELECT ablation, metric, count(*) AS prompts, median(difference) AS usual, max(difference) AS noise_floor,
        any_value(origin) AS origin

@@ -172,8 +172,8 @@ def _changed_meanings(spec: "Spec") -> list[str]:
 def plan(spec: str, target: str, device: str, as_json: bool) -> None:
     """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
 
-    Memory is that of the device in each stage; the time is what this machine needs by what it does in
-    a moment. Nothing is loaded or fetched for it.
+    Memory is that of the device in each stage; the time is the least that this machine needs, by what it does
+    in a moment. Nothing is loaded or fetched for it.
 
     \b
     harness plan voices --target organism

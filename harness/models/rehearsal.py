@@ -143,7 +143,7 @@ class _Watch(TorchDispatchMode):
     def _hold(self, tensor: Tensor, given: set[int]) -> None:
         storage, key = tensor.untyped_storage(), _key(tensor)
         # What shares the storage of something older, as a view does, takes nothing.
-        if key not in given | self._alive:
+        if key not in given and key not in self._alive:
             self._alive.add(key)
             self._now += storage.nbytes()
             self.most = max(self.most, self._now)

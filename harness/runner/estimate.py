@@ -70,8 +70,8 @@ class Estimate:
 
     @property
     def least(self) -> int:
-        """The same with the SAEs that cannot be done without: one, and the next one while it is read."""
-        return self.most - max(0, self.saes_kept - 1) * self.sae
+        """The same with no more SAEs than cannot be done without: one, and the next one while it is read."""
+        return self.most - self.saes + min(self.saes, 2 * self.sae)
 
 
 @dataclass(frozen=True)

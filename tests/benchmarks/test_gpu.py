@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import gpu
 from harness.paths import bundled
+from tests.benchmarks.conftest import read_figure
 from tests.helpers import ROOT
 
 # inference mode is not for tensors of a device in Python; without gradients they are the same.
@@ -48,8 +49,6 @@ def test_interventions_are_compared_on_another_device(tmp_path):
         [sys.executable, "-c", SLICE], capture_output=True, text=True, cwd=ROOT, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    from tests.benchmarks.conftest import read_figure
-
     shown = [read_figure(line) for line in done.stdout.splitlines() if line.startswith("{")]
     apart = [one for one in shown if "difference from" in one["figure"]]
     assert len(apart) >= 3

@@ -167,6 +167,10 @@ def test_the_host_waits_a_few_times_a_forward_and_never_for_a_row(there):
         assert count <= 12, line
     for line, count in of("runner/stages/attribute").items():
         assert count <= replays, line
+    # Seven ablations of two layers copy members, gains and shifts, and no intervention by itself.
+    assert max(of("interventions/layer_edits").values()) <= 3 * 7 * 2
+    # Some 75 ways to read an SAE are tried at each layer, once.
+    assert max(of("sae/trial").values()) <= 160
 
 
 def test_noise_of_the_place_stops_no_run_and_is_what_impacts_are_held_against(spec, tmp_path):
