@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration_rows import Row
-from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim

@@ -148,11 +148,17 @@ UNION ALL
 SELECT 'feature_activity' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_activity WHERE run_id = of_run) t
 UNION ALL
+SELECT 'edit_activity' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM edit_activity WHERE run_id = of_run) t
+UNION ALL
 SELECT 'attributions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
 UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'control_balance' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM control_balance WHERE run_id = of_run) t
 UNION ALL
 SELECT 'impacts' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM impacts WHERE run_id = of_run) t

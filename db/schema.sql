@@ -194,6 +194,18 @@ CREATE TABLE feature_activity (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE edit_activity (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    firing_rate DOUBLE NOT NULL,
+    mean_activation DOUBLE NOT NULL,
+    mean_value DOUBLE,
+    decoder_norm DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE attributions (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,
@@ -219,6 +231,16 @@ CREATE TABLE interventions (
     value DOUBLE,
     rank INTEGER NOT NULL,
     score DOUBLE,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE control_balance (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    property VARCHAR NOT NULL,
+    target DOUBLE NOT NULL,
+    controls DOUBLE NOT NULL,
+    difference DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
 

@@ -2,78 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from harness.analysis.noise_floor import noise_floors
+from harness.analysis.ablation_impacts import AblationImpacts, AblationRows, ablation_impacts
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan
-from harness.specs.prompt import Origin, Prompt
-from harness.stats import MaxT, control_rank_p, effects, mean_interval, paired_max_t, synergy
-from harness.store.tables.interventions import ImpactNoise, Impacts
-from harness.store.tables.observations import Attributions
+from harness.specs.prompt import Origin
+from harness.stats import MaxT, effects, mean_interval, paired_max_t, synergy
 from harness.store.tables.results import AblationTests
 
 Floats = NDArray[np.float64]
-# The sign in which a metric grows when answers move toward correct; KL and flips only grow.
-TOWARD_CORRECT = {"log_p_misconception": -1.0}
-EITHER_WAY = ("kl", "top1_flips")
-
-
-@dataclass(frozen=True)
-class AblationImpacts:
-    """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
-
-    `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
-    prompt's family. `noise` is the largest change of a prompt that is no edit's,
-    NaN where that was not measured.
-    """
-
-    ablation: Ablation
-    target: Floats
-    controls: Floats
-    units: NDArray[np.str_]
-    metric: str = "logit_difference"
-    noise: float = np.nan
-
-    @property
-    def beyond(self) -> Floats:
-        """Target minus the mean of its controls, (n_prompts,)."""
-        return self.target - self.controls.mean(axis=0)
-
-    def rank_p(self, direction: float) -> float:
-        """The target's rank among its controls, in the direction +1 (toward correct) or -1.
-
-        Raises `ValueError` where there is no control, or a mean is not finite.
-        """
-        return control_rank_p(
-            direction * float(self.target.mean()), direction * self.controls.mean(axis=1)
-        )
-
-    @property
-    def expected(self) -> float:
-        """The direction that the selection expects of this metric."""
-        if self.metric in EITHER_WAY:
-            return 1.0
-        toward = 1.0 if self.ablation.select.toward == "correct" else -1.0
-        return toward * TOWARD_CORRECT.get(self.metric, 1.0)
-
-
-@dataclass(frozen=True)
-class AblationRows:
-    """What a run stored of one ablation: its edits, what each did, and what was predicted of it.
-
-    `impacts` may hold other ablations' rows as well; `noise` is what an edit of nothing seemed to do.
-    """
-
-    interventions: tuple[Intervention, ...]
-    impacts: Impacts
-    predictions: Attributions
-    noise: ImpactNoise
 
 
 def ablation_tests(
@@ -83,37 +25,17 @@ def ablation_tests(
 
     There are no tests where fewer than two families confirm.
     """
-    prompts = sorted(
-        (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
-        key=lambda prompt: prompt.id,
-    )
-    units = np.array([prompt.family for prompt in prompts])
-    values, active = _impact_matrices(rows, prompts)
-    # A metric that was never measured is NaN, and no test takes it for 0.
-    values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
-    roles = np.array([edit.role for edit in rows.interventions])
-    floors = noise_floors(rows.noise)
-    for metric in floors.keys() & values.keys():
-        # Where not even the same batch gives the same numbers twice, that is noise as well.
-        by_noop = np.abs(values[metric][roles == "no-op"]).max(initial=0.0)
-        floors[metric] = max(floors[metric], float(by_noop))
-    results = {
-        metric: AblationImpacts(
-            ablation,
-            matrix[roles == "target"][0],
-            matrix[roles == "control"],
-            units,
-            metric,
-            floors.get(metric, np.nan),
-        )
-        for metric, matrix in values.items()
-    }
-    if len(set(units)) < 2:
-        return results[plan.spec.metric], []
-    predicted = _predict_impacts(rows, set(units), len(prompts))
+    measured = ablation_impacts(plan, ablation, rows)
+    rows = rows.measured()
+    found = measured.impacts[plan.spec.metric]
+    families = set(found.units)
+    if len(families) < 2:
+        return found, []
+    predicted = _predict_impacts(rows, families, len(found.units))
     tests = []
-    for metric in sorted(values):
-        estimates = _test_rows(rows.interventions, values[metric], results[metric], predicted)
+    for metric in sorted(measured.values):
+        impacts = measured.impacts[metric]
+        estimates = _test_rows(rows.interventions, measured.values[metric], impacts, predicted)
         common = {"run_id": run_id, "ablation": ablation.name, "metric": metric, "origin": origin}
         tests.append(
             AblationTests.of(
@@ -122,38 +44,15 @@ def ablation_tests(
                     "intervention_id": edit.id,
                     "role": edit.role,
                     "active_share": float(fired.mean()),
-                    "noise": floors.get(metric, np.nan),
+                    "noise": impacts.noise,
                     **estimate,
                 }
-                for edit, fired, estimate in zip(rows.interventions, active, estimates, strict=True)
+                for edit, fired, estimate in zip(
+                    rows.interventions, measured.active, estimates, strict=True
+                )
             )
         )
-    return results[plan.spec.metric], tests
-
-
-def _impact_matrices(
-    rows: AblationRows, prompts: Sequence[Prompt]
-) -> tuple[dict[str, Floats], Floats]:
-    """Impacts by metric, and whether any edited feature was active: (n_interventions, n_prompts)."""
-    line = {edit.id: i for i, edit in enumerate(rows.interventions)}
-    column = {prompt.id: i for i, prompt in enumerate(prompts)}
-    size = (len(line), len(column))
-    values: dict[str, Floats] = defaultdict(lambda: np.full(size, np.nan))
-    active = np.zeros(size)
-    impacts = rows.impacts
-    for intervention, prompt, metric, impact, fired in zip(
-        impacts.intervention_id,
-        impacts.prompt_id,
-        impacts.metric,
-        impacts.impact,
-        impacts.active,
-        strict=True,
-    ):
-        if intervention in line:
-            place = line[intervention], column[prompt]
-            values[metric][place] = impact
-            active[place] = fired
-    return dict(values), active
+    return found, tests
 
 
 def _test_rows(

@@ -11,7 +11,8 @@ two things: of the impact by itself and of the difference.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.ablation_impacts import AblationImpacts
+from harness.analysis.controls import NAMED, UNLIKE, unlike
 from harness.analysis.mean_verdicts import Bound, Floats, Side, bound_of, judge_mean, side_of
 from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.verdict import Verdict
@@ -43,6 +44,9 @@ def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float)
     own = hold_against_noise(own, bound, impacts.noise)
     if claim.beyond != "controls":
         return own
+    if apart := unlike(impacts.balance, UNLIKE):
+        because = f"no features like these, controls lie apart: {apart}"
+        return replace(own, verdict="untestable", p=None, because=because)
     beyond = judge_mean(blank, impacts.beyond, impacts.units, bound, direction, alpha)
     if direction == 0:
         # A difference of two impacts may be off by the noise of both.
@@ -99,6 +103,10 @@ def _conjunction(
     sets = len(impacts.controls)
     rank, against = (impacts.rank_p(sign * direction) for sign in (1, -1))
     among = f"rank p {rank:.2g} of {sets} controls"
+    if sets < impacts.planned:
+        among += f", where the other {impacts.planned - sets} could show nothing"
+    if apart := unlike(impacts.balance, NAMED):
+        among += f", which lie apart in {apart}"
     own = side_of(impacts.target, impacts.units, 0.0, alpha)
     alone = f"by itself {own.mean:+.3g} nats (p {own.p:.2g})"
     if 1 / (sets + 1) > alpha:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_tests import AblationImpacts, AblationRows, ablation_tests
+from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
+from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
@@ -15,10 +16,8 @@ from harness.specs.split import Side
 from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t
 from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
-from harness.store.interventions import interventions_of
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import ImpactNoise, Impacts, Interventions
-from harness.store.tables.observations import Activations, Answers, Attributions
+from harness.store.tables.observations import Activations, Answers
 from harness.store.tables.results import FeatureTests
 
 Floats = NDArray[np.float64]
@@ -70,12 +69,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         _feature_tests(plan, "confirmation", confirmation, result.test, run_id, origin),
     ]
     for ablation in plan.ablations:
-        measured = AblationRows(
-            interventions_of(source.read(Interventions, run_id, ablation=ablation.name)),
-            source.read(Impacts, run_id),
-            source.read(Attributions, run_id, ablation=ablation.name),
-            source.read(ImpactNoise, run_id, ablation=ablation.name),
-        )
+        measured = AblationRows.read(source, run_id, ablation.name)
         ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
         rows += tables
     return Analysis(

@@ -6,30 +6,43 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.analysis.controls import candidates_of, draw_controls
 from harness.analysis.pairs import PairedActivations
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention, Role
 from harness.specs.plan import Plan
 from harness.specs.targets import KnownFeature
-from harness.stats import matched_sets
 from harness.stats.max_t import paired_statistic
-from harness.store.tables.observations import Attributions, FeatureActivity
+from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 
 FeatureScores = Mapping[Feature, float]  # what features are ranked by, signed
 
 
-def contrast_scores(plan: Plan, discovery: PairedActivations) -> FeatureScores:
-    """Each feature's statistic, positive where it is stronger in the misconception variants.
+def contrast_scores(
+    plan: Plan, ablation: Ablation, discovery: PairedActivations, activity: FeatureActivity
+) -> FeatureScores:
+    """What an ablation ranks features by, positive where they are stronger in the misconception variants.
 
-    Such a feature's removal is expected to move answers toward correct. Equal statistics are told
-    apart by the mean difference.
+    Such a feature's removal is expected to move answers toward correct. By size it is the mean difference
+    times the length of the feature's direction, in units of the residual stream, of features whose
+    statistic agrees; by consistency the contrast's statistic. Features that are equal in the one come in
+    the order of the other.
     """
     x, y = discovery.of("misconception"), discovery.of("correct")
     statistic = paired_statistic(x, y, discovery.units, statistic=plan.spec.contrast.statistic)
-    difference = (x - y).mean(axis=0)
-    tie = difference / (1 + np.abs(difference)) * 1e-6
-    return dict(zip(discovery.features, (statistic + tie).tolist(), strict=True))
+    norms = {
+        (int(layer), int(feature)): float(norm)
+        for layer, feature, norm in zip(
+            activity.layer, activity.feature, activity.decoder_norm, strict=True
+        )
+    }
+    length = np.array([norms.get(feature, 0.0) for feature in discovery.features])
+    size = (x - y).mean(axis=0) * length
+    size = np.where(np.sign(size) == np.sign(statistic), size, 0.0)
+    first, second = (size, statistic) if ablation.select.rank == "size" else (statistic, size)
+    order = np.argsort(-np.abs(second), kind="stable")
+    return {discovery.features[i]: float(first[i]) for i in order}
 
 
 def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[Feature, ...]:
@@ -68,34 +81,55 @@ def truth_scores(truth: Collection[KnownFeature]) -> FeatureScores:
 
 
 def select_interventions(
-    plan: Plan, ablation: Ablation, scores: FeatureScores, activity: FeatureActivity
+    plan: Plan,
+    ablation: Ablation,
+    scores: FeatureScores,
+    activity: FeatureActivity,
+    edited: EditActivity,
 ) -> tuple[Intervention, ...]:
     """The target set, its no-op, single features and doses, and its controls, best feature first.
 
-    `scores` may be empty where features are listed. Raises `CannotRun` where no feature qualifies, a
-    listed one is not active, or a layer is too small to match controls.
+    `scores` may be empty where features are listed; `edited` is what features do where they are edited.
+    Raises `CannotRun` where no feature qualifies, a listed one is not active, or no other set is like
+    the target.
     """
-    means = _mean_values(activity)
+    candidates = candidates_of(ablation, activity, edited)
+    active = frozenset(candidates.features)
     own_scores: tuple[float, ...] = ()
     if ablation.select.by == "list":
-        features = _listed_features(plan, ablation, means)
+        features = _listed_features(plan, ablation, active)
     else:
-        features, own_scores = _best_features(plan, ablation, scores, means)
-    controls = _match_controls(plan, ablation, features, activity)
-    return _interventions(ablation, features, own_scores, controls, means)
-
-
-def _mean_values(activity: FeatureActivity) -> dict[Feature, float]:
-    """Each active feature's mean value over all positions, those where it is 0 among them."""
-    return {
-        (int(layer), int(feature)): float(rate) * float(value)
-        for layer, feature, rate, value in zip(
-            activity.layer,
-            activity.feature,
-            activity.firing_rate,
-            activity.mean_activation,
-            strict=True,
+        features, own_scores = _best_features(plan, ablation, scores, active)
+    # Of the spec's seed and the ablation's name: the same in every run, another for each ablation.
+    seed = hashlib.sha256(f"{plan.spec.split.seed}/controls/{ablation.name}".encode()).digest()
+    controls = draw_controls(
+        candidates,
+        features,
+        sets=ablation.controls,
+        alpha=plan.spec.contrast.alpha,
+        seed=int.from_bytes(seed[:8], "big"),
+    )
+    if not controls:
+        layers = sorted({layer for layer, _ in features})
+        raise CannotRun(
+            Fault(
+                _place(plan, ablation),
+                f"layer {first_few(map(str, layers))} has too few active features for any other "
+                "set like the selected one",
+                "select fewer features",
+            )
         )
+    return _interventions(ablation, features, own_scores, controls, _mean_values(edited))
+
+
+def _mean_values(edited: EditActivity) -> dict[Feature, float]:
+    """What each feature is set to by a mean ablation: its mean at the edited positions."""
+    return {
+        (int(layer), int(feature)): float(value)
+        for layer, feature, value in zip(
+            edited.layer, edited.feature, edited.mean_value, strict=True
+        )
+        if value is not None and value == value
     }
 
 
@@ -131,7 +165,7 @@ def _best_features(
             for feature, score in scores.items()
             if sign * score > 0 and feature in active
         ),
-        key=lambda item: (-item[0], item[1]),
+        key=lambda item: -item[0],  # equal ones stay in their order
     )[: ablation.select.top]
     if not ranked:
         raise CannotRun(
@@ -156,7 +190,7 @@ def _interventions(
     def edit(role: Role, number: int, features: tuple[Feature, ...]) -> Intervention:
         values: tuple[float, ...] = ()
         if ablation.kind == "mean":
-            values = tuple(means[feature] for feature in features)
+            values = tuple(means.get(feature, 0.0) for feature in features)
         elif ablation.value is not None:
             values = (ablation.value,) * len(features)
         return Intervention(
@@ -187,37 +221,6 @@ def _interventions(
         *doses,
         *(edit("control", i, matched) for i, matched in enumerate(controls)),
     )
-
-
-def _match_controls(
-    plan: Plan, ablation: Ablation, targets: tuple[Feature, ...], activity: FeatureActivity
-) -> list[tuple[Feature, ...]]:
-    """Random sets of features that fire as often and as strongly. Raises `CannotRun`."""
-    layers, index = np.asarray(activity.layer), np.asarray(activity.feature)
-    # Rates and activations span orders of magnitude: alike is what has a like ratio.
-    profile = np.column_stack(
-        [
-            np.log(np.asarray(activity.firing_rate, dtype=float)),
-            np.log(np.asarray(activity.mean_activation, dtype=float)),
-            np.asarray(activity.decoder_norm, dtype=float),
-        ]
-    )
-    at = {key: i for i, key in enumerate(zip(layers.tolist(), index.tolist(), strict=True))}
-    # Of the spec's seed and the ablation's name: the same in every run, another for each ablation.
-    seed = hashlib.sha256(f"{plan.spec.split.seed}/controls/{ablation.name}".encode()).digest()
-    try:
-        drawn = matched_sets(
-            np.array([at[target] for target in targets]),
-            layers,
-            profile,
-            sets=ablation.controls,
-            seed=int.from_bytes(seed[:8], "big"),
-        )
-    except ValueError as error:
-        raise CannotRun(
-            Fault(_place(plan, ablation), str(error), "select fewer features")
-        ) from None
-    return [tuple((int(layers[i]), int(index[i])) for i in row) for row in drawn]
 
 
 def _place(plan: Plan, ablation: Ablation) -> str:

@@ -151,16 +151,26 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
 
 
 def _changed_meanings(spec: "Spec") -> list[str]:
-    """What claims of a spec say now and did not say in the first versions of the harness."""
+    """What a spec says now and did not say in the first versions of the harness."""
     from harness.specs.claims import AblationClaim
 
+    notes = []
     claims = [one for one in spec.claims if isinstance(one, AblationClaim)]
     if names := [one.name for one in claims if one.beyond == "controls"]:
-        return [
-            f"{spec.name}: {', '.join(names)} holds beyond controls only where the impact by itself does so, "
-            "too, and is refuted at a third of alpha; it once was held against the controls alone"
-        ]
-    return []
+        notes.append(
+            f"{', '.join(names)} holds beyond controls only where the impact by itself does so, too, and is "
+            "refuted at a third of alpha; it once was held against the controls alone"
+        )
+    if names := [one.name for one in spec.ablations if "controls" not in one.model_fields_set]:
+        notes.append(
+            f"{', '.join(names)} has 99 sets of controls, where it once had 20; write `controls`"
+        )
+    ranked = [one for one in spec.ablations if one.select.by == "contrast"]
+    if names := [one.name for one in ranked if "rank" not in one.select.model_fields_set]:
+        notes.append(
+            f"{', '.join(names)} selects by size, where it once did by consistency; write `rank`"
+        )
+    return [f"{spec.name}: {note}" for note in notes]
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")

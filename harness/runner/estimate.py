@@ -24,7 +24,8 @@ from harness.models.sae_files import sae_bytes
 from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
 from harness.runner.resources import RESIDENT
-from harness.runner.stages.survey import ENCODED, HELD_BYTES
+from harness.runner.stages.streams import HELD_BYTES
+from harness.runner.stages.survey import ENCODED
 from harness.specs.plan import Plan
 from harness.specs.workload import StageWork, longest_row, workload
 

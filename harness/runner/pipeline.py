@@ -5,11 +5,13 @@ stopped.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 
+from harness.analysis.ablation_impacts import AblationRows, ablation_impacts
+from harness.analysis.controls import balance_of, candidates_of
 from harness.analysis.pairs import pair_activations
 from harness.analysis.selection import (
     FeatureScores,
@@ -33,19 +35,21 @@ from harness.runner.stages.ablate import ablate, prepare_edits
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
+from harness.runner.stages.profile import profile
 from harness.runner.stages.survey import survey
 from harness.runner.stages.trace import prepare_trace, trace
-from harness.specs.ablations import Ablation
+from harness.specs.ablations import Ablation, looks
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.plan import Plan, Stage, Unit
 from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import Interventions
+from harness.store.tables.interventions import ControlBalance, Interventions
 from harness.store.tables.observations import (
     Activations,
     Attributions,
+    EditActivity,
     FeatureActivity,
     FeatureLogits,
 )
@@ -65,10 +69,11 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
     stage("observe", partial(observe, plan=plan))
     if plan.spec.new_tokens:
         stage("generate", partial(generate, plan=plan))
+    # Of what adds up over all of a stage's prompts.
+    sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
+    adding = partial(partial, plan=plan, together=_together(context, "survey"), checkpoint=sums)
     if plan.layers:
-        sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
-        together = _together(context, "survey")
-        stage("survey", partial(survey, plan=plan, together=together, checkpoint=sums))
+        stage("survey", adding(survey))
         sums.remove()
     edited: set[Feature] = set()
     for ablation in plan.ablations:
@@ -76,6 +81,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if predicts:
             stage("attribute", partial(attribute, plan=plan, ablation=ablation), ablation.name)
         _refuse_zero_by_construction(context, plan, ablation)
+        stage("profile", adding(profile, ablation=ablation), ablation.name)
+        sums.remove()
         frozen = _freeze_interventions(context, plan, ablation, store)
         edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
         if predicts:
@@ -83,12 +90,14 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             every = {feature for one in frozen for feature in one.features}
             work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
-        # The SAEs are read once for all groups of prompts, and only if one is left to do.
-        edits = cache(partial(prepare_edits, context, frozen))
-        replays = partial(
-            ablate, interventions=frozen, edits=edits, sources=choose_sources(plan, ablation)
-        )
-        stage("ablate", replays, ablation.name, replays=len(frozen))
+        sources = choose_sources(plan, ablation)
+        for part, some in enumerate(_parts(ablation, frozen)):
+            if part and _is_futile(context, plan, ablation, store):
+                break
+            # The SAEs are read once for all groups of prompts, and only if one is left to do.
+            edits = cache(partial(prepare_edits, context, some))
+            replays = partial(ablate, interventions=some, edits=edits, sources=sources)
+            stage("ablate", replays, ablation.name, replays=len(some), part=part)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))
@@ -108,16 +117,19 @@ class _Stages:
         self._prompts = {prompt.id: prompt for prompt in plan.prompts}
         self._finished = store.finished(context.run_id)
 
-    def run(self, name: Stage, work: Work, ablation: str = "", replays: int = 0) -> None:
-        """What is left of a stage; of an ablation with so many `replays` of each prompt."""
-        units = self._plan.units(name, ablation)
+    def run(
+        self, name: Stage, work: Work, ablation: str = "", replays: int = 0, part: int = 0
+    ) -> None:
+        """What is left of a stage; of a part of an ablation with so many `replays` of each prompt."""
+        units = self._plan.units(name, ablation, part)
         total = sum(map(_size, units))
-        # A survey adds up over all of its prompts: they are one group.
-        size = total if name == "survey" else _together(self._context, name, replays)
+        # What adds up over all of its prompts: they are one group.
+        adds_up = name in ("survey", "profile")
+        size = total if adds_up else _together(self._context, name, replays)
         groups = list(group_units(units, size))
         left = [group for group in groups if any(one.id not in self._finished for one in group)]
         done = total - sum(_size(unit) for group in left for unit in group)
-        label = f"{name} {ablation}".strip()
+        label = f"{name} {ablation}".strip() + f", look {part + 1}" * bool(part)
         self._progress(label, done, total)
         self._context.limit.recover()
         waiting: list[Columns] = []
@@ -175,28 +187,65 @@ def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Abla
         )
 
 
+def _parts(
+    ablation: Ablation, frozen: Sequence[Intervention]
+) -> Iterator[tuple[Intervention, ...]]:
+    """What is replayed up to each look at the controls: everything else with the first of them."""
+    controls = [one for one in frozen if one.role == "control"]
+    others = tuple(one for one in frozen if one.role != "control")
+    before = 0
+    for look in looks(ablation):
+        some = tuple(controls[before:look])
+        if others or some:
+            yield (*others, *some)
+        others, before = (), look
+
+
+def _is_futile(context: RunContext, plan: Plan, ablation: Ablation, store: RunStore) -> bool:
+    """Whether the controls so far put the target in their middle."""
+    rows = AblationRows.read(store, context.run_id, ablation.name)
+    return ablation_impacts(plan, ablation, rows).impacts[plan.spec.metric].is_futile
+
+
 def _freeze_interventions(
     context: RunContext, plan: Plan, ablation: Ablation, store: RunStore
 ) -> tuple[Intervention, ...]:
     """The ablation's interventions: chosen once, then read from the store ever after."""
     rows = store.read(Interventions, context.run_id, ablation=ablation.name)
     if not len(rows):
-        chosen = select_interventions(
-            plan,
-            ablation,
-            _scores(context, plan, ablation, store),
-            store.read(FeatureActivity, context.run_id),
+        activity = store.read(FeatureActivity, context.run_id)
+        edited = store.read(EditActivity, context.run_id, ablation=ablation.name)
+        scores = _scores(context, plan, ablation, store)
+        chosen = select_interventions(plan, ablation, scores, activity, edited)
+        store.commit(
+            intervention_rows(chosen, context.run_id, context.origin),
+            _balance(context, ablation, chosen, activity, edited),
         )
-        store.commit(intervention_rows(chosen, context.run_id, context.origin))
         rows = store.read(Interventions, context.run_id, ablation=ablation.name)
     return interventions_of(rows)
+
+
+def _balance(
+    context: RunContext,
+    ablation: Ablation,
+    chosen: Sequence[Intervention],
+    activity: FeatureActivity,
+    edited: EditActivity,
+) -> ControlBalance:
+    (target,) = (one.features for one in chosen if one.role == "target")
+    controls = [one.features for one in chosen if one.role == "control"]
+    found = balance_of(candidates_of(ablation, activity, edited), target, controls)
+    common = {"run_id": context.run_id, "ablation": ablation.name, "origin": context.origin}
+    return ControlBalance.of(common | vars(one) for one in found)
 
 
 def _scores(context: RunContext, plan: Plan, ablation: Ablation, store: RunStore) -> FeatureScores:
     """What the features are ranked by, from the discovery families alone."""
     if ablation.select.by == "contrast":
         activations = store.read(Activations, context.run_id)
-        return contrast_scores(plan, pair_activations(plan, "discovery", activations))
+        discovery = pair_activations(plan, "discovery", activations)
+        activity = store.read(FeatureActivity, context.run_id)
+        return contrast_scores(plan, ablation, discovery, activity)
     if ablation.select.by == "attribution":
         rows = store.read(Attributions, context.run_id, ablation=ablation.name)
         return attribution_scores(rows, plan.families("discovery"))

@@ -104,8 +104,7 @@ def noting_what_is_kept(store: RunStore, plan: Plan, run_id: str) -> Iterator[No
 
 def what_is_kept(store: RunStore, plan: Plan, run_id: str) -> str:
     """How much of a run is in the store, in words."""
-    total = sum(len(plan.units(*step)) for step in plan.steps)
-    return f"{len(store.finished(run_id))} of {total} units of run {run_id}"
+    return f"{len(store.finished(run_id))} of {plan.n_units} units of run {run_id}"
 
 
 def note_of_unfinished(store: RunStore, specs: Collection[str]) -> str:

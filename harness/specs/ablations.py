@@ -1,8 +1,8 @@
 """Ablations as a spec writes them: which features are selected, and how they are edited."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart
 from harness.specs.prompt import Label
@@ -16,6 +16,12 @@ class Select(SpecPart):
         description="`contrast`: the strongest difference between the variants at the readout. "
         "`attribution`: the largest predicted effect on the metric of removing the feature at the "
         "edited positions. `list`: those under `features`. `truth`: the target's known features."
+    )
+    rank: Literal["size", "consistency"] = Field(
+        default="size",
+        description="What `by: contrast` takes the strongest by. `size`: how far the variants lie apart, in "
+        "units of the residual stream. `consistency`: the contrast's statistic, which many features "
+        "share that differ in every family, whether much or little.",
     )
     toward: Literal["correct", "misconception"] = Field(
         default="correct",
@@ -31,6 +37,14 @@ class Select(SpecPart):
     features: dict[LayerKey, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
         default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
     )
+
+    @model_serializer(mode="wrap")
+    def _as_it_decides(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what decides nothing, so that it changes no hash either."""
+        fields: dict[str, Any] = plain(self)
+        if self.by != "contrast":
+            fields.pop("rank", None)
+        return fields
 
 
 class Ablation(SpecPart):
@@ -70,12 +84,24 @@ class Ablation(SpecPart):
         "`misconception`.",
     )
     controls: int = Field(
-        default=20,
+        default=99,
         ge=1,
         le=10_000,
-        description="Sets of random features matched on layer, firing rate, mean activation and "
-        "decoder norm.",
+        description="Sets of random features that fire as often and as strongly where the edit acts, "
+        "and are edited by as much. The rank p is at least 1 / (controls + 1).",
     )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
+
+
+LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything
+FUTILE = 0.2  # a rank p above which they could not
+
+
+def looks(ablation: Ablation) -> tuple[int, ...]:
+    """After how many sets of controls there is a look, the last of them all.
+
+    None is closer to the end than to the look before it: it would save little.
+    """
+    return (*(look for look in LOOKS if 2 * look < ablation.controls), ablation.controls)

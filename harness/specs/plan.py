@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Literal
 
 from harness.errors import Fault, InputError
-from harness.specs.ablations import Ablation
+from harness.specs.ablations import Ablation, looks
 from harness.specs.prompt import LIMITED, Prompt
 from harness.specs.spec import Spec
 from harness.specs.split import Side, split
@@ -21,7 +21,9 @@ FEWEST = 2  # families of a side: one has no spread
 # Prompts of a unit: of an ablation few, for each of them is replayed with every intervention. What is
 # summed over a family is not divided.
 PROMPTS = {"observe": 16, "generate": 16, "ablate": 2, "trace": 16}
-Stage = Literal["observe", "generate", "survey", "attribute", "predict", "ablate", "trace"]
+Stage = Literal[
+    "observe", "generate", "survey", "attribute", "profile", "predict", "ablate", "trace"
+]
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Unit:
     family: str
     prompts: tuple[str, ...]
     ablation: str = ""
+    part: int = 0  # of an ablation's sets of controls, see `looks`
 
     @property
     def id(self) -> str:
         """A hash of the content."""
-        content = "\x1f".join((self.stage, self.ablation, self.family, *self.prompts))
+        part = (f"part {self.part}",) * bool(self.part)
+        content = "\x1f".join((self.stage, self.ablation, *part, self.family, *self.prompts))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -96,13 +100,24 @@ class Plan:
         steps += [("survey", "")] * bool(self.layers)
         for ablation in self.ablations:
             predicts = ablation.select.by == "attribution"
-            steps += [("attribute", ablation.name), ("predict", ablation.name)] * predicts
+            steps += [("attribute", ablation.name)] * predicts
+            steps.append(("profile", ablation.name))
+            steps += [("predict", ablation.name)] * predicts
             steps.append(("ablate", ablation.name))
         return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
 
-    def units(self, stage: Stage, ablation: str = "") -> tuple[Unit, ...]:
+    @property
+    def n_units(self) -> int:
+        """How many units a run has at most: of an ablation that ends at a look there are fewer."""
+        parts = {ablation.name: len(looks(ablation)) for ablation in self.ablations}
+        return sum(
+            len(self.units(stage, ablation)) * (parts[ablation] if stage == "ablate" else 1)
+            for stage, ablation in self.steps
+        )
+
+    def units(self, stage: Stage, ablation: str = "", part: int = 0) -> tuple[Unit, ...]:
         """The units of a stage, in an order that does not depend on the file's."""
-        if stage in ("survey", "attribute"):
+        if stage in ("survey", "attribute", "profile"):
             chosen = self.of("discovery") or self.prompts
         elif stage in ("predict", "ablate", "trace"):
             chosen = self.of("confirmation")
@@ -118,7 +133,7 @@ class Plan:
         )
         most = PROMPTS.get(stage, len(ordered))
         return tuple(
-            Unit(stage, family, prompts[first : first + most], ablation)
+            Unit(stage, family, prompts[first : first + most], ablation, part)
             for family, prompts in families
             for first in range(0, len(prompts), most)
         )

@@ -132,7 +132,7 @@ def _ablations(facts: PromptFacts) -> Iterator[str]:
             "effect. `toward` is where their removal should move the answer.",
             "    ",
         )
-        yield "    select: {top: 10, by: contrast, toward: correct}"
+        yield "    select: {top: 10, by: contrast, rank: size, toward: correct}"
     yield from _comment(
         "What the features' values become: `zero`; `mean`; `resample` with a `source`; `clamp`, `scale` "
         "or `steer` with a `value`; `direction`. `doses: [0, 0.5, 2]` scales them as well.",
@@ -146,9 +146,11 @@ def _ablations(facts: PromptFacts) -> Iterator[str]:
     yield f"    positions: {'prompt' if facts.shared else 'all'}"
     yield "    variant: misconception"
     yield from _comment(
-        "Matched random features; 19 are the fewest that alpha 0.05 allows.", "    "
+        "Sets of random features that are alike where the edit acts; 19 are the fewest that alpha 0.05 "
+        "allows, and where more can show nothing they are left out.",
+        "    ",
     )
-    yield "    controls: 20"
+    yield "    controls: 99"
 
 
 def _no_ablations(facts: PromptFacts) -> Iterator[str]:

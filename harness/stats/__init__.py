@@ -3,13 +3,21 @@
 Not here: torch, the store, and what a result means for a claim, which `analysis` says.
 """
 
+from harness.stats.control_ranks import control_rank_p, residual_rank_p
 from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import MeanInterval, mean_interval
-from harness.stats.matched_controls import control_rank_p, matched_sets
+from harness.stats.matched_controls import matched_sets
 from harness.stats.max_t import MaxT, paired_max_t
 from harness.stats.multiplicity import LayerFdr, fdr, hierarchical_fdr
 from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed
+from harness.stats.relabelling import (
+    count_sets,
+    leaf_size,
+    leaves,
+    relabelled_sets,
+    standard_profiles,
+)
 from harness.stats.synergy import Synergy, synergy
 
 __all__ = [
@@ -20,16 +28,22 @@ __all__ = [
     "MeanInterval",
     "Synergy",
     "control_rank_p",
+    "count_sets",
     "effective_pairs",
     "effects",
     "equivalence",
     "fdr",
     "hierarchical_fdr",
+    "leaf_size",
+    "leaves",
     "matched_sets",
     "mean_interval",
     "minimum_detectable",
     "paired_max_t",
     "power",
+    "relabelled_sets",
+    "residual_rank_p",
+    "standard_profiles",
     "synergy",
     "units_needed",
 ]

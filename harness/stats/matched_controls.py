@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.arguments import check_finite, count, dense_features, names_of, vector
+from harness.stats.arguments import count, dense_features, names_of, vector
 from harness.stats.scaling import exponents, rescale
 
 
@@ -93,24 +93,3 @@ def _draw_set(
         drawn.append(int(random.choice(free)))
         used.add(drawn[-1])
     return drawn
-
-
-def control_rank_p(target: float, controls: ArrayLike) -> float:
-    """The target's rank among its matched controls as a one-sided p: (1 + #{T_r >= T}) / (R + 1).
-
-    Arguments:
-        target: what the target did, T; larger is stronger.
-        controls: what each of R sets of controls did, (R,), at least one.
-
-    Returns:
-        A p of at least 1 / (R + 1). It is valid where the target is exchangeable with its controls under
-        the null; the +1 counts the target itself (Phipson and Smyth 2010).
-
-    Raises:
-        ValueError: where a number is not finite, or there are no controls.
-    """
-    values = vector("controls", controls)
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError("controls: a list of one or more finite numbers is needed")
-    target = check_finite("target", target)
-    return float((1 + (values >= target).sum()) / (len(values) + 1))

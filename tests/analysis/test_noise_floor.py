@@ -4,18 +4,14 @@ import math
 
 import pytest
 
-from harness.analysis.ablation_tests import AblationRows, ablation_tests
+from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.selection import select_interventions
 from harness.store.tables.interventions import ImpactNoise, Impacts
-from harness.store.tables.observations import Attributions, FeatureActivity
+from tests.helpers.activity import activity_of, edited_of, rows_of
 from tests.helpers.specs import ablation_plan
 
-ACTIVITY = FeatureActivity.of(
-    {"run_id": "r", "layer": 1, "feature": f, "firing_rate": 0.5, "mean_activation": 1.0,
-     "decoder_norm": 1.0, "origin": "mock"}
-    for f in (3, 4)
-)  # fmt: skip
+RATES = {(1, f): (0.5, 1.0) for f in (3, 4)}
 IMPACTS = {"target": 1.0, "no-op": 0.25}  # of the others, none
 
 
@@ -23,7 +19,7 @@ def floors(differences):
     """The noise by metric, with these differences of some prompts in the spec's metric."""
     plan = ablation_plan(select={"by": "list", "features": {1: (3,)}}, controls=1)
     ablation = plan.spec.ablations[0]
-    found = select_interventions(plan, ablation, {}, ACTIVITY)
+    found = select_interventions(plan, ablation, {}, activity_of(RATES), edited_of(RATES))
     prompts = [p for p in plan.of("confirmation") if p.label == ablation.variant]
     own = {"run_id": "r", "metric": "logit_difference", "origin": "mock"}
     impacts = Impacts.of(
@@ -37,7 +33,7 @@ def floors(differences):
         own | {"ablation": ablation.name, "prompt_id": p.id, "difference": difference}
         for p, difference in zip(prompts, differences, strict=False)
     )
-    rows = AblationRows(found, impacts, Attributions.of([]), noise)
+    rows = rows_of(found, impacts, noise=noise)
     result, (tests,) = ablation_tests(plan, ablation, rows, "r", "mock")
     return result.noise, set(tests.noise)
 

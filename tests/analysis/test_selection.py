@@ -3,22 +3,21 @@
 import numpy as np
 import pytest
 
-from harness.analysis.ablation_tests import AblationRows, ablation_tests
+from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.selection import attribution_scores, select_interventions, truth_scores
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
 from harness.specs.targets import load_targets, load_truth
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.interventions import ImpactNoise, Impacts
-from harness.store.tables.observations import Attributions, FeatureActivity
+from harness.store.tables.interventions import Impacts
+from harness.store.tables.observations import Attributions
+from tests.helpers.activity import activity_of, edited_of, rows_of
 from tests.helpers.specs import ablation_plan
 
 RATES = {(layer, f): (0.1 + 0.01 * f, 1.0 + f + layer) for layer in (1, 2) for f in range(20)}
-ACTIVITY = FeatureActivity.of(
-    {"run_id": "r", "layer": layer, "feature": f, "firing_rate": rate, "mean_activation": mean,
-     "decoder_norm": 1.0, "origin": "mock"}
-    for (layer, f), (rate, mean) in RATES.items()
-)  # fmt: skip
+# Where it is edited they fire half as often, and strongly; over both variants their mean is the layer.
+THERE = {feature: (rate / 2, mean / 2) for feature, (rate, mean) in RATES.items()}
+ACTIVITY, EDITED = activity_of(RATES), edited_of(THERE, {f: float(f[0]) for f in RATES})
 SCORES = {(1, 3): 2.0, (2, 5): 4.0, (1, 7): -3.0, (1, 50): 9.0}
 
 
@@ -26,7 +25,7 @@ def chosen(scores=SCORES, **fields):
     ablation = Ablation.model_validate(
         {"name": "top", "select": {"by": "contrast", "top": 2}, "controls": 4} | fields
     )
-    found = select_interventions(ablation_plan(), ablation, scores, ACTIVITY)
+    found = select_interventions(ablation_plan(), ablation, scores, ACTIVITY, EDITED)
     return {role: [one for one in found if one.role == role]
             for role in ("target", "no-op", "single", "dose", "control")}  # fmt: skip
 
@@ -63,7 +62,7 @@ def test_known_features_are_ranked_by_how_well_they_separate():
     [
         ({"kind": "zero"}, lambda f: None),
         ({"kind": "clamp", "value": 7.5}, lambda f: 7.5),
-        ({"kind": "mean"}, lambda f: RATES[f][0] * RATES[f][1]),
+        ({"kind": "mean"}, lambda f: float(f[0])),  # at the edited positions
     ],
 )
 def test_every_edit_has_its_value_and_so_have_its_controls(fields, value):
@@ -110,7 +109,7 @@ def test_predictions_are_held_against_exact_impacts():
     """A set's prediction is the sum of its features', and a dose of s does 1 - s of it."""
     plan = ablation_plan(select={"by": "attribution", "top": 2}, controls=4, doses=(0.5,))
     ablation = plan.spec.ablations[0]
-    found = select_interventions(plan, ablation, {(1, 3): 2.0, (1, 4): 1.0}, ACTIVITY)
+    found = select_interventions(plan, ablation, {(1, 3): 2.0, (1, 4): 1.0}, ACTIVITY, EDITED)
     prompts = [p for p in plan.of("confirmation") if p.label == ablation.variant]
     families = sorted({p.family for p in prompts})
     effect = {f: 0.1 * f for f in range(20)}
@@ -127,7 +126,7 @@ def test_predictions_are_held_against_exact_impacts():
         for one in found for p in prompts
         for metric, sign in (("logit_difference", 1), ("log_p_misconception", -1))
     )  # fmt: skip
-    measured = AblationRows(found, impacts, predictions, ImpactNoise.of([]))
+    measured = rows_of(found, impacts, predictions)
     result, tables = ablation_tests(plan, ablation, measured, "r", "mock")
     rows = {
         (table.metric[i], table.role[i], i): {n: getattr(table, n)[i] for n in table.names()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.ablation_tests import AblationImpacts
+from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.run_analysis import Analysis, FeatureResult
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of

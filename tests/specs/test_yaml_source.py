@@ -27,10 +27,11 @@ def check(tmp_path, text):
     path = tmp_path / "demo.yaml"
     path.write_text(text, encoding="utf-8")
     found = invoke("check", path)
-    assert found.exit_code == (2 if found.stderr else 0)
     head = f"error: {path}:"
     lines = found.stderr.splitlines()
-    return [line.removeprefix(head) for line in lines if line.startswith(head)]
+    faults = [line.removeprefix(head) for line in lines if line.startswith(head)]
+    assert found.exit_code == (2 if faults else 0)
+    return faults
 
 
 @pytest.mark.parametrize(

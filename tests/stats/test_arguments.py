@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from harness.stats.control_ranks import control_rank_p
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
 from harness.stats.intervals import mean_interval
-from harness.stats.matched_controls import control_rank_p
 from harness.stats.max_t import paired_max_t
 from harness.stats.multiplicity import fdr, hierarchical_fdr
 from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed

@@ -1,15 +1,9 @@
-"""Matched controls: how they are drawn, and the rank of a target among them."""
+"""Matched controls: how they are drawn."""
 
 import numpy as np
 import pytest
 
-from harness.stats.matched_controls import control_rank_p, matched_sets
-
-
-def test_a_target_that_outranks_k_controls_has_the_p_of_its_rank():
-    assert control_rank_p(5.0, np.arange(4.0)) == 1 / 5
-    assert control_rank_p(3.0, np.arange(4.0)) == 2 / 5
-    assert control_rank_p(-1.0, np.arange(4.0)) == 1
+from harness.stats.matched_controls import matched_sets
 
 
 def test_controls_match_layer_and_profile_and_never_repeat():

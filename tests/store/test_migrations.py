@@ -18,6 +18,8 @@ SINCE = {
     "token_activations": 6,
     "feature_logits": 7,
     "impact_noise": 8,
+    "edit_activity": 9,
+    "control_balance": 9,
 }
 
 

@@ -5,7 +5,7 @@ fires at all.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from harness.models.adaptive_batching import map_batches, split_by_length
-from harness.models.finite import check_finite
-from harness.models.hooks import capture
 from harness.models.logprobs import token_logprobs
 from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
@@ -23,6 +21,7 @@ from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
+from harness.runner.stages.streams import captured, held_streams
 from harness.sae import Sae, decode, encode
 from harness.sae.diagnosis import misfit
 from harness.sae.health import Health
@@ -33,7 +32,6 @@ from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
 ENCODED = 1024  # positions that an SAE sees together, at most
-HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
 TRIED = 128  # of them on which an SAE is tried in other readings, a hundred or so
@@ -58,7 +56,7 @@ def survey(
     steps = len(rows) + len(plan.layers) * len(sample)  # a layer's losses are taken on the sample
     so_far = _SoFar(context, checkpoint)
     for chosen in list(split_by_length(rows, together))[so_far.groups :]:
-        for streams in _streams(context, plan, [rows[i] for i in chosen]):
+        for streams in held_streams(context, plan.layers, [rows[i] for i in chosen], "prompt"):
             for layer, stream in streams.items():
                 sae = context.saes(layer)
                 most = min(ENCODED, context.limit.positions(sae.features))
@@ -184,48 +182,16 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
     }
 
 
-def _streams(
-    context: RunContext, plan: Plan, rows: Sequence[Tokens]
-) -> Iterator[Mapping[int, Tensor]]:
-    """The residual stream at the read layers, (n_positions, width), as much at a time as is held."""
-    held: dict[int, list[Tensor]] = {layer: [] for layer in plan.layers}
-    size = 0
-
-    def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
-        return _captured(context, [rows[i] for i in chosen], plan.layers)
-
-    for _, streams in map_batches(context.limit, rows, capture_rows):
-        for layer, stream in streams.items():
-            held[layer].append(stream)
-            size += stream.nbytes
-        if size >= HELD_BYTES:
-            yield {layer: torch.cat(parts) for layer, parts in held.items()}
-            held, size = {layer: [] for layer in plan.layers}, 0
-    if size:
-        yield {layer: torch.cat(parts) for layer, parts in held.items()}
-
-
 def _of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
     """The stream after every block at positions spread over some rows, (TRIED, width) at most."""
     blocks = range(context.model.depth)
 
     def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
-        return _captured(context, [rows[i] for i in chosen], blocks)
+        return captured(context, [rows[i] for i in chosen], blocks, "prompt")
 
     parts = [streams for _, streams in map_batches(context.limit, rows, capture_rows)]
     step = max(1, sum(len(part[0]) for part in parts) // TRIED)
     return {block: torch.cat([part[block] for part in parts])[::step][:TRIED] for block in blocks}
-
-
-def _captured(
-    context: RunContext, rows: Sequence[Tokens], blocks: Sequence[int]
-) -> dict[int, Tensor]:
-    """The stream after some blocks at every prompt position but BOS, (n_positions, width)."""
-    batch = context.model.batch(rows)
-    streams: dict[int, Tensor] = {}
-    context.model.forward(batch, capture(blocks, streams, positions_of(batch, "prompt")))
-    check_finite(streams, context.model.dtype)
-    return streams
 
 
 def _sample(rows: Sequence[Tokens]) -> list[Tokens]:

@@ -7,6 +7,7 @@ object. These classes are the only place in the code that names the store's colu
 
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import (
+    ControlBalance,
     ImpactNoise,
     Impacts,
     ImpactTokens,
@@ -16,6 +17,7 @@ from harness.store.tables.observations import (
     Activations,
     Answers,
     Attributions,
+    EditActivity,
     FeatureActivity,
     FeatureLogits,
     Generations,
@@ -42,8 +44,10 @@ TABLES: tuple[type[Columns], ...] = (
     FeatureLogits,
     SaeHealth,
     FeatureActivity,
+    EditActivity,
     Attributions,
     Interventions,
+    ControlBalance,
     Impacts,
     ImpactTokens,
     ImpactNoise,

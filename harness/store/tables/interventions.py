@@ -29,6 +29,20 @@ class Interventions(Columns):
 
 
 @dataclass(frozen=True)
+class ControlBalance(Columns):
+    """A row is how far the target and its controls lie apart in a property, where they are edited."""
+
+    table: ClassVar[str] = "control_balance"
+    run_id: Column
+    ablation: Column
+    property: Column
+    target: Column
+    controls: Column
+    difference: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Impacts(Columns):
     """A row is what an intervention does to one metric of a prompt."""
 

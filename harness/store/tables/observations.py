@@ -131,7 +131,7 @@ class SaeHealth(Columns):
 
 @dataclass(frozen=True)
 class FeatureActivity(Columns):
-    """A row is how often and how strongly a feature fires: what controls are matched on."""
+    """A row is how often and how strongly a feature fires at the prompts' positions."""
 
     table: ClassVar[str] = "feature_activity"
     run_id: Column
@@ -139,6 +139,26 @@ class FeatureActivity(Columns):
     feature: Column
     firing_rate: Column
     mean_activation: Column
+    decoder_norm: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class EditActivity(Columns):
+    """A row is how often and how strongly a feature fires where an ablation edits.
+
+    Its discovery prompts of the edited variant are meant. `mean_value` is over those of both variants, 0
+    where it does not fire, and null of a kind of edit that does not need it.
+    """
+
+    table: ClassVar[str] = "edit_activity"
+    run_id: Column
+    ablation: Column
+    layer: Column
+    feature: Column
+    firing_rate: Column
+    mean_activation: Column
+    mean_value: Column
     decoder_norm: Column
     origin: Column
 

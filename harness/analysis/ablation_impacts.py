@@ -1,0 +1,204 @@
+"""What an ablation did on the confirming families: target and controls, by metric and prompt."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.controls import candidates_of, mean_profiles
+from harness.analysis.noise_floor import noise_floors
+from harness.specs.ablations import FUTILE, Ablation
+from harness.specs.intervention import Intervention
+from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
+from harness.stats import control_rank_p, residual_rank_p
+from harness.store.interface import ReadStore
+from harness.store.interventions import interventions_of
+from harness.store.tables.interventions import ControlBalance, ImpactNoise, Impacts, Interventions
+from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
+
+Floats = NDArray[np.float64]
+# The sign in which a metric grows when answers move toward correct; KL and flips only grow.
+TOWARD_CORRECT = {"log_p_misconception": -1.0}
+EITHER_WAY = ("kl", "top1_flips")
+
+
+@dataclass(frozen=True)
+class AblationImpacts:
+    """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
+
+    `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
+    prompt's family. `noise` is the largest change of a prompt that is no edit's,
+    NaN where that was not measured. `profiles` (1 + n_sets, k) are what the sets are like, the target's
+    first, and `balance` how far it lies from its controls in each property; there are none of runs of
+    before these were kept. `planned` is how many sets there are, some of which a look may have left out.
+    """
+
+    ablation: Ablation
+    target: Floats
+    controls: Floats
+    units: NDArray[np.str_]
+    metric: str = "logit_difference"
+    noise: float = np.nan
+    profiles: Floats | None = None
+    balance: Mapping[str, float] = field(default_factory=dict)
+    planned: int = 0
+
+    @property
+    def beyond(self) -> Floats:
+        """Target minus the mean of its controls, (n_prompts,)."""
+        return self.target - self.controls.mean(axis=0)
+
+    def rank_p(self, direction: float) -> float:
+        """The target's rank among its controls, in the direction +1 (toward correct) or -1.
+
+        Beside what the sets are like, where that is known. Raises `ValueError` where there is no
+        control, or a mean is not finite.
+        """
+        own, others = direction * float(self.target.mean()), direction * self.controls.mean(axis=1)
+        if self.profiles is None:
+            return control_rank_p(own, others)
+        return residual_rank_p(own, others, self.profiles)
+
+    @property
+    def is_futile(self) -> bool:
+        """Whether more controls could show nothing: the rank is in the middle of those that there are."""
+        if not len(self.target):
+            return True
+        return min(self.rank_p(1.0), self.rank_p(-1.0)) > FUTILE
+
+    @property
+    def expected(self) -> float:
+        """The direction that the selection expects of this metric."""
+        if self.metric in EITHER_WAY:
+            return 1.0
+        toward = 1.0 if self.ablation.select.toward == "correct" else -1.0
+        return toward * TOWARD_CORRECT.get(self.metric, 1.0)
+
+
+@dataclass(frozen=True)
+class AblationRows:
+    """What a run stored of one ablation: its edits, what each did, and what was predicted of it.
+
+    `impacts` may hold other ablations' rows as well; `noise` is what an edit of nothing seemed to do,
+    `activity` and `edited` what features do at all positions and where they are edited, and `balance` how
+    like its controls the target is.
+    """
+
+    interventions: tuple[Intervention, ...]
+    impacts: Impacts
+    predictions: Attributions
+    noise: ImpactNoise
+    activity: FeatureActivity
+    edited: EditActivity
+    balance: ControlBalance
+
+    @classmethod
+    def read(cls, source: ReadStore, run_id: str, ablation: str) -> Self:
+        """Those of a stored run."""
+        return cls(
+            interventions_of(source.read(Interventions, run_id, ablation=ablation)),
+            source.read(Impacts, run_id),
+            source.read(Attributions, run_id, ablation=ablation),
+            source.read(ImpactNoise, run_id, ablation=ablation),
+            source.read(FeatureActivity, run_id),
+            source.read(EditActivity, run_id, ablation=ablation),
+            source.read(ControlBalance, run_id, ablation=ablation),
+        )
+
+    def measured(self) -> Self:
+        """Without the controls that a look has left out."""
+        there = set(self.impacts.intervention_id)
+        kept = (
+            one
+            for one in self.interventions
+            if one.role != "control" or one.id in there or not there
+        )
+        return replace(self, interventions=tuple(kept))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An ablation's impacts by metric, (n_interventions, n_prompts) of `values`, and whether it was `active`.
+
+    `impacts` are the same by target and controls.
+    """
+
+    impacts: Mapping[str, AblationImpacts]
+    values: Mapping[str, Floats]
+    active: Floats
+
+
+def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Measured:
+    """What an ablation's interventions did on the confirming prompts, as far as they were measured."""
+    planned = sum(one.role == "control" for one in rows.interventions)
+    rows = rows.measured()
+    prompts = sorted(
+        (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
+        key=lambda prompt: prompt.id,
+    )
+    units = np.array([prompt.family for prompt in prompts])
+    values, active = _impact_matrices(rows, prompts)
+    # A metric that was never measured is NaN, and no test takes it for 0.
+    values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
+    roles = np.array([edit.role for edit in rows.interventions])
+    floors = noise_floors(rows.noise)
+    for metric in floors.keys() & values.keys():
+        # Where not even the same batch gives the same numbers twice, that is noise as well.
+        by_noop = np.abs(values[metric][roles == "no-op"]).max(initial=0.0)
+        floors[metric] = max(floors[metric], float(by_noop))
+    profiles = _set_profiles(ablation, rows)
+    balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
+    impacts = {
+        metric: AblationImpacts(
+            ablation,
+            matrix[roles == "target"][0],
+            matrix[roles == "control"],
+            units,
+            metric,
+            floors.get(metric, np.nan),
+            profiles,
+            balance,
+            planned,
+        )
+        for metric, matrix in values.items()
+    }
+    return Measured(impacts, values, active)
+
+
+def _set_profiles(ablation: Ablation, rows: AblationRows) -> Floats | None:
+    """What the target and each control are like where they are edited; None of runs of before."""
+    if not len(rows.edited):
+        return None
+    target = [one.features for one in rows.interventions if one.role == "target"]
+    controls = [one.features for one in rows.interventions if one.role == "control"]
+    candidates = candidates_of(ablation, rows.activity, rows.edited)
+    return mean_profiles(candidates, [*target, *controls])
+
+
+def _impact_matrices(
+    rows: AblationRows, prompts: Sequence[Prompt]
+) -> tuple[dict[str, Floats], Floats]:
+    """Impacts by metric, and whether any edited feature was active: (n_interventions, n_prompts)."""
+    line = {edit.id: i for i, edit in enumerate(rows.interventions)}
+    column = {prompt.id: i for i, prompt in enumerate(prompts)}
+    size = (len(line), len(column))
+    values: dict[str, Floats] = defaultdict(lambda: np.full(size, np.nan))
+    active = np.zeros(size)
+    impacts = rows.impacts
+    for intervention, prompt, metric, impact, fired in zip(
+        impacts.intervention_id,
+        impacts.prompt_id,
+        impacts.metric,
+        impacts.impact,
+        impacts.active,
+        strict=True,
+    ):
+        if intervention in line:
+            place = line[intervention], column[prompt]
+            values[metric][place] = impact
+            active[place] = fired
+    return dict(values), active
