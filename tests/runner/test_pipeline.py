@@ -1,10 +1,12 @@
 """A run on a small random model: against brute force, twice, in any order, and interrupted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.errors import CannotRun
-from harness.runner import checkpoint
+from harness.runner import checkpoint, pipeline
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from tests.helpers.runs import a_run_context, run_into, sae
@@ -99,3 +101,43 @@ def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
 
     assert features(other) == features(whole)
     assert other["impacts"] != whole["impacts"]
+
+
+def with_controls(impact_of, monkeypatch, path, controls=99):
+    """The tables of a run of so many controls, whose impacts are made up by `impact_of(intervention)`."""
+    ablated = pipeline.ablate
+
+    def ablate(context, interventions, edits, sources, prompts):
+        impacts, *others = ablated(context, interventions, edits, sources, prompts)
+        made = {edit.id: impact_of(edit) for edit in interventions}
+        impact = [made[one] for one in impacts.intervention_id]
+        return [replace(impacts, impact=impact), *others]
+
+    monkeypatch.setattr(pipeline, "ablate", ablate)
+    plan = ablation_plan(select={"by": "list", "features": {1: (3, 9, 11)}}, controls=controls)
+    return run_into(path, plan, a_run_context())
+
+
+@pytest.mark.parametrize("target, replayed", [(9.5, 19), (-9.5, 99), (99.0, 99)])
+def test_controls_end_at_a_look_where_more_could_show_nothing(
+    tmp_path, monkeypatch, target, replayed
+):
+    def impact_of(edit):
+        return target if edit.role == "target" else float(edit.number % 19)
+
+    tables = with_controls(impact_of, monkeypatch, tmp_path / "a.duckdb")
+    controls = {row[1] for row in tables["interventions"] if "control" in row}
+    assert len(controls) == 99
+    measured = {row[1] for row in tables["impacts"]} & controls
+    assert len(measured) == replayed
+    # Nothing is replayed twice, and each look has units of its own.
+    assert len(tables["impacts"]) == len({row[1:4] for row in tables["impacts"]})
+    stages = [row[2] for row in tables["units"]]
+    parts = {19: 1, 49: 2, 99: 3}[replayed]
+    assert stages.count("ablate") == parts * len(ablation_plan().units("ablate", "top"))
+
+
+def test_a_balance_is_kept_of_every_ablation(whole):
+    properties = {row[2] for row in whole["control_balance"]}
+    assert properties == {"firing rate", "mean activation", "edit size"}
+    assert whole["edit_activity"]

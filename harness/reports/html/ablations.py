@@ -28,6 +28,7 @@ class AblationSection:
     features: list[tuple[int, int]]
     target: Row
     noise: float | None
+    balance: list[Row]
     singles: list[Row]
     controls: Chart | None
     families: Chart | None
@@ -45,6 +46,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
         for row in query_rows(store, "noise", run=run["run_id"])
         if row["metric"] == spec.metric
     }
+    balance = query_rows(store, "balance", run=run["run_id"])
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (
@@ -59,6 +61,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
                     spec.metric,
                     target,
                     noise.get(ablation.name),
+                    [row for row in balance if row["ablation"] == ablation.name],
                     made_of,
                     tests,
                     by_family,
@@ -73,6 +76,7 @@ def _section(
     metric: Metric,
     target: Row,
     noise: float | None,
+    balance: list[Row],
     figures: list[ImpactFigure],
     rows: list[Row],
     families: list[Row],
@@ -90,6 +94,7 @@ def _section(
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
         noise=noise,
+        balance=balance,
         singles=singles,
         controls=_controls_chart(target, [row for row in rows if row["role"] == "control"]),
         families=_families_chart(ablation.name, families),
