@@ -23,8 +23,8 @@ from harness.models.requirements import model_bytes
 from harness.models.sae_files import sae_bytes
 from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
+from harness.runner.residual_streams import HELD_BYTES
 from harness.runner.resources import RESIDENT
-from harness.runner.stages.streams import HELD_BYTES
 from harness.runner.stages.survey import ENCODED
 from harness.specs.plan import Plan
 from harness.specs.workload import StageWork, longest_row, workload
@@ -188,11 +188,13 @@ class _Stages:
         if work.replays:
             return self._replays(work)
         taken = self.rehearsal.score(rows, self.columns)
-        if work.stage == "survey":
+        if work.stage in ("survey", "profile"):
             # The streams of several batches, which are joined before an SAE sees them.
             model, layers = self.rehearsal.model, len(self.plan.layers)
             stream = ceil(work.tokens) * model.width * model.network.dtype.itemsize * layers
             held = self._encoded(ENCODED) + 2 * min(HELD_BYTES, stream)
+            if work.stage == "profile":
+                return taken, held, batches
             # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
             return taken, held, batches + 1 + LOSSES * layers
         at_one = self.plan.readout == "last_prompt_token"

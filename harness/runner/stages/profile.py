@@ -15,7 +15,7 @@ from harness.models.padded_batch import Tokens
 from harness.models.prompt_rows import PromptRows
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
-from harness.runner.stages.streams import held_streams
+from harness.runner.residual_streams import held_streams
 from harness.sae import Sae, encode
 from harness.sae.precise import double, on_precise, total
 from harness.specs.ablations import Ablation

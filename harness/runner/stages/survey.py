@@ -21,7 +21,7 @@ from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
-from harness.runner.stages.streams import captured, held_streams
+from harness.runner.residual_streams import captured, held_streams
 from harness.sae import Sae, decode, encode
 from harness.sae.diagnosis import misfit
 from harness.sae.health import Health

@@ -47,7 +47,7 @@ def values_at(prompts, positions, layer):
 
 @pytest.mark.parametrize("positions", ["all", "prompt", "last_prompt_token", (1, -1)])
 def test_rates_and_means_are_of_the_edited_positions_of_the_edited_variant(positions):
-    rows, plan, ablation, prompts = made(positions=positions, variant="misconception")
+    rows, plan, _, prompts = made(positions=positions, variant="misconception")
     assert {prompt.label for prompt in prompts} == {"misconception"}
     assert {plan.sides[prompt.family] for prompt in prompts} == {"discovery"}
     for layer in LAYERS:
@@ -66,8 +66,8 @@ def test_rates_and_means_are_of_the_edited_positions_of_the_edited_variant(posit
 
 def test_a_mean_is_that_of_both_variants_at_the_edited_positions():
     at = "last_prompt_token"
-    rows, plan, ablation, prompts = made(kind="mean", positions=at)
-    both = [p for p in plan.of("discovery")]
+    rows, plan, _, prompts = made(kind="mean", positions=at)
+    both = plan.of("discovery")
     assert len(both) == 2 * len(prompts)
     for layer in LAYERS:
         values, edited = values_at(both, at, layer), values_at(prompts, at, layer)
