@@ -359,7 +359,8 @@ CREATE TABLE verdicts (
     because VARCHAR NOT NULL,
     query VARCHAR NOT NULL,
     exploratory BOOLEAN NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    p_holm DOUBLE
 );
 
 -- Of no run: what Neuronpedia answered, so that it is asked once.

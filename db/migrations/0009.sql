@@ -1,4 +1,5 @@
--- What features do where an ablation edits, and how like their target the control sets are there.
+-- What features do where an ablation edits, how like their target the control sets are there, and each
+-- claim's p corrected over the claims of its spec.
 CREATE TABLE edit_activity (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,
@@ -20,3 +21,5 @@ CREATE TABLE control_balance (
     difference DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
+
+ALTER TABLE verdicts ADD COLUMN p_holm DOUBLE;

@@ -34,6 +34,12 @@ class _Part:
     is_shown: bool
     is_refuted: bool
     noisy: bool = False
+    why: str = ""
+
+    @property
+    def missing(self) -> str:
+        """Its name, with what keeps it from being shown where that is more than its p."""
+        return f"{self.name} ({self.why.removeprefix('but ')})" if self.why else self.name
 
 
 def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
@@ -121,7 +127,7 @@ def _conjunction(
         _Part("its rank", rank, rank <= alpha, against <= alpha / PARTS),
     )
     refuted = [part.name for part in parts if part.is_refuted]
-    missing = [part.name for part in parts if not part.is_shown]
+    missing = [part.missing for part in parts if not part.is_shown]
     said = [beyond.because, alone, among]
     if refuted:
         said.append(f"the other way: {', '.join(refuted)}")
@@ -151,7 +157,8 @@ def _family_part(
     shown, refuted = side.rejects and agrees, strict.rejects and not agrees
     noisy = (shown and not _is_clear(side, noise)) or (refuted and not _is_clear(strict, noise))
     p = side.p if agrees else 1.0
-    return _Part(name, p, shown and not noisy, refuted and not noisy, noisy)
+    why = side.why if side.p <= alpha and agrees else ""
+    return _Part(name, p, shown and not noisy, refuted and not noisy, noisy, why)
 
 
 def _is_clear(side: Side, noise: float) -> bool:

@@ -9,6 +9,7 @@ from harness.analysis.verdict import Verdict
 from harness.specs.claims import AblationClaim, BehaviourClaim
 from harness.specs.design import smallest_p
 from harness.stats import equivalence, mean_interval, paired_max_t
+from harness.stats.max_t import Alternative
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +43,7 @@ def judge_mean(
     """A claim about the mean of `values` (n_pairs,), clustered by `units` (n_pairs,): families."""
     n_units = len(set(units))
     design = replace(blank, n_units=n_units, n_pairs=len(values), floor=smallest_p(n_units))
-    # An equivalence test is a t test, and has no floor.
-    if n_units < 2 or (bound.within is None and design.floor > alpha):
+    if n_units < 2 or design.floor > alpha:
         return replace(
             design,
             verdict="untestable",
@@ -65,6 +65,7 @@ def _judge_margin(
 ) -> Verdict:
     """Whether the mean lies inside a margin around `than`."""
     same = equivalence(values - than, units, margin=within, alpha=alpha)
+    p_inside, p_outside = _margin_flips(values - than, units, within)
     if same.flag:
         return replace(
             design,
@@ -72,16 +73,35 @@ def _judge_margin(
             estimate=same.mean + than,
             because=f"{design.n_units} families, all with exactly the same value",
         )
-    outside = same.low > within or same.high < -within
+    p = max(same.p, p_inside)
+    outside = (same.low > within or same.high < -within) and p_outside <= alpha
+    because = f"{design.n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval"
+    if same.p <= alpha < p:
+        because += f", but sign flips against the margins give p {p:.2g}"
     return replace(
         design,
-        verdict="supported" if same.p <= alpha else "refuted" if outside else "inconclusive",
+        verdict="supported" if p <= alpha else "refuted" if outside else "inconclusive",
         estimate=same.mean + than,
         ci_low=same.low + than,
         ci_high=same.high + than,
-        p=same.p,
-        because=f"{design.n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval",
+        p=p_outside if outside else p,
+        because=because,
     )
+
+
+def _margin_flips(values: Floats, units: NDArray[np.str_], within: float) -> tuple[float, float]:
+    """By sign flips: p that the mean is inside the margin around 0, and p that it is outside.
+
+    Flips test symmetry about either end, the interval the mean: skewed impacts can part the two, and
+    both have to reject.
+    """
+
+    def flips(end: float, alternative: Alternative) -> float:
+        test = paired_max_t(values - end, units=units, statistic="mean", alternative=alternative)
+        return float(test.p_marginal[0])
+
+    inside = max(flips(within, "less"), flips(-within, "greater"))
+    return inside, min(1.0, 2 * min(flips(within, "greater"), flips(-within, "less")))
 
 
 def _judge_side(
@@ -104,13 +124,16 @@ def _judge_side(
         p=side.p,
         floor=side.floor,
         because=f"{design.n_units} families"
-        + (f", but the interval holds {than:g}" if side.p <= alpha and not side.rejects else ""),
+        + (f", {side.why}" if side.p <= alpha and not side.rejects else ""),
     )
 
 
 @dataclass(frozen=True)
 class Side:
-    """On which side of a value a mean lies: its `sign`, and whether that is shown (`rejects`)."""
+    """On which side of a value a mean lies: its `sign`, and whether that is shown (`rejects`).
+
+    `why` says what keeps it from being shown where the flips reject.
+    """
 
     mean: float
     low: float
@@ -119,17 +142,33 @@ class Side:
     floor: float
     sign: int
     rejects: bool
+    why: str = ""
 
 
 def side_of(values: Floats, units: NDArray[np.str_], than: float, alpha: float) -> Side:
     """The two-sided test of the mean of `values` (n_pairs,) against `than`, clustered by `units` (n_pairs,).
 
-    It rejects where the sign flips' p is at most alpha and the interval of 1 - alpha does not hold the value.
+    It rejects where the sign flips' p is at most alpha and the interval of 1 - alpha does not hold the value,
+    with every family and without any one of them.
     """
     test = paired_max_t(values - than, units=units, statistic="mean")
     mean = mean_interval(values, units, level=1 - alpha)
     p, low, high = float(test.p_marginal[0]), float(mean.low[0]), float(mean.high[0])
     # Flips test symmetry about `than`, the interval its mean: skewed impacts can part the two.
-    rejects = p <= alpha and not low <= than <= high
+    why = f"but the interval holds {than:g}" if low <= than <= high else ""
+    if p <= alpha and not why and (family := _carrier(values, units, than, alpha)):
+        why = f"but one family carries it: {family}"
     sign = int(np.sign(mean.mean[0] - than))
-    return Side(float(mean.mean[0]), low, high, p, test.floor, sign, rejects)
+    rejects = p <= alpha and not why
+    return Side(float(mean.mean[0]), low, high, p, test.floor, sign, rejects, why)
+
+
+def _carrier(values: Floats, units: NDArray[np.str_], than: float, alpha: float) -> str:
+    """A family without which the interval holds the value, or the mean is on its other side; or none."""
+    above = values.mean() > than
+    for family in sorted(set(units)):
+        others = units != family
+        rest = mean_interval(values[others], units[others], level=1 - alpha)
+        if not (rest.low[0] > than if above else rest.high[0] < than):
+            return str(family)
+    return ""

@@ -19,7 +19,8 @@ class Caution:
 class Verdict:
     """What became of one claim. `estimate` and its interval are in `unit`; None where there is none.
 
-    `floor` is the smallest p that so many units can give, and `query` the SQL that shows the rows.
+    `p_holm` is its p corrected over the claims of its spec; None where that is not done. `floor` is the
+    smallest p that so many units can give, and `query` the SQL that shows the rows.
     `cautions` say what speaks against the SAEs of the features that it rests on.
     """
 
@@ -37,3 +38,9 @@ class Verdict:
     n_pairs: int = 0
     floor: float = 1.0
     cautions: tuple[Caution, ...] = ()
+    p_holm: float | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is what its spec says: a claim that is supported, or a guard that is held."""
+        return self.verdict in ("supported", "held")

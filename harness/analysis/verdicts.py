@@ -2,7 +2,8 @@
 
 A claim is supported only where its test, fixed in the spec beforehand, rejects in the claimed
 direction on the confirming families; refuted where it rejects the other way. All tests are
-two-sided: the direction was fixed, but the other one must be able to win.
+two-sided: the direction was fixed, but the other one must be able to win. A guard, that no more features
+than so many are called, is held or broken: not to be called shows nothing.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,6 +13,7 @@ import numpy as np
 
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.analysis.mean_verdicts import bound_of, judge_mean
+from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim, FeatureClaim
@@ -24,11 +26,15 @@ from harness.store.tables.results import Verdicts
 
 def verdicts(
     analysis: Analysis, truth: Collection[Feature] | None, run_id: str
-) -> Iterator[Verdict]:
-    """One verdict a claim made on this target, in the order of the spec.
+) -> tuple[Verdict, ...]:
+    """One verdict a claim made on this target, in the order of the spec, corrected over all of them.
 
     `truth` are the features that are known to tell the voices apart; None where nothing is known.
     """
+    return over_claims(tuple(_each(analysis, truth, run_id)), analysis.plan.spec)
+
+
+def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) -> Iterator[Verdict]:
     plan = analysis.plan
     for claim in plan.spec.claims_on(plan.target.name):
         if isinstance(claim, BehaviourClaim):
@@ -103,7 +109,7 @@ def _judge_features(
         deciding = claim.at_least - 1
     else:
         assert claim.at_most is not None
-        verdict = "supported" if count <= claim.at_most else "refuted"
+        verdict = "held" if count <= claim.at_most else "broken"
         deciding = claim.at_most
     return replace(
         design,

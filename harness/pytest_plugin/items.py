@@ -67,7 +67,7 @@ class EvalFile(pytest.File):
 
 
 class ClaimItem(pytest.Item):
-    """One claim: it passes where its verdict is `supported`."""
+    """One claim: it passes where its verdict is `supported`, or as a guard `held`."""
 
     def __init__(self, *, claim: Claim, file: SpecFile, line: int, **options: Any) -> None:
         super().__init__(**options)
@@ -81,13 +81,13 @@ class ClaimItem(pytest.Item):
         for verdict in outcome.verdicts:
             if verdict.claim == self.name:
                 self.user_properties += _properties(verdict, outcome)
-                if verdict.cautions and verdict.verdict == "supported":  # a failure's text has it
+                if verdict.cautions and verdict.stands:  # a failure's text has it
                     self.add_report_section("call", "caution", _caution(verdict))
                 if outcome.limited:
                     pytest.skip(f"{verdict.verdict}, {outcome.exploratory}, which is no evidence")
                 if not outcome.is_evidence:
                     pytest.skip(f"{verdict.verdict} with random SAEs, which is no evidence")
-                if verdict.verdict != "supported":
+                if not verdict.stands:
                     from harness.reports.terminal.failure import failure_text
 
                     raise ClaimFailed(failure_text(self.file.spec, self.claim, verdict, outcome))

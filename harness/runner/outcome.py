@@ -61,8 +61,8 @@ class Outcome:
 
     @property
     def all_supported(self) -> bool:
-        """Whether every claim is, by evidence."""
-        return self.is_evidence and all(one.verdict == "supported" for one in self.verdicts)
+        """Whether every claim is, by evidence, and every guard is held."""
+        return self.is_evidence and all(one.stands for one in self.verdicts)
 
     @property
     def is_evidence(self) -> bool:
@@ -86,7 +86,7 @@ def conclude(
     analysis = analyse(store, plan, run_id, origin)
     truth = load_truth(plan.target)
     known = None if truth is None else frozenset((one.layer, one.feature) for one in truth)
-    found = tuple(verdicts(analysis, known, run_id))
+    found = verdicts(analysis, known, run_id)
     alpha = plan.spec.contrast.alpha
     rows = verdict_rows(found, run_id, alpha, exploratory is not None, origin)
     floors = [one.noise for one in analysis.ablations.values() if one.noise >= 0]  # not NaN

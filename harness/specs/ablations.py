@@ -54,10 +54,10 @@ class Ablation(SpecPart):
     select: Select = Field(description="Which features are edited.")
     kind: Kind = Field(
         default="zero",
-        description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean at "
-        "the edited positions of the discovery families' prompts, of both variants. `resample`: its value in another prompt. `clamp`: `value`. "
-        "`scale`: `value` times f. `steer`: f plus `value`. `direction`: nothing; the features' "
-        "directions are projected out of the residual stream.",
+        description="What takes the place of the feature's value f. `zero`: 0. `mean`: its mean at the "
+        "edited positions of the discovery families' prompts, of both variants. `resample`: its value in "
+        "another prompt. `clamp`: `value`. `scale`: `value` times f. `steer`: f plus `value`. "
+        "`direction`: nothing; the features' directions are projected out of the residual stream.",
     )
     value: float | None = Field(
         default=None, description="Of clamp and steer in units of the feature, of scale a factor."

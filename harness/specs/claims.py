@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
-from harness.specs.fields import Name, SpecPart
+from harness.specs.fields import Name, SpecPart, without
 from harness.specs.metrics import METRIC_NAMES, Metric
 
 
@@ -50,8 +50,18 @@ class FeatureClaim(_Claim):
     )
     at_most: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Claim that there are so many or fewer. Either this or `at_least`.",
+        description="Expect so many or fewer: a `guard`. Either this or `at_least`.",
     )
+    guard: bool = Field(
+        default=False,
+        description="Of `at_most`: that nothing more was called keeps watch over a run and shows nothing, "
+        "so it is held or broken, and never supported.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there were guards, so that no hash changes."""
+        return without(plain(self), {"guard": False})
 
 
 class AblationClaim(_Claim):

@@ -219,6 +219,19 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
             problems.append(
                 (("features",), "the count has no bound, or two", "give at_least or at_most")
             )
+        if claim.at_most is not None and not claim.guard:
+            problems.append(
+                (
+                    ("at_most",),
+                    "that no more were called does not show that no more differ: with few families "
+                    "hardly any are called",
+                    "write `guard: true`, and it is held or broken",
+                )
+            )
+        if claim.at_least is not None and claim.guard:
+            problems.append(
+                (("guard",), "a guard keeps watch over `at_most`", "drop it, or give at_most")
+            )
     elif (claim.direction is None) == (claim.within is None):
         problems.append(
             ((), "the claim has no direction, or one and a margin", "give direction or within")

@@ -1,7 +1,8 @@
 """The kinds of values that a spec's fields take."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -22,6 +23,13 @@ class SpecPart(BaseModel):
     """A mapping of a spec: frozen, without unknown keys, and nothing is taken for another type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def without(fields: dict[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
+    """The fields that are not at these defaults: a later key must not change the hashes of older specs."""
+    return {
+        name: one for name, one in fields.items() if name not in defaults or one != defaults[name]
+    }
 
 
 Place = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]

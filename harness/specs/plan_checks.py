@@ -148,9 +148,6 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     for i, claim in enumerate(plan.spec.claims):
         if claim.name not in made:
             continue
-        equivalent = not isinstance(claim, FeatureClaim) and claim.within is not None
-        if equivalent and units >= 2:
-            continue
         if (floor := smallest_p(units)) > alpha:
             faults.append(
                 Fault(

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.specs.ablations import Ablation
 from harness.specs.claims import Claim
@@ -21,6 +21,7 @@ from harness.specs.fields import (
     SaeWidth,
     Share,
     SpecPart,
+    without,
 )
 from harness.specs.prompt import Label
 
@@ -169,6 +170,22 @@ class Spec(SpecPart):
     claims: tuple[Claim, ...] = Field(
         min_length=1, max_length=MOST, description="What is expected of the results."
     )
+    order: Literal["holm", "fixed-sequence"] = Field(
+        default="holm",
+        description="How the claims on a target are corrected for being several. `holm`: in the order of "
+        "their p. `fixed-sequence`: each at alpha in the order of this file, until one is not supported.",
+    )
+    unadjusted: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Why claims are not corrected for being several: shown beside each of them.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        fields: dict[str, Any] = plain(self)
+        return without(fields, {"order": "holm", "unadjusted": None})
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""

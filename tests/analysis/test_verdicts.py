@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.run_analysis import Analysis, FeatureResult
@@ -78,9 +79,9 @@ def test_a_claim_about_behaviour_is_drawn_from_its_interval_and_its_flips(claim,
     [
         ({"at_least": 2}, (0.01, 0.05, 0.3), "supported"),
         ({"at_least": 3}, (0.01, 0.05, 0.3), "inconclusive"),
-        ({"at_most": 0}, (0.06, 0.3), "supported"),
-        ({"at_most": 0}, (0.04, 0.3), "refuted"),
-        ({"at_most": 1}, (0.04, 0.3), "supported"),
+        ({"at_most": 0, "guard": True}, (0.06, 0.3), "held"),
+        ({"at_most": 0, "guard": True}, (0.04, 0.3), "broken"),
+        ({"at_most": 1}, (0.04, 0.3), "held"),  # as in a file of before there were guards
     ],
 )
 def test_a_claim_about_features_counts_those_whose_adjusted_p_is_at_most_alpha(
@@ -111,6 +112,42 @@ def test_flips_and_interval_must_agree():
     assert found.ci_low < 0 < found.ci_high
     assert found.verdict == "inconclusive"
     assert "the interval holds 0" in found.because
+
+
+def test_a_verdict_that_one_family_carries_is_inconclusive():
+    """Flips and interval of all reject; without one of them the interval of the others holds 0."""
+    moved = {i: 0.4 + 0.03 * i for i in range(8)}
+    assert verdict(MOVED, moved=moved, families=16).verdict == "supported"
+    moved = dict(enumerate([0.02, 0.05, 0.9, 0.04, 0.02, 0.75, 0.9, 0.8]))
+    values = np.array(list(moved.values()))
+    found = verdict(MOVED, moved=moved, families=16)
+    carried = [
+        i
+        for i in range(8)
+        for rest in [np.delete(values, i)]
+        for half in [scipy.stats.t.ppf(0.975, 6) * rest.std(ddof=1) / np.sqrt(7)]
+        if rest.mean() - half <= 0
+    ]
+    assert carried
+    assert found.p <= 0.05
+    assert found.ci_low > 0
+    assert found.verdict == "inconclusive"
+    names = sorted(behaviour_plan(16, ablations=ABLATIONS).families("confirmation"))
+    assert found.because.endswith(f"but one family carries it: {names[min(carried)]}")
+
+
+def test_equivalence_asks_the_flips_as_well():
+    """Six families inside the margin, of which one lies far outside: the interval alone would be content."""
+    claim = {"behaviour": "logit_difference", "contrast": True, "within": 1.0}
+    found = verdict(claim, moved=dict(enumerate([0.1, -0.1, 0.2, 0.0, -0.2, 0.1])))
+    assert found.verdict == "supported"
+    assert found.p >= 2.0**-6
+    assert (
+        verdict(claim, moved=dict(enumerate([0.1, 0.2, 0.3])), families=6).verdict == "untestable"
+    )
+    outside = verdict(claim, moved=dict(enumerate([2.1, 2.2, 2.3, 1.9, 2.0, 2.1])))
+    assert outside.verdict == "refuted"
+    assert outside.p == 2 * 2.0**-6
 
 
 def test_equivalence_of_what_never_varies_is_untestable():

@@ -27,6 +27,7 @@ targets: {organism: {layers: [1, 3]}}
 prompts: few.jsonl
 new_tokens: 1
 contrast: {alpha: 0.3}
+unadjusted: three families confirm
 ablations: [{name: top, select: {top: 2, by: contrast}, kind: zero, controls: 2}]
 claims:
   - {name: moved, behaviour: logit_difference, contrast: true, direction: greater}
@@ -39,6 +40,7 @@ ablations:
   - {name: one, select: {by: list, features: {3: [0]}}, kind: scale, value: 3, controls: 2}
 """
 FEW_CLAIMS = """\
+unadjusted: three families confirm
 claims:
   - {name: moved, behaviour: logit_difference, contrast: true, direction: greater, than: 0}
   - {name: any, features: significant, at_least: 1}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.reports.html.run_data import table_rows
-from harness.specs.claims import AblationClaim, Claim, FeatureClaim
+from harness.specs.claims import AblationClaim, Claim
 from harness.specs.design import families_needed, smallest_p
 from harness.specs.spec import Spec
 from harness.stats import minimum_detectable
@@ -65,8 +65,6 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
 
 
 def _floor_of(claim: Claim, spec: Spec, floor: float) -> ClaimFloor:
-    if not isinstance(claim, FeatureClaim) and claim.within is not None:
-        return ClaimFloor(claim.name, None, "its t tests have no floor")
     if isinstance(claim, AblationClaim) and claim.beyond == "controls":
         (controls,) = {one.controls for one in spec.ablations if one.name == claim.ablation}
         if (rank := 1 / (controls + 1)) > floor:

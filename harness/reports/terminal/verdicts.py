@@ -28,6 +28,8 @@ STYLES = {
     "refuted": "red",
     "inconclusive": "yellow",
     "untestable": "magenta",
+    "held": "green",
+    "broken": "red",
 }
 LEAST = 24  # columns in which what a verdict rests on can be read
 MARKS = {"MOCK": "red", "LIMITED": "red", "exploratory": "yellow"}

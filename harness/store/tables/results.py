@@ -99,6 +99,7 @@ class Verdicts(Columns):
     query: Column
     exploratory: Column
     origin: Column
+    p_holm: Column
 
 
 @dataclass(frozen=True)
