@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.calibration_rows import LEVEL, Row
+from benchmarks.control_nulls import control_ranks
 from benchmarks.figures import show
+from benchmarks.skew_rows import skewed
 from benchmarks.verdict_nulls import ablation_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -180,7 +182,7 @@ def powers(replicates: int) -> Iterator[Row]:
         yield Row("power", f"sign flips, {design}", promised, "equal", hits, replicates)
 
 
-PARTS = (nulls, discoveries, coverage, powers, ablation_verdicts)
+PARTS = (nulls, discoveries, coverage, powers, ablation_verdicts, control_ranks, skewed)
 
 
 def calibrate(replicates: int) -> list[Row]:
@@ -196,7 +198,8 @@ def table(rows: list[Row]) -> str:
         "What the statistics promise and what simulation shows, written by `nox -s calibration`. Each row",
         f"is held against the exact {LEVEL:.1%} binomial interval of what was seen. Below a promise of",
         "*at most* is in order: max-T is conservative on sparse and binary data, where its statistic",
-        "takes few values.",
+        "takes few values. Where nothing is promised, an assumption does not hold: what is seen is what",
+        "that costs.",
         "",
         "![Promised and seen](calibration.png)",
         "",
@@ -206,9 +209,11 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         low, high = row.interval
         sign = "≤ " if row.kind == "at most" else ""
+        promised = "nothing" if row.kind == "none" else f"{sign}{row.nominal:.3f}"
+        holds = "" if row.kind == "none" else "yes" if row.holds else "**no**"
         lines.append(
-            f"| {row.what} | {sign}{row.nominal:.3f} | {row.share:.4f} | {low:.4f} to {high:.4f} "
-            f"| {row.replicates} | {'yes' if row.holds else '**no**'} |"
+            f"| {row.what} | {promised} | {row.share:.4f} | {low:.4f} to {high:.4f} "
+            f"| {row.replicates} | {holds} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -223,7 +228,7 @@ def draw(rows: list[Row], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(10, 0.34 * len(rows) + 1), layout="constrained")
     for i, row in enumerate(rows):
         low, high = row.interval
-        colour = "#1b7837" if row.holds else "#b2182b"
+        colour = "#777777" if row.kind == "none" else "#1b7837" if row.holds else "#b2182b"
         axes.plot([low, high], [i, i], color=colour, linewidth=2)
         axes.plot(row.share, i, "o", color=colour, markersize=5)
         axes.plot(row.nominal, i, "|", color="black", markersize=14)

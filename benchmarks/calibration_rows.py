@@ -9,7 +9,7 @@ LEVEL = 0.999  # of the interval that a row is held against
 
 @dataclass(frozen=True)
 class Row:
-    """`kind`: "at most" a nominal error rate, or "equal" to a nominal share."""
+    """`kind`: "at most" a nominal error rate, "equal" to a nominal share, or "none" of these promised."""
 
     group: str
     what: str
@@ -32,5 +32,7 @@ class Row:
     @property
     def holds(self) -> bool:
         """Whether the promise lies within binomial error of what was seen, or above it."""
+        if self.kind == "none":
+            return True
         low, high = self.interval
         return low <= self.nominal and (self.kind == "at most" or self.nominal <= high)

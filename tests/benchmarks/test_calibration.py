@@ -6,9 +6,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from benchmarks import calibration, verdict_nulls
+from benchmarks import calibration, control_nulls, skew_rows, verdict_nulls
 from benchmarks.calibration import Row, calibrate, table
-from harness.analysis import ablation_verdicts
+from harness.analysis import ablation_verdicts, mean_verdicts
+from harness.stats import control_rank_p
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,9 @@ def rows():
 
 
 def test_every_promise_is_kept(rows):
-    assert {row.group for row in rows} == {"null", "discoveries", "coverage", "power", "verdicts"}
+    assert {row.group for row in rows} == {
+        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew",
+    }  # fmt: skip
     assert [row.what for row in rows if not row.holds] == []
 
 
@@ -35,6 +38,7 @@ def test_a_broken_promise_is_seen():
     assert not Row("null", "pairs taken for units", 0.05, "at most", 200, 200).holds
     assert not Row("coverage", "too narrow", 0.95, "equal", 120, 200).holds
     assert Row("null", "conservative", 0.05, "at most", 0, 200).holds
+    assert Row("skew", "nothing is promised", 0.05, "none", 200, 200).holds
 
 
 def test_a_statistic_that_peeks_is_caught(monkeypatch):
@@ -89,3 +93,35 @@ def test_a_verdict_that_asks_for_a_part_of_the_claim_is_caught(monkeypatch):
     monkeypatch.setattr(ablation_verdicts, "_family_part", blind)
     broken = [row.what for row in verdict_nulls.ablation_verdicts(200) if not row.holds]
     assert "moves the wrong way, less than 20 controls: supported" in broken
+
+
+def test_a_rank_without_what_the_sets_are_like_is_caught(monkeypatch):
+    """Where the selection follows what drives impact, leaves alone do not hold the level."""
+    monkeypatch.setattr(
+        control_nulls,
+        "residual_rank_p",
+        lambda target, controls, _: control_rank_p(target, controls),
+    )
+    broken = [row.what for row in control_nulls.control_ranks(400) if not row.holds]
+    assert "rank of 10 features that were selected strongly by what drives impact" in broken
+
+
+def test_controls_that_never_are_the_target_s_are_caught(monkeypatch):
+    """As they once were: each among the others, with the selected features left out."""
+    monkeypatch.setattr(
+        control_nulls,
+        "rank_of",
+        lambda targets, profile, impact, controls, seed: control_nulls.nearest_rank(
+            targets, profile, impact, seed
+        ),
+    )
+    broken = [row.what for row in control_nulls.control_ranks(400) if not row.holds]
+    assert broken
+
+
+def test_what_one_family_carries_would_be_called_more_often(monkeypatch):
+    carried = {row.what: row.share for row in skew_rows.skewed(4000)}
+    monkeypatch.setattr(mean_verdicts, "_carrier", lambda *_: "")
+    without = {row.what: row.share for row in skew_rows.skewed(4000)}
+    assert all(carried[what] <= share for what, share in without.items())
+    assert any(carried[what] < share for what, share in without.items())
