@@ -14,6 +14,7 @@ from harness.errors import Fault, HarnessError, InputError
 from harness.names import command
 
 if TYPE_CHECKING:
+    from harness.specs.ablations import Ablation
     from harness.specs.spec import Spec
 
 
@@ -104,6 +105,8 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
+            for line in facts["controls"]:
+                echo(f"  {line}")
             for note in facts["notes"]:
                 say(f"note: {note}")
     if as_json:
@@ -142,12 +145,26 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
+            "controls": [_controls(one) for one in spec.ablations],
             "notes": [*notes, *_changed_meanings(spec)],
         }
     except HarnessError as error:
         faults += error.faults
     faults = list(dict.fromkeys(faults))
     return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def _controls(ablation: "Ablation") -> str:
+    """What the controls of an ablation cost, and what they can show."""
+    from harness.specs.ablations import looks
+    from harness.specs.workload import replays_of
+
+    *early, sets = looks(ablation)
+    fewer = f", or {' or '.join(map(str, early))} where more could show nothing" if early else ""
+    return (
+        f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
+        f"{replays_of(ablation)} replays a prompt at most"
+    )
 
 
 def _changed_meanings(spec: "Spec") -> list[str]:
@@ -219,6 +236,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
             for ablation in made.ablations
         }
         | ({"trace": len(made.units("trace"))} if made.layers else {}),
+        "controls": [_controls(ablation) for ablation in made.ablations],
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     }
     needs = expected(made, device)
