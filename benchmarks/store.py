@@ -39,7 +39,14 @@ GROUP = 64  # prompts that a run commits together
 STEPS, TOP = 6, 50  # tokens that the model says, and logits kept of each
 LENGTH, FOLLOWED = 40, 200  # tokens of a prompt; features whose values are kept at every token
 FEWEST = 3  # prompts of a side on which a tested feature is active
-METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "top1_flips")
+METRICS = (
+    "log_p_correct",
+    "log_p_misconception",
+    "logit_difference",
+    "log_mass",
+    "kl",
+    "top1_flips",
+)
 SIDES = ("discovery", "confirmation")
 EDITED = 5  # features that an ablation removes together
 ROLES = {"target": 1, "no-op": 1, "dose": 3, "single": EDITED, "control": 20}

@@ -12,6 +12,7 @@ from harness.analysis.controls import candidates_of, mean_profiles
 from harness.analysis.noise_floor import noise_floors
 from harness.specs.ablations import FUTILE, Ablation
 from harness.specs.intervention import Intervention
+from harness.specs.metrics import LOG_MASS
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.stats import control_rank_p, residual_rank_p
@@ -35,6 +36,8 @@ class AblationImpacts:
     NaN where that was not measured. `profiles` (1 + n_sets, k) are what the sets are like, the target's
     first, and `balance` how far it lies from its controls in each property; there are none of runs of
     before these were kept. `planned` is how many sets there are, some of which a look may have left out.
+    `mass` (1 + n_sets, n_prompts), the target's first, is how far each moves the log of both answers'
+    probability together; None of runs of before that was kept.
     """
 
     ablation: Ablation
@@ -46,6 +49,7 @@ class AblationImpacts:
     profiles: Floats | None = None
     balance: Mapping[str, float] = field(default_factory=dict)
     planned: int = 0
+    mass: Floats | None = None
 
     @property
     def beyond(self) -> Floats:
@@ -75,6 +79,8 @@ class AblationImpacts:
         """The direction that the selection expects of this metric."""
         if self.metric in EITHER_WAY:
             return 1.0
+        if self.metric == LOG_MASS:
+            return -1.0  # what is feared of it
         toward = 1.0 if self.ablation.select.toward == "correct" else -1.0
         return toward * TOWARD_CORRECT.get(self.metric, 1.0)
 
@@ -152,6 +158,9 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
         floors[metric] = max(floors[metric], float(by_noop))
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
+    mass = None
+    if LOG_MASS in values:
+        mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
     impacts = {
         metric: AblationImpacts(
             ablation,
@@ -163,6 +172,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
             profiles,
             balance,
             planned,
+            mass,
         )
         for metric, matrix in values.items()
     }

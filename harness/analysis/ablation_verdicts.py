@@ -49,7 +49,7 @@ def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float)
     own = judge_mean(blank, impacts.target, impacts.units, bound, direction, alpha)
     own = hold_against_noise(own, bound, impacts.noise)
     if claim.beyond != "controls":
-        return own
+        return _hold_against_mass(own, impacts, claim)
     if apart := unlike(impacts.balance, UNLIKE):
         because = f"no features like these, controls lie apart: {apart}"
         return replace(own, verdict="untestable", p=None, because=because)
@@ -59,7 +59,27 @@ def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float)
         return _both_within(own, hold_against_noise(beyond, bound, 2 * impacts.noise))
     if beyond.p is None:
         return beyond
-    return _conjunction(impacts, beyond, direction, alpha)
+    found = _conjunction(impacts, beyond, direction, alpha)
+    return _hold_against_mass(found, impacts, claim)
+
+
+def _hold_against_mass(verdict: Verdict, impacts: AblationImpacts, claim: AblationClaim) -> Verdict:
+    """Inconclusive where an edit that is to move the answers one way takes both of them away.
+
+    A difference of two log-probabilities moves toward nothing where both answers become unlikely, and
+    that looks like a repair.
+    """
+    if verdict.verdict != "supported" or claim.direction is None or impacts.mass is None:
+        return verdict
+    own, controls = float(impacts.mass[0].mean()), impacts.mass[1:]
+    beyond = own - (float(controls.mean()) if len(controls) else 0.0)
+    if beyond >= -claim.keeps:
+        return verdict
+    because = (
+        f"{verdict.because}, but the answers were destroyed: the log of their probability together moves "
+        f"by {own:+.3g} nats, {beyond:+.3g} beyond its controls, and may fall by {claim.keeps:g}"
+    )
+    return replace(verdict, verdict="inconclusive", because=because)
 
 
 def hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:

@@ -83,6 +83,16 @@ class AblationClaim(_Claim):
         description="Claim that the impact is no larger than this, in nats. Either this or "
         "`direction`.",
     )
+    keeps: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="Of `direction`: by how many nats the probability of both answers together may fall, "
+        "beyond what the controls do to it, before the claim is that they were destroyed.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is at its default, so that no hash of before there was a choice changes."""
+        return without(plain(self), {"keeps": 1.0})
 
 
 CLAIM_KINDS: dict[str, type[_Claim]] = {

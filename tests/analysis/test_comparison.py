@@ -86,7 +86,7 @@ def test_impacts_of_the_same_ablation_are_compared_prompt_by_prompt(two_dtypes, 
         families = {prompt: family for prompt, family, _, _ in rows}
     metrics = [row.quantity for row in found if row.about == f"ablation {ablation}"]
     assert set(metrics) == {metric for _, metric in sides[0]}
-    assert len(metrics) == 5
+    assert len(metrics) == 6
     x, y = (np.array([[side[p, m] for m in metrics] for p in sorted(families)]) for side in sides)
     check_rows(found, f"ablation {ablation}", metrics, x, y, [families[p] for p in sorted(families)])  # fmt: skip
     told = {row.quantity: row.unit for row in found if row.about == f"ablation {ablation}"}

@@ -24,6 +24,8 @@ def verdict(
     truth=None,
     device_noise=0.0,
     sets=20,
+    mass=None,
+    **more,
 ):
     plan = behaviour_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
     pairs = pairs_of(plan.of("confirmation"))
@@ -45,6 +47,8 @@ def verdict(
         controls + random.normal(0, 0.1, (sets, len(pairs))),
         units,
         noise=device_noise,
+        mass=None if mass is None else np.outer([mass[0]] + [mass[1]] * sets, np.ones(len(pairs))),
+        **more,
     )
     features = FeatureResult(tuple((0, i) for i in range(n)), test if n else None, len(set(units)))
     analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
@@ -266,3 +270,40 @@ def test_what_is_not_clear_of_the_devices_noise_is_inconclusive(claim, impact, n
     assert found.verdict == expected, found
     is_held_back = verdict(claim, impact=impact).verdict != expected
     assert is_held_back == ("device's noise" in found.because)
+
+
+@pytest.mark.parametrize("beyond", ["zero", "controls"])
+@pytest.mark.parametrize(
+    "mass, keeps, expected",
+    [
+        ((-0.5, 0.0), 1.0, "supported"),
+        ((-3.0, -2.5), 1.0, "supported"),  # as its controls do
+        ((-3.0, 0.0), 1.0, "inconclusive"),
+        ((-3.0, 0.0), 4.0, "supported"),
+        ((3.0, 0.0), 1.0, "supported"),
+        (None, 1.0, "supported"),
+    ],
+)
+def test_answers_that_are_destroyed_are_not_repaired(beyond, mass, keeps, expected):
+    claim = TOWARD | {"beyond": beyond, "keeps": keeps}
+    found = verdict(claim, impact=2.0, mass=mass)
+    assert found.verdict == expected
+    assert ("the answers were destroyed" in found.because) == (expected == "inconclusive")
+    if expected == "inconclusive":
+        assert "moves by -3 nats, -3 beyond its controls, and may fall by 1" in found.because
+
+
+def test_a_target_without_features_like_it_is_untestable():
+    found = verdict(TOWARD, impact=2.0, balance={"edit size": 0.9, "firing rate": 0.1})
+    assert found.verdict == "untestable"
+    assert found.because == "no features like these, controls lie apart: edit size +0.90 sd"
+    named = verdict(TOWARD, impact=2.0, balance={"edit size": -0.4})
+    assert named.verdict == "supported"
+    assert "which lie apart in edit size -0.40 sd" in named.because
+    alone = verdict(TOWARD | {"beyond": "zero"}, impact=2.0, balance={"edit size": 0.9})
+    assert alone.verdict == "supported"
+
+
+def test_controls_that_a_look_left_out_are_told():
+    found = verdict(TOWARD, impact=0.0, planned=99)
+    assert "of 20 controls, where the other 79 could show nothing" in found.because

@@ -13,7 +13,14 @@ from harness.testing.models import random_model
 from tests.helpers.runs import sae
 
 FEATURES = ((1, 3), (1, 9), (2, 5))
-METRICS = ("log_p_correct", "log_p_misconception", "logit_difference", "kl", "top1_flips")
+METRICS = (
+    "log_p_correct",
+    "log_p_misconception",
+    "logit_difference",
+    "log_mass",
+    "kl",
+    "top1_flips",
+)
 
 
 @cache

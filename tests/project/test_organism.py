@@ -120,19 +120,23 @@ def test_voices_finds_the_known_features_among_its_strongest(evaluated):
     )
     found = {(layer, feature) for layer, feature, p in rows if p <= 0.05}
     assert len(known & found) >= 0.8 * len(known)
-    assert outcomes["voices"].all_supported
+    became = {one.claim: one.verdict for one in outcomes["voices"].verdicts}
+    # Other features that fire as strongly where the edit acts move the answers as far.
+    assert became.pop("top-features-matter") == "inconclusive"
+    assert set(became.values()) == {"supported"}
 
 
-def test_ablations_move_the_answers_beyond_every_control(evaluated):
+def test_ablations_move_the_answers_and_no_further_than_their_kind(evaluated):
     _, [(target, most, beyond_low, p_rank, noop)] = evaluated[1].query(
         "SELECT any_value(mean_impact) FILTER (role = 'target'), max(mean_impact) FILTER "
         "(role = 'control'), any_value(beyond_low) FILTER (role = 'target'), "
         "any_value(p_rank) FILTER (role = 'target'), any_value(mean_impact) FILTER "
         "(role = 'no-op') FROM ablation_summary WHERE spec_name = 'voices'"
     )
-    assert target > most
+    assert target > 5
     assert beyond_low > 1
-    assert p_rank == pytest.approx(1 / 21)
+    assert most > 5
+    assert 0.05 < p_rank < 0.2
     assert noop == 0
 
 
