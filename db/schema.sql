@@ -363,6 +363,19 @@ CREATE TABLE verdicts (
     p_holm DOUBLE
 );
 
+-- Of no run: each spec on a target from when it was put here, and why its runs cannot confirm if results on
+-- its confirming prompts were here before it.
+CREATE TABLE registrations (
+    spec_hash VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL,
+    prompts_hash VARCHAR NOT NULL,
+    spec_name VARCHAR NOT NULL,
+    claims VARCHAR NOT NULL,
+    registered_at TIMESTAMPTZ NOT NULL,
+    seen VARCHAR
+);
+
 -- Of no run: what Neuronpedia answered, so that it is asked once.
 CREATE TABLE feature_labels (
     source VARCHAR NOT NULL,

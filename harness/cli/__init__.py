@@ -10,7 +10,7 @@ from harness.cli.exchange import export, import_
 from harness.cli.labels import label
 from harness.cli.parser import Commands
 from harness.cli.report import report
-from harness.cli.run import analyse, run
+from harness.cli.run import analyse, register, run
 from harness.cli.runs import compare, rerun, show
 from harness.cli.single_steps import ablate, diff, extract, prompts
 from harness.cli.specs import check, new, plan
@@ -43,7 +43,7 @@ def main() -> None:
     """
 
 
-main.add_section("Evals", new, check, plan, run, analyse, rerun)
+main.add_section("Evals", new, check, plan, register, run, analyse, rerun)
 main.add_section("Results", report, show, sql, compare, label, export, import_)
 main.add_section("Single steps, which conclude nothing", prompts, extract, diff, ablate)
 main.add_section("What there is", targets, doctor, schema)

@@ -10,7 +10,7 @@ import click
 from harness.cli import completion
 from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, WAIT, how_of, how_options, target_option
-from harness.cli.output import print_json, say
+from harness.cli.output import echo, print_json, say
 from harness.cli.parser import Whole
 
 if TYPE_CHECKING:
@@ -68,12 +68,18 @@ def run(
     from harness.reports.plain_data import outcome_data
     from harness.reports.terminal.progress import console, progress_on
     from harness.reports.terminal.verdicts import print_verdicts
+    from harness.runner.registration import register_specs
     from harness.runner.run import run_eval
     from harness.specs.spec_file import load
 
     files = [load(spec) for spec in specs]
     out = console(sys.stderr if as_json else sys.stdout)
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
+
+    if len(files) > 1:
+        # Before the first of them runs: they may confirm on the same prompts.
+        how_all = options["how"]
+        register_specs(files, target, db=db, wait=wait, how=how_all, lenient=True, say=out.note)
 
     def in_turn() -> "Iterator[Outcome]":
         for file in files:
@@ -95,6 +101,36 @@ def run(
         if outcomes:
             append_summary(outcomes, out.note)
     sys.exit(_status(outcomes))
+
+
+@click.command(short_help="Put specs into the results file before anything is run.")
+@click.argument("specs", nargs=-1, required=True, shell_complete=completion.specs)
+@target_option(default="auto", show_default=True, help="Of which runs are meant.")
+@JSON
+@DB
+@WAIT
+@exit_with_status
+def register(specs: tuple[str, ...], target: str, as_json: bool, db: Path, wait: float) -> None:
+    """Put SPECS into the results file, with their claims and the time, before anything is run.
+
+    A run confirms only where no results on its confirming prompts were there before its spec. So specs
+    that share prompts are registered together; `harness run A B` does that by itself.
+
+    \b
+    harness register evals/*.yaml
+    """
+    from dataclasses import asdict
+
+    from harness.runner.registration import register_specs
+    from harness.specs.spec_file import load
+
+    found = register_specs([load(spec) for spec in specs], target, db=db, wait=wait, say=say)
+    if as_json:
+        print_json({"registered": [asdict(one) for one in found]})
+        return
+    for one in found:
+        state = f"exploratory: {one.seen}" if one.seen else f"{one.claims} claims can be confirmed"
+        echo(f"{one.spec} on {one.target}: registered; {state}")
 
 
 @click.command(short_help="Draw a stored run's verdicts again, with its spec as it stands now.")

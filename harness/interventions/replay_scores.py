@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.models.logprobs import compare_distributions
 from harness.models.padded_batch import Reads
 from harness.models.transfer import send
-from harness.specs.metrics import metrics_of
+from harness.specs.metrics import LOG_MASS, metrics_of
 from harness.specs.prompt import Label
 
 Floats = NDArray[np.float64]
@@ -132,6 +132,7 @@ class ReplayScores:
 
         before, after = metrics_of(sums(self.before)), metrics_of(sums(self.after))
         metrics = {name: (before[name], after[name]) for name in before}
+        metrics[LOG_MASS] = _log_mass(before), _log_mass(after)
         # The candidates may share the position that predicts their first tokens: it counts once.
         of_candidates = (self.answer[row][:, None] == torch.tensor(list(answers.values()))).any(1)
         reads = self.at[row][of_candidates].unique()
@@ -150,3 +151,9 @@ class ReplayScores:
                 "kl": self.kl[:, row, read].numpy(),
                 "flipped": self.flipped[:, row, read].numpy(),
             }
+
+
+def _log_mass(metrics: Mapping[str, Floats]) -> Floats:
+    """The log of both answers' probability together, (interventions,)."""
+    both = metrics["log_p_correct"], metrics["log_p_misconception"]
+    return np.asarray(np.logaddexp(*both), dtype=np.float64)

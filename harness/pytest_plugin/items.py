@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 OUTCOMES = pytest.StashKey[Outcomes]()
+REGISTERED = pytest.StashKey[bool]()
 
 
 class EvalFile(pytest.File):
@@ -124,6 +125,7 @@ class ClaimItem(pytest.Item):
         target = config.getoption("--harness-target")
         device = config.getoption("--harness-device")
         folder = config.stash[OUTCOMES].folder
+        self._register(target, how())
         if folder is not None:
             with _telling_from_a_worker(config, self.file.spec.name) as (progress, say):
                 return run_into(
@@ -147,6 +149,23 @@ class ClaimItem(pytest.Item):
                 progress=progress,
                 say=say,
             )
+
+    def _register(self, target: str, how: Any) -> None:
+        """Put every spec of the session into the results file before the first of them runs."""
+        from harness.runner.registration import register_all, register_specs
+
+        config = self.config
+        items = [item for item in self.session.items if isinstance(item, ClaimItem)]
+        files = list({item.path: item.file for item in items}.values())
+        if len(files) < 2 or config.stash.get(REGISTERED, False):
+            return
+        config.stash[REGISTERED] = True
+        if (folder := config.stash[OUTCOMES].folder) is not None:
+            with served_store(folder) as store:
+                register_all(store, files, target, how=how, lenient=True)
+            return
+        db, wait = results_file(config), config.getoption("--harness-wait")
+        register_specs(files, target, db=db, wait=wait, how=how, lenient=True)
 
     def _failed_last(self) -> bool:
         """Whether it runs again because it failed: where nothing changed since, its run says so again."""

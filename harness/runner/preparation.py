@@ -24,7 +24,8 @@ from harness.specs.targets import Target, mocked
 class RunRequest:
     """What is to be run, `why` on this target, and the files that it was read from.
 
-    `where` places a part of the spec in a message. `repeated` is the line of the run that this one
+    `where` places a part of the spec in a message. `whole` is the plan of all prompts, of which a trial has
+    some. `repeated` is the line of the run that this one
     repeats, where it does.
     """
 
@@ -33,6 +34,7 @@ class RunRequest:
     spec_path: Path
     prompts_path: Path
     where: Locate
+    whole: Plan
     repeated: Mapping[str, Any] | None = None
 
 
@@ -51,13 +53,13 @@ def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
         targets = {name: mocked(choice, how.mock) for name, choice in targets.items()}
     layers = {name: layers_of(file.spec, choice) for name, choice in targets.items()}
     name, why = choose_target(targets, layers, target)
-    plan = file.plan(name, how.mock)
+    plan = whole = file.plan(name, how.mock)
     if how.limit:
         plan = limited(plan, how.limit)
         extent = plan.limited or "so few families that all of them run: this is no trial"
         say(f"{file.spec.name}: {extent}")
     assert file.prompts_path is not None  # the plan holds its prompts
-    return RunRequest(plan, why, file.path, file.prompts_path, file.where)
+    return RunRequest(plan, why, file.path, file.prompts_path, file.where, whole)
 
 
 def prepare(request: RunRequest, how: How, say: Say) -> Prepared:

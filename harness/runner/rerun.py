@@ -152,6 +152,7 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
         spec_path=path,
         prompts_path=Path(run["prompts_path"]),
         where=lambda *at: f"{where}, {'.'.join(map(str, at))}",
+        whole=plan,
         repeated=run,
     )
 

@@ -37,6 +37,7 @@ def resume_or_begin(
     plan: Plan,
     facts: Mapping[str, Any],
     *,
+    whole: Plan,
     repeated: Mapping[str, Any] | None = None,
     asked: bool,
     resume: bool = True,
@@ -44,7 +45,8 @@ def resume_or_begin(
     """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
 
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
-    run that is taken up keeps its own, and its number of threads. A run that repeats another, whose
+    run that is taken up keeps its own, and its number of threads. `whole` is the plan of all prompts, which
+    is registered also where a trial takes some of them. A run that repeats another, whose
     line is `repeated`, is exploratory where that one was.
     """
     content = _content(facts, asked)
@@ -60,7 +62,8 @@ def resume_or_begin(
     if repeated is not None:
         exploratory = repeated["exploratory"]
     else:
-        exploratory = plan.limited or reason_exploratory(store, plan, str(facts["sae_hash"]))
+        reason = reason_exploratory(store, whole, str(facts["sae_hash"]))
+        exploratory = plan.limited or reason
     row = {
         "run_id": run_id,
         "content": content,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,13 @@ def run_request(
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
             return _outcome_of(store, plan, done)
         started = resume_or_begin(
-            store, plan, facts, repeated=wanted.repeated, asked=asked, resume=resume
+            store,
+            plan,
+            facts,
+            whole=replace(wanted.whole, target=plan.target),
+            repeated=wanted.repeated,
+            asked=asked,
+            resume=resume,
         )
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-
 from harness.specs.prompt import Label
 
 Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
@@ -13,6 +11,8 @@ METRIC_NAMES: Mapping[Metric, str] = {
     "log_p_correct": "log p(right answer)",
     "log_p_misconception": "log p(misconception)",
 }
+# What an edit does to log(p(correct) + p(misconception)): a difference does not show whether either still is
+# an answer.
 LOG_MASS = "log_mass"
 Number = TypeVar("Number", bound=Any)  # one prompt's, or an array of many
 
@@ -22,14 +22,9 @@ def metrics_of(sums: Mapping[Label, Number]) -> dict[str, Number]:
 
     logit_difference = log p(correct) - log p(misconception): the log-softmax's denominator is the
     same for both first tokens, so for one-token answers it is the difference of their logits.
-    log_mass = log(p(correct) + p(misconception)): what a difference does not show, whether either is
-    still an answer.
     """
-    with np.errstate(invalid="ignore"):  # of two that are both -inf
-        mass = np.logaddexp(sums["correct"], sums["misconception"])
     return {
         "log_p_correct": sums["correct"],
         "log_p_misconception": sums["misconception"],
         "logit_difference": sums["correct"] - sums["misconception"],
-        LOG_MASS: mass,
     }

@@ -53,7 +53,7 @@ def test_a_run_repeated_from_the_store_alone_agrees_to_the_last_bit(repeated):
 def test_a_run_and_its_repetition_compare_as_no_difference(repeated):
     db, first, again, _ = repeated
     found = compared(db, first, again)
-    assert len(found.rows) == 7 + 2 * 5
+    assert len(found.rows) == 7 + 2 * 6
     for row in found.rows:
         assert (row.difference, row.ci_low, row.ci_high) == (0, 0, 0)
         assert (row.p, row.p_adjusted, row.d_z) == (1, 1, None)

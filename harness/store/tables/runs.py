@@ -7,6 +7,24 @@ from harness.store.tables.columns import Column, Columns
 
 
 @dataclass(frozen=True)
+class Registrations(Columns):
+    """A row is a spec on a target since it was put here; it belongs to no run.
+
+    `seen` says which results on its confirming prompts were here before; null where none were.
+    """
+
+    table: ClassVar[str] = "registrations"
+    spec_hash: Column
+    target: Column
+    origin: Column
+    prompts_hash: Column
+    spec_name: Column
+    claims: Column
+    registered_at: Column
+    seen: Column
+
+
+@dataclass(frozen=True)
 class Runs(Columns):
     """A row is a run: what was run, where, with which versions, and how it ended."""
 
