@@ -106,6 +106,7 @@ def run_request(
     began = time.perf_counter()
     prepared = prepare(wanted, how, say)
     plan, model = prepared.plan, prepared.resources.model
+    whole = replace(wanted.whole, target=plan.target)
     # What is free is asked before the results file takes some of it.
     rows = how.batch_size or rows_that_fit(model, longest_row(plan))
     threads = how.threads or torch.get_num_threads()
@@ -117,13 +118,7 @@ def run_request(
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
             return _outcome_of(store, plan, done)
         started = resume_or_begin(
-            store,
-            plan,
-            facts,
-            whole=replace(wanted.whole, target=plan.target),
-            repeated=wanted.repeated,
-            asked=asked,
-            resume=resume,
+            store, plan, facts, whole=whole, repeated=wanted.repeated, asked=asked, resume=resume
         )
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
