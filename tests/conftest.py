@@ -38,10 +38,14 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """A results file with `pilot`, `placebo` and `voices`, run as they are shipped; copy it to write."""
+    from harness.runner.registration import register_specs
+    from harness.specs.spec_file import load
     from tests.helpers.runs import made_once, run_on_organism
 
     def make(folder, db):
-        for name in ("placebo", "voices", "pilot"):
+        names = ("placebo", "voices", "pilot")
+        register_specs([load(name) for name in names], "organism", db=db)
+        for name in names:
             run_on_organism(name, db)
 
     return made_once(tmp_path_factory, "finished.duckdb", make)
