@@ -6,6 +6,7 @@ the edit moves the residual stream on average, in which a feature that fires now
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,11 @@ class Candidates:
 
     def of(self, features: Sequence[Feature]) -> NDArray[np.intp]:
         """Where these are among the features, (n_features,). Raises `KeyError`."""
-        place = {feature: i for i, feature in enumerate(self.features)}
-        return np.array([place[feature] for feature in features], np.intp)
+        return np.array([self._places[feature] for feature in features], np.intp)
+
+    @cached_property
+    def _places(self) -> dict[Feature, int]:
+        return {feature: i for i, feature in enumerate(self.features)}
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,15 @@ def test_the_ablation_says_what_it_does_alone_and_together(page, ask):
     ((impact, synergy),) = ask(
         "SELECT mean_impact, synergy FROM ablation_summary WHERE run_id = $run AND role = 'target'"
     )
-    assert f"moves the answers by {impact:+.3f} nats; 0 of 20 matched" in said
+    ((stronger, sets),) = ask(
+        f"SELECT count(*) FILTER (abs(mean_impact) >= {abs(impact)}), count(*) FROM ablation_summary "
+        "WHERE run_id = $run AND role = 'control'"
+    )
+    assert sets == 99
+    assert f"moves the answers by {impact:+.3f} nats; {stronger} of 99 matched" in said
+    apart = ask("SELECT property, difference FROM control_balance WHERE run_id = $run")
+    for name, difference in apart:
+        assert f"{difference:+.2f} in {name}" in said
     assert f"differ by {synergy:+.3f} nats" in said
     ((floor,),) = ask("SELECT noise_floor FROM runs WHERE run_id = $run")
     assert 0 < floor < 1e-4
@@ -186,12 +194,11 @@ def test_a_prompt_that_both_variants_share_is_counted_once(finished, undrawn):
 
 def test_the_smallest_p_of_each_claim_is_said_with_what_bounds_it(page, changed, undrawn):
     text = page.text
-    assert "top-features-matter: 0.048, its rank among 20 controls" in text
+    assert "top-features-matter: 0.010, its rank among 99 controls" in text
     assert "context-moves-answer: 1.5e-05, sign flips of the families" in text
     assert "untestable" not in text
-    assert "its t tests have no floor" in Page(page_of(changed(), "placebo")).text
-    strict = Page(page_of(changed("UPDATE runs SET alpha = 0.01")))
-    assert "its rank among 20 controls: above alpha 0.01, so it is untestable" in strict.text
+    strict = Page(page_of(changed("UPDATE runs SET alpha = 0.005")))
+    assert "its rank among 99 controls: above alpha 0.005, so it is untestable" in strict.text
 
 
 def test_labels_say_whose_they_are_and_since_when(changed, undrawn):
