@@ -1,7 +1,7 @@
 """A whole run analysed: every feature tested between the variants, every ablation against its controls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,21 @@ from numpy.typing import NDArray
 from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
+from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
 from harness.specs.split import Side
-from harness.stats import MaxT, effects, fdr, hierarchical_fdr, mean_interval, paired_max_t
+from harness.stats import (
+    MaxT,
+    SimultaneousEquivalence,
+    effects,
+    fdr,
+    hierarchical_fdr,
+    mean_interval,
+    paired_max_t,
+    simultaneous_equivalence,
+)
 from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
@@ -27,12 +37,14 @@ Floats = NDArray[np.float64]
 class FeatureResult:
     """The confirming families' test of every feature active in them, in the order of `features`.
 
-    `test` is None where there are fewer than two families, or no such feature.
+    `test` is None where there are fewer than two families, or no such feature. `within` has the
+    equivalence of all of them for each margin that is claimed.
     """
 
     features: tuple[Feature, ...]
     test: MaxT | None
     n_units: int
+    within: Mapping[float, SimultaneousEquivalence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,11 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     if result.n_units >= 2 and result.features:
         x, y = confirmation.of(contrast.of), confirmation.of(contrast.against)
         test = paired_max_t(x, y, confirmation.units, statistic=contrast.statistic)
-        result = replace(result, test=test)
+        within = {
+            margin: simultaneous_equivalence(x, y, confirmation.units, margin=margin)
+            for margin in _margins(plan)
+        }
+        result = replace(result, test=test, within=within)
     ablations: dict[str, AblationImpacts] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
@@ -80,6 +96,13 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         ablations=ablations,
         rows=tuple(rows),
     )
+
+
+def _margins(plan: Plan) -> set[float]:
+    """Those within which the features are claimed to lie."""
+    claims = plan.spec.claims_on(plan.target.name)
+    found = (claim.margin for claim in claims if isinstance(claim, FeatureClaim))
+    return {margin for margin in found if margin is not None}
 
 
 def _feature_tests(

@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
 from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim, FeatureClaim
-from harness.specs.design import smallest_p
 from harness.specs.intervention import Feature
 from harness.specs.prompt import Origin
 from harness.store.queries import view_query
@@ -41,7 +41,9 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             verdict = _judge_behaviour(analysis, claim)
             query = view_query("behaviour", run_id, split="confirmation")
         elif isinstance(claim, FeatureClaim):
-            verdict = _judge_features(analysis, claim, truth)
+            blank = Verdict(claim.name, "features", "features", n_pairs=len(analysis.pairs))
+            alpha = plan.spec.contrast.alpha
+            verdict = judge_features(blank, analysis.features, claim, truth, alpha)
             query = view_query("top_features", run_id)
         else:
             alpha = plan.spec.contrast.alpha
@@ -73,49 +75,3 @@ def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     blank = Verdict(claim.name, "behaviour", "nats")
     alpha = analysis.plan.spec.contrast.alpha
     return judge_mean(blank, values, units, bound_of(claim), direction, alpha)
-
-
-def _judge_features(
-    analysis: Analysis, claim: FeatureClaim, truth: Collection[Feature] | None
-) -> Verdict:
-    result = analysis.features
-    alpha = analysis.plan.spec.contrast.alpha
-    design = Verdict(
-        claim.name,
-        "features",
-        "features",
-        n_units=result.n_units,
-        n_pairs=len(analysis.pairs),
-        floor=smallest_p(result.n_units),
-    )
-    if result.n_units >= 2 and result.test is None:
-        return replace(design, because="no feature is active on the confirming families")
-    if result.test is None or design.floor > alpha:
-        return replace(
-            design,
-            because=f"{design.n_units} families can give no p below {design.floor:.3g}",
-        )
-    if claim.features == "truth" and truth is None:
-        return replace(design, because=f"{analysis.plan.target.name} has no known truth")
-    asked = [
-        feature in truth if claim.features == "truth" and truth is not None else True
-        for feature in result.features
-    ]
-    # Of n features k are significant where the k-th smallest p is: that p decides about a number.
-    ordered = np.sort(result.test.p_adjusted[np.array(asked, dtype=bool)])
-    count = int((ordered <= alpha).sum())
-    if claim.at_least is not None:
-        verdict = "supported" if count >= claim.at_least else "inconclusive"
-        deciding = claim.at_least - 1
-    else:
-        assert claim.at_most is not None
-        verdict = "held" if count <= claim.at_most else "broken"
-        deciding = claim.at_most
-    return replace(
-        design,
-        verdict=verdict,
-        estimate=float(count),
-        p=float(ordered[deciding]) if deciding < len(ordered) else 1.0,
-        because=f"{design.n_units} families, {len(result.features)} features"
-        + (f", {len(truth)} known" if claim.features == "truth" and truth else ""),
-    )

@@ -50,7 +50,12 @@ class FeatureClaim(_Claim):
     )
     at_most: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Expect so many or fewer: a `guard`. Either this or `at_least`.",
+        description="So many or fewer, as a `guard` or with a `margin`. Either this or `at_least`.",
+    )
+    margin: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Of `at_most`: claim that all features but so many differ by less than this, in standard "
+        "deviations of the families (d_z): simultaneous equivalence over all features.",
     )
     guard: bool = Field(
         default=False,
@@ -61,7 +66,7 @@ class FeatureClaim(_Claim):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there were guards, so that no hash changes."""
-        return without(plain(self), {"guard": False})
+        return without(plain(self), {"guard": False, "margin": None})
 
 
 class AblationClaim(_Claim):
@@ -136,6 +141,12 @@ def in_words(claim: Claim) -> str:
         way = "the right answer" if claim.direction == "toward-correct" else "the misconception"
         return f"ablation {claim.ablation} moves the answers toward {way}{against}"
     which = "of the known features " if claim.features == "truth" else ""
+    if claim.margin is not None:
+        but = f", but at most {claim.at_most}," if claim.at_most else ""
+        return (
+            f"every {'known ' if which else ''}feature{but} differs between the variants by less than "
+            f"{claim.margin:g} standard deviations of the families"
+        )
     bound = (
         f"at least {claim.at_least}" if claim.at_least is not None else f"at most {claim.at_most}"
     )

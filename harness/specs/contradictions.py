@@ -219,19 +219,22 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
             problems.append(
                 (("features",), "the count has no bound, or two", "give at_least or at_most")
             )
-        if claim.at_most is not None and not claim.guard:
+        if claim.at_most is not None and not claim.guard and claim.margin is None:
             problems.append(
                 (
                     ("at_most",),
                     "that no more were called does not show that no more differ: with few families "
                     "hardly any are called",
-                    "write `guard: true`, and it is held or broken",
+                    "write `guard: true`, and it is held or broken, or claim a `margin` in d_z",
                 )
             )
         if claim.at_least is not None and claim.guard:
             problems.append(
                 (("guard",), "a guard keeps watch over `at_most`", "drop it, or give at_most")
             )
+        if claim.margin is not None and (claim.at_least is not None or claim.guard):
+            what = "a margin is that of a claim of `at_most`, and a guard makes none"
+            problems.append((("margin",), what, "drop it"))
     elif (claim.direction is None) == (claim.within is None):
         problems.append(
             ((), "the claim has no direction, or one and a margin", "give direction or within")

@@ -3,13 +3,14 @@
 Not here: torch, the store, and what a result means for a claim, which `analysis` says.
 """
 
+from harness.stats.bounded_means import bounded_mean_interval
 from harness.stats.control_ranks import control_rank_p, residual_rank_p
 from harness.stats.effects import Effects, effects
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import MeanInterval, mean_interval
 from harness.stats.matched_controls import matched_sets
 from harness.stats.max_t import MaxT, paired_max_t
-from harness.stats.multiplicity import LayerFdr, fdr, hierarchical_fdr
+from harness.stats.multiplicity import LayerFdr, fdr, hierarchical_fdr, holm
 from harness.stats.power import effective_pairs, minimum_detectable, power, units_needed
 from harness.stats.relabelling import (
     count_sets,
@@ -17,6 +18,10 @@ from harness.stats.relabelling import (
     leaves,
     relabelled_sets,
     standard_profiles,
+)
+from harness.stats.simultaneous_equivalence import (
+    SimultaneousEquivalence,
+    simultaneous_equivalence,
 )
 from harness.stats.synergy import Synergy, synergy
 
@@ -26,7 +31,9 @@ __all__ = [
     "LayerFdr",
     "MaxT",
     "MeanInterval",
+    "SimultaneousEquivalence",
     "Synergy",
+    "bounded_mean_interval",
     "control_rank_p",
     "count_sets",
     "effective_pairs",
@@ -34,6 +41,7 @@ __all__ = [
     "equivalence",
     "fdr",
     "hierarchical_fdr",
+    "holm",
     "leaf_size",
     "leaves",
     "matched_sets",
@@ -43,6 +51,7 @@ __all__ = [
     "power",
     "relabelled_sets",
     "residual_rank_p",
+    "simultaneous_equivalence",
     "standard_profiles",
     "synergy",
     "units_needed",

@@ -49,6 +49,15 @@ def count_reaching(
     return own, joint
 
 
+def largest_of_flips(scores: ScoreSums, flips: Flips) -> Floats:
+    """The largest |u| over all features under each flip, (n_flips,), in ascending order."""
+    alive = np.flatnonzero(scores.alive)
+    arguments = scores, np.full(len(scores.alive), np.inf), alive, flips, True, 0.0
+    if flips.exact and flips.bits >= walsh.LEAST_BITS:
+        return np.sort(_by_transform(*arguments, whole=True)[2])
+    return np.sort(_by_product(*arguments)[2])
+
+
 def _by_transform(
     scores: ScoreSums,
     reach: Floats,

@@ -1,4 +1,4 @@
-"""False discovery rates: Benjamini and Hochberg, Benjamini and Yekutieli, and by layer.
+"""Family-wise error by Holm, and false discovery rates: over all, and by layer.
 
 A p of NaN was not tested: it stays NaN and changes no other.
 """
@@ -35,6 +35,27 @@ def fdr(p: ArrayLike, *, method: Literal["bh", "by"] = "bh") -> Floats:
     tested = ~np.isnan(values)
     if tested.any():
         adjusted[tested] = stats.false_discovery_control(values[tested], method=method)
+    return adjusted
+
+
+def holm(p: ArrayLike) -> Floats:
+    """Adjusted p values that hold the family-wise error under any dependence (Holm 1979).
+
+    Arguments:
+        p: (n,), NaN for what was not tested.
+
+    Returns:
+        (n,) in the order of `p`: reject where at most alpha. NaN where p is.
+
+    Raises:
+        ValueError: where a p is not between 0 and 1.
+    """
+    values = as_p_values("p", p)
+    order = np.argsort(values)  # NaN last
+    tested = int((~np.isnan(values)).sum())
+    stepped = values[order] * np.maximum(tested - np.arange(len(values)), 1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return adjusted
 
 

@@ -1,5 +1,7 @@
 """What each claim is held against, on made-up results."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -8,6 +10,7 @@ from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.run_analysis import Analysis, FeatureResult
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of
+from harness.stats import SimultaneousEquivalence
 from harness.stats.max_t import MaxT
 from tests.helpers.specs import behaviour_plan
 
@@ -25,6 +28,7 @@ def verdict(
     device_noise=0.0,
     sets=20,
     mass=None,
+    within=None,
     **more,
 ):
     plan = behaviour_plan(families, ablations=ABLATIONS, claims=({"name": "c", **claim},))
@@ -50,7 +54,8 @@ def verdict(
         mass=None if mass is None else np.outer([mass[0]] + [mass[1]] * sets, np.ones(len(pairs))),
         **more,
     )
-    features = FeatureResult(tuple((0, i) for i in range(n)), test if n else None, len(set(units)))
+    names = tuple((0, i) for i in range(n))
+    features = FeatureResult(names, test if n else None, len(set(units)), within or {})
     analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
     (found,) = verdicts(analysis, truth, "r")
     return found
@@ -94,6 +99,35 @@ def test_a_claim_about_features_counts_those_whose_adjusted_p_is_at_most_alpha(
     found = verdict({"features": "significant", **claim}, p_adjusted=p_adjusted)
     assert found.verdict == expected
     assert found.estimate == sum(p <= 0.05 for p in p_adjusted)
+
+
+@pytest.mark.parametrize(
+    "inside, outside, at_most, expected",
+    [
+        ((0.01, 0.01, 0.01), (1, 1, 1), 0, "supported"),
+        ((0.01, 0.06, 0.01), (1, 1, 1), 0, "inconclusive"),
+        ((0.01, 0.06, 0.01), (1, 1, 1), 1, "supported"),
+        ((0.01, 1.0, 0.01), (1, 0.01, 1), 0, "refuted"),
+        ((0.01, 1.0, 0.01), (1, 0.01, 1), 1, "supported"),
+        ((1.0, 1.0, 0.01), (0.01, 0.01, 1), 1, "refuted"),
+        ((1.0, 1.0, 0.01), (0.06, 0.01, 1), 1, "inconclusive"),
+    ],
+)
+def test_that_few_features_differ_is_shown_by_all_others_lying_inside(
+    inside, outside, at_most, expected
+):
+    """Where each of them is not significant: that alone shows nothing."""
+    claim = {"features": "significant", "at_most": at_most, "margin": 0.5}
+    flag = np.full(3, "")
+    same = SimultaneousEquivalence(
+        np.zeros(3), np.array(inside, float), np.array(outside, float), 6, flag
+    )
+    found = verdict(claim, p_adjusted=(0.5, 0.5, 0.5), within={0.5: same})
+    assert found.verdict == expected
+    assert found.estimate == sum(p > 0.05 for p in inside)
+    assert "margin 0.5 d_z, simultaneous 95% intervals" in found.because
+    silent = dataclasses.replace(same, flag=np.full(3, "all-zero"))
+    assert verdict(claim, p_adjusted=(1, 1, 1), within={0.5: silent}).verdict == "untestable"
 
 
 def test_a_null_claim_of_too_few_families_is_untestable_not_supported():

@@ -14,6 +14,7 @@ from harness import stats
 
 D, UNITS = [1.0, 2.0, 4.0, 3.0], ["a", "b", "c", "d"]
 CALLS = {
+    "bounded_mean_interval": {"values": D, "low": 0.0, "high": 9.0, "units": UNITS, "level": 0.9},
     "control_rank_p": {"target": 1.0, "controls": D},
     "count_sets": {"targets": [0], "leaf": [0, 0, 1, 1]},
     "effective_pairs": {"pairs": 10, "pairs_per_unit": 2.0, "correlation": 0.5},
@@ -21,6 +22,7 @@ CALLS = {
     "equivalence": {"differences": D, "units": UNITS, "margin": 1.0, "alpha": 0.05},
     "fdr": {"p": [0.1, 0.2], "method": "bh"},
     "hierarchical_fdr": {"p": [0.1, 0.2], "layers": [0, 1], "q": 0.05},
+    "holm": {"p": [0.1, 0.2]},
     "leaf_size": {"targets": 2, "alpha": 0.05},
     "leaves": {"layers": [0] * 4, "standard": [[one] for one in D], "least": 2},
     "matched_sets": {
@@ -47,6 +49,7 @@ CALLS = {
     "power": {"d_z": 1.0, "units": 9, "alpha": 0.05, "two_sided": True},
     "relabelled_sets": {"targets": [0], "leaf": [0, 0, 1, 1], "sets": 2, "seed": 0},
     "residual_rank_p": {"target": 1.0, "controls": D, "profiles": [[one] for one in (0.0, *D)]},
+    "simultaneous_equivalence": {"x": D, "y": D[::-1], "units": UNITS, "margin": 1.0},
     "standard_profiles": {"layers": [0] * 4, "profile": [[one] for one in D]},
     "synergy": {"joint": D, "singles": [D, D], "units": UNITS, "level": 0.9},
     "units_needed": {"d_z": 1.0, "alpha": 0.05, "power_wanted": 0.8, "two_sided": True},
@@ -115,7 +118,7 @@ FLAGS = {"none": None, "a text": "no", "a number": 1, "a list": [], "an object":
 # What each argument may not be, by its name, and where that means another thing, by function and name.
 WRONG = {
     **dict.fromkeys(("x", "differences", "joint", "singles", "p", "profile", "controls"), ARRAYS),
-    **dict.fromkeys(("standard", "profiles", "leaf"), ARRAYS),
+    **dict.fromkeys(("standard", "profiles", "leaf", "values"), ARRAYS),
     **{key: {**ARRAYS, "out of range": [9], "a part": [0.5]} for key in ("targets", "excluded")},
     "y": {name: value for name, value in ARRAYS.items() if name != "none"},
     "layers": {**NAMES, "none": None},
@@ -125,7 +128,19 @@ WRONG = {
     "power.units": WHOLE,
     "minimum_detectable.units": WHOLE,
     **dict.fromkeys(
-        ("target", "level", "alpha", "q", "margin", "d_z", "power_wanted", "correlation"), NUMBERS
+        (
+            "low",
+            "high",
+            "target",
+            "level",
+            "alpha",
+            "q",
+            "margin",
+            "d_z",
+            "power_wanted",
+            "correlation",
+        ),
+        NUMBERS,
     ),
     "pairs_per_unit": NUMBERS,
     "paired_max_t.seed": {name: value for name, value in WHOLE.items() if name != "too large"},

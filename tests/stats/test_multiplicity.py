@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from harness.stats.multiplicity import fdr, hierarchical_fdr, simes
+from harness.stats.multiplicity import fdr, hierarchical_fdr, holm, simes
 
 P = st.lists(
     st.sampled_from([0.0001, 0.001, 0.01, 0.02, 0.04, 0.2, 0.5, 1.0]), min_size=1, max_size=12
@@ -42,3 +42,13 @@ def test_features_are_tested_within_the_layers_that_are_selected_first():
     assert found.selected.tolist() == [False, True, False]
     # Inside the one selected layer of three at .05 / 3: 3 * .001 and 3 / 2 * .004 pass.
     assert np.flatnonzero(found.rejected).tolist() == [0, 1]
+
+
+def test_holm_is_statsmodels_and_leaves_out_what_was_not_tested():
+    random = np.random.default_rng(0)
+    for n in (1, 2, 7, 30):
+        p = random.random(n) ** 3
+        np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
+        np.testing.assert_allclose(holm([np.nan, *p, np.nan])[1:-1], holm(p))
+    assert np.isnan(holm([0.1, np.nan])[1])
+    assert holm([]).shape == (0,)
