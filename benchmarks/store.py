@@ -339,6 +339,7 @@ def descriptions(run: Run) -> Iterator[Rows]:
     yield observations.Answers, cross(prompt_id=prompts, candidate=LABELS, token_index=range(2))
     yield observations.SaeHealth, {"layer": np.arange(LAYERS)}
     yield results.Verdicts, {"claim": [claim["name"] for claim in claims], "kind": list(CLAIMS)}
+    yield runs.Registrations, {"spec_hash": [run.id], "spec_name": run.spec, "claims": "[]"}
 
 
 def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
@@ -380,6 +381,7 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
     noise = cross(prompt_id=run.prompts, metric=METRICS)
     yield interventions.ImpactNoise, {"ablation": "top"} | noise
+    yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))
 

@@ -14,7 +14,7 @@ from harness.store.tables import TABLES
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Activations
 from harness.store.tables.results import FeatureLabels, FeatureTests
-from harness.store.tables.runs import Runs, Units
+from harness.store.tables.runs import Registrations, Runs, Units
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def unit(name):
     )
 
 
-@pytest.mark.parametrize("kind", [*TABLES, FeatureLabels], ids=lambda kind: kind.table)
+@pytest.mark.parametrize(
+    "kind", [*TABLES, FeatureLabels, Registrations], ids=lambda kind: kind.table
+)
 def test_records_name_the_tables_columns(store, kind):
     _, columns = store.query(f"DESCRIBE {kind.table}")
     assert tuple(column[0] for column in columns) == kind.names()
@@ -150,7 +152,7 @@ def test_the_data_dictionary_names_every_table_view_macro_and_column(store, root
     documented = {
         name: re.findall(r"^\| `(\w+)` \|", body, re.M) for name, body in sections.items()
     }
-    for kind in (*TABLES, FeatureLabels):
+    for kind in (*TABLES, FeatureLabels, Registrations):
         assert documented.get(kind.table) == list(kind.names()), kind.table
     made = {
         name: name
@@ -162,7 +164,9 @@ def test_the_data_dictionary_names_every_table_view_macro_and_column(store, root
     for name, call in made.items():
         _, columns = store.query(f"DESCRIBE FROM {call}")
         assert documented.get(name) == [column[0] for column in columns], name
-    assert set(documented) == {kind.table for kind in (*TABLES, FeatureLabels)} | set(made)
+    assert set(documented) == {
+        kind.table for kind in (*TABLES, FeatureLabels, Registrations)
+    } | set(made)
 
 
 def feature_test(feature, p_adjusted, statistic, run_id="r"):
