@@ -53,7 +53,9 @@ def launches(spec: Path, families: int) -> list[bool]:
     edits, cell, stages = seen["edits"], seen["cell"], dict(each(seen["stages"]))
     for stage, taken in stages.items():
         print(f"  {stage:<16} " + ", ".join(f"{taken[what]:,} {what}" for what in taken))
-    (ablate,) = (taken for stage, taken in stages.items() if stage.startswith("ablate"))
+    # An ablation is as many stages as it looks at its controls.
+    parts = [taken for stage, taken in stages.items() if stage.startswith("ablate")]
+    ablate = {what: sum(part[what] for part in parts) for what in parts[0]}
     print(
         f"  {edits} edits: {ablate['operations'] / edits:.0f} operations and "
         f"{ablate['waits'] / edits:.2f} waits each; a forward a cell has {cell['operations']:.0f} and "

@@ -107,6 +107,7 @@ CALLS = {
     "check": [[f"{spec}.yaml", *more] for spec in SPECS for more in ([], ["--json"])],
     "plan": [[f"{spec}.yaml", *more] for spec in SPECS for more in ([], ["--json"], ["--target", PAYLOAD])],
     "run": [[f"{spec}.yaml", "--db", "run.duckdb"] for spec in SPECS[2:]] + [["right.yaml", "--device", PAYLOAD]],
+    "register": [[f"{spec}.yaml", *more] for spec in SPECS for more in (["--db", "reg.duckdb"], ["--db", "reg.duckdb", "--json"])],
     "analyse": [["few", *db, *more] for db in READ for more in ([], ["--json"])],
     "rerun": [[PAYLOAD, *db] for db in READ],
     "report": [[PAYLOAD, *db] for db in READ] + [[RUN, *READ[2], "--output", f"{FILE}.html"]],

@@ -166,7 +166,10 @@ def side_of(values: Floats, units: NDArray[np.str_], than: float, alpha: float) 
 def _carrier(values: Floats, units: NDArray[np.str_], than: float, alpha: float) -> str:
     """A family without which the interval holds the value, or the mean is on its other side; or none."""
     above = values.mean() > than
-    for family in sorted(set(units)):
+    families = sorted(set(units))
+    if len(families) < 3:
+        return ""  # one family alone has no interval
+    for family in families:
         others = units != family
         rest = mean_interval(values[others], units[others], level=1 - alpha)
         if not (rest.low[0] > than if above else rest.high[0] < than):

@@ -156,4 +156,7 @@ class ReplayScores:
 def _log_mass(metrics: Mapping[str, Floats]) -> Floats:
     """The log of both answers' probability together, (interventions,)."""
     both = metrics["log_p_correct"], metrics["log_p_misconception"]
-    return np.asarray(np.logaddexp(*both), dtype=np.float64)
+    with np.errstate(
+        invalid="ignore"
+    ):  # of two that are both -inf or NaN, which is said of each of them
+        return np.asarray(np.logaddexp(*both), dtype=np.float64)

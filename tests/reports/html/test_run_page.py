@@ -194,7 +194,7 @@ def test_a_prompt_that_both_variants_share_is_counted_once(finished, undrawn):
 
 def test_the_smallest_p_of_each_claim_is_said_with_what_bounds_it(page, changed, undrawn):
     text = page.text
-    assert "top-features-matter: 0.010, its rank among 99 controls" in text
+    assert "top-features-matter: 0.01, its rank among 99 controls" in text
     assert "context-moves-answer: 1.5e-05, sign flips of the families" in text
     assert "untestable" not in text
     strict = Page(page_of(changed("UPDATE runs SET alpha = 0.005")))

@@ -360,11 +360,13 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     folder = Path(shutil.copytree(parquet, tmp_path / "old"))
     manifest = json.loads((folder / "manifest.json").read_text())
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
+    later = (*later, "edit_activity", "control_balance")
     for name in later:
         assert rows_of(*stored)[name]
         (folder / f"{name}.parquet").unlink()
         del manifest["sha256"][name]
     columns = {"runs": ["noise_floor", "arithmetic", "accelerator"], "ablation_tests": ["noise"]}
+    columns["verdicts"] = ["p_holm"]
     for name, last in columns.items():
         path = folder / f"{name}.parquet"
         pq.write_table(pq.read_table(path).drop_columns(last), path)
