@@ -124,11 +124,11 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, spec, whole)
         kept = units_in(db)
         assert kept > before
         assert re.fullmatch(
-            rf"stopped; {kept} of 21 units of run \S+-few-organism are kept in {db}; "
+            rf"stopped; {kept} of 24 units of run \S+-few-organism are kept in {db}; "
             "the same command goes on from here\n",
             without_waits(errors),
         )
-        assert (f"goes on from {before} of 21 units of run" in said) == (before > 0)
+        assert (f"goes on from {before} of 24 units of run" in said) == (before > 0)
         before = kept
     again = subprocess.run(call, capture_output=True, check=False, text=True)
     assert again.returncode in (0, 1), again.stderr
