@@ -12,6 +12,7 @@ import pytest
 from harness.cli.parallel import run_evals
 from harness.errors import InputError
 from harness.runner.context import How
+from harness.runner.registration import register_specs
 from harness.runner.run import run_eval
 from harness.specs.spec_file import load
 from harness.store.database import Store
@@ -45,6 +46,8 @@ def evals(specs, db, **more):
 
 def test_evals_side_by_side_find_what_they_find_one_after_the_other(tmp_path, specs):
     said = []
+    for name in ("both", "turn"):  # of one prompt file: registered together, both can confirm
+        register_specs(map(load, specs), "organism", db=tmp_path / f"{name}.duckdb")
     # Named twice, a spec is run once: two cannot take up the same run.
     outcomes = evals([*specs, specs[0]], tmp_path / "both.duckdb", say=said.append)
     assert sorted(outcome.spec for outcome in outcomes) == ["few", "more"]
