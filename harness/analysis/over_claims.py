@@ -8,8 +8,11 @@ tested, or says why it leaves the correction out.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from harness.analysis.verdict import Verdict
 from harness.specs.spec import Spec
+from harness.stats import holm
 
 DECIDED = ("supported", "refuted")
 
@@ -52,15 +55,13 @@ def _in_order(found: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 
 def _by_holm(found: Sequence[Verdict], alpha: float) -> tuple[Verdict, ...]:
-    tested = sorted(
-        (one.p, i) for i, one in enumerate(found) if _is_tested(one) and one.p is not None
-    )
-    judged, running = list(found), 0.0
-    for rank, (p, i) in enumerate(tested):
-        one = found[i]
-        running = min(1.0, max(running, (len(tested) - rank) * p))
-        if one.verdict in DECIDED and running > alpha:
-            because = f"{one.because}; over {len(tested)} claims p_holm {running:.2g}"
+    tested = [i for i, one in enumerate(found) if _is_tested(one)]
+    judged = list(found)
+    p = np.array([found[i].p for i in tested], float)
+    for i, corrected in zip(tested, holm(p).tolist(), strict=True):
+        one = replace(found[i], p_holm=corrected)
+        if one.verdict in DECIDED and corrected > alpha:
+            because = f"{one.because}; over {len(tested)} claims p_holm {corrected:.2g}"
             one = replace(one, verdict="inconclusive", because=because)
-        judged[i] = replace(one, p_holm=running)
+        judged[i] = one
     return tuple(judged)

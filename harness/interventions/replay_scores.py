@@ -156,7 +156,6 @@ class ReplayScores:
 def _log_mass(metrics: Mapping[str, Floats]) -> Floats:
     """The log of both answers' probability together, (interventions,)."""
     both = metrics["log_p_correct"], metrics["log_p_misconception"]
-    with np.errstate(
-        invalid="ignore"
-    ):  # of two that are both -inf or NaN, which is said of each of them
+    # Two that are -inf or NaN make NaN, and that is said of each of them.
+    with np.errstate(invalid="ignore"):
         return np.asarray(np.logaddexp(*both), dtype=np.float64)

@@ -92,7 +92,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             stage("predict", work, ablation.name)
         sources = choose_sources(plan, ablation)
         for part, some in enumerate(_parts(ablation, frozen)):
-            if part and _is_futile(context, plan, ablation, store):
+            if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
                 break
             # The SAEs are read once for all groups of prompts, and only if one is left to do.
             edits = cache(partial(prepare_edits, context, some))
@@ -201,9 +201,16 @@ def _parts(
         others, before = (), look
 
 
-def _is_futile(context: RunContext, plan: Plan, ablation: Ablation, store: RunStore) -> bool:
-    """Whether the controls so far put the target in their middle."""
+def _is_futile(
+    context: RunContext, plan: Plan, ablation: Ablation, store: RunStore, look: int
+) -> bool:
+    """Whether the controls up to a look put the target in their middle.
+
+    A run that is taken up again may have some rows of later ones: they decide nothing here.
+    """
     rows = AblationRows.read(store, context.run_id, ablation.name)
+    seen = (one for one in rows.interventions if one.role != "control" or one.number < look)
+    rows = replace(rows, interventions=tuple(seen))
     return ablation_impacts(plan, ablation, rows).impacts[plan.spec.metric].is_futile
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.analysis.ablation_impacts import AblationImpacts
 from harness.errors import CannotRun
 from harness.runner import checkpoint, pipeline
 from harness.store.database import Store
@@ -141,3 +142,21 @@ def test_a_balance_is_kept_of_every_ablation(whole):
     properties = {row[2] for row in whole["control_balance"]}
     assert properties == {"firing rate", "mean activation", "edit size"}
     assert whole["edit_activity"]
+
+
+def test_a_run_that_ended_between_two_looks_goes_on(tmp_path, monkeypatch):
+    """Some rows of the second look are in: the first is decided by its own controls."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+
+    class Stopping(Store):
+        def commit(self, *columns):
+            super().commit(*columns)
+            units = self.query("SELECT count(*) FROM units WHERE stage = 'ablate'")[1][0][0]
+            if units == 1 + len(ablation_plan().units("ablate", "top")):
+                raise KeyboardInterrupt
+
+    plan = ablation_plan(select={"by": "list", "features": {1: (3, 9, 11)}}, controls=99)
+    monkeypatch.setattr(AblationImpacts, "is_futile", property(lambda self: self.rank_p(1.0) > 2))
+    with pytest.raises(KeyboardInterrupt):
+        run_into(tmp_path / "a.duckdb", plan, a_run_context(batch_size=1), Stopping)
+    run_into(tmp_path / "a.duckdb", plan, a_run_context(batch_size=1))
