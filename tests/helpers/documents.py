@@ -186,12 +186,14 @@ _SAME = (
     (r"[─━]+", "─"),
 )
 _PROGRESS = re.compile(r"^ *[\w -]+: \d+ of \d+ \(.*\)$\n?", flags=re.M)
+# Seen only where a machine is slow: no page shows it.
+_BY_CHANCE = re.compile(r"^  (?:[\w ,-]+: \d+ of \d+ \(.* left\)|loading .*)$\n?", flags=re.M)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def settled(text: str) -> list[str]:
     """The lines of an output without what changes from run to run: ids, times, hashes, progress."""
-    text = _PROGRESS.sub("", text)
+    text = _PROGRESS.sub("", _BY_CHANCE.sub("", text))
     for pattern, name in _SAME:
         text = re.sub(pattern, name, text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -230,6 +232,7 @@ def first_difference(shown: str, printed: str) -> str | None:
 
 def cut(out: str, most: int = 26, kept: int = 7) -> str:
     """An output as a page shows it: without blank lines around it, and of a long one the beginning."""
+    out = _BY_CHANCE.sub("", out)
     lines = "\n".join(line.rstrip() for line in out.splitlines()).strip("\n").splitlines()
     shown = [*lines[:kept], "..."] if len(lines) > most else lines
     return "".join(f"{line}\n" for line in shown)

@@ -19,6 +19,7 @@ from tests.helpers.documents import (
     alike,
     blocks,
     commands,
+    cut,
     first_difference,
     prepare,
     tried,
@@ -195,6 +196,16 @@ def test_progress_is_shown_in_the_form_it_is_printed_in():
         if form(line) != form(printed[-1]):
             wrong.append(f"{block}: {line}; printed as {printed[-1]}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_only_a_slow_machine_prints_is_on_no_page():
+    slow = "on organism\n  loading fixtures/organism (2 s)\n  survey: 6 of 22 (9 s, 28.1/min, about 34 s left)\n"
+    assert (
+        cut(slow + "  survey: 22 of 22 (1 s, 9/s)\n")
+        == "on organism\n  survey: 22 of 22 (1 s, 9/s)\n"
+    )
+    assert first_difference("on organism\n", slow) is None
+    assert "loading" in first_difference("on organism\n", "on organism\nloading\n")
 
 
 def test_a_changed_output_is_seen():
