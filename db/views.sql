@@ -31,8 +31,9 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation) AS about,
+    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
+    c.prompts, c.metric,
     v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
 FROM runs r
 CROSS JOIN LATERAL (
@@ -41,7 +42,9 @@ CROSS JOIN LATERAL (
         one ->> 'ablation' AS ablation, one ->> 'direction' AS direction, one ->> 'beyond' AS beyond,
         (one ->> 'than')::DOUBLE AS than, (one ->> 'within')::DOUBLE AS within,
         (one ->> 'at_least')::INTEGER AS at_least, (one ->> 'at_most')::INTEGER AS at_most,
-        (one ->> 'contrast')::BOOLEAN AS contrast
+        (one ->> 'contrast')::BOOLEAN AS contrast, one ->> 'share' AS share,
+        one ->> 'monotone' AS monotone, one ->> 'specific' AS specific,
+        one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)
@@ -83,7 +86,9 @@ JOIN (
 ) i USING (run_id, intervention_id)
 WHERE t.metric = r.metric
 ORDER BY t.run_id, t.ablation,
-    list_position(['target', 'no-op', 'dose', 'single', 'control'], t.role), i.number;
+    list_position(
+        ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'dose-control'], t.role
+    ), i.number;
 
 -- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them.
 CREATE OR REPLACE VIEW dose_response AS
@@ -98,6 +103,19 @@ JOIN (
     FROM interventions WHERE role = 'dose' GROUP BY run_id, intervention_id
 ) i USING (run_id, intervention_id)
 ORDER BY t.run_id, t.ablation, t.metric, i.dose;
+
+-- What each ablation's edit, and its controls', does where it is not meant to, to each metric: to the other
+-- variant's prompts, where `file` is empty, or to those of another file.
+CREATE OR REPLACE VIEW side_effect_summary AS
+SELECT
+    s.run_id, r.spec_name, r.target, s.ablation, s.file, s.role, s.metric,
+    count(DISTINCT s.intervention_id) AS sets, count(DISTINCT s.prompt_id) AS prompts,
+    avg(s.impact) AS mean_impact, avg(abs(s.impact)) AS mean_size, avg(s.active::INTEGER) AS active_share,
+    any_value(s.origin) AS origin
+FROM side_effects s
+JOIN runs r USING (run_id)
+GROUP BY s.run_id, r.spec_name, r.target, s.ablation, s.file, s.role, s.metric
+ORDER BY s.run_id, s.ablation, s.file, s.metric, s.role DESC;
 
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS
