@@ -90,11 +90,12 @@ ORDER BY t.run_id, t.ablation,
         ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'dose-control'], t.role
     ), i.number;
 
--- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them.
+-- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them. Beside it
+-- what that does on average to matched random sets, of which some are scaled.
 CREATE OR REPLACE VIEW dose_response AS
 SELECT
     t.run_id, r.spec_name, r.target, t.ablation, t.metric, i.dose,
-    t.mean_impact, t.ci_low, t.ci_high, t.p,
+    t.mean_impact, t.ci_low, t.ci_high, t.p, k.controls, k.n_controls,
     r.exploratory IS NOT NULL AS exploratory, t.origin
 FROM ablation_tests t
 JOIN runs r USING (run_id)
@@ -102,6 +103,20 @@ JOIN (
     SELECT run_id, intervention_id, any_value(value) AS dose
     FROM interventions WHERE role = 'dose' GROUP BY run_id, intervention_id
 ) i USING (run_id, intervention_id)
+LEFT JOIN (
+    SELECT t.run_id, t.ablation, t.metric, i.dose, avg(t.mean_impact) AS controls,
+        count(*)::INTEGER AS n_controls
+    FROM ablation_tests t
+    JOIN (
+        -- A set that is removed altogether has the dose 0.
+        SELECT run_id, intervention_id,
+            CASE WHEN role = 'dose-control' THEN any_value(value) ELSE 0 END AS dose
+        FROM interventions
+        WHERE role = 'dose-control' OR (role = 'control' AND kind = 'zero')
+        GROUP BY run_id, intervention_id, role
+    ) i USING (run_id, intervention_id)
+    GROUP BY t.run_id, t.ablation, t.metric, i.dose
+) k ON k.run_id = t.run_id AND k.ablation = t.ablation AND k.metric = t.metric AND k.dose = i.dose
 ORDER BY t.run_id, t.ablation, t.metric, i.dose;
 
 -- What each ablation's edit, and its controls', does where it is not meant to, to each metric: to the other
