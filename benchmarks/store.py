@@ -332,6 +332,7 @@ def descriptions(run: Run) -> Iterator[Rows]:
     of = {"prompt_id": prompts, "pair_id": np.arange(n) // 2, "line": np.arange(n)}
     of |= {"family": np.repeat(run.names, 4), "label": list(LABELS) * (n // 2)}
     yield runs.Prompts, of | {"split": np.repeat(SIDES, n // 2)}
+    yield runs.OtherPrompts, {name: of[name][:4] for name in ("prompt_id", "pair_id", "line")}
     yield runs.PromptTags, cross(prompt_id=prompts, tag=["voice", "topic"])
     yield observations.PromptTokens, cross(prompt_id=prompts, position=range(LENGTH))
     yield observations.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
@@ -381,6 +382,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
     noise = cross(prompt_id=run.prompts, metric=METRICS)
     yield interventions.ImpactNoise, {"ablation": "top"} | noise
+    beside = cross(**on, metric=METRICS)
+    yield interventions.SideEffects, ABLATION | beside | {"role": "target", "file": ""}
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))

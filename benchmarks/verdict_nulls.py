@@ -56,7 +56,7 @@ def edit_verdicts(replicates: int) -> Iterator[Row]:
 
     Families differ as those of `impacts_of` do, or are skewed: lognormal about their mean.
     """
-    replicates = max(100, replicates // 5)
+    replicates = max(60, replicates // 10)
     for skewed in (False, True):
         kind = "skewed" if skewed else "normal"
         random = np.random.default_rng(11)

@@ -94,7 +94,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             replays = partial(ablate, interventions=some, edits=edits, sources=sources)
             stage("ablate", replays, ablation.name, replays=len(some), part=part)
         for file in plan.files_beside(ablation.name):
-            some = _beside(ablation, frozen, file)
+            some = beside_of(ablation, frozen, file)
             edits = cache(partial(prepare_edits, context, some))
             replays = partial(side_effects, interventions=some, edits=edits, file=file)
             stage("side effects", replays, ablation.name, replays=len(some), file=file)
@@ -137,7 +137,7 @@ def _parts(
         others, before = (), look
 
 
-def _beside(
+def beside_of(
     ablation: Ablation, frozen: Sequence[Intervention], file: str
 ) -> tuple[Intervention, ...]:
     """What is replayed where nothing should happen: the target, and on another file its first controls."""

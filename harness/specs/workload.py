@@ -66,7 +66,7 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     if stage == "ablate":
         ablation = _named(plan, name)
         sets = replays_of(ablation)
-        features = members_of(ablation) * (1 + ablation.controls)
+        features = members_of(ablation) * (1 + ablation.controls + ablation.directions)
         tokens = scored * (1 + sets * _share(plan))
         return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
     if stage == "side effects":

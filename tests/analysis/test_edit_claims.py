@@ -5,6 +5,7 @@ import pytest
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.dose_verdicts import judge_monotone, slope_weights
+from harness.analysis.mean_verdicts import side_of
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
 from harness.specs.ablations import Ablation
@@ -121,6 +122,26 @@ def test_the_slope_is_that_of_least_squares_with_the_untouched_prompts_as_dose_o
     assert found.estimate == pytest.approx(wanted.mean[0])
     assert found.ci_low == pytest.approx(wanted.low[0])
     assert sum(slope_weights(factors)) == pytest.approx(0)
+
+
+def test_a_step_is_one_of_several_and_each_has_its_share_of_alpha():
+    """A step that is shown at alpha, and not at alpha over the number of steps, turns nothing round."""
+    first = drawn(4.0, seed=0)
+    noise = drawn(0.0, seed=1)
+    for shift in np.arange(0.0, 0.5, 0.002):
+        step = noise - noise.mean() - shift  # from half of the features to none
+        alone, corrected = (side_of(step, UNITS, 0.0, alpha) for alpha in (0.05, 0.05 / 3))
+        if alone.rejects and not corrected.rejects:
+            break
+    else:
+        pytest.fail("no such step")
+    made = {0.0: first + step, 0.5: first, 2.0: drawn(-9.0, seed=2)}
+    claim = MonotoneClaim(name="c", monotone="top", direction="toward-correct")
+    assert judge_monotone(impacts(doses=made), claim, 0.05).verdict == "supported"
+    made[0.0] = first + step - 0.5
+    found = judge_monotone(impacts(doses=made), claim, 0.05)
+    assert found.verdict == "refuted"
+    assert found.p <= 0.05
 
 
 def test_a_step_inside_the_noise_turns_nothing_round():

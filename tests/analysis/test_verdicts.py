@@ -61,6 +61,16 @@ def verdict(
     return found
 
 
+@pytest.mark.parametrize("variant, impact", [("misconception", 2.0), ("correct", -2.0)])
+def test_a_share_is_of_the_way_to_the_other_variant(variant, impact, monkeypatch):
+    """Moved by 4 nats between the variants: from either of them, half of the way is 2."""
+    monkeypatch.setitem(ABLATIONS[0], "variant", variant)
+    found = verdict({"share": "top", "than": 0.3}, moved=4.0, impact=impact)
+    assert found.verdict == "supported"
+    assert found.estimate == pytest.approx(0.5, abs=0.05)
+    assert verdict({"share": "top", "than": 0.3}, moved=4.0, impact=-impact).verdict == "refuted"
+
+
 MOVED = {"behaviour": "logit_difference", "contrast": True, "direction": "greater"}
 
 

@@ -5,8 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
+from harness.runner.pipeline import beside_of
 from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Intervention
 from tests.helpers import ROOT
 from tests.helpers.runs import made_once, quiet, run_on_organism
 from tests.helpers.specs import some_voices, write_few
@@ -60,6 +63,7 @@ def test_the_other_variant_is_moved_as_by_an_ablation_of_it(beside):
     values = np.array([[a[2], b[2]] for a, b in zip(mine, theirs, strict=True)])
     np.testing.assert_allclose(values[:, 0], values[:, 1], atol=2e-3)
     assert np.abs(values).max() > 0.1
+    assert query(beside, "SELECT DISTINCT role FROM side_effects WHERE file = ''") == [("target",)]
 
 
 def test_another_file_is_asked_once_a_text_with_the_first_controls(beside):
@@ -80,6 +84,14 @@ def test_another_file_is_asked_once_a_text_with_the_first_controls(beside):
         beside, "SELECT min(impact), max(impact) FROM side_effects WHERE metric = 'kl'"
     )
     assert -1e-6 < low < high
+
+
+def test_of_many_controls_the_first_are_asked_about_another_file():
+    ablation = Ablation.model_validate({"name": "a", "select": {"by": "contrast"}})
+    roles = [("target", 0), ("no-op", 0), ("dose", 0), *(("control", i) for i in range(99))]
+    edits = [Intervention("a", role, i, "zero", "all", "correct", ((0, i),)) for role, i in roles]
+    assert [one.number for one in beside_of(ablation, edits, "x")] == [0, *range(19)]
+    assert [one.role for one in beside_of(ablation, edits, "")] == ["target"]
 
 
 def test_every_verdict_is_there_with_the_rows_that_it_rests_on(beside):
@@ -130,11 +142,11 @@ def test_controls_are_scaled_by_each_dose_that_is_no_edit_of_them_already(beside
     assert found == [(0.5, 9), (2.0, 9)]
     sets = query(
         beside,
-        "SELECT role, number % 9 AS place, string_agg(layer || ':' || feature ORDER BY rank) FROM interventions "
+        "SELECT role, number, string_agg(layer || ':' || feature ORDER BY rank) FROM interventions "
         "WHERE role IN ('control', 'dose-control') AND run_id LIKE '%beside%' "
-        "GROUP BY role, number, place ORDER BY ALL",
+        "GROUP BY role, number ORDER BY ALL",
     )
-    controls = [features for role, _, features in sets if role == "control"][:9]
+    controls = [features for role, n, features in sets if role == "control" and n < 9]
     scaled = [features for role, _, features in sets if role == "dose-control"]
     assert sorted(scaled) == sorted(2 * controls)
     halves = query(

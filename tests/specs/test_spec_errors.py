@@ -168,7 +168,7 @@ target's layers
     |                                    ^^^^^^^^
 """),
         ("behaviour:", "behavior:", """\
-error: demo.yaml:10:5: a claim is about one of behaviour, features or ablation; did you mean 'behaviour'?
+error: demo.yaml:10:5: a claim is about one of behaviour, features, ablation, share, monotone, specific or collateral; did you mean 'behaviour'?
   10 |   - {name: moved, behavior: logit_difference, direction: greater}
      |     ^
 """),

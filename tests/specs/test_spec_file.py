@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from harness.errors import InputError
+from harness.specs.claims import A_CLAIM_IS
 from harness.specs.spec_file import load
 from tests.helpers.specs import BEHAVIOUR_SPEC
 
@@ -46,8 +47,7 @@ def test_the_hash_is_of_the_content_not_of_the_writing(tmp_path):
         ("greater", "up", ["7:48: direction is 'up'; use one of greater, less"]),
         ("organism:", "organsim:", ["4:3: unknown target 'organsim'; did you mean 'organism'?"]),
         ("[0, 1]", "[0, x]", ["4:26: layers: input should be a valid integer; it is \"x\""]),
-        ("behaviour: logit", "behavior: logit", ["7:5: a claim is about one of behaviour, features or "
-                                                 "ablation; did you mean 'behaviour'?"]),
+        ("behaviour: logit", "behavior: logit", [f"7:5: {A_CLAIM_IS}; did you mean 'behaviour'?"]),
         ("direction: greater", "within: -1", ["7:48: within: input should be greater than 0; it is -1"]),
         ("claims:", "contrast: {alpha: 1e-1}\nclaims:", ['6:12: alpha: YAML reads "1e-1" as a text; write 0.1']),
         ("claims:", "contrast: {alpha: '0.01'}\nclaims:", ['6:12: alpha: YAML reads "0.01" as a text; write 0.01']),

@@ -27,7 +27,9 @@ def test_every_stage_has_its_rows_and_tokens():
 def test_an_ablation_replays_each_set_on_each_row_above_the_layer():
     plan = load("voices").plan("gemma-2-2b")
     (ablation,) = plan.ablations
-    assert replays_of(ablation) == 3 + ablation.select.top + len(ablation.doses) + ablation.controls
+    # Three of the doses are neither nothing nor the ablation itself: they scale nine controls each.
+    own = 3 + ablation.select.top + len(ablation.doses) + 3 * 9
+    assert replays_of(ablation) == own + ablation.controls
     assert of(plan)[f"ablate {ablation.name}"].features == 10 * (1 + ablation.controls)
     work = of(plan)[f"ablate {ablation.name}"]
     edited = [p for p in plan.of("confirmation") if p.label == ablation.variant]

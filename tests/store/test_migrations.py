@@ -20,6 +20,8 @@ SINCE = {
     "impact_noise": 8,
     "edit_activity": 9,
     "control_balance": 9,
+    "other_prompts": 10,
+    "side_effects": 10,
 }
 
 

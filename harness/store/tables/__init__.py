@@ -12,6 +12,7 @@ from harness.store.tables.interventions import (
     Impacts,
     ImpactTokens,
     Interventions,
+    SideEffects,
 )
 from harness.store.tables.observations import (
     Activations,
@@ -27,7 +28,7 @@ from harness.store.tables.observations import (
     TopkLogits,
 )
 from harness.store.tables.results import AblationTests, FeatureTests, Verdicts
-from harness.store.tables.runs import Prompts, PromptTags, Runs, Units
+from harness.store.tables.runs import OtherPrompts, Prompts, PromptTags, Runs, Units
 
 # The tables of a run: each has `run_id`. `feature_labels` is kept beside them for all runs.
 TABLES: tuple[type[Columns], ...] = (
@@ -35,6 +36,7 @@ TABLES: tuple[type[Columns], ...] = (
     Units,
     Prompts,
     PromptTags,
+    OtherPrompts,
     Generations,
     TopkLogits,
     Answers,
@@ -51,6 +53,7 @@ TABLES: tuple[type[Columns], ...] = (
     Impacts,
     ImpactTokens,
     ImpactNoise,
+    SideEffects,
     FeatureTests,
     AblationTests,
     Verdicts,

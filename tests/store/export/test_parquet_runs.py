@@ -24,15 +24,22 @@ from harness.store.tables import TABLES
 from harness.store.tables.runs import Runs
 from tests.helpers.cli import exported, invoke
 from tests.helpers.runs import run_on_organism
-from tests.helpers.specs import write_few
+from tests.helpers.specs import FEW_CLAIMS, write_few
 from tests.helpers.store import TABLE_NAMES, changed_copy, query, rows_of
+
+# So that every table has rows.
+BESIDE = """\
+  - {name: spares, specific: top, within: 5}
+  - {name: spares-others, collateral: top, prompts: few.jsonl, within: 5}
+"""
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory, few):
+def stored(tmp_path_factory):
     """A results file with a finished run and an unfinished one, and the first one's id."""
     folder = tmp_path_factory.mktemp("export")
-    db = Path(shutil.copy(few[0], folder / "r.duckdb"))
+    db = folder / "r.duckdb"
+    run = run_on_organism(write_few(folder, claims=FEW_CLAIMS + BESIDE), db)
 
     def stop(stage, done, total):
         if stage.startswith("survey"):
@@ -40,7 +47,7 @@ def stored(tmp_path_factory, few):
 
     with pytest.raises(KeyboardInterrupt):
         run_on_organism(write_few(folder, name="broken"), db, stop)
-    return db, few[1]
+    return db, run
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +367,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     folder = Path(shutil.copytree(parquet, tmp_path / "old"))
     manifest = json.loads((folder / "manifest.json").read_text())
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
-    later = (*later, "edit_activity", "control_balance")
+    later = (*later, "edit_activity", "control_balance", "other_prompts", "side_effects")
     for name in later:
         assert rows_of(*stored)[name]
         (folder / f"{name}.parquet").unlink()
