@@ -360,7 +360,10 @@ CREATE TABLE verdicts (
     query VARCHAR NOT NULL,
     exploratory BOOLEAN NOT NULL,
     origin VARCHAR NOT NULL,
-    p_holm DOUBLE
+    p_holm DOUBLE,
+    n_toward INTEGER,
+    share_low DOUBLE,
+    share_high DOUBLE
 );
 
 -- Of no run: each spec on a target from when it was put here, and why its runs cannot confirm if results on

@@ -100,6 +100,9 @@ class Verdicts(Columns):
     exploratory: Column
     origin: Column
     p_holm: Column
+    n_toward: Column
+    share_low: Column
+    share_high: Column
 
 
 @dataclass(frozen=True)
