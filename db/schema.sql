@@ -231,7 +231,8 @@ CREATE TABLE interventions (
     value DOUBLE,
     rank INTEGER NOT NULL,
     score DOUBLE,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    tied INTEGER
 );
 
 CREATE TABLE control_balance (

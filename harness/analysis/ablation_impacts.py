@@ -37,7 +37,8 @@ class AblationImpacts:
     first, and `balance` how far it lies from its controls in each property; there are none of runs of
     before these were kept. `planned` is how many sets there are, some of which a look may have left out.
     `mass` (1 + n_sets, n_prompts), the target's first, is how far each moves the log of both answers'
-    probability together; None of runs of before that was kept.
+    probability together; None of runs of before that was kept. `ceiling` says which of its features the
+    selection could not order, or nothing.
     """
 
     ablation: Ablation
@@ -50,6 +51,7 @@ class AblationImpacts:
     balance: Mapping[str, float] = field(default_factory=dict)
     planned: int = 0
     mass: Floats | None = None
+    ceiling: str = ""
 
     @property
     def beyond(self) -> Floats:
@@ -158,6 +160,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
         floors[metric] = max(floors[metric], float(by_noop))
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
+    ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
     mass = None
     if LOG_MASS in values:
         mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
@@ -173,6 +176,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
             balance,
             planned,
             mass,
+            ceiling,
         )
         for metric, matrix in values.items()
     }

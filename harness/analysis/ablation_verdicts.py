@@ -44,6 +44,13 @@ class _Part:
 
 def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
     """What becomes of a claim about an ablation, from its impacts on the confirming families."""
+    found = _judge(impacts, claim, alpha)
+    if not impacts.ceiling:
+        return found
+    return replace(found, because=f"{found.because}; {impacts.ceiling}")
+
+
+def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
     blank, bound = Verdict(claim.name, "ablation", "nats"), bound_of(claim)
     own = judge_mean(blank, impacts.target, impacts.units, bound, direction, alpha)

@@ -366,6 +366,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
         (folder / f"{name}.parquet").unlink()
         del manifest["sha256"][name]
     columns = {"runs": ["noise_floor", "arithmetic", "accelerator"], "ablation_tests": ["noise"]}
+    columns["interventions"] = ["tied"]
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]
     for name, last in columns.items():
         path = folder / f"{name}.parquet"
