@@ -343,6 +343,23 @@ CREATE TABLE ablation_tests (
     noise DOUBLE
 );
 
+-- On what an ablation's impact depends: a row a level of a term.
+CREATE TABLE moderators (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    term VARCHAR NOT NULL,
+    level VARCHAR,
+    estimate DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    p DOUBLE,
+    method VARCHAR,
+    n_rows INTEGER NOT NULL,
+    n_families INTEGER NOT NULL,
+    note VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE verdicts (
     run_id VARCHAR NOT NULL,
     claim VARCHAR NOT NULL,

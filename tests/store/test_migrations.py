@@ -20,6 +20,7 @@ SINCE = {
     "impact_noise": 8,
     "edit_activity": 9,
     "control_balance": 9,
+    "moderators": 10,
 }
 
 

@@ -360,7 +360,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     folder = Path(shutil.copytree(parquet, tmp_path / "old"))
     manifest = json.loads((folder / "manifest.json").read_text())
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
-    later = (*later, "edit_activity", "control_balance")
+    later = (*later, "edit_activity", "control_balance", "moderators")
     for name in later:
         assert rows_of(*stored)[name]
         (folder / f"{name}.parquet").unlink()
