@@ -208,6 +208,9 @@ UNION ALL
 SELECT 'ablation_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM ablation_tests WHERE run_id = of_run) t
 UNION ALL
+SELECT 'moderators' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM moderators WHERE run_id = of_run) t
+UNION ALL
 SELECT 'verdicts' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) REPLACE (replace(query, of_run, '') AS query) FROM verdicts WHERE run_id = of_run) t;
 

@@ -246,7 +246,8 @@ CREATE TABLE interventions (
     value DOUBLE,
     rank INTEGER NOT NULL,
     score DOUBLE,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    tied INTEGER
 );
 
 CREATE TABLE control_balance (
@@ -373,6 +374,23 @@ CREATE TABLE ablation_tests (
     noise DOUBLE
 );
 
+-- On what an ablation's impact depends: a row a level of a term.
+CREATE TABLE moderators (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    term VARCHAR NOT NULL,
+    level VARCHAR,
+    estimate DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    p DOUBLE,
+    method VARCHAR,
+    n_rows INTEGER NOT NULL,
+    n_families INTEGER NOT NULL,
+    note VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE verdicts (
     run_id VARCHAR NOT NULL,
     claim VARCHAR NOT NULL,
@@ -391,7 +409,10 @@ CREATE TABLE verdicts (
     query VARCHAR NOT NULL,
     exploratory BOOLEAN NOT NULL,
     origin VARCHAR NOT NULL,
-    p_holm DOUBLE
+    p_holm DOUBLE,
+    n_toward INTEGER,
+    share_low DOUBLE,
+    share_high DOUBLE
 );
 
 -- Of no run: each spec on a target from when it was put here, and why its runs cannot confirm if results on

@@ -39,7 +39,8 @@ class AblationImpacts:
     `mass` (1 + n_sets, n_prompts), the target's first, is how far each moves the log of both answers'
     probability together; None of runs of before that was kept. `doses` and `dose_mass` have the same of
     the selected set at each dose, (n_prompts,), by the factor that it is scaled by; `rotated` are the impacts
-    of edits as large in random directions, (n, n_prompts), if there are any.
+    of edits as large in random directions, (n, n_prompts), if there are any. `ceiling` says which of its
+    features the selection could not order, or nothing.
     """
 
     ablation: Ablation
@@ -55,6 +56,7 @@ class AblationImpacts:
     doses: Mapping[float, Floats] = field(default_factory=dict)
     dose_mass: Mapping[float, Floats] = field(default_factory=dict)
     rotated: Floats | None = None
+    ceiling: str = ""
 
     def beside_directions(self) -> Self:
         """The same with edits as large in random directions for controls, which are like the target."""
@@ -176,6 +178,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
         floors[metric] = max(floors[metric], float(by_noop))
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
+    ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
     mass = None
     if LOG_MASS in values:
         mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
@@ -201,6 +204,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
             by_dose(metric),
             by_dose(LOG_MASS),
             matrix[roles == "rotated"] if (roles == "rotated").any() else None,
+            ceiling,
         )
         for metric, matrix in values.items()
     }

@@ -44,6 +44,13 @@ class _Part:
 
 def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
     """What becomes of a claim about an ablation, from its impacts on the confirming families."""
+    found = _judge(impacts, claim, alpha)
+    if not impacts.ceiling:
+        return found
+    return replace(found, because=f"{found.because}; {impacts.ceiling}")
+
+
+def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
     if claim.beyond == "directions":
         impacts = impacts.beside_directions()
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]

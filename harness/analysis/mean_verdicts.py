@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.family_shares import family_share
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim
 from harness.specs.design import smallest_p
@@ -46,7 +47,16 @@ def judge_mean(
 ) -> Verdict:
     """A claim about the mean of `values` (n_pairs,), clustered by `units` (n_pairs,): families."""
     n_units = len(set(units))
-    design = replace(blank, n_units=n_units, n_pairs=len(values), floor=smallest_p(n_units))
+    floor, because = smallest_p(n_units), f"{n_units} families"
+    design = replace(blank, n_units=n_units, n_pairs=len(values), floor=floor, because=because)
+    if share := family_share(values, units, bound.than, bound.within, direction, 1 - alpha):
+        design = replace(
+            design,
+            because=str(share),
+            n_toward=share.n_toward,
+            share_low=share.low,
+            share_high=share.high,
+        )
     if n_units < 2 or design.floor > alpha:
         return replace(
             design,
@@ -79,7 +89,7 @@ def _judge_margin(
         )
     p = max(same.p, p_inside)
     outside = (same.low > within or same.high < -within) and p_outside <= alpha
-    because = f"{design.n_units} families, margin {within:g}, {1 - 2 * alpha:.0%} interval"
+    because = f"{design.because}, margin {within:g}, {1 - 2 * alpha:.0%} interval"
     if same.p <= alpha < p:
         because += f", but sign flips against the margins give p {p:.2g}"
     return replace(
@@ -127,8 +137,7 @@ def _judge_side(
         ci_high=side.high,
         p=side.p,
         floor=side.floor,
-        because=f"{design.n_units} families"
-        + (f", {side.why}" if side.p <= alpha and not side.rejects else ""),
+        because=design.because + (f", {side.why}" if side.p <= alpha and not side.rejects else ""),
     )
 
 

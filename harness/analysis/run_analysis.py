@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
 from harness.analysis.ablation_tests import ablation_tests
+from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
@@ -90,7 +91,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     for ablation in plan.ablations:
         measured = AblationRows.read(source, run_id, ablation.name)
         ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
-        rows += tables
+        rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),

@@ -1,7 +1,8 @@
 """Choose what to edit from the discovery families, and its matched random controls."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from harness.specs.targets import KnownFeature
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 
+TOLERANCE = 1e-9  # of a statistic, below which two are one
 FeatureScores = Mapping[Feature, float]  # what features are ranked by, signed
 
 
@@ -31,6 +33,11 @@ def contrast_scores(
     """
     x, y = discovery.of("misconception"), discovery.of("correct")
     statistic = paired_statistic(x, y, discovery.units, statistic=plan.spec.contrast.statistic)
+    most = _most_consistent(discovery.units)
+    # What is as consistent as can be is equal, whatever was lost in rounding: size orders it.
+    statistic = np.where(
+        np.abs(statistic) >= most - TOLERANCE, np.sign(statistic) * most, statistic
+    )
     norms = {
         (int(layer), int(feature)): float(norm)
         for layer, feature, norm in zip(
@@ -96,10 +103,12 @@ def select_interventions(
     candidates = candidates_of(ablation, activity, edited)
     active = frozenset(candidates.features)
     own_scores: tuple[float, ...] = ()
+    tied = 0
     if ablation.select.by == "list":
         features = _listed_features(plan, ablation, active)
     else:
         features, own_scores = _best_features(plan, ablation, scores, active)
+        tied = _tied(plan, ablation, scores, active)
     # Of the spec's seed and the ablation's name: the same in every run, another for each ablation.
     seed = hashlib.sha256(f"{plan.spec.split.seed}/controls/{ablation.name}".encode()).digest()
     controls = draw_controls(
@@ -119,7 +128,9 @@ def select_interventions(
                 "select fewer features",
             )
         )
-    return _interventions(ablation, features, own_scores, controls, _mean_values(edited))
+    means = _mean_values(edited)
+    target, *others = _interventions(ablation, features, own_scores, controls, means)
+    return (replace(target, tied=tied), *others)
 
 
 def _mean_values(edited: EditActivity) -> dict[Feature, float]:
@@ -158,7 +169,7 @@ def _best_features(
 
     Raises `CannotRun` where there is none.
     """
-    sign = 1.0 if ablation.select.toward == "correct" else -1.0
+    sign = _sign(ablation)
     ranked = sorted(
         (
             (sign * score, feature)
@@ -176,6 +187,29 @@ def _best_features(
             )
         )
     return tuple(feature for _, feature in ranked), tuple(sign * score for score, _ in ranked)
+
+
+def _tied(
+    plan: Plan, ablation: Ablation, scores: FeatureScores, active: Collection[Feature]
+) -> int:
+    """How many features are as consistent as any can be, where consistency is to order them.
+
+    With few families many are. 0 where there are no two of them.
+    """
+    if (ablation.select.by, ablation.select.rank) != ("contrast", "consistency"):
+        return 0
+    most = _most_consistent(plan.families("discovery")) - TOLERANCE
+    there = sum(_sign(ablation) * score >= most for f, score in scores.items() if f in active)
+    return there if there > 1 else 0
+
+
+def _most_consistent(families: Iterable[str]) -> float:
+    """The largest statistic that there can be: that of a feature of which all families say as much."""
+    return math.sqrt(len(set(families)))
+
+
+def _sign(ablation: Ablation) -> float:
+    return 1.0 if ablation.select.toward == "correct" else -1.0
 
 
 def _interventions(

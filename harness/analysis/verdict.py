@@ -20,7 +20,8 @@ class Verdict:
     """What became of one claim. `estimate` and its interval are in `unit`; None where there is none.
 
     `p_holm` is its p corrected over the claims of its spec; None where that is not done. `floor` is the
-    smallest p that so many units can give, and `query` the SQL that shows the rows.
+    smallest p that so many units can give, and `query` the SQL that shows the rows. `n_toward` of its
+    families lie as claimed, and `share_low` to `share_high` is the interval of their share; None of a count.
     `cautions` say what speaks against the SAEs of the features that it rests on.
     """
 
@@ -39,6 +40,9 @@ class Verdict:
     floor: float = 1.0
     cautions: tuple[Caution, ...] = ()
     p_holm: float | None = None
+    n_toward: int | None = None
+    share_low: float | None = None
+    share_high: float | None = None
 
     @property
     def stands(self) -> bool:

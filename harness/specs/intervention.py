@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.errors import first_few
 from harness.specs.fields import NamedPositions
 from harness.specs.prompt import Label
 
@@ -20,6 +21,8 @@ class Intervention:
     `control` a matched random set, `dose-control` one scaled by a factor, `rotated` the target with its
     features' directions turned at random, and `no-op` the target's computation with the values left as
     they are. `values` are each feature's own: what its kind of edit needs, see `harness.interventions.edits`.
+    `tied` features, selected or not, share the largest score that there can be: which of them is the
+    stronger it cannot tell. The first of `features` are among them.
     """
 
     ablation: str
@@ -32,6 +35,7 @@ class Intervention:
     scores: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     source: str | None = None
+    tied: int = 0
 
     @property
     def id(self) -> str:
@@ -39,6 +43,14 @@ class Intervention:
         content = (self.ablation, self.role, self.number, self.kind, self.positions, self.variant)
         more = (self.features, self.values, self.source)
         return hashlib.sha256(repr((*content, *more)).encode()).hexdigest()[:16]
+
+    @property
+    def ceiling(self) -> str:
+        """What its selection could not order, in words; nothing where it could."""
+        if not self.tied:
+            return ""
+        names = [f"{layer}:{index}" for layer, index in self.features[: self.tied]]
+        return f"consistency cannot order {first_few(names)}: {self.tied} features tie at its largest value"
 
     @property
     def layers(self) -> tuple[int, ...]:

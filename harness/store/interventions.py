@@ -33,6 +33,7 @@ def intervention_rows(
             "rank": rank,
             "score": one.scores[rank] if one.scores else None,
             "origin": origin,
+            "tied": one.tied if rank < one.tied else None,
         }
         for one in interventions
         for rank, (layer, feature) in enumerate(one.features)
@@ -63,6 +64,7 @@ def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
                 scores=_numbers([rows.score[m] for m in members]),
                 values=_numbers([rows.value[m] for m in members]),
                 source=rows.source[i],
+                tied=max(map(int, _numbers([rows.tied[m] for m in members])), default=0),
             )
         )
     return tuple(sorted(interventions, key=lambda one: (one.ablation, one.role, one.number)))

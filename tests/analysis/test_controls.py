@@ -182,5 +182,15 @@ def test_features_are_ranked_by_size_or_by_consistency():
     assert scores["size"] == {(1, 3): 2.0, (1, 4): 12.5, (1, 5): -10.0}
     by_consistency = scores["consistency"]
     assert by_consistency[1, 3] == -by_consistency[1, 5] > by_consistency[1, 4] > 0
-    # Of equal ones the larger comes first.
+    # Of equal ones the larger comes first, and what all families say as much of is equal.
     assert list(by_consistency).index((1, 5)) < list(by_consistency).index((1, 3))
+    assert by_consistency[1, 3] == 2
+
+
+def test_what_rounding_loses_orders_no_features_that_are_as_consistent_as_can_be(monkeypatch):
+    rounded = np.array([2.0, 1.0, -2.0 + 4e-16])
+    monkeypatch.setattr("harness.analysis.selection.paired_statistic", lambda *a, **k: rounded)
+    activity = activity_of(dict.fromkeys(Paired.features, (0.5, 1.0)))
+    asked = ablation(select={"by": "contrast", "rank": "consistency"})
+    found = contrast_scores(ablation_plan(), asked, Paired(), activity)
+    assert found == {(1, 3): 2.0, (1, 4): 1.0, (1, 5): -2.0}

@@ -39,6 +39,35 @@ def test_the_strongest_active_features_toward_the_asked_side_come_first():
     assert other.scores == (-3.0,)
 
 
+def test_features_that_consistency_cannot_order_are_counted_and_those_selected_named():
+    """There are three discovery families, and (1, 50) is not active."""
+    top = len(ablation_plan().families("discovery")) ** 0.5
+    scores = {
+        (1, 3): top,
+        (2, 5): top - 1e-12,
+        (1, 7): top,
+        (1, 8): -top,
+        (2, 1): 1.7,
+        (1, 50): top,
+    }
+    by = {"by": "contrast", "rank": "consistency"}
+    for n, toward, tied, named in (
+        (2, "correct", 3, "1:3, 1:7: 3 features"),
+        (4, "correct", 3, "1:3, 1:7, 2:5: 3 features"),
+        (2, "misconception", 0, ""),  # one alone is no tie
+    ):
+        found = chosen(scores, select={**by, "top": n, "toward": toward})
+        (target,) = found["target"]
+        assert target.tied == tied
+        assert named in target.ceiling
+        assert not any(one.tied for role in found.values() for one in role if one is not target)
+        assert interventions_of(intervention_rows([target], "r", "mock")) == (target,)
+    for select in ({"by": "contrast"}, {"by": "attribution"}):
+        assert chosen(scores, select=select)["target"][0].ceiling == ""
+    few = {(1, 3): top, (1, 7): 1.7}
+    assert chosen(few, select={**by, "top": 2})["target"][0].tied == 0
+
+
 def test_listed_features_come_in_their_order_and_each_once():
     select = {"by": "list", "features": {2: (9, 4, 9), 1: (0,)}}
     found = chosen({}, select=select)

@@ -140,6 +140,14 @@ def test_that_few_features_differ_is_shown_by_all_others_lying_inside(
     assert verdict(claim, p_adjusted=(1, 1, 1), within={0.5: silent}).verdict == "untestable"
 
 
+@pytest.mark.parametrize("impact", [1.0, -1.0])
+def test_a_verdict_names_the_features_that_its_selection_could_not_order(impact):
+    claim = {"ablation": "top", "direction": "toward-correct", "beyond": "controls"}
+    said = "consistency cannot order 2:5: 7 features tie at its largest value"
+    plain, found = (verdict(claim, impact=impact, ceiling=ceiling) for ceiling in ("", said))
+    assert found == dataclasses.replace(plain, because=f"{plain.because}; {said}")
+
+
 def test_a_null_claim_of_too_few_families_is_untestable_not_supported():
     claim = {"features": "significant", "at_most": 0}
     assert verdict(claim, families=10, p_adjusted=(0.5,)).verdict == "untestable"

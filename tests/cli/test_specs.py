@@ -47,7 +47,8 @@ def test_check_imports_nothing_heavy(root):
         "for call in (['check', 'voices'], ['targets'], ['schema'], ['-h'],\n"
         "             ['run', '-h'], ['sql', '--list']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'rich'}\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'rich',\n"
+        "         'statsmodels'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -22,6 +22,7 @@ SINCE = {
     "control_balance": 9,
     "other_prompts": 10,
     "side_effects": 10,
+    "moderators": 10,
 }
 
 

@@ -11,6 +11,8 @@ from harness.specs.metrics import METRIC_NAMES, Metric
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
+from harness.store.interventions import interventions_of
+from harness.store.tables.interventions import Interventions
 
 IMPACT = "mean impact, nats"
 
@@ -27,6 +29,7 @@ class AblationSection:
     figures: list[ImpactFigure]
     features: list[tuple[int, int]]
     target: Row
+    ceiling: str
     noise: float | None
     balance: list[Row]
     singles: list[Row]
@@ -53,6 +56,8 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
         for row in query_rows(store, "side_effects", run=run["run_id"])
         if row["metric"] in (spec.metric, "log_p_correct", "kl")
     ]
+    selected = interventions_of(store.read(Interventions, run["run_id"], role="target"))
+    ceilings = {one.ablation: one.ceiling for one in selected}
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (
@@ -66,6 +71,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
                     ablation,
                     spec.metric,
                     target,
+                    ceilings.get(ablation.name, ""),
                     noise.get(ablation.name),
                     [row for row in balance if row["ablation"] == ablation.name],
                     [row for row in beside if row["ablation"] == ablation.name],
@@ -82,6 +88,7 @@ def _section(
     ablation: Ablation,
     metric: Metric,
     target: Row,
+    ceiling: str,
     noise: float | None,
     balance: list[Row],
     beside: list[Row],
@@ -101,6 +108,7 @@ def _section(
         figures=figures,
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
+        ceiling=ceiling,
         noise=noise,
         balance=balance,
         singles=singles,

@@ -17,6 +17,7 @@ from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.layout import environment, frame, number
+from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
@@ -52,6 +53,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     layers = layer_panels(store, run, placebo, shown)
     behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
     health = table_rows(store, SaeHealth, run["run_id"])
+    moderators = moderator_panels(store, run)
     return (
         environment()
         .get_template("run.html")
@@ -88,7 +90,10 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             labelled=any(one["label"] for one in features),
             edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
-            ablations=[_ablation(one, renderer) for one in ablations_of(store, run, spec, figures)],
+            ablations=[
+                _ablation(one, moderators.get(one.name), renderer)
+                for one in ablations_of(store, run, spec, figures)
+            ],
             health=health,
             unrecovered=_why_no_loss_recovered,
             design=design_of(store, run, spec, sum(one.tested for one in layers)),
@@ -120,11 +125,14 @@ def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
     return drawn | {"anchor": card.anchor, "density": density}
 
 
-def _ablation(section: AblationSection, renderer: ChartRenderer) -> dict[str, Any]:
+def _ablation(
+    section: AblationSection, panel: ModeratorPanel | None, renderer: ChartRenderer
+) -> dict[str, Any]:
     names = ("controls", "families", "doses", "parts")
     controls = f"{section.controls.says}." if section.controls else "It has no controls."
     return render_charts(section, renderer, **{name: f"{name}_drawn" for name in names}) | {
-        "controls_said": controls
+        "controls_said": controls,
+        "moderators": panel and render_charts(panel, renderer, chart="drawn"),
     }
 
 

@@ -27,7 +27,7 @@ from harness.store.tables.observations import (
     TokenActivations,
     TopkLogits,
 )
-from harness.store.tables.results import AblationTests, FeatureTests, Verdicts
+from harness.store.tables.results import AblationTests, FeatureTests, Moderators, Verdicts
 from harness.store.tables.runs import OtherPrompts, Prompts, PromptTags, Runs, Units
 
 # The tables of a run: each has `run_id`. `feature_labels` is kept beside them for all runs.
@@ -56,5 +56,6 @@ TABLES: tuple[type[Columns], ...] = (
     SideEffects,
     FeatureTests,
     AblationTests,
+    Moderators,
     Verdicts,
 )

@@ -26,6 +26,7 @@ class Interventions(Columns):
     rank: Column
     score: Column
     origin: Column
+    tied: Column
 
 
 @dataclass(frozen=True)

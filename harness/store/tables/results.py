@@ -78,6 +78,26 @@ class AblationTests(Columns):
 
 
 @dataclass(frozen=True)
+class Moderators(Columns):
+    """A row is how far an ablation's impact at a level of a term is from that at the first level."""
+
+    table: ClassVar[str] = "moderators"
+    run_id: Column
+    ablation: Column
+    term: Column
+    level: Column
+    estimate: Column
+    ci_low: Column
+    ci_high: Column
+    p: Column
+    method: Column
+    n_rows: Column
+    n_families: Column
+    note: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Verdicts(Columns):
     """A row is what became of a claim."""
 
@@ -100,6 +120,9 @@ class Verdicts(Columns):
     exploratory: Column
     origin: Column
     p_holm: Column
+    n_toward: Column
+    share_low: Column
+    share_high: Column
 
 
 @dataclass(frozen=True)

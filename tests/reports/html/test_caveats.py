@@ -6,7 +6,7 @@ import pytest
 
 from harness.store.database import Store
 from harness.store.tables.runs import Runs
-from tests.helpers.pages import Page, page_of
+from tests.helpers.pages import Page, page_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,16 @@ def test_a_run_that_has_just_begun_says_what_it_has_not(changed, undrawn):
         "No SAE was read.",
     ):
         assert told in page.text
+
+
+def test_features_that_a_selection_could_not_order_are_named(changed):
+    path = changed("UPDATE interventions SET tied = 14 WHERE role = 'target' AND rank < 10")
+    said = text_of(Page(page_of(path)).part("ablations"))
+    assert re.search(
+        r"Consistency cannot order (\d+:\d+, ){4}\d+:\d+ and 5 more: 14 features tie at its largest "
+        r"value, and size orders them\.",
+        said,
+    )
 
 
 def test_a_run_without_ablations_placebo_or_tokens_says_so(changed, undrawn, finished):

@@ -1,0 +1,58 @@
+"""How many families lie as a claim says: a mean says nothing of it.
+
+Under skew the mean may lie on one side of a value, and most families on the other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FamilyShare:
+    """That `n_toward` of `n` families lie as claimed, with the interval of their share, `low` to `high`."""
+
+    n_toward: int
+    n: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.n_toward} of {self.n} families [{self.low:.0%}, {self.high:.0%}]"
+
+
+def share_interval(n_toward: int, n: int, level: float) -> tuple[float, float]:
+    """The interval of a share of which `n_toward` of `n` were seen (Clopper and Pearson 1934).
+
+    It covers at least `level` where the families are draws from those that could have been asked, each alone.
+    """
+    tail = (1 - level) / 2
+    low = beta.ppf(tail, n_toward, n - n_toward + 1) if n_toward else 0.0
+    high = beta.ppf(1 - tail, n_toward + 1, n - n_toward) if n_toward < n else 1.0
+    return float(low), float(high)
+
+
+def family_share(
+    values: Floats,
+    units: NDArray[np.str_],
+    than: float,
+    within: float | None,
+    direction: int,
+    level: float,
+) -> FamilyShare | None:
+    """The families of `units` (n_pairs,) whose own mean of `values` (n_pairs,) is where the claim says.
+
+    That is above `than` for the direction 1, below it for -1, or no further from it than `within`. A mean
+    that is exactly `than` is on neither side. None where there is no family, or a value is missing.
+    """
+    if not len(values) or not np.isfinite(values).all():
+        return None
+    means = np.array([values[units == family].mean() for family in np.unique(units)])
+    away = means - than
+    agrees = np.abs(away) <= within if within is not None else np.sign(away) == direction
+    n_toward, n = int(agrees.sum()), len(means)
+    return FamilyShare(n_toward, n, *share_interval(n_toward, n, level))
