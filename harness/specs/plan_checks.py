@@ -9,6 +9,7 @@ from harness.specs.claims import AblationClaim, FeatureClaim
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
+from harness.specs.reach import never_together, rank_floor
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -140,7 +141,10 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
 
 
 def unreachable(plan: Plan, where: Locate) -> list[Fault]:
-    """Claims that no result could support at the spec's alpha: too few families or controls."""
+    """Claims that no result could support at the spec's alpha: too few families or controls.
+
+    Each by itself, and where each can be, all of them beside each other.
+    """
     alpha = plan.spec.contrast.alpha
     units = len(plan.families("confirmation"))
     made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}
@@ -157,16 +161,17 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                     asked_for(plan.spec, len(plan.sides)),
                 )
             )
-        if isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within:
+        if isinstance(claim, AblationClaim):
             (ablation,) = (a for a in plan.ablations if a.name == claim.ablation)
-            if 1 / (ablation.controls + 1) > alpha:
+            if (floor := rank_floor(claim, ablation.controls)) > alpha:
                 faults.append(
                     Fault(
                         where("claims", i),
                         f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
-                        f"{ablation.controls} controls can give no p below "
-                        f"{1 / (ablation.controls + 1):.3g}",
+                        f"{ablation.controls} controls can give no p below {floor:.3g}",
                         f"ask for {math.ceil(1 / alpha - 1e-9) - 1} controls",
                     )
                 )
+    if not faults and (together := never_together(plan)):
+        faults.append(Fault(where("claims"), *together))
     return faults
