@@ -17,7 +17,7 @@ from benchmarks.calibration_rows import LEVEL, Row
 from benchmarks.control_nulls import control_ranks
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
-from benchmarks.verdict_nulls import ablation_verdicts
+from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
 from harness.stats.intervals import mean_interval
@@ -182,7 +182,16 @@ def powers(replicates: int) -> Iterator[Row]:
         yield Row("power", f"sign flips, {design}", promised, "equal", hits, replicates)
 
 
-PARTS = (nulls, discoveries, coverage, powers, ablation_verdicts, control_ranks, skewed)
+PARTS = (
+    nulls,
+    discoveries,
+    coverage,
+    powers,
+    ablation_verdicts,
+    edit_verdicts,
+    control_ranks,
+    skewed,
+)
 
 
 def calibrate(replicates: int) -> list[Row]:

@@ -5,7 +5,8 @@ every control set has an effect of its own, as real ones do.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.calibration_rows import Row
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.dose_verdicts import judge_monotone
+from harness.analysis.share_verdicts import judge_share
 from harness.specs.ablations import Ablation
-from harness.specs.claims import AblationClaim
+from harness.specs.edit_claims import AblationClaim, MonotoneClaim, ShareClaim
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator
@@ -27,6 +30,11 @@ TOWARD = AblationClaim.model_validate(
 WITHIN = AblationClaim.model_validate(
     {"name": "c", "ablation": "a", "within": 0.5, "beyond": "controls"}
 )
+
+SHARE = ShareClaim(name="c", share="a", than=0.25)
+MONOTONE = MonotoneClaim(name="c", monotone="a", direction="toward-correct")
+EDITED = 12  # families of claims about shares and doses: each has several tests
+UNITS = np.repeat(np.arange(EDITED), PROMPTS)
 
 
 def impacts_of(random: Random, target: float, sets: Floats, families: int) -> AblationImpacts:
@@ -41,6 +49,52 @@ def impacts_of(random: Random, target: float, sets: Floats, families: int) -> Ab
     return AblationImpacts(
         ABLATION, of(target), np.array([of(mean) for mean in sets]), units.astype(str)
     )
+
+
+def edit_verdicts(replicates: int) -> Iterator[Row]:
+    """Of claims about shares and doses that are not true, or just so: how often each verdict is drawn.
+
+    Families differ as those of `impacts_of` do, or are skewed: lognormal about their mean.
+    """
+    replicates = max(100, replicates // 5)
+    for skewed in (False, True):
+        kind = "skewed" if skewed else "normal"
+        random = np.random.default_rng(11)
+
+        def impact(mean: float, random: Random = random, skewed: bool = skewed) -> Floats:
+            drawn = random.lognormal(0, 1, EDITED) if skewed else random.normal(0, 1, EDITED)
+            own = (drawn - np.exp(0.5) * skewed)[UNITS] * 0.5
+            return np.asarray(mean + own + random.normal(0, 0.3, len(UNITS)))
+
+        def judged(doses: dict[float, float], impact: Callable[[float], Floats] = impact) -> str:
+            made = {factor: impact(mean) for factor, mean in doses.items()}
+            return judge_monotone(_of(impact(0.0), doses=made), MONOTONE, ALPHA).verdict
+
+        found = Counter(
+            judge_share(_of(impact(2.5)), impact(10.0), SHARE, ALPHA).verdict
+            for _ in range(replicates)
+        )
+        for verdict in ("supported", "refuted"):
+            what = f"a share that is the claimed one, {kind} families: {verdict}"
+            # Either side is half of a two-sided test: a skewed mean is missed on one of them.
+            promise = "none" if skewed else "at most"
+            yield Row("verdicts", what, ALPHA / 2, promise, found[verdict], replicates)
+        for doses, what, verdict in (
+            ({0.0: 0.0, 0.5: 0.0, 2.0: 0.0}, "doses that do nothing", "supported"),
+            ({0.0: 2.0, 0.5: 0.0, 2.0: 0.0}, "doses in order, two steps flat", "refuted"),
+        ):
+            hits = sum(judged(doses) == verdict for _ in range(replicates))
+            promise = "none" if skewed else "at most"
+            yield Row(
+                "verdicts", f"{what}, {kind} families: {verdict}", ALPHA, promise, hits, replicates
+            )
+        hits = sum(judged({0.0: 2.0, 0.5: 1.0, 2.0: 2.0}) == "supported" for _ in range(replicates))
+        what = f"doses that turn round by two nats, {kind} families: supported"
+        yield Row("verdicts", what, ALPHA, "at most", hits, replicates)
+
+
+def _of(target: Floats, **more: Any) -> AblationImpacts:
+    return AblationImpacts(ABLATION, target, np.zeros((0, len(UNITS))), UNITS.astype(str), **more)
 
 
 def ablation_verdicts(replicates: int) -> Iterator[Row]:

@@ -65,7 +65,7 @@ GROUP BY t.run_id, r.spec_name, r.target, levels.level
 ORDER BY level;
 
 -- What a verdict rests on, row by row, in long form: `quantity` says what `value` is, `beside` what it
--- is held against (a test's adjusted p, the mean of the controls on the same prompt).
+-- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose.
 CREATE OR REPLACE MACRO evidence(of_run, of_claim) AS TABLE
 WITH claim AS (FROM claims WHERE run_id = of_run AND claim = of_claim)
 SELECT
@@ -107,7 +107,34 @@ LEFT JOIN (
     WHERE m.run_id = of_run
     GROUP BY ALL
 ) k ON k.ablation = i.ablation AND k.prompt_id = m.prompt_id AND k.metric = m.metric
-WHERE c.kind = 'ablation'
+WHERE c.kind IN ('ablation', 'share')
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'impacts' AS source, p.family, m.prompt_id, i.intervention_id,
+    m.metric AS quantity, m.impact AS value, i.dose AS beside, m.origin
+FROM claim c
+JOIN runs r USING (run_id)
+JOIN (
+    SELECT run_id, ablation, intervention_id, any_value(value)::DOUBLE AS dose
+    FROM interventions WHERE role = 'dose' GROUP BY ALL
+) i ON i.run_id = c.run_id AND i.ablation = c.about
+JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
+    AND m.metric = r.metric
+JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+WHERE c.kind = 'monotone'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'side_effects' AS source, s.family, s.prompt_id, s.intervention_id,
+    s.metric AS quantity, s.impact AS value, k.impact AS beside, s.origin
+FROM claim c
+JOIN runs r USING (run_id)
+JOIN side_effects s ON s.run_id = c.run_id AND s.ablation = c.about AND s.role = 'target'
+    AND s.file = coalesce(c.prompts, '') AND s.metric = coalesce(c.metric, r.metric)
+LEFT JOIN (
+    SELECT ablation, file, prompt_id, metric, avg(impact) AS impact
+    FROM side_effects WHERE run_id = of_run AND role = 'control' GROUP BY ALL
+) k ON k.ablation = s.ablation AND k.file = s.file AND k.prompt_id = s.prompt_id AND k.metric = s.metric
+WHERE c.kind IN ('specific', 'collateral')
 ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
@@ -120,6 +147,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM prompts WHERE run_id = of_run) t
 UNION ALL
 SELECT 'prompt_tags' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM prompt_tags WHERE run_id = of_run) t
+UNION ALL
+SELECT 'other_prompts' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM other_prompts WHERE run_id = of_run) t
 UNION ALL
 SELECT 'generations' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM generations WHERE run_id = of_run) t
@@ -168,6 +198,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM impact_tokens WHERE run_id = of_run) t
 UNION ALL
 SELECT 'impact_noise' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM impact_noise WHERE run_id = of_run) t
+UNION ALL
+SELECT 'side_effects' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM side_effects WHERE run_id = of_run) t
 UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t

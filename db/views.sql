@@ -31,8 +31,9 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation) AS about,
+    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
+    c.prompts, c.metric,
     v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
 FROM runs r
 CROSS JOIN LATERAL (
@@ -41,7 +42,9 @@ CROSS JOIN LATERAL (
         one ->> 'ablation' AS ablation, one ->> 'direction' AS direction, one ->> 'beyond' AS beyond,
         (one ->> 'than')::DOUBLE AS than, (one ->> 'within')::DOUBLE AS within,
         (one ->> 'at_least')::INTEGER AS at_least, (one ->> 'at_most')::INTEGER AS at_most,
-        (one ->> 'contrast')::BOOLEAN AS contrast
+        (one ->> 'contrast')::BOOLEAN AS contrast, one ->> 'share' AS share,
+        one ->> 'monotone' AS monotone, one ->> 'specific' AS specific,
+        one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)
@@ -83,13 +86,16 @@ JOIN (
 ) i USING (run_id, intervention_id)
 WHERE t.metric = r.metric
 ORDER BY t.run_id, t.ablation,
-    list_position(['target', 'no-op', 'dose', 'single', 'control'], t.role), i.number;
+    list_position(
+        ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'dose-control'], t.role
+    ), i.number;
 
--- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them.
+-- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them. Beside it
+-- what that does on average to matched random sets, of which some are scaled.
 CREATE OR REPLACE VIEW dose_response AS
 SELECT
     t.run_id, r.spec_name, r.target, t.ablation, t.metric, i.dose,
-    t.mean_impact, t.ci_low, t.ci_high, t.p,
+    t.mean_impact, t.ci_low, t.ci_high, t.p, k.controls, k.n_controls,
     r.exploratory IS NOT NULL AS exploratory, t.origin
 FROM ablation_tests t
 JOIN runs r USING (run_id)
@@ -97,7 +103,34 @@ JOIN (
     SELECT run_id, intervention_id, any_value(value) AS dose
     FROM interventions WHERE role = 'dose' GROUP BY run_id, intervention_id
 ) i USING (run_id, intervention_id)
+LEFT JOIN (
+    SELECT t.run_id, t.ablation, t.metric, i.dose, avg(t.mean_impact) AS controls,
+        count(*)::INTEGER AS n_controls
+    FROM ablation_tests t
+    JOIN (
+        -- A set that is removed altogether has the dose 0.
+        SELECT run_id, intervention_id,
+            CASE WHEN role = 'dose-control' THEN any_value(value) ELSE 0 END AS dose
+        FROM interventions
+        WHERE role = 'dose-control' OR (role = 'control' AND kind = 'zero')
+        GROUP BY run_id, intervention_id, role
+    ) i USING (run_id, intervention_id)
+    GROUP BY t.run_id, t.ablation, t.metric, i.dose
+) k ON k.run_id = t.run_id AND k.ablation = t.ablation AND k.metric = t.metric AND k.dose = i.dose
 ORDER BY t.run_id, t.ablation, t.metric, i.dose;
+
+-- What each ablation's edit, and its controls', does where it is not meant to, to each metric: to the other
+-- variant's prompts, where `file` is empty, or to those of another file.
+CREATE OR REPLACE VIEW side_effect_summary AS
+SELECT
+    s.run_id, r.spec_name, r.target, s.ablation, s.file, s.role, s.metric,
+    count(DISTINCT s.intervention_id) AS sets, count(DISTINCT s.prompt_id) AS prompts,
+    avg(s.impact) AS mean_impact, avg(abs(s.impact)) AS mean_size, avg(s.active::INTEGER) AS active_share,
+    any_value(s.origin) AS origin
+FROM side_effects s
+JOIN runs r USING (run_id)
+GROUP BY s.run_id, r.spec_name, r.target, s.ablation, s.file, s.role, s.metric
+ORDER BY s.run_id, s.ablation, s.file, s.metric, s.role DESC;
 
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS

@@ -9,6 +9,7 @@ from harness.argument_types import Count, checked
 from harness.errors import CannotRun, Fault, InputError, Say, nearest
 from harness.paths import DEFAULT_DB, find
 from harness.specs.fields import Dtype
+from harness.specs.other_prompts import load_others
 from harness.specs.plan import Plan, make_plan
 from harness.specs.plan_checks import faults_of
 from harness.specs.prompt_file import load_prompts
@@ -56,16 +57,24 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     if chosen not in spec.targets:
         what = f"'{chosen}' is not among its targets"
         raise InputError(Fault(f"spec {spec.name}", what, nearest(chosen, spec.targets)))
-    prompts = find(spec.prompts)
-    if prompts is None:
-        remedy = "put it below the working directory"
-        raise InputError(Fault(f"spec {spec.name}", f"there is no {spec.prompts}", remedy))
+
+    def where(*at: str | int) -> str:
+        return f"spec {spec.name}, {'.'.join(map(str, at))}"
+
+    def found(name: str, place: str = f"spec {spec.name}") -> Path:
+        path = find(name)
+        if path is None:
+            remedy = "put it below the working directory"
+            raise InputError(Fault(place, f"there is no {name}", remedy))
+        return path
+
     made = make_plan(
         spec,
         resolve(chosen, spec.targets[chosen]),
-        load_prompts(prompts, balanced=spec.balance == "family"),
+        load_prompts(found(spec.prompts), balanced=spec.balance == "family"),
+        load_others(spec, found, where),
     )
-    if faults := faults_of(made, lambda *at: f"spec {spec.name}, {'.'.join(map(str, at))}"):
+    if faults := faults_of(made, where):
         raise InputError(*faults)
     return made
 

@@ -21,7 +21,7 @@ rested AS (
     SELECT DISTINCT c.run_id, c.claim, i.layer, i.feature
     FROM claims c
     JOIN interventions i ON i.run_id = c.run_id AND i.ablation = c.about AND i.role = 'target'
-    WHERE c.run_id = $run AND c.kind = 'ablation'
+    WHERE c.run_id = $run AND c.kind NOT IN ('behaviour', 'features')
 )
 SELECT c.claim, c.about, c.verdict, r.layer, r.feature, h.warning, c.exploratory, c.origin
 FROM rested r

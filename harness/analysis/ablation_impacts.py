@@ -37,7 +37,9 @@ class AblationImpacts:
     first, and `balance` how far it lies from its controls in each property; there are none of runs of
     before these were kept. `planned` is how many sets there are, some of which a look may have left out.
     `mass` (1 + n_sets, n_prompts), the target's first, is how far each moves the log of both answers'
-    probability together; None of runs of before that was kept.
+    probability together; None of runs of before that was kept. `doses` and `dose_mass` have the same of
+    the selected set at each dose, (n_prompts,), by the factor that it is scaled by; `rotated` are the impacts
+    of edits as large in random directions, (n, n_prompts), if there are any.
     """
 
     ablation: Ablation
@@ -50,6 +52,22 @@ class AblationImpacts:
     balance: Mapping[str, float] = field(default_factory=dict)
     planned: int = 0
     mass: Floats | None = None
+    doses: Mapping[float, Floats] = field(default_factory=dict)
+    dose_mass: Mapping[float, Floats] = field(default_factory=dict)
+    rotated: Floats | None = None
+
+    def beside_directions(self) -> Self:
+        """The same with edits as large in random directions for controls, which are like the target."""
+        assert self.rotated is not None
+        mass = None if self.mass is None else self.mass[:1]
+        return replace(
+            self,
+            controls=self.rotated,
+            profiles=None,
+            balance={},
+            planned=len(self.rotated),
+            mass=mass,
+        )
 
     @property
     def beyond(self) -> Floats:
@@ -161,6 +179,13 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
     mass = None
     if LOG_MASS in values:
         mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
+    factors = {
+        edit.values[0]: i for i, edit in enumerate(rows.interventions) if edit.role == "dose"
+    }
+
+    def by_dose(metric: str) -> dict[float, Floats]:
+        return {f: values[metric][i] for f, i in factors.items()} if metric in values else {}
+
     impacts = {
         metric: AblationImpacts(
             ablation,
@@ -173,6 +198,9 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
             balance,
             planned,
             mass,
+            by_dose(metric),
+            by_dose(LOG_MASS),
+            matrix[roles == "rotated"] if (roles == "rotated").any() else None,
         )
         for metric, matrix in values.items()
     }

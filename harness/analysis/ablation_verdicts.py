@@ -16,7 +16,7 @@ from harness.analysis.controls import NAMED, UNLIKE, unlike
 from harness.analysis.mean_verdicts import Bound, Floats, Side, bound_of, judge_mean, side_of
 from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.verdict import Verdict
-from harness.specs.claims import AblationClaim
+from harness.specs.edit_claims import AblationClaim
 
 PARTS = 3  # own impact, beyond controls, rank
 
@@ -44,12 +44,14 @@ class _Part:
 
 def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
     """What becomes of a claim about an ablation, from its impacts on the confirming families."""
+    if claim.beyond == "directions":
+        impacts = impacts.beside_directions()
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
     blank, bound = Verdict(claim.name, "ablation", "nats"), bound_of(claim)
     own = judge_mean(blank, impacts.target, impacts.units, bound, direction, alpha)
     own = hold_against_noise(own, bound, impacts.noise)
-    if claim.beyond != "controls":
-        return _hold_against_mass(own, impacts, claim)
+    if claim.beyond == "zero":
+        return own if claim.direction is None else hold_against_mass(own, impacts.mass, claim.keeps)
     if apart := unlike(impacts.balance, UNLIKE):
         because = f"no features like these, controls lie apart: {apart}"
         return replace(own, verdict="untestable", p=None, because=because)
@@ -60,24 +62,28 @@ def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float)
     if beyond.p is None:
         return beyond
     found = _conjunction(impacts, beyond, direction, alpha)
-    return _hold_against_mass(found, impacts, claim)
+    return hold_against_mass(found, impacts.mass, claim.keeps)
 
 
-def _hold_against_mass(verdict: Verdict, impacts: AblationImpacts, claim: AblationClaim) -> Verdict:
+def hold_against_mass(
+    verdict: Verdict, mass: Floats | None, keeps: float, where: str = ""
+) -> Verdict:
     """Inconclusive where an edit that is to move the answers one way takes both of them away.
 
     A difference of two log-probabilities moves toward nothing where both answers become unlikely, and
-    that looks like a repair.
+    that looks like a repair. `mass` (1 + n_sets, n_prompts) has what the edit, then each control, does to the
+    log of both answers' probability, which may fall by `keeps` nats beyond the controls.
     """
-    if verdict.verdict != "supported" or claim.direction is None or impacts.mass is None:
+    if verdict.verdict != "supported" or mass is None:
         return verdict
-    own, controls = float(impacts.mass[0].mean()), impacts.mass[1:]
+    own, controls = float(mass[0].mean()), mass[1:]
     beyond = own - (float(controls.mean()) if len(controls) else 0.0)
-    if beyond >= -claim.keeps:
+    if beyond >= -keeps:
         return verdict
+    beside = f", {beyond:+.3g} beyond its controls," if len(controls) else ""
     because = (
-        f"{verdict.because}, but the answers were destroyed: the log of their probability together moves "
-        f"by {own:+.3g} nats, {beyond:+.3g} beyond its controls, and may fall by {claim.keeps:g}"
+        f"{verdict.because}, but {where}the answers were destroyed: the log of their probability together "
+        f"moves by {own:+.3g} nats{beside} and may fall by {keeps:g}"
     )
     return replace(verdict, verdict="inconclusive", because=because)
 
@@ -128,7 +134,8 @@ def _conjunction(
     """The verdict on `beyond`, with the impact by itself and its rank among the controls."""
     sets = len(impacts.controls)
     rank, against = (impacts.rank_p(sign * direction) for sign in (1, -1))
-    among = f"rank p {rank:.2g} of {sets} controls"
+    what = "controls" if impacts.rotated is not impacts.controls else "random directions"
+    among = f"rank p {rank:.2g} of {sets} {what}"
     if sets < impacts.planned:
         among += f", where the other {impacts.planned - sets} could show nothing"
     if apart := unlike(impacts.balance, NAMED):

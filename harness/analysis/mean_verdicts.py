@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.verdict import Verdict
-from harness.specs.claims import AblationClaim, BehaviourClaim
+from harness.specs.claims import BehaviourClaim
 from harness.specs.design import smallest_p
+from harness.specs.edit_claims import CollateralClaim, EditClaim, ShareClaim
 from harness.stats import equivalence, mean_interval, paired_max_t
 from harness.stats.max_t import Alternative
 
@@ -27,9 +28,12 @@ class Bound:
         return None if self.within is None else (self.than - self.within, self.than + self.within)
 
 
-def bound_of(claim: BehaviourClaim | AblationClaim) -> Bound:
+def bound_of(claim: BehaviourClaim | EditClaim) -> Bound:
     """The bound of a claim about a mean: an ablation's impact is always held against 0."""
-    return Bound(claim.than if isinstance(claim, BehaviourClaim) else 0.0, claim.within)
+    if isinstance(claim, CollateralClaim) and claim.metric == "kl":
+        return Bound(claim.within, None)  # it only grows
+    than = claim.than if isinstance(claim, BehaviourClaim | ShareClaim) else 0.0
+    return Bound(than, getattr(claim, "within", None))
 
 
 def judge_mean(

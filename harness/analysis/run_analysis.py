@@ -27,6 +27,7 @@ from harness.stats import (
 from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
+from harness.store.tables.interventions import SideEffects
 from harness.store.tables.observations import Activations, Answers
 from harness.store.tables.results import FeatureTests
 
@@ -52,7 +53,8 @@ class Analysis:
     """Everything that verdicts are drawn from, and the `rows` of it to be stored.
 
     `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `ablations` the
-    impacts on the spec's metric by name.
+    impacts on the spec's metric by name, and `side_effects` what each did to prompts that it is not meant
+    for.
     """
 
     plan: Plan
@@ -61,6 +63,7 @@ class Analysis:
     features: FeatureResult
     ablations: Mapping[str, AblationImpacts]
     rows: tuple[Columns, ...]
+    side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
@@ -94,6 +97,10 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         behaviour=behaviours(source.read(Answers, run_id)),
         features=result,
         ablations=ablations,
+        side_effects={
+            ablation.name: source.read(SideEffects, run_id, ablation=ablation.name)
+            for ablation in plan.ablations
+        },
         rows=tuple(rows),
     )
 

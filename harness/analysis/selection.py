@@ -1,7 +1,7 @@
 """Choose what to edit from the discovery families, and its matched random controls."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from harness.analysis.controls import candidates_of, draw_controls
 from harness.analysis.pairs import PairedActivations
 from harness.errors import CannotRun, Fault, first_few
-from harness.specs.ablations import Ablation
+from harness.specs.ablations import Ablation, dosed
 from harness.specs.intervention import Feature, Intervention, Role
 from harness.specs.plan import Plan
 from harness.specs.targets import KnownFeature
@@ -206,21 +206,31 @@ def _interventions(
         )
 
     target = replace(edit("target", 0, features), scores=scores)
-    # A dose scales the target, whatever the kind of the ablation itself.
-    doses = (
-        replace(target, role="dose", number=i, kind="scale", scores=(), source=None, values=values)
-        for i, values in enumerate(
-            (dose,) * len(features) for dose in dict.fromkeys(ablation.doses)
-        )
-    )
+    factors = list(dict.fromkeys(ablation.doses))
     return (
         target,
         edit("no-op", 0, features),
         # A set of one is its own single feature.
         *(edit("single", i, (f,)) for i, f in enumerate(features) if len(features) > 1),
-        *doses,
+        *(scaled(replace(target, role="dose", number=i), f) for i, f in enumerate(factors)),
         *(edit("control", i, matched) for i, matched in enumerate(controls)),
+        *(edit("rotated", i, features) for i in range(ablation.directions)),
+        *_dose_controls(ablation, [edit("dose-control", 0, one) for one in controls]),
     )
+
+
+def scaled(edit: Intervention, factor: float) -> Intervention:
+    """The edit of the same features that scales them, whatever the kind of the edit itself."""
+    values = (factor,) * len(edit.features)
+    return replace(edit, kind="scale", scores=(), source=None, values=values)
+
+
+def _dose_controls(ablation: Ablation, controls: Sequence[Intervention]) -> list[Intervention]:
+    """The first controls, scaled by each dose that is no edit of them already."""
+    factors, sets = dosed(ablation)
+    some = controls[:sets]
+    every = [scaled(one, factor) for factor in factors for one in some]
+    return [replace(one, number=i) for i, one in enumerate(every)]
 
 
 def _place(plan: Plan, ablation: Ablation) -> str:

@@ -10,18 +10,33 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
 from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
+from harness.analysis.share_verdicts import judge_share
+from harness.analysis.side_effect_verdicts import judge_side_effect
 from harness.analysis.verdict import Verdict
+from harness.specs.ablations import Ablation
 from harness.specs.claims import BehaviourClaim, FeatureClaim
+from harness.specs.edit_claims import (
+    AblationClaim,
+    CollateralClaim,
+    EditClaim,
+    MonotoneClaim,
+    ShareClaim,
+    SpecificClaim,
+)
 from harness.specs.intervention import Feature
-from harness.specs.prompt import Origin
+from harness.specs.prompt import LABELS, Origin
 from harness.store.queries import view_query
 from harness.store.tables.results import Verdicts
+
+Floats = NDArray[np.float64]
 
 
 def verdicts(
@@ -46,10 +61,42 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             verdict = judge_features(blank, analysis.features, claim, truth, alpha)
             query = view_query("top_features", run_id)
         else:
-            alpha = plan.spec.contrast.alpha
-            verdict = judge_ablation(analysis.ablations[claim.ablation], claim, alpha)
-            query = view_query("ablation_summary", run_id, ablation=claim.ablation)
+            verdict = _judge_edit(analysis, claim)
+            query = view_query(_VIEWS[claim.kind], run_id, ablation=claim.edit)
         yield replace(verdict, query=query)
+
+
+# Where the rows are that a claim about an edit rests on.
+_VIEWS = {
+    "ablation": "ablation_summary",
+    "share": "ablation_summary",
+    "monotone": "dose_response",
+    "specific": "side_effect_summary",
+    "collateral": "side_effect_summary",
+}
+
+
+def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
+    impacts, alpha = analysis.ablations[claim.edit], analysis.plan.spec.contrast.alpha
+    if isinstance(claim, AblationClaim):
+        return judge_ablation(impacts, claim, alpha)
+    if isinstance(claim, MonotoneClaim):
+        return judge_monotone(impacts, claim, alpha)
+    if isinstance(claim, ShareClaim):
+        return judge_share(impacts, _gap(analysis, impacts.ablation), claim, alpha)
+    assert isinstance(claim, SpecificClaim | CollateralClaim)
+    return judge_side_effect(analysis.side_effects[claim.edit], claim, impacts, alpha)
+
+
+def _gap(analysis: Analysis, ablation: Ablation) -> Floats:
+    """How far the other variant lies from the edited one in the spec's metric, (n_prompts,) by id."""
+    metric = analysis.plan.spec.metric
+    gaps = {}
+    for pair in analysis.pairs:
+        after = {label: analysis.behaviour[getattr(pair, label).id][metric] for label in LABELS}
+        (other,) = {*LABELS} - {ablation.variant}
+        gaps[getattr(pair, ablation.variant).id] = after[other] - after[ablation.variant]
+    return np.array([gaps[prompt] for prompt in sorted(gaps)])
 
 
 def verdict_rows(

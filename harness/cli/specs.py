@@ -137,7 +137,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
         spec = file.spec
         beside: list[str] = []
         for target in file.targets.values():
-            plan = make_plan(spec, target, file.prompts)
+            plan = make_plan(spec, target, file.prompts, file.others)
             beside += dependent(plan)
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
@@ -173,7 +173,7 @@ def _controls(ablation: "Ablation") -> str:
 
 def _changed_meanings(spec: "Spec") -> list[str]:
     """What a spec says now and did not say in the first versions of the harness."""
-    from harness.specs.claims import AblationClaim
+    from harness.specs.edit_claims import AblationClaim
 
     notes = []
     claims = [one for one in spec.claims if isinstance(one, AblationClaim)]

@@ -90,3 +90,22 @@ def directions(sae: Sae) -> Sae:
     basis = basis[sizes > sizes.max() * 1e-6].float().to(sae.w_dec.device)
     everywhere = torch.full_like(basis[:, 0], -torch.inf)
     return Sae(basis.T, torch.zeros_like(basis[:, 0]), basis, sae.b_dec, everywhere)
+
+
+def rotated(sae: Sae, seed: int) -> Sae:
+    """The features with their decoder rows turned at random, all by one rotation of the residual stream.
+
+    Whatever is added along them is as long as along the features themselves, at every token, and their
+    angles to each other stay: only where they point is another matter. The rotation is drawn by `seed` (at
+    least 0), uniformly over the subspaces that the rows may span (Stewart 1980), on the processor.
+    """
+    rows = double(sae.w_dec).cpu()
+    left, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
+    del basis
+    drawn = torch.randn(
+        rows.shape[1], len(sizes), generator=torch.Generator().manual_seed(seed), dtype=rows.dtype
+    )
+    frame, upper = torch.linalg.qr(drawn)
+    frame = frame * upper.diagonal().sign()  # without this no uniform draw
+    turned = ((left * sizes) @ frame.T).float().to(sae.w_dec.device)
+    return Sae(sae.w_enc, sae.b_enc, turned, sae.b_dec, sae.threshold)

@@ -7,7 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from harness.interventions.edits import Edit, directions, gain_and_shift
+from harness.interventions.edits import Edit, directions, gain_and_shift, rotated
 from harness.sae import Sae
 from harness.specs.intervention import Intervention
 
@@ -73,7 +73,9 @@ def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]
     own = [tuple(feature for of, feature in edit.features if of == layer) for edit in interventions]
     # Features that several interventions edit are there once, and all of them are copied together.
     alone = [
-        some for edit, some in zip(interventions, own, strict=True) if edit.kind != "direction"
+        some
+        for edit, some in zip(interventions, own, strict=True)
+        if edit.kind != "direction" and edit.role != "rotated"
     ]
     place = {feature: i for i, feature in enumerate(dict.fromkeys(chain.from_iterable(alone)))}
     parts = [sae.only(torch.tensor(list(place), dtype=torch.long).to(device))]
@@ -90,7 +92,14 @@ def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]
             size += basis.features
             forms = [gain_and_shift(edit.kind, None)] * basis.features
         else:
-            members.append([place[feature] for feature in some])
+            if edit.role == "rotated" and some:
+                # Its directions are its own, and are read by nobody else.
+                seed = int(edit.id[:12], 16) + layer
+                parts.append(rotated(sae.only(torch.tensor(some, device=device)), seed))
+                members.append(list(range(size, size + len(some))))
+                size += len(some)
+            else:
+                members.append([place[feature] for feature in some])
             at_layer = [i for i, (of, _) in enumerate(edit.features) if of == layer]
             forms = [
                 gain_and_shift(edit.kind, edit.values[i] if edit.values else None) for i in at_layer

@@ -4,10 +4,8 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache, partial
 
 from harness.analysis.ablation_impacts import AblationRows, ablation_impacts
@@ -26,25 +24,25 @@ from harness.interventions.resampling import choose_sources
 from harness.models.adaptive_batching import try_again
 from harness.models.prompt_rows import PromptRows
 from harness.names import child
-from harness.runner import checkpoint
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
-from harness.runner.grouping import group_units, prompts_together
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.staged_units import Stages, together
+from harness.runner.stages.ablate import ablate
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
+from harness.runner.stages.side_effects import side_effects
 from harness.runner.stages.survey import survey
 from harness.runner.stages.trace import prepare_trace, trace
 from harness.specs.ablations import Ablation, looks
 from harness.specs.intervention import Feature, Intervention
-from harness.specs.plan import Plan, Stage, Unit
+from harness.specs.plan import Plan
 from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ControlBalance, Interventions
 from harness.store.tables.observations import (
     Activations,
@@ -53,10 +51,7 @@ from harness.store.tables.observations import (
     FeatureActivity,
     FeatureLogits,
 )
-from harness.store.tables.runs import Units
 
-# Makes rows of some prompts, by name: `work(context, prompts=prompts)`.
-Work = Callable[..., list[Columns]]
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -65,13 +60,13 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
 
     Raises `CannotRun` where it cannot go on; what is committed stays.
     """
-    stage = _Stages(context, plan, store, progress).run
+    stage = Stages(context, plan, store, progress).run
     stage("observe", partial(observe, plan=plan))
     if plan.spec.new_tokens:
         stage("generate", partial(generate, plan=plan))
     # Of what adds up over all of a stage's prompts.
     sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
-    adding = partial(partial, plan=plan, together=_together(context, "survey"), checkpoint=sums)
+    adding = partial(partial, plan=plan, together=together(context, "survey"), checkpoint=sums)
     if plan.layers:
         stage("survey", adding(survey))
         sums.remove()
@@ -98,6 +93,11 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             edits = cache(partial(prepare_edits, context, some))
             replays = partial(ablate, interventions=some, edits=edits, sources=sources)
             stage("ablate", replays, ablation.name, replays=len(some), part=part)
+        for file in plan.files_beside(ablation.name):
+            some = _beside(ablation, frozen, file)
+            edits = cache(partial(prepare_edits, context, some))
+            replays = partial(side_effects, interventions=some, edits=edits, file=file)
+            stage("side effects", replays, ablation.name, replays=len(some), file=file)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))
@@ -105,70 +105,6 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
             store.commit(logits)
-
-
-class _Stages:
-    """The stages of one run: each takes its units in groups, and commits what is done by the clock."""
-
-    def __init__(
-        self, context: RunContext, plan: Plan, store: RunStore, progress: Progress
-    ) -> None:
-        self._context, self._plan, self._store, self._progress = context, plan, store, progress
-        self._prompts = {prompt.id: prompt for prompt in plan.prompts}
-        self._finished = store.finished(context.run_id)
-
-    def run(
-        self, name: Stage, work: Work, ablation: str = "", replays: int = 0, part: int = 0
-    ) -> None:
-        """What is left of a stage; of a part of an ablation with so many `replays` of each prompt."""
-        units = self._plan.units(name, ablation, part)
-        total = sum(map(_size, units))
-        # What adds up over all of its prompts: they are one group.
-        adds_up = name in ("survey", "profile")
-        size = total if adds_up else _together(self._context, name, replays)
-        groups = list(group_units(units, size))
-        left = [group for group in groups if any(one.id not in self._finished for one in group)]
-        done = total - sum(_size(unit) for group in left for unit in group)
-        label = f"{name} {ablation}".strip() + f", look {part + 1}" * bool(part)
-        self._progress(label, done, total)
-        self._context.limit.recover()
-        waiting: list[Columns] = []
-        committed = time.monotonic()
-        for group in left:
-
-            def hear(
-                part: int, whole: int, before: int = done, group: Sequence[Unit] = group
-            ) -> None:
-                within = sum(map(_size, group)) * part // max(whole, 1)
-                # The end of a group is told below.
-                if part < whole:
-                    self._progress(label, before + within, total)
-
-            began = time.monotonic()
-            prompts = [self._prompts[prompt] for unit in group for prompt in unit.prompts]
-            context = replace(self._context, heard=hear)
-            waiting += try_again(context.limit, partial(work, context, prompts=prompts))
-            seconds = (time.monotonic() - began) / len(group)
-            waiting.append(_ledger(self._context, group, seconds))
-            if group is left[-1] or time.monotonic() - committed >= checkpoint.EVERY:
-                self._store.commit(*waiting)
-                waiting, committed = [], time.monotonic()
-            done += sum(map(_size, group))
-            self._progress(label, done, total)
-
-
-def _size(unit: Unit) -> int:
-    return len(unit.prompts)
-
-
-def _together(context: RunContext, stage: Stage, replays: int = 0) -> int:
-    return prompts_together(
-        stage,
-        context.limit.asked,
-        on_cpu=context.model.device.type == "cpu",
-        parameters=context.model.n_parameters,
-        replays=replays,
-    )
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:
@@ -199,6 +135,18 @@ def _parts(
         if others or some:
             yield (*others, *some)
         others, before = (), look
+
+
+def _beside(
+    ablation: Ablation, frozen: Sequence[Intervention], file: str
+) -> tuple[Intervention, ...]:
+    """What is replayed where nothing should happen: the target, and on another file its first controls."""
+    first = looks(ablation)[0] if file else 0
+    return tuple(
+        one
+        for one in frozen
+        if one.role == "target" or (one.role == "control" and one.number < first)
+    )
 
 
 def _is_futile(
@@ -266,19 +214,4 @@ def _strongest(context: RunContext, plan: Plan, store: RunStore) -> set[Feature]
     activations = store.read(Activations, context.run_id)
     return set(
         strongest_features(plan, pair_activations(plan, "confirmation", activations), STRONGEST)
-    )
-
-
-def _ledger(context: RunContext, group: Sequence[Unit], seconds: float) -> Units:
-    return Units.of(
-        {
-            "run_id": context.run_id,
-            "unit_id": unit.id,
-            "stage": unit.stage,
-            "family": unit.family,
-            "ablation": unit.ablation,
-            "finished_at": datetime.now(UTC),
-            "seconds": seconds,
-        }
-        for unit in group
     )

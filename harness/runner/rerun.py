@@ -25,7 +25,7 @@ from harness.store.agreement import TableAgreement, compare_facts, compare_table
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
-from harness.store.prompts import stored_prompts
+from harness.store.prompts import stored_other_prompts, stored_prompts
 from harness.store.stored_spec import spec_mapping
 from harness.store.tables.runs import Prompts
 
@@ -135,7 +135,9 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     target = resolve(run["target"], spec.targets[run["target"]], *around)
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
-    plan = make_plan(spec, target, stored_prompts(store, run["run_id"]))
+    of_run = run["run_id"]
+    prompts, others = stored_prompts(store, of_run), stored_other_prompts(store, of_run)
+    plan = make_plan(spec, target, prompts, others)
     if (run["exploratory"] or "").startswith(LIMITED):
         # Of a trial not all families are there, and each keeps the side that it was on.
         rows = store.read(Prompts, run["run_id"])

@@ -72,7 +72,7 @@ def resume_or_begin(
         "exploratory": exploratory,
         **facts,
     }
-    store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id))
+    store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id, plan.others))
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart
+from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart, without
 from harness.specs.prompt import Label
 
 
@@ -90,13 +90,36 @@ class Ablation(SpecPart):
         description="Sets of random features that fire as often and as strongly where the edit acts, "
         "and are edited by as much. The rank p is at least 1 / (controls + 1).",
     )
+    directions: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="So many edits more that are as large as the target's at every token, in random "
+        "directions: for claims `beyond: directions`.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
 
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        return without(plain(self), {"directions": 0})
+
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything
 FUTILE = 0.2  # a rank p above which they could not
+DOSED = 9  # sets of controls that are scaled by each dose: for their mean and spread, and no rank
+
+
+def dosed(ablation: Ablation) -> tuple[tuple[float, ...], int]:
+    """The factors by which controls are scaled as well, and how many sets of them.
+
+    Not those that change nothing, or that are the ablation itself.
+    """
+    own = {1.0} | ({0.0} if ablation.kind == "zero" else set())
+    factors = tuple(dict.fromkeys(factor for factor in ablation.doses if factor not in own))
+    return factors, min(DOSED, ablation.controls)
 
 
 def looks(ablation: Ablation) -> tuple[int, ...]:

@@ -1,23 +1,26 @@
 """Claims as a spec makes them, and in words for people who have not read it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
-from harness.specs.fields import Name, SpecPart, without
+from harness.specs.claim_part import ClaimPart
+from harness.specs.edit_claims import (
+    AblationClaim,
+    CollateralClaim,
+    EditClaim,
+    MonotoneClaim,
+    ShareClaim,
+    SpecificClaim,
+)
+from harness.specs.fields import without
 from harness.specs.metrics import METRIC_NAMES, Metric
 
 
-class _Claim(SpecPart):
-    name: Name = Field(description="What the claim is called on every surface.")
-    only: tuple[str, ...] = Field(
-        default=(), description="Targets on which the claim is made; everywhere when empty."
-    )
-
-
-class BehaviourClaim(_Claim):
+class BehaviourClaim(ClaimPart):
     """About what the model answers, without looking inside."""
 
+    kind: ClassVar[str] = "behaviour"
     behaviour: Metric = Field(
         description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
         "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
@@ -38,9 +41,10 @@ class BehaviourClaim(_Claim):
     )
 
 
-class FeatureClaim(_Claim):
+class FeatureClaim(ClaimPart):
     """About the paired tests of the features."""
 
+    kind: ClassVar[str] = "features"
     features: Literal["significant", "truth"] = Field(
         description="What is counted on the confirming families. `significant`: the features whose "
         "corrected test rejects. `truth`: those of the target's known features among them."
@@ -69,42 +73,19 @@ class FeatureClaim(_Claim):
         return without(plain(self), {"guard": False, "margin": None})
 
 
-class AblationClaim(_Claim):
-    """About what happens to the answers when features are removed."""
-
-    ablation: str = Field(description="The name of an ablation of this file.")
-    direction: Literal["toward-correct", "toward-misconception"] | None = Field(
-        default=None,
-        description="Claim that the edit moves the answers `toward-correct` or "
-        "`toward-misconception`. Either this or `within`.",
+CLAIM_KINDS: dict[str, type[ClaimPart]] = {
+    model.kind: model
+    for model in (
+        BehaviourClaim,
+        FeatureClaim,
+        AblationClaim,
+        ShareClaim,
+        MonotoneClaim,
+        SpecificClaim,
+        CollateralClaim,
     )
-    beyond: Literal["zero", "controls"] = Field(
-        default="controls",
-        description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
-        "of the matched random features.",
-    )
-    within: Annotated[float, Field(gt=0)] | None = Field(
-        default=None,
-        description="Claim that the impact is no larger than this, in nats. Either this or "
-        "`direction`.",
-    )
-    keeps: Annotated[float, Field(gt=0)] = Field(
-        default=1.0,
-        description="Of `direction`: by how many nats the probability of both answers together may fall, "
-        "beyond what the controls do to it, before the claim is that they were destroyed.",
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is at its default, so that no hash of before there was a choice changes."""
-        return without(plain(self), {"keeps": 1.0})
-
-
-CLAIM_KINDS: dict[str, type[_Claim]] = {
-    "behaviour": BehaviourClaim,
-    "features": FeatureClaim,
-    "ablation": AblationClaim,
 }
+A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
 
 
 def _claim_kind(claim: Any) -> str | None:
@@ -116,11 +97,15 @@ def _claim_kind(claim: Any) -> str | None:
 Claim = Annotated[
     Annotated[BehaviourClaim, Tag("behaviour")]
     | Annotated[FeatureClaim, Tag("features")]
-    | Annotated[AblationClaim, Tag("ablation")],
+    | Annotated[AblationClaim, Tag("ablation")]
+    | Annotated[ShareClaim, Tag("share")]
+    | Annotated[MonotoneClaim, Tag("monotone")]
+    | Annotated[SpecificClaim, Tag("specific")]
+    | Annotated[CollateralClaim, Tag("collateral")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",
-        custom_error_message="a claim is about one of behaviour, features or ablation",
+        custom_error_message=A_CLAIM_IS,
     ),
 ]
 
@@ -134,12 +119,8 @@ def in_words(claim: Claim) -> str:
         if claim.within is not None:
             return f"{what} lies within {claim.within:g} nats of {claim.than:g}"
         return f"{what} is {claim.direction} than {claim.than:g} nats"
-    if isinstance(claim, AblationClaim):
-        against = " beyond its matched controls" if claim.beyond == "controls" else ""
-        if claim.within is not None:
-            return f"ablation {claim.ablation} moves the answers{against} by at most {claim.within:g} nats"
-        way = "the right answer" if claim.direction == "toward-correct" else "the misconception"
-        return f"ablation {claim.ablation} moves the answers toward {way}{against}"
+    if isinstance(claim, EditClaim):
+        return claim.words
     which = "of the known features " if claim.features == "truth" else ""
     if claim.margin is not None:
         but = f", but at most {claim.at_most}," if claim.at_most else ""
@@ -153,3 +134,12 @@ def in_words(claim: Claim) -> str:
     one = 1 in (claim.at_least, claim.at_most)
     noun = which or ("feature " if one else "features ")
     return f"{bound} {noun}{'is' if one else 'are'} found to differ between the variants"
+
+
+def is_equivalence(claim: Claim) -> bool:
+    """Whether it says that a mean lies inside a margin: by an interval of 1 - 2 alpha."""
+    if isinstance(claim, BehaviourClaim | AblationClaim):
+        return claim.within is not None
+    if isinstance(claim, CollateralClaim):
+        return claim.metric != "kl"
+    return isinstance(claim, SpecificClaim)

@@ -7,7 +7,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
-from harness.specs.claims import AblationClaim, Claim, FeatureClaim
+from harness.specs.claims import CLAIM_KINDS, BehaviourClaim, Claim, FeatureClaim
+from harness.specs.edit_claims import (
+    AblationClaim,
+    CollateralClaim,
+    EditClaim,
+    MonotoneClaim,
+    SpecificClaim,
+)
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.spec import Spec
 
@@ -55,11 +62,12 @@ def sound_part(
     if any(part[0] == "ablations" and len(part) > 1 and not _name(data, part) for part in parts):
         # One of the ablations that claims name is perhaps the one without a name.
         claims = data.get("claims", ())
-        named = {_name(data, ("ablations", i)) for i in range(len(data["ablations"]))}
+        named = [_name(data, ("ablations", i)) for i in range(len(data["ablations"]))]
         parts |= {
             ("claims", i)
             for i, claim in enumerate(claims if isinstance(claims, tuple) else ())
-            if isinstance(claim, dict) and claim.get("ablation", "") not in named
+            if isinstance(claim, dict)
+            and any(claim[kind] not in named for kind in _OF_EDITS if kind in claim)
         }
     made = dict(data)
     for key in ("name", "question", "prompts"):
@@ -86,6 +94,7 @@ def sound_part(
 
 
 _MANY = ("targets", "ablations", "claims")
+_OF_EDITS = [kind for kind, model in CLAIM_KINDS.items() if issubclass(model, EditClaim)]
 _READABLE: dict[str, TypeAdapter[Any]] = {
     "name": TypeAdapter(Name),
     "only": TypeAdapter(tuple[str, ...]),
@@ -156,6 +165,9 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
                 "name the one target they belong to: `only: [...]`",
             )
         )
+    if ablation.directions and kind == "direction":
+        what = "what it takes away depends on the direction, so that no other is as large an edit"
+        problems.append((("directions",), what, "drop it, or edit features"))
     unused, beside = _unused(ablation)
     problems += [
         (("select", name), f"{name} is not used with `{beside}`", "drop it")
@@ -235,23 +247,41 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
         if claim.margin is not None and (claim.at_least is not None or claim.guard):
             what = "a margin is that of a claim of `at_most`, and a guard makes none"
             problems.append((("margin",), what, "drop it"))
-    elif (claim.direction is None) == (claim.within is None):
+    elif isinstance(claim, BehaviourClaim | AblationClaim) and (claim.direction is None) == (
+        claim.within is None
+    ):
         problems.append(
             ((), "the claim has no direction, or one and a margin", "give direction or within")
         )
-    if isinstance(claim, AblationClaim) and claim.ablation not in {a.name for a in spec.ablations}:
-        names = [ablation.name for ablation in spec.ablations]
-        remedy = nearest(claim.ablation, names) if names else "write it under `ablations`"
-        problems.append((("ablation",), f"there is no ablation '{claim.ablation}'", remedy))
-    if isinstance(claim, AblationClaim):
-        for target in claim.only or spec.targets:
-            made = {one.name for one in spec.ablations_on(target)}
-            if claim.ablation in {one.name for one in spec.ablations} - made:
-                problems.append(
-                    (
-                        ("ablation",),
-                        f"'{claim.ablation}' is not made on {target}",
-                        "give the claim the ablation's `only`",
-                    )
-                )
+    if isinstance(claim, EditClaim):
+        problems += _unedited(spec, claim)
     return problems + _elsewhere(spec, claim.only)
+
+
+def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
+    """What keeps a claim from being about an ablation of this spec."""
+    at: KeyPath = (claim.kind,)
+    named = {one.name: one for one in spec.ablations}
+    if claim.edit not in named:
+        remedy = nearest(claim.edit, named) if named else "write it under `ablations`"
+        return [(at, f"there is no ablation '{claim.edit}'", remedy)]
+    ablation = named[claim.edit]
+    problems: list[Contradiction] = [
+        (at, f"'{claim.edit}' is not made on {target}", "give the claim the ablation's `only`")
+        for target in claim.only or spec.targets
+        if ablation not in spec.ablations_on(target)
+    ]
+    if (
+        isinstance(claim, AblationClaim)
+        and claim.beyond == "directions"
+        and not ablation.directions
+    ):
+        what = f"'{claim.edit}' is held against no random directions"
+        problems.append((("beyond",), what, "give the ablation `directions: 99`"))
+    if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
+        what = f"'{claim.edit}' has too few doses to have an order"
+        problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))
+    if isinstance(claim, SpecificClaim | CollateralClaim) and ablation.kind == "resample":
+        what = f"'{claim.edit}' takes values from other prompts, and which is not said of these"
+        problems.append((at, what, "claim it of an ablation of another kind"))
+    return problems

@@ -8,7 +8,7 @@ from harness.specs.fields import NamedPositions
 from harness.specs.prompt import Label
 
 Feature = tuple[int, int]  # (layer, index)
-Role = Literal["target", "single", "dose", "control", "no-op"]
+Role = Literal["target", "single", "dose", "control", "no-op", "rotated", "dose-control"]
 At = NamedPositions | tuple[int, ...]
 
 
@@ -17,7 +17,8 @@ class Intervention:
     """One edit of a set of features. `number` tells the sets of a role apart.
 
     `target` is the selected set, `single` one of its features, `dose` the set scaled by a factor,
-    `control` a matched random set, and `no-op` the target's computation with the values left as
+    `control` a matched random set, `dose-control` one scaled by a factor, `rotated` the target with its
+    features' directions turned at random, and `no-op` the target's computation with the values left as
     they are. `values` are each feature's own: what its kind of edit needs, see `harness.interventions.edits`.
     """
 

@@ -6,12 +6,13 @@ unfinished run can be taken up where it stopped.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
 
 from harness.errors import Fault, InputError
 from harness.specs.ablations import Ablation, looks
+from harness.specs.edit_claims import CollateralClaim, SpecificClaim
 from harness.specs.prompt import LIMITED, Prompt
 from harness.specs.spec import Spec
 from harness.specs.split import Side, split
@@ -20,9 +21,17 @@ from harness.specs.targets import Target
 FEWEST = 2  # families of a side: one has no spread
 # Prompts of a unit: of an ablation few, for each of them is replayed with every intervention. What is
 # summed over a family is not divided.
-PROMPTS = {"observe": 16, "generate": 16, "ablate": 2, "trace": 16}
+PROMPTS = {"observe": 16, "generate": 16, "ablate": 2, "side effects": 16, "trace": 16}
 Stage = Literal[
-    "observe", "generate", "survey", "attribute", "profile", "predict", "ablate", "trace"
+    "observe",
+    "generate",
+    "survey",
+    "attribute",
+    "profile",
+    "predict",
+    "ablate",
+    "side effects",
+    "trace",
 ]
 
 
@@ -35,11 +44,12 @@ class Unit:
     prompts: tuple[str, ...]
     ablation: str = ""
     part: int = 0  # of an ablation's sets of controls, see `looks`
+    file: str = ""  # of the prompts, where these are not the spec's own
 
     @property
     def id(self) -> str:
         """A hash of the content."""
-        part = (f"part {self.part}",) * bool(self.part)
+        part = (f"part {self.part}",) * bool(self.part) + (f"file {self.file}",) * bool(self.file)
         content = "\x1f".join((self.stage, self.ablation, *part, self.family, *self.prompts))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -48,7 +58,8 @@ class Unit:
 class Plan:
     """Everything that is decided before a weight is loaded.
 
-    `limit` is how many families of each side a trial was limited to; 0 where none is left out.
+    `limit` is how many families of each side a trial was limited to; 0 where none is left out. `others`
+    are the prompts of other files, by name, on which side effects are looked for.
     """
 
     spec: Spec
@@ -57,6 +68,7 @@ class Plan:
     prompts: tuple[Prompt, ...]
     sides: Mapping[str, Side]
     limit: int = 0
+    others: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
 
     @property
     def ablations(self) -> tuple[Ablation, ...]:
@@ -85,11 +97,14 @@ class Plan:
     @property
     def prompts_hash(self) -> str:
         """Changes with any word, answer, pair, family or tag; not with the order of the lines."""
-        lines = sorted(
-            repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
-                  sorted(p.tags.items())))
-            for p in self.prompts
-        )  # fmt: skip
+
+        def said(p: Prompt) -> str:
+            return repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
+                         sorted(p.tags.items())))  # fmt: skip
+
+        lines = sorted(map(said, self.prompts))
+        for name, prompts in sorted(self.others.items()):
+            lines += [name, *sorted(map(said, prompts))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
@@ -104,28 +119,55 @@ class Plan:
             steps.append(("profile", ablation.name))
             steps += [("predict", ablation.name)] * predicts
             steps.append(("ablate", ablation.name))
+            steps += [("side effects", ablation.name)] * bool(self.files_beside(ablation.name))
         return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
 
     @property
     def n_units(self) -> int:
         """How many units a run has at most: of an ablation that ends at a look there are fewer."""
         parts = {ablation.name: len(looks(ablation)) for ablation in self.ablations}
-        return sum(
-            len(self.units(stage, ablation)) * (parts[ablation] if stage == "ablate" else 1)
-            for stage, ablation in self.steps
-        )
 
-    def units(self, stage: Stage, ablation: str = "", part: int = 0) -> tuple[Unit, ...]:
-        """The units of a stage, in an order that does not depend on the file's."""
-        if stage in ("survey", "attribute", "profile"):
+        def count(stage: Stage, ablation: str) -> int:
+            if stage == "side effects":
+                files = self.files_beside(ablation)
+                return sum(len(self.units(stage, ablation, file=file)) for file in files)
+            return len(self.units(stage, ablation)) * (parts[ablation] if stage == "ablate" else 1)
+
+        return sum(count(stage, ablation) for stage, ablation in self.steps)
+
+    def files_beside(self, ablation: str) -> tuple[str, ...]:
+        """Where an ablation's side effects are looked for: prompt files, and '' for the other variant."""
+        files = {
+            claim.prompts if isinstance(claim, CollateralClaim) else ""
+            for claim in self.spec.claims_on(self.target.name)
+            if isinstance(claim, CollateralClaim | SpecificClaim) and claim.edit == ablation
+        }
+        return tuple(sorted(files))
+
+    def prompts_of(self, file: str) -> tuple[Prompt, ...]:
+        """The prompts of another file, or the spec's own where it has no name."""
+        return self.others[file] if file else self.prompts
+
+    def units(
+        self, stage: Stage, ablation: str = "", part: int = 0, file: str = ""
+    ) -> tuple[Unit, ...]:
+        """The units of a stage, in an order that does not depend on the file's.
+
+        Of side effects those on the prompts of a `file`, see `files_beside`.
+        """
+        if file:
+            # A text is one prompt, whichever variants share it.
+            chosen = tuple({prompt.text: prompt for prompt in reversed(self.others[file])}.values())
+        elif stage in ("survey", "attribute", "profile"):
             chosen = self.of("discovery") or self.prompts
-        elif stage in ("predict", "ablate", "trace"):
+        elif stage in ("predict", "ablate", "side effects", "trace"):
             chosen = self.of("confirmation")
         else:
             chosen = self.prompts
-        if ablation:
+        if ablation and not file:
             (wanted,) = (a for a in self.spec.ablations if a.name == ablation)
-            chosen = tuple(prompt for prompt in chosen if prompt.label == wanted.variant)
+            other = stage == "side effects"
+            chosen = tuple(p for p in chosen if (p.label != wanted.variant) == other)
         ordered = sorted(chosen, key=lambda prompt: (prompt.family, prompt.id))
         families = (
             (family, tuple(prompt.id for prompt in prompts))
@@ -133,16 +175,29 @@ class Plan:
         )
         most = PROMPTS.get(stage, len(ordered))
         return tuple(
-            Unit(stage, family, prompts[first : first + most], ablation, part)
+            Unit(stage, family, prompts[first : first + most], ablation, part, file)
             for family, prompts in families
             for first in range(0, len(prompts), most)
         )
 
 
-def make_plan(spec: Spec, target: Target, prompts: Sequence[Prompt]) -> Plan:
-    """Decide everything that a spec leaves to the target and the prompts."""
+def make_plan(
+    spec: Spec,
+    target: Target,
+    prompts: Sequence[Prompt],
+    others: Mapping[str, tuple[Prompt, ...]] | None = None,
+) -> Plan:
+    """Decide everything that a spec leaves to the target and the prompts.
+
+    `others` are the prompts of other files that claims name, those of claims on this target at least.
+    """
     families = tuple(sorted({prompt.family for prompt in prompts}))
-    return Plan(spec, target, layers_of(spec, target), tuple(prompts), split(families, spec))
+    sides = split(families, spec)
+    wanted = {
+        claim.prompts for claim in spec.claims_on(target.name) if isinstance(claim, CollateralClaim)
+    }
+    beside = {name: some for name, some in (others or {}).items() if name in wanted}
+    return Plan(spec, target, layers_of(spec, target), tuple(prompts), sides, others=beside)
 
 
 def limited(plan: Plan, limit: int) -> Plan:
@@ -158,7 +213,13 @@ def limited(plan: Plan, limit: int) -> Plan:
         return plan
     prompts = tuple(prompt for prompt in plan.prompts if prompt.family in kept)
     sides = {family: side for family, side in plan.sides.items() if family in kept}
-    return replace(plan, prompts=prompts, sides=sides, limit=limit)
+    others = {name: _first_families(some, limit) for name, some in plan.others.items()}
+    return replace(plan, prompts=prompts, sides=sides, limit=limit, others=others)
+
+
+def _first_families(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
+    kept = sorted({prompt.family for prompt in prompts})[:limit]
+    return tuple(prompt for prompt in prompts if prompt.family in kept)
 
 
 def trial_of(plan: Plan, prompts_hash: str) -> Plan | None:

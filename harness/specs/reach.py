@@ -8,8 +8,9 @@ claim can be supported only where others are decided, too. Both are known before
 from collections.abc import Callable, Mapping
 
 from harness.errors import first_few
-from harness.specs.claims import AblationClaim, Claim, FeatureClaim
+from harness.specs.claims import Claim, FeatureClaim, is_equivalence
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
+from harness.specs.edit_claims import AblationClaim, CollateralClaim
 from harness.specs.plan import Plan
 
 MOST_FAMILIES = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -17,10 +18,19 @@ MOST_FAMILIES = 512  # of a search: from here on flips are random, and their sma
 Floors = Mapping[str, float]
 
 
-def rank_floor(claim: Claim, sets: int) -> float:
-    """The smallest rank p among so many sets of controls; 0 of a claim without a rank."""
-    ranked = isinstance(claim, AblationClaim) and claim.beyond == "controls" and not claim.within
-    return 1 / (sets + 1) if ranked else 0.0
+def families_of(plan: Plan, claim: Claim) -> int:
+    """On how many families a claim is tested."""
+    if isinstance(claim, CollateralClaim):
+        return len({prompt.family for prompt in plan.others[claim.prompts]})
+    return len(plan.families("confirmation"))
+
+
+def ranked_among(plan: Plan, claim: Claim) -> int:
+    """Among how many sets of controls, or random directions, a claim ranks; 0 of a claim without a rank."""
+    if not isinstance(claim, AblationClaim) or claim.beyond == "zero" or claim.within:
+        return 0
+    (ablation,) = (one for one in plan.ablations if one.name == claim.edit)
+    return ablation.controls if claim.beyond == "controls" else ablation.directions
 
 
 def tested(plan: Plan) -> tuple[Claim, ...]:
@@ -38,23 +48,25 @@ def smallest_p_values(plan: Plan, *, families: int = 0, controls: int = 0) -> di
 
     As planned, or with so many confirming `families`, and with at least so many sets of `controls`.
     """
-    units = families or len(plan.families("confirmation"))
-    sets = {one.name: max(one.controls, controls) for one in plan.ablations}
-    return {claim.name: _smallest(claim, units, sets) for claim in tested(plan)}
+    found = {}
+    for claim in tested(plan):
+        own = isinstance(claim, CollateralClaim) or not families
+        units = families_of(plan, claim) if own else families
+        sets = ranked_among(plan, claim)
+        found[claim.name] = _smallest(claim, units, max(sets, controls) if sets else 0)
+    return found
 
 
-def _smallest(claim: Claim, units: int, sets: Mapping[str, int]) -> float:
+def _smallest(claim: Claim, units: int, sets: int) -> float:
     two_sided = smallest_p(units)
     # The whole group has each flip's opposite, of which a one-sided test counts one. How many flips of a
-    # subgroup's reach the strongest statistic is not known here: at least one.
+    # subgroup reach the strongest statistic is not known here: at least one.
     one_sided = two_sided / 2 if units <= FULL_GROUP_UNITS else two_sided
-    if isinstance(claim, FeatureClaim):
-        # Equivalence counts what was observed beside the flips of what was centred.
-        return one_sided / (1 + one_sided) if claim.margin is not None else two_sided
-    if claim.within is not None:
-        return one_sided
-    rank = rank_floor(claim, sets[claim.ablation]) if isinstance(claim, AblationClaim) else 0.0
-    return max(two_sided, rank)
+    if isinstance(claim, FeatureClaim) and claim.margin is not None:
+        # What was observed counts beside the flips of what was centred.
+        return one_sided / (1 + one_sided)
+    by_flips = one_sided if is_equivalence(claim) else two_sided
+    return max(by_flips, 1 / (sets + 1) if sets else 0.0)
 
 
 def corrected(plan: Plan, p: Floors) -> dict[str, float]:
@@ -70,7 +82,7 @@ def holm(p: Floors) -> dict[str, float]:
     for i, name in enumerate(sorted(p, key=p.__getitem__)):
         largest = max(largest, p[name] * (len(p) - i))
         adjusted[name] = min(largest, 1.0)
-    return adjusted
+    return {name: adjusted[name] for name in p}
 
 
 def never_together(plan: Plan) -> tuple[str, str] | None:
@@ -125,7 +137,9 @@ def _remedy(plan: Plan, suffices: Callable[[Floors], bool]) -> str:
     if families is not None:
         needs = []
         if controls:
-            needs.append(f"ask for {controls} controls")
+            ranked = [one for one in tested(plan) if ranked_among(plan, one)]
+            kinds = {one.beyond for one in ranked if isinstance(one, AblationClaim)}
+            needs.append(f"ask for {controls} {' and '.join(sorted(kinds))}")
         if families > own:
             needs.append(asking_for(plan.spec, len(plan.sides), families))
         ways.append(" and ".join(needs))

@@ -13,6 +13,7 @@ from harness.errors import Fault, InputError, nearest
 from harness.specs.contradictions import contradictions, sound_part
 from harness.specs.fields import Contradiction, KeyPath
 from harness.specs.local_paths import check_file, find_named
+from harness.specs.other_prompts import load_others
 from harness.specs.plan import Plan, make_plan
 from harness.specs.plan_checks import faults_of
 from harness.specs.prompt import Prompt
@@ -50,11 +51,24 @@ class SpecFile:
         Raises `InputError` with all of their faults, or saying where the file was looked for.
         """
         if self.prompts_path is None:
-            above = folders_around(self.path)[1].resolve()
-            what = f"there is no prompt file {self.spec.prompts}"
-            remedy = f"put it beside the spec, in {above}, or in the working directory"
-            raise InputError(Fault(self.where("prompts"), what, remedy))
+            raise InputError(self._missing(self.where("prompts"), self.spec.prompts))
         return load_prompts(self.prompts_path, balanced=self.spec.balance == "family")
+
+    @cached_property
+    def others(self) -> Mapping[str, tuple[Prompt, ...]]:
+        """The prompts of the other files that claims name, as `prompts`. Raises `InputError` likewise."""
+        return load_others(self.spec, self._find, self.where)
+
+    def _find(self, name: str, where: str) -> Path:
+        path = find_named(name, *folders_around(self.path), what=where)
+        if path is None or path.is_dir():
+            raise InputError(self._missing(where, name))
+        return path
+
+    def _missing(self, where: str, name: str) -> Fault:
+        above = folders_around(self.path)[1].resolve()
+        remedy = f"put it beside the spec, in {above}, or in the working directory"
+        return Fault(where, f"there is no prompt file {name}", remedy)
 
     def plan(self, target: str = "", mock: str = "") -> Plan:
         """What a run on one of the targets would do, the first where none is named.
@@ -67,7 +81,7 @@ class SpecFile:
             what = f"'{name}' is not among the targets of {self.spec.name}"
             raise InputError(Fault(str(self.path), what, nearest(name, self.targets)))
         chosen = mocked(self.targets[name], mock) if mock else self.targets[name]
-        plan = make_plan(self.spec, chosen, self.prompts)
+        plan = make_plan(self.spec, chosen, self.prompts, self.others)
         if faults := faults_of(plan, self.where):
             raise InputError(*faults)
         return plan

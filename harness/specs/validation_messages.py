@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from harness.errors import nearest
 from harness.specs.ablations import Ablation, Select
-from harness.specs.claims import CLAIM_KINDS
+from harness.specs.claims import A_CLAIM_IS, CLAIM_KINDS
 from harness.specs.fields import KeyPath
 from harness.specs.numbers import yaml_number
 from harness.specs.spec import Contrast, Readout, Spec, Split, TargetChoice
@@ -60,8 +60,8 @@ def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
         unknown = next((key for key in keys if key not in ("name", "only")), "")
         return (
             at,
-            "a claim is about one of behaviour, features or ablation",
-            nearest(unknown, CLAIM_KINDS) if unknown else "add one of the three",
+            A_CLAIM_IS,
+            nearest(unknown, CLAIM_KINDS) if unknown else "add one of these",
         )
     if kind == "too_short":
         return at, f"{last} is empty", "write at least one"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.specs.ablations import Ablation
+from harness.specs.ablations import Ablation, dosed, looks
 from harness.specs.plan import Plan, Stage
 
 CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
@@ -43,9 +43,14 @@ def workload(plan: Plan) -> tuple[StageWork, ...]:
 
 
 def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
-    prompts = {prompt.id: prompt for prompt in plan.prompts}
-    units = plan.units(stage, name)
-    chosen = [prompts[one] for unit in units for one in unit.prompts]
+    files = plan.files_beside(name) if stage == "side effects" else ("",)
+    chosen = [
+        prompts[one]
+        for file in files
+        for prompts in [{prompt.id: prompt for prompt in plan.prompts_of(file)}]
+        for unit in plan.units(stage, name, file=file)
+        for one in unit.prompts
+    ]
     # Prompts with one text are one row.
     rows = list({prompt.text: prompt for prompt in chosen}.values())
     asked = sum(_length(p.text) for p in rows)
@@ -63,6 +68,13 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         sets = replays_of(ablation)
         features = members_of(ablation) * (1 + ablation.controls)
         tokens = scored * (1 + sets * _share(plan))
+        return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
+    if stage == "side effects":
+        ablation = _named(plan, name)
+        # As if each prompt were replayed with the controls: those of the other variant are not.
+        sets = 1 + looks(ablation)[0] * any(files)
+        tokens = scored * (1 + sets * _share(plan))
+        features = members_of(ablation) * sets
         return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
     return StageWork(stage, name, len(rows), scored, reads=bool(plan.layers))
 
@@ -83,8 +95,10 @@ def replays_of(ablation: Ablation) -> int:
     """How many interventions an ablation has at most: each is replayed on every row that it touches."""
     members = members_of(ablation)
     singles = members if members > 1 else 0
+    doses = dict.fromkeys(ablation.doses)
+    factors, sets = dosed(ablation)
     # The target, its no-op, and that no-op once more, untouched.
-    return 3 + singles + len(dict.fromkeys(ablation.doses)) + ablation.controls
+    return 3 + singles + len(doses) + ablation.controls + ablation.directions + len(factors) * sets
 
 
 def members_of(ablation: Ablation) -> int:

@@ -6,8 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.mean_verdicts import Bound, judge_mean
@@ -29,9 +27,10 @@ GUARD = {"name": "guard", "features": "significant", "at_most": 0, "guard": True
 KNOWN = {"name": "known", "features": "truth", "at_least": 1}
 
 
-def design(confirming, *claims, controls=99, **fields):
+def design(confirming, *claims, controls=99, directions=0, **fields):
     """A plan with so many families, all of them on the confirming side."""
     top = {"name": "top", "select": {"by": "list", "features": {1: (3,)}}, "controls": controls}
+    top |= {"directions": directions, "doses": (0.0, 0.5)}
     return behaviour_plan(
         confirming, claims=claims, ablations=(top,), split={"discovery": 0}, **fields
     )
@@ -72,12 +71,14 @@ def test_a_subgroup_of_flips_gives_no_smaller_p(families):
         assert lowest[name] <= test.p_marginal[0] <= 2 * lowest[name]
 
 
-@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.0125, 0.02, 0.05, 0.4, 1.0]), min_size=1))
-def test_holm_is_that_of_the_statistics(p):
-    by_name = holm({str(i): one for i, one in enumerate(p)})
-    ordered = [by_name[str(i)] for i in range(len(p))]
-    assert ordered == holm_of_arrays(p).tolist()
-    assert ordered == pytest.approx(list(multipletests(p, method="holm")[1]))
+def test_holm_is_that_of_the_statistics():
+    random = np.random.default_rng(0)
+    for n in (1, 2, 3, 5, 8, 8, 8):
+        p = random.choice([0.0, 0.001, 0.01, 0.02, 0.05, 1.0], n).tolist()
+        by_name = holm({str(i): one for i, one in enumerate(p)})
+        ordered = [by_name[str(i)] for i in range(n)]
+        assert ordered == holm_of_arrays(p).tolist()
+        assert ordered == pytest.approx(list(multipletests(p, method="holm")[1]))
 
 
 DESIGNS = [
@@ -177,6 +178,29 @@ def test_what_does_not_count_in_the_correction_does_not_count_here():
     unknown = replace(known, target=replace(known.target, truth=None))
     assert list(smallest_p_values(unknown)) == ["moved"]
     assert not never_together(unknown)
+
+
+def test_each_kind_of_claim_has_the_smallest_p_of_its_own_test():
+    claims = (
+        {"name": "beside", "ablation": "top", "direction": "toward-correct", "beyond": "directions"},
+        {"name": "share", "share": "top", "than": 0.5},
+        {"name": "rises", "monotone": "top", "direction": "toward-correct"},
+        {"name": "specific", "specific": "top", "within": 1.0},
+        {"name": "kl", "collateral": "top", "prompts": "o", "within": 1.0},
+        {"name": "others", "collateral": "top", "prompts": "o", "within": 1.0, "metric": "log_p_correct"},
+    )  # fmt: skip
+    plan = design(8, *claims, directions=39)
+    other = plan.prompts[: len(plan.prompts) * 7 // 8]  # of seven families
+    assert smallest_p_values(replace(plan, others={"o": other})) == {
+        "beside": 1 / 40,
+        "share": 2**-7,
+        "rises": 2**-7,
+        "specific": 2**-8,
+        "kl": 2**-6,
+        "others": 2**-7,
+    }
+    plan = replace(plan, others={"o": plan.prompts})
+    assert "ask for 119 directions" in dependent(plan)[0]
 
 
 def test_a_claim_that_cannot_reach_alpha_alone_is_said_alone():

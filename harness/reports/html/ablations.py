@@ -30,6 +30,7 @@ class AblationSection:
     noise: float | None
     balance: list[Row]
     singles: list[Row]
+    side_effects: list[Row]
     controls: Chart | None
     families: Chart | None
     doses: Chart | None
@@ -47,6 +48,11 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
         if row["metric"] == spec.metric
     }
     balance = query_rows(store, "balance", run=run["run_id"])
+    beside = [
+        row
+        for row in query_rows(store, "side_effects", run=run["run_id"])
+        if row["metric"] in (spec.metric, "log_p_correct", "kl")
+    ]
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (
@@ -62,6 +68,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
                     target,
                     noise.get(ablation.name),
                     [row for row in balance if row["ablation"] == ablation.name],
+                    [row for row in beside if row["ablation"] == ablation.name],
                     made_of,
                     tests,
                     by_family,
@@ -77,6 +84,7 @@ def _section(
     target: Row,
     noise: float | None,
     balance: list[Row],
+    beside: list[Row],
     figures: list[ImpactFigure],
     rows: list[Row],
     families: list[Row],
@@ -96,6 +104,7 @@ def _section(
         noise=noise,
         balance=balance,
         singles=singles,
+        side_effects=beside,
         controls=_controls_chart(target, [row for row in rows if row["role"] == "control"]),
         families=_families_chart(ablation.name, families),
         doses=_doses_chart(ablation.name, doses),
@@ -242,7 +251,25 @@ def _doses_chart(name: str, rows: list[Row]) -> Chart | None:
             },
         }
     )
-    impacts = ", ".join(f"{row['dose']:g}: {row['mean_impact']:+.2f}" for row in rows)
+    controlled = [row for row in rows if row["controls"] is not None]
+    if controlled:
+        tip = charts.tooltip(("dose", "factor", "~g"), ("controls", "controls, nats", "+.3f"))
+        layers.append(
+            {
+                "data": {
+                    "values": [
+                        {key: row[key] for key in ("dose", "controls")} for row in controlled
+                    ]
+                },
+                "mark": {"type": "point", "shape": "diamond", "color": QUIET, "size": 60},
+                "encoding": {"x": across, "y": charts.quantity("controls", IMPACT), "tooltip": tip},
+            }
+        )
+    impacts = ", ".join(
+        f"{row['dose']:g}: {row['mean_impact']:+.2f}"
+        + ("" if row["controls"] is None else f" (controls {row['controls']:+.2f})")
+        for row in rows
+    )
     return charts.chart(
         f"Impact of {name} by factor, nats: {impacts}", values, layers, width=300, height=150
     )

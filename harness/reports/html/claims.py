@@ -10,7 +10,7 @@ from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.estimates import Derivation, Figures
 from harness.reports.html.run_data import Row, table_rows
 from harness.reports.text import p_text
-from harness.specs.claims import Claim, FeatureClaim, in_words
+from harness.specs.claims import Claim, FeatureClaim, in_words, is_equivalence
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -54,7 +54,7 @@ def _claim_card(
     claim: Claim, row: Row, figures: Figures, cautions: tuple[Caution, ...]
 ) -> ClaimCard:
     count = row["unit"] == "features"
-    margin = not isinstance(claim, FeatureClaim) and claim.within is not None
+    margin = is_equivalence(claim)
     estimate = row["estimate"]
     made_of = None if estimate is None else figures.derive(claim)
     if made_of and made_of.features and len(made_of.features) != estimate:
@@ -67,7 +67,7 @@ def _claim_card(
         if estimate is None
         else f"{estimate:.0f}"
         if count
-        else f"{estimate:+.3f} nats",
+        else f"{estimate:+.3f} {row['unit']}",
         interval="-"
         if row["ci_low"] is None or row["ci_high"] is None
         else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from harness.reports.html.run_data import table_rows
-from harness.specs.claims import AblationClaim, Claim
+from harness.specs.claims import Claim
 from harness.specs.design import families_needed, smallest_p
+from harness.specs.edit_claims import AblationClaim
 from harness.specs.spec import Spec
 from harness.stats import minimum_detectable
 from harness.store.find_run import Run

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from harness.errors import InputError
 from harness.reports.html.run_data import Row, query_rows, table_rows
-from harness.specs.claims import AblationClaim, BehaviourClaim, Claim, FeatureClaim
+from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim
+from harness.specs.edit_claims import AblationClaim
 from harness.specs.metrics import METRIC_NAMES, Metric
 from harness.specs.prompt import Label
 from harness.specs.spec import Spec, TargetChoice
@@ -16,6 +17,13 @@ from harness.store.tables.results import AblationTests, FeatureTests
 from harness.store.tables.runs import Prompts
 
 Key = tuple[int, int]
+# What the other claims about edits are made of: their figures are in the sentence beneath.
+_MADE_OF = {
+    "share": "the target's own impact, divided by what the variants differ by",
+    "monotone": "the slope of the impact over the doses, by what is taken away of the features",
+    "specific": "the target's impact on the prompts of the other variant",
+    "collateral": "what the target's edit changes on other prompts",
+}
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,12 @@ class Figures:
         """Of a claim's estimate; None where there is none."""
         if isinstance(claim, BehaviourClaim):
             return self._of_behaviour(claim)
-        return (
-            self._of_features(claim)
-            if isinstance(claim, FeatureClaim)
-            else self._of_ablation(claim)
+        if isinstance(claim, FeatureClaim):
+            return self._of_features(claim)
+        if isinstance(claim, AblationClaim):
+            return self._of_ablation(claim)
+        return Derivation(
+            _MADE_OF[claim.kind], f"ablation-{claim.edit}", f"Ablations, {claim.edit}"
         )
 
     def of_ablation(self, name: str, claims: Sequence[Claim]) -> list[ImpactFigure]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from harness.characters import disarm, one_line
 from harness.reports.text import caution_text, sql_command, verdict_numbers
-from harness.specs.claims import AblationClaim, Claim, FeatureClaim, in_words
+from harness.specs.claims import Claim, in_words, is_equivalence
 from harness.specs.design import asked_for
+from harness.specs.edit_claims import AblationClaim
 from harness.specs.spec import Spec
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _observed(spec: Spec, claim: Claim, verdict: "Verdict") -> str:
         estimate += f" feature{'' if verdict.estimate == 1 else 's'}"
     parts = [estimate if verdict.estimate is not None else ""]
     if verdict.ci_low is not None:
-        equivalence = not isinstance(claim, FeatureClaim) and claim.within is not None
+        equivalence = is_equivalence(claim)
         level = 1 - spec.contrast.alpha * (2 if equivalence else 1)
         parts.append(f"{level:.0%} interval {interval}")
     parts.append(f"p {p}" if verdict.p is not None else "")

@@ -9,30 +9,18 @@ was active, prompt and token of a candidate; and of `impact_noise`, one a prompt
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import CannotRun, Fault
-from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
-from harness.interventions.replay_scores import ReplayScores
-from harness.interventions.replays import BatchReplays
-from harness.models.memory import cached_rows_within
+from harness.interventions.layer_edits import EditsByLayer
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
+from harness.runner.prompt_replays import check_impact, joined, replay_prompts
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ImpactNoise, Impacts, ImpactTokens
-
-C = TypeVar("C", bound=Columns)
-
-
-def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) -> EditsByLayer:
-    """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
-    layers = sorted({layer for edit in interventions for layer in edit.layers})
-    return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
 
 
 def ablate(
@@ -52,7 +40,7 @@ def ablate(
     rows = PromptRows(
         context.model, prompts, lambda prompt: sources[prompt.id].text if sources else ""
     )
-    scores = _replay(context, interventions, edits(), rows, sources, prompts)
+    scores = replay_prompts(context, interventions, edits(), rows, sources, prompts)
     ids = np.array([edit.id for edit in interventions])
     impacts: list[Impacts] = []
     tokens: list[ImpactTokens] = []
@@ -62,7 +50,7 @@ def ablate(
         candidates = rows.candidates(prompt)
         active = of_batch.active[:, row].numpy()
         for metric, (before, after) in of_batch.metrics(row, candidates).items():
-            _check_impact(interventions, prompt, metric, after)
+            check_impact(interventions, prompt, metric, after)
             impacts.append(
                 Impacts.filled(
                     run_id=context.run_id,
@@ -93,7 +81,7 @@ def ablate(
                         origin=context.origin,
                     )
                 )
-    return [_joined(Impacts, impacts), _joined(ImpactTokens, tokens), _joined(ImpactNoise, noises)]
+    return [joined(Impacts, impacts), joined(ImpactTokens, tokens), joined(ImpactNoise, noises)]
 
 
 def _noise_of(
@@ -111,66 +99,3 @@ def _noise_of(
         difference=np.array([np.abs(after - before).max() for before, after in changed.values()]),
         origin=context.origin,
     )
-
-
-def _replay(
-    context: RunContext,
-    interventions: Sequence[Intervention],
-    edits: EditsByLayer,
-    rows: PromptRows,
-    sources: Mapping[str, Prompt],
-    prompts: Sequence[Prompt],
-) -> Mapping[int, tuple[ReplayScores, ReplayScores, int]]:
-    """By row the scores of its batch, the noise of that, and the row's place in it."""
-    source_of: list[Prompt | None] = [None] * len(rows.tokens)
-    for prompt in prompts:
-        source_of[rows.row(prompt)] = sources.get(prompt.id)
-
-    def replay(chosen: list[int]) -> tuple[ReplayScores, ReplayScores]:
-        of_chosen = [source_of[i] for i in chosen]
-        return BatchReplays(
-            context.model, context.limit, interventions, edits, rows, chosen, of_chosen
-        ).scores()
-
-    longest = max(map(len, rows.tokens))
-    on_cpu = context.model.device.type == "cpu"
-    most = cached_rows_within(
-        context.model, context.limit.asked, longest, list(edits), on_cpu=on_cpu
-    )
-    scores: dict[int, tuple[ReplayScores, ReplayScores, int]] = {}
-    for chosen, of_batch in context.batches(rows.tokens, replay, most):
-        scores |= {row: (*of_batch, i) for i, row in enumerate(chosen)}
-    return scores
-
-
-def _joined(kind: type[C], parts: Sequence[C]) -> C:
-    """One table of all of these, as Python's own types."""
-    return kind(
-        **{
-            name: [
-                value
-                for part in parts
-                for column in [getattr(part, name)]
-                for value in (column.tolist() if isinstance(column, np.ndarray) else column)
-            ]
-            for name in kind.names()
-        }
-    )
-
-
-def _check_impact(
-    interventions: Sequence[Intervention],
-    prompt: Prompt,
-    metric: str,
-    after: NDArray[np.float64],
-) -> None:
-    """Refuse what is no number, (interventions,) each."""
-    if not np.isfinite(after).all():
-        ablation = interventions[0].ablation
-        raise CannotRun(
-            Fault(
-                f"prompt {prompt.id}",
-                f"an edit of ablation {ablation} makes {metric} infinite or NaN",
-                "give a smaller value, or use a wider dtype",
-            )
-        )

@@ -87,3 +87,23 @@ class ImpactTokens(Columns):
     kl: Column
     flipped: Column
     origin: Column
+
+
+@dataclass(frozen=True)
+class SideEffects(Columns):
+    """A row is what an intervention does to one metric of a prompt that it is not meant for."""
+
+    table: ClassVar[str] = "side_effects"
+    run_id: Column
+    ablation: Column
+    file: Column
+    intervention_id: Column
+    role: Column
+    family: Column
+    prompt_id: Column
+    metric: Column
+    baseline: Column
+    edited: Column
+    impact: Column
+    active: Column
+    origin: Column

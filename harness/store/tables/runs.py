@@ -117,6 +117,25 @@ class Prompts(Columns):
 
 
 @dataclass(frozen=True)
+class OtherPrompts(Columns):
+    """A row is a prompt of another file than the run's own, on which side effects are looked for."""
+
+    table: ClassVar[str] = "other_prompts"
+    run_id: Column
+    file: Column
+    prompt_id: Column
+    pair_id: Column
+    family: Column
+    label: Column
+    prompt: Column
+    answer: Column
+    correct: Column
+    misconception: Column
+    line: Column
+    tags: Column
+
+
+@dataclass(frozen=True)
 class PromptTags(Columns):
     """A row is one tag of a prompt."""
 

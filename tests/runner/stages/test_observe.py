@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import positions_of
-from harness.runner.pipeline import group_units
+from harness.runner.grouping import group_units
 from harness.runner.stages.observe import observe
 from harness.sae.jumprelu import encode
 from harness.specs.prompt import LABELS

@@ -1,0 +1,46 @@
+"""Claims about what an edit should leave alone: the other variant's prompts, and those of another file."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.analysis.ablation_impacts import AblationImpacts
+from harness.analysis.ablation_verdicts import hold_against_noise
+from harness.analysis.mean_verdicts import bound_of, judge_mean
+from harness.analysis.verdict import Verdict
+from harness.specs.edit_claims import CollateralClaim, SpecificClaim
+from harness.store.tables.interventions import SideEffects
+
+
+def judge_side_effect(
+    rows: SideEffects,
+    claim: SpecificClaim | CollateralClaim,
+    impacts: AblationImpacts,
+    alpha: float,
+) -> Verdict:
+    """Whether an edit's effect lies inside the claim's margin, from a run's rows of one ablation.
+
+    `impacts` are those of the ablation where it is meant to act: of them the device's noise is taken.
+    Of KL, which is never below 0, it is asked whether the mean lies below the margin.
+    """
+    file = claim.prompts if isinstance(claim, CollateralClaim) else ""
+    metric = claim.metric if isinstance(claim, CollateralClaim) else impacts.metric
+    mine = (np.asarray(rows.file, str) == file) & (np.asarray(rows.metric, str) == metric)
+    role, values = np.asarray(rows.role, str), np.asarray(rows.impact, float)
+    target = mine & (role == "target")
+    bound = bound_of(claim)
+    found = judge_mean(
+        Verdict(claim.name, claim.kind, "nats"),
+        values[target],
+        np.asarray(rows.family, str)[target],
+        bound,
+        0 if bound.margin else -1,
+        alpha,
+    )
+    # No other metric's noise says what this one's is.
+    if metric == impacts.metric:
+        found = hold_against_noise(found, bound, impacts.noise)
+    controls = values[mine & (role == "control")]
+    if len(controls) and found.p is not None:
+        return replace(found, because=f"{found.because}, its controls {controls.mean():+.3g} nats")
+    return found

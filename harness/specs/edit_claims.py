@@ -1,0 +1,172 @@
+"""Claims about what an ablation's edit does to the answers, and to what it should leave alone."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from harness.specs.claim_part import ClaimPart
+from harness.specs.fields import without
+
+Direction = Literal["toward-correct", "toward-misconception"]
+Keeps = Annotated[float, Field(gt=0)]
+_KEEPS = (
+    "Of `direction`: by how many nats the probability of both answers together may fall, "
+    "beyond what the controls do to it, before the claim is that they were destroyed."
+)
+
+
+class EditClaim(ClaimPart):
+    """A claim about one of the file's ablations."""
+
+    @property
+    def edit(self) -> str:
+        """The name of the ablation that it is about."""
+        return str(getattr(self, self.kind))
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        raise NotImplementedError
+
+
+class AblationClaim(EditClaim):
+    """About what happens to the answers when features are removed."""
+
+    kind: ClassVar[str] = "ablation"
+    ablation: str = Field(description="The name of an ablation of this file.")
+    direction: Direction | None = Field(
+        default=None,
+        description="Claim that the edit moves the answers `toward-correct` or "
+        "`toward-misconception`. Either this or `within`.",
+    )
+    beyond: Literal["zero", "controls", "directions"] = Field(
+        default="controls",
+        description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
+        "of the matched random features. `directions`: instead of these, that of edits as large in random "
+        "directions.",
+    )
+    within: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Claim that the impact is no larger than this, in nats. Either this or "
+        "`direction`.",
+    )
+    keeps: Keeps = Field(default=1.0, description=_KEEPS)
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        against = {
+            "zero": "",
+            "controls": " beyond its matched controls",
+            "directions": " beyond edits as large in random directions",
+        }[self.beyond]
+        moves = f"ablation {self.ablation} moves the answers"
+        if self.within is not None:
+            return f"{moves}{against} by at most {self.within:g} nats"
+        return f"{moves} {_toward(self.direction)}{against}"
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is at its default, so that no hash of before there was a choice changes."""
+        return without(plain(self), {"keeps": 1.0})
+
+
+class ShareClaim(EditClaim):
+    """About how much of what the variants differ by an edit closes."""
+
+    kind: ClassVar[str] = "share"
+    share: str = Field(description="The name of an ablation of this file.")
+    than: float = Field(
+        gt=0,
+        lt=1,
+        description="Claim that the edit closes more than this share of the difference between the "
+        "variants: its impact, divided by how far the pair's other variant lies away.",
+    )
+    keeps: Keeps = Field(
+        default=1.0, description=_KEEPS.removeprefix("Of `direction`: ").capitalize()
+    )
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"ablation {self.share} closes more than {self.than:.0%} of what the variants differ by"
+        )
+
+
+class MonotoneClaim(EditClaim):
+    """About the order of an edit's doses."""
+
+    kind: ClassVar[str] = "monotone"
+    monotone: str = Field(description="The name of an ablation of this file that has doses.")
+    direction: Direction = Field(
+        description="Claim that the answers move `toward-correct` or `toward-misconception` the more, "
+        "the less of the selected features is left, over all doses."
+    )
+    keeps: Keeps = Field(
+        default=1.0,
+        description="By how many nats the probability of both answers together may fall at any dose before "
+        "the claim is that they were destroyed.",
+    )
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"the less ablation {self.monotone} leaves of its features, the further the answers move "
+            f"{_toward(self.direction)}"
+        )
+
+
+class SpecificClaim(EditClaim):
+    """About what an edit does where there is nothing to mend: to the pair's other variant."""
+
+    kind: ClassVar[str] = "specific"
+    specific: str = Field(description="The name of an ablation of this file.")
+    within: float = Field(
+        gt=0,
+        description="Claim that the same edit moves the answers of the other variant's prompts by no more "
+        "than this, in nats.",
+    )
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        what = "the answers of the other variant"
+        return f"ablation {self.specific} moves {what} by at most {self.within:g} nats"
+
+
+class CollateralClaim(EditClaim):
+    """About what an edit does to prompts that have nothing to do with it."""
+
+    kind: ClassVar[str] = "collateral"
+    collateral: str = Field(description="The name of an ablation of this file.")
+    prompts: str = Field(
+        description="A JSONL file of other prompts, each text of which is answered with the edit and "
+        "without; looked for where the spec's own are."
+    )
+    metric: Literal["kl", "log_p_correct"] = Field(
+        default="kl",
+        description="What may change. `kl`: the next token's distribution, where the answers begin. "
+        "`log_p_correct`: the log-probability of the right answer.",
+    )
+    within: float = Field(
+        gt=0, description="Claim that it changes by less than this on average, in nats."
+    )
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        what = {
+            "kl": "the distribution of what follows",
+            "log_p_correct": "the log-probability of the right answer",
+        }
+        return (
+            f"ablation {self.collateral} changes {what[self.metric]} by less than {self.within:g} nats "
+            f"on the prompts of {self.prompts}"
+        )
+
+
+def _toward(direction: str | None) -> str:
+    way = {"toward-correct": "the right answer", "toward-misconception": "the misconception"}
+    return f"toward {way[direction or 'toward-misconception']}"

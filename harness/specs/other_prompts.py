@@ -1,0 +1,32 @@
+"""The prompts of other files than a spec's own, which claims about collateral effects name."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.errors import Fault, InputError
+from harness.specs.edit_claims import CollateralClaim
+from harness.specs.prompt import Prompt
+from harness.specs.prompt_file import load_prompts
+from harness.specs.spec import Spec
+
+
+def load_others(
+    spec: Spec, find: Callable[[str, str], Path], where: Callable[..., str]
+) -> Mapping[str, tuple[Prompt, ...]]:
+    """Those of each file that a claim names, by that name; `find` finds one for a part of the spec.
+
+    `where` places that part. Raises `InputError` with all faults of all files.
+    """
+    found: dict[str, tuple[Prompt, ...]] = {}
+    faults: list[Fault] = []
+    for i, claim in enumerate(spec.claims):
+        if isinstance(claim, CollateralClaim) and claim.prompts not in found:
+            try:
+                found[claim.prompts] = load_prompts(
+                    find(claim.prompts, where("claims", i, "prompts"))
+                )
+            except InputError as error:
+                faults += error.faults
+    if faults:
+        raise InputError(*dict.fromkeys(faults))
+    return found
