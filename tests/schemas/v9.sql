@@ -4,6 +4,7 @@
 -- One line a version that the file has had. `views`, once a hash of the views and macros in it, is null:
 -- they are compared with those of the harness themselves.
 CREATE TABLE schema_version (version INTEGER PRIMARY KEY, views VARCHAR);
+INSERT INTO schema_version VALUES (9, NULL);
 
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY,
