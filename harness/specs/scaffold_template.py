@@ -203,10 +203,10 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
     if facts.discovery:
         yield from _comment(
             "Without the selected features the answer moves to the right one, by more than without "
-            "matched random ones.",
+            "matched random ones, and `keeps` both answers as likely together, but for 1 nat.",
             "  ",
         )
         yield (
             "  - {name: right-answer-gains-without-top, ablation: top, direction: toward-correct, "
-            "beyond: controls}"
+            "beyond: controls, keeps: 1}"
         )

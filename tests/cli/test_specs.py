@@ -112,16 +112,43 @@ def test_where_the_tokenizer_is_not_here_check_says_what_a_run_will_decide(tmp_p
     assert facts["notes"] == []
 
 
-def test_a_claim_whose_meaning_has_changed_is_noted():
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"order": "fixed-sequence"},
+        {"select": {"top": 2, "by": "contrast", "rank": "size"}},
+        {"directions": 19},
+        {"claim": {"keeps": 1.0}},
+        {"claims": [{"name": "closes", "share": "top", "than": 0.2}]},
+        {"claims": [{"name": "none", "features": "significant", "at_most": 0, "guard": True}]},
+    ],
+)
+def test_meanings_that_changed_are_noted_of_specs_that_may_be_older(tmp_path, more):
+    """One that says what came with them, or later, was written for them."""
+    top = {"name": "top", "select": more.get("select", {"top": 2, "by": "contrast"})}
+    top |= {key: more[key] for key in ("directions",) if key in more}
+    claim = {"name": "matters", "ablation": "top", "direction": "toward-correct"}
+    claims = [claim | more.get("claim", {}), *more.get("claims", ())]
+    order = {key: more[key] for key in ("order",) if key in more}
+    path = write_claims(tmp_path, 20, ablations=[top], claims=claims, **order)
+    (facts,) = json.loads(invoke("check", path, "--json").output)["specs"]
+    assert facts["right"], facts["faults"]
+    told = ["matters holds beyond controls", "top has 99 sets of controls", "top selects by size"]
+    assert len(facts["notes"]) == (0 if more else 3)
+    for note, words in zip(facts["notes"], told, strict=False):
+        assert note.startswith(f"four: {words}")
+
+
+def test_the_notes_of_a_bundled_spec_are_of_claims_that_depend_on_others():
     (facts,) = json.loads(invoke("check", "voices", "--json").output)["specs"]
-    *dependent, note = facts["notes"]
     # On the targets of which no truth is known one claim fewer is made.
     told = (
         "voices: top-features-matter (smallest p 0.01) reaches alpha 0.05 over {} claims only where"
     )
-    assert len(dependent) == 2
-    assert all(note.startswith(told.format(n)) for n, note in zip((7, 8), dependent, strict=True))
-    assert note.startswith("voices: top-features-matter holds beyond controls only where")
+    assert len(facts["notes"]) == 2
+    for claims, note in zip((7, 8), facts["notes"], strict=True):
+        assert note.startswith(told.format(claims))
 
 
 FOUR = [
