@@ -425,7 +425,10 @@ CREATE TABLE registrations (
     spec_name VARCHAR NOT NULL,
     claims VARCHAR NOT NULL,
     registered_at TIMESTAMPTZ NOT NULL,
-    seen VARCHAR
+    seen VARCHAR,
+    model_revision VARCHAR,
+    model_hash VARCHAR,
+    confirming VARCHAR[]
 );
 
 -- Of no run: what Neuronpedia answered, so that it is asked once.

@@ -33,7 +33,7 @@ SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
     coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
-    c.prompts, c.metric,
+    c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps,
     v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
 FROM runs r
 CROSS JOIN LATERAL (
@@ -44,7 +44,9 @@ CROSS JOIN LATERAL (
         (one ->> 'at_least')::INTEGER AS at_least, (one ->> 'at_most')::INTEGER AS at_most,
         (one ->> 'contrast')::BOOLEAN AS contrast, one ->> 'share' AS share,
         one ->> 'monotone' AS monotone, one ->> 'specific' AS specific,
-        one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric
+        one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
+        (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
+        (one ->> 'keeps')::DOUBLE AS keeps
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)

@@ -15,6 +15,7 @@ from harness.names import command
 
 if TYPE_CHECKING:
     from harness.specs.ablations import Ablation
+    from harness.specs.plan import Plan
     from harness.specs.spec import Spec
 
 
@@ -123,6 +124,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.cli.answers import answers_alike
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
+    from harness.specs.reach import dependent
     from harness.specs.spec_file import load
     from harness.specs.spec_paths import find_spec
 
@@ -133,8 +135,10 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
         facts["spec"] = str(path)
         file = load(path, with_prompts=True)
         spec = file.spec
+        beside: list[str] = []
         for target in file.targets.values():
             plan = make_plan(spec, target, file.prompts, file.others)
+            beside += dependent(plan)
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         faults += of_answers
@@ -146,7 +150,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "claims": len(spec.claims),
             "targets": list(spec.targets),
             "controls": [_controls(one) for one in spec.ablations],
-            "notes": [*notes, *_changed_meanings(spec)],
+            "notes": [*notes, *dict.fromkeys(beside), *_changed_meanings(spec)],
         }
     except HarnessError as error:
         faults += error.faults
@@ -167,10 +171,26 @@ def _controls(ablation: "Ablation") -> str:
     )
 
 
+def _is_newer(spec: "Spec") -> bool:
+    """Whether a spec says anything that came with the meanings that changed, or after them."""
+    said = {*spec.model_fields_set}.union(
+        *(one.model_fields_set | one.select.model_fields_set for one in spec.ablations),
+        *(one.model_fields_set for one in spec.claims),
+    )
+    newer = {"order", "unadjusted", "rank", "directions", "margin", "guard", "keeps"}
+    kinds = {"behaviour", "features", "ablation"}
+    return bool(said & newer) or any(one.kind not in kinds for one in spec.claims)
+
+
 def _changed_meanings(spec: "Spec") -> list[str]:
-    """What a spec says now and did not say in the first versions of the harness."""
+    """What a spec says now and did not say in the first versions of the harness.
+
+    Nothing of a spec that says what they did not know: it was written, or read again, for today's meaning.
+    """
     from harness.specs.edit_claims import AblationClaim
 
+    if _is_newer(spec):
+        return []
     notes = []
     claims = [one for one in spec.claims if isinstance(one, AblationClaim)]
     if names := [one.name for one in claims if one.beyond == "controls"]:
@@ -238,18 +258,33 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         | ({"trace": len(made.units("trace"))} if made.layers else {}),
         "controls": [_controls(ablation) for ablation in made.ablations],
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
-    }
+    } | _reach(made)
     needs = expected(made, device)
     if as_json:
         print_json(facts | {"needs": [asdict(one) for one in needs]})
         return
     for key, value in facts.items():
+        if key == "out of reach" and not value:
+            continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
             shown = ", ".join(f"{name} {count}" for name, count in value.items())
         echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
     for one in needs:
         echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
+
+
+def _reach(made: "Plan") -> dict[str, Any]:
+    """The smallest p that each claim can be left with, and what keeps claims from alpha, in words."""
+    from harness.specs.plan_checks import unreachable
+    from harness.specs.reach import corrected, dependent, smallest_p_values
+
+    best = corrected(made, smallest_p_values(made))
+    faults = unreachable(made, lambda *_: made.spec.name)
+    return {
+        "reach": {name: float(f"{p:.3g}") for name, p in best.items()},
+        "out of reach": [*map(str, faults), *dependent(made)],
+    }
 
 
 def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:

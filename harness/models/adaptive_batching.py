@@ -11,6 +11,7 @@ from harness.errors import CannotRun, Fault, Say
 from harness.models.padded_batch import Tokens
 
 T = TypeVar("T")
+ENCODED = 1024  # positions that an SAE sees together, at most
 ENCODED_BYTES = 2**29  # of feature values, and of what is made of them, that are held at once
 POSITION_BYTES = 16  # of those, for each feature of a position
 # What libraries say that had no memory for their workspace.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness.models.adaptive_batching import ENCODED_BYTES, POSITION_BYTES
+from harness.models.adaptive_batching import ENCODED, ENCODED_BYTES, POSITION_BYTES
 from harness.models.loading import SPLIT
 from harness.models.memory import cached_rows_within, free_memory, reads_within, rows_within
 from harness.models.model_files import configuration_of
@@ -25,7 +25,6 @@ from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
 from harness.runner.residual_streams import HELD_BYTES
 from harness.runner.resources import RESIDENT
-from harness.runner.stages.survey import ENCODED
 from harness.specs.plan import Plan
 from harness.specs.workload import StageWork, longest_row, workload
 

@@ -1,25 +1,21 @@
 """Why a run cannot confirm: results on the prompts that it confirms on were seen before its spec was here.
 
 What counts is data and target, and not a name: a claim that is turned round under another name was made
-after its results were seen. A spec is in the results file from when it is registered, by `harness register`
-or before the first run it is given with; whether results were there before is decided then, by what the
-file holds, so that no clock can change it.
+after its results were seen, and a target is its model's files, whatever it is called. A spec is in the
+results file from when it is registered, by `harness register` or before the first run it is given with;
+whether results were there before is decided then, by what the file holds, so that no clock can change it.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from harness.runner.provenance import model_here
 from harness.specs.plan import Plan, trial_of
 from harness.store.interface import RunStore
+from harness.store.registrations import shown
 from harness.store.tables.runs import Registrations, Runs
-
-_SEEN = """
-SELECT DISTINCT r.run_id, r.spec_name, r.spec_hash, r.prompts_hash, r.created_at, p.prompt
-FROM runs r JOIN prompts p USING (run_id)
-WHERE r.target = $target AND r.origin = $origin
-    AND (r.status = 'finished' OR EXISTS (SELECT 1 FROM units u WHERE u.run_id = r.run_id))
-ORDER BY r.created_at, r.run_id, p.prompt
-"""
 
 
 def register(store: RunStore, plan: Plan) -> str | None:
@@ -36,7 +32,13 @@ def register(store: RunStore, plan: Plan) -> str | None:
     found = store.read(Registrations, **key)
     if len(found):
         return found.seen[0] or None
-    seen = _seen_before(store, plan)
+    revision, digest = model_here(plan.target)
+    facts = {
+        "model_revision": revision,
+        "model_hash": digest,
+        "confirming": sorted({prompt.text for prompt in plan.of("confirmation")}),
+    }
+    seen = _seen_before(store, plan, key | facts)
     claims = [claim.model_dump(mode="json") for claim in plan.spec.claims_on(plan.target.name)]
     row = {
         **key,
@@ -44,6 +46,7 @@ def register(store: RunStore, plan: Plan) -> str | None:
         "claims": json.dumps(claims, sort_keys=True),
         "registered_at": datetime.now(UTC),
         "seen": seen,
+        **facts,
     }
     store.commit(Registrations.of([row]))
     return seen
@@ -68,24 +71,13 @@ def reason_exploratory(store: RunStore, plan: Plan, sae_hash: str) -> str | None
     return None
 
 
-def _seen_before(store: RunStore, plan: Plan) -> str | None:
+def _seen_before(store: RunStore, plan: Plan, registered: Mapping[str, Any]) -> str | None:
     """The first run whose results are on a prompt that this one confirms on, in words."""
-    confirming = {prompt.text for prompt in plan.of("confirmation")}
-    where = {"target": plan.target.name, "origin": plan.target.origin}
-    _, rows = store.query(_SEEN, where)
-    runs: dict[tuple[str, str, str, str], int] = {}
-    for run_id, name, spec_hash, prompts_hash, _, text in rows:
-        if text in confirming:
-            run = str(run_id), str(name), str(spec_hash), str(prompts_hash)
-            runs[run] = runs.get(run, 0) + 1
-    for (run_id, name, spec_hash, prompts_hash), count in runs.items():
-        if name != plan.spec.name:
-            return (
-                f"{count} of the {len(confirming)} prompts that it confirms on were seen in run {run_id} "
-                "before it was registered"
-            )
-        same = prompts_hash == plan.prompts_hash or trial_of(plan, prompts_hash) is not None
-        changed = ["spec"] * (spec_hash != plan.spec.hash) + ["prompts"] * (not same)
+    for run in shown(store, registered):
+        if run.spec_name != plan.spec.name:
+            return run.before(registered["confirming"])
+        same = run.prompts_hash == plan.prompts_hash or trial_of(plan, run.prompts_hash) is not None
+        changed = ["spec"] * (run.spec_hash != plan.spec.hash) + ["prompts"] * (not same)
         if changed:
-            return f"the {' and '.join(changed)} changed since run {run_id}"
+            return f"the {' and '.join(changed)} changed since run {run.run_id}"
     return None

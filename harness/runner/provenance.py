@@ -3,17 +3,22 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from harness.errors import CannotRun
 from harness.models import hub_download as hub
 from harness.models.arithmetic import accelerator, arithmetic
 from harness.models.checksums import digest_of
+from harness.models.hub_settings import COMMIT
+from harness.models.model_files import ModelFiles, is_on_hub, model_files
 from harness.models.waiting import waiting_for
 from harness.paths import PACKAGE
 from harness.runner.preparation import Prepared, RunRequest
@@ -27,6 +32,7 @@ def run_facts(
     """What `runs` records of a run before it begins: all that could change a number, and more."""
     plan = prepared.plan
     source, files = prepared.resources.model_files, prepared.resources.sae_files
+    revision, digest = _identity(source)
     with waiting_for("hashing the SAEs"):
         hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
     return {
@@ -44,8 +50,8 @@ def run_facts(
         "prompts_path": str(wanted.prompts_path.resolve()),
         "prompts_hash": plan.prompts_hash,
         "model": source.name,
-        "model_revision": source.revision,
-        "model_hash": None if hub.commit_of(source.folder) else digest_of(*source.weights),
+        "model_revision": revision,
+        "model_hash": digest,
         "sae": plan.target.sae if plan.layers else "none",
         "sae_revision": sae_commit(plan.target, files),
         "sae_hash": _hash(plan.target, hashes),
@@ -60,6 +66,36 @@ def run_facts(
         "batch_size": batch_size,
         "threads": threads,
     }
+
+
+def model_here(target: Target) -> tuple[str | None, str | None]:
+    """The model's revision and hash as a run would record them, of what is on this machine.
+
+    Both None where nothing here tells which files a run would take. Asks no network.
+    """
+    if is_on_hub(target):
+        config = hub.cached(target.model, "config.json", target.revision)
+        pinned = target.revision if re.fullmatch(COMMIT, target.revision) else None
+        return (config and hub.commit_of(config)) or pinned, None
+    try:
+        return _identity(model_files(target))
+    except (CannotRun, OSError):
+        return None, None  # what is wrong with it, a run says
+
+
+def _identity(source: ModelFiles) -> tuple[str | None, str | None]:
+    """What tells a model's files: their commit in a repository, else a hash of the weights."""
+    if hub.commit_of(source.folder):
+        return source.revision, None
+    stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in source.weights)
+    return source.revision, _digest(stamps)
+
+
+@lru_cache
+def _digest(stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    """The hash of files that are as they were: of gigabytes it takes seconds, and each spec asks."""
+    with waiting_for("hashing the model"):
+        return digest_of(*(path for path, _, _ in stamps))
 
 
 def sae_commit(target: Target, files: Mapping[int, Path]) -> str | None:

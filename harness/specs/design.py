@@ -22,9 +22,15 @@ RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 def asked_for(spec: Spec, families: int) -> str:
     """What a claim needs to reach the spec's alpha where there are so many families."""
-    needed, discovery = families_needed(spec.contrast.alpha), spec.split.discovery
+    needed = families_needed(spec.contrast.alpha)
     if needed is None:
         return "no number of families can; raise alpha"
+    return asking_for(spec, families, needed)
+
+
+def asking_for(spec: Spec, families: int, needed: int) -> str:
+    """How to have `needed` families confirm, where there are so many in all."""
+    discovery = spec.split.discovery
     advice = f"it needs {needed} families on the confirming side"
     if discovery:
         advice += f", {needed_in_all(needed, discovery)} in all"

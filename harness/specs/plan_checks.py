@@ -7,9 +7,10 @@ from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.claims import FeatureClaim
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
-from harness.specs.edit_claims import AblationClaim, CollateralClaim
+from harness.specs.edit_claims import AblationClaim
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
+from harness.specs.reach import families_of, never_together, ranked_among
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -141,17 +142,17 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
 
 
 def unreachable(plan: Plan, where: Locate) -> list[Fault]:
-    """Claims that no result could support at the spec's alpha: too few families or controls."""
+    """Claims that no result could support at the spec's alpha: too few families or controls.
+
+    Each by itself, and where each can be, all of them beside each other.
+    """
     alpha = plan.spec.contrast.alpha
-    own = len(plan.families("confirmation"))
     made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}
     faults = []
     for i, claim in enumerate(plan.spec.claims):
         if claim.name not in made:
             continue
-        units = own
-        if isinstance(claim, CollateralClaim):
-            units = len({prompt.family for prompt in plan.others[claim.prompts]})
+        units = families_of(plan, claim)
         if (floor := smallest_p(units)) > alpha:
             faults.append(
                 Fault(
@@ -161,16 +162,16 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                     asked_for(plan.spec, len(plan.sides)),
                 )
             )
-        if isinstance(claim, AblationClaim) and claim.beyond != "zero" and not claim.within:
-            (ablation,) = (a for a in plan.ablations if a.name == claim.edit)
-            sets = ablation.controls if claim.beyond == "controls" else ablation.directions
-            if 1 / (sets + 1) > alpha:
-                faults.append(
-                    Fault(
-                        where("claims", i),
-                        f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
-                        f"{sets} {claim.beyond} can give no p below {1 / (sets + 1):.3g}",
-                        f"ask for {math.ceil(1 / alpha - 1e-9) - 1} {claim.beyond}",
-                    )
+        if (sets := ranked_among(plan, claim)) and (floor := 1 / (sets + 1)) > alpha:
+            assert isinstance(claim, AblationClaim)
+            faults.append(
+                Fault(
+                    where("claims", i),
+                    f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
+                    f"{sets} {claim.beyond} can give no p below {floor:.3g}",
+                    f"ask for {math.ceil(1 / alpha - 1e-9) - 1} {claim.beyond}",
                 )
+            )
+    if not faults and (together := never_together(plan)):
+        faults.append(Fault(where("claims"), *together))
     return faults

@@ -8,6 +8,7 @@ from textwrap import wrap
 from harness.specs.design import smallest_p
 from harness.specs.plan import FEWEST
 from harness.specs.scaffold_facts import PromptFacts, needed
+from harness.specs.spec import Contrast
 from harness.specs.targets import Target
 
 # A sentence that YAML reads as itself.
@@ -167,6 +168,13 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
         f"{facts.confirming} families can give no p below {floor:.2g}. `within: 0.5` instead of a "
         "direction claims that an effect is no larger than 0.5 nats."
     )
+    claims = 2 + bool(facts.discovery)
+    if claims * floor > Contrast().alpha:
+        yield from _comment(
+            "Each claim at alpha in the order below, until one is not supported: corrected by Holm "
+            f"(`holm`), {claims} claims need a p of {Contrast().alpha / claims:.2g}, and more families."
+        )
+        yield "order: fixed-sequence"
     yield "claims:"
     if facts.shared:
         yield from _comment(
@@ -195,10 +203,10 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
     if facts.discovery:
         yield from _comment(
             "Without the selected features the answer moves to the right one, by more than without "
-            "matched random ones.",
+            "matched random ones, and `keeps` both answers as likely together, but for 1 nat.",
             "  ",
         )
         yield (
             "  - {name: right-answer-gains-without-top, ablation: top, direction: toward-correct, "
-            "beyond: controls}"
+            "beyond: controls, keeps: 1}"
         )

@@ -10,7 +10,6 @@ import duckdb
 import pyarrow as pa
 
 from harness.errors import CannotRun, Say
-from harness.store import migrations
 from harness.store.arrow import arrow_tables
 from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
@@ -21,7 +20,7 @@ from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
 from harness.store.tables.columns import Columns
 from harness.store.tables.results import FeatureLabels
-from harness.store.tables.runs import Units
+from harness.store.tables.runs import Registrations, Units
 from harness.store.values import python_rows
 
 _WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
@@ -37,6 +36,7 @@ class Store(AbstractContextManager["Store"]):
         self._resources = resources or ExitStack()
         # DuckDB's connection is not for two threads at a time, and every worker that is served has one.
         self._lock = RLock()
+        self._in_transaction = False
         self.path = path
 
     @classmethod
@@ -116,14 +116,23 @@ class Store(AbstractContextManager["Store"]):
         with self._transaction():
             self._insert([labels], "INSERT OR REPLACE" if overwrite else "INSERT OR IGNORE")
 
-    def insert(self, tables: Mapping[str, pa.Table], version: int = migrations.VERSION) -> None:
+    def put_registrations(self, rows: Registrations) -> None:
+        """Put these in the place of all that are registered. Raises `CannotRun`."""
+        with self._transaction():
+            self._db.execute(f"DELETE FROM {Registrations.table}")
+            self._insert([rows])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that the block writes goes in, or none of it. Raises `CannotRun`."""
+        with self._transaction():
+            yield
+
+    def insert(self, tables: Mapping[str, pa.Table]) -> None:
         """Write Arrow tables, by the names of the store's, in one transaction.
 
-        Those of an older schema are brought up to date first. Raises `CannotRun`, and `InputError`
-        where they are no tables of that schema.
+        Raises `CannotRun`, and `InputError` where they are no tables of today's schema.
         """
-        if version < migrations.VERSION:
-            tables = migrations.upgrade_tables(tables, version)
         for name, rows in tables.items():
             columns = {column[0] for column in self.query(f"DESCRIBE {name}")[1]}
             if wrong := columns ^ set(rows.column_names):
@@ -234,7 +243,11 @@ class Store(AbstractContextManager["Store"]):
         """All of the block's rows or none: a unit's rows and its line in the ledger go in together."""
         try:
             with self._lock:
+                if self._in_transaction:  # of `together`, in this thread: no other has the lock
+                    yield
+                    return
                 self._db.begin()
+                self._in_transaction = True
                 try:
                     yield
                     self._db.commit()
@@ -242,5 +255,7 @@ class Store(AbstractContextManager["Store"]):
                     with suppress(duckdb.Error):  # a commit that failed has ended it already
                         self._db.rollback()
                     raise
+                finally:
+                    self._in_transaction = False
         except duckdb.Error as error:
             raise writing_error(self.path, error) from error

@@ -113,10 +113,102 @@ def test_where_the_tokenizer_is_not_here_check_says_what_a_run_will_decide(tmp_p
     assert facts["notes"] == []
 
 
-def test_a_claim_whose_meaning_has_changed_is_noted():
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"order": "fixed-sequence"},
+        {"select": {"top": 2, "by": "contrast", "rank": "size"}},
+        {"directions": 19},
+        {"claim": {"keeps": 1.0}},
+        {"claims": [{"name": "closes", "share": "top", "than": 0.2}]},
+        {"claims": [{"name": "none", "features": "significant", "at_most": 0, "guard": True}]},
+    ],
+)
+def test_meanings_that_changed_are_noted_of_specs_that_may_be_older(tmp_path, more):
+    """One that says what came with them, or later, was written for them."""
+    top = {"name": "top", "select": more.get("select", {"top": 2, "by": "contrast"})}
+    top |= {key: more[key] for key in ("directions",) if key in more}
+    claim = {"name": "matters", "ablation": "top", "direction": "toward-correct"}
+    claims = [claim | more.get("claim", {}), *more.get("claims", ())]
+    order = {key: more[key] for key in ("order",) if key in more}
+    path = write_claims(tmp_path, 20, ablations=[top], claims=claims, **order)
+    (facts,) = json.loads(invoke("check", path, "--json").output)["specs"]
+    assert facts["right"], facts["faults"]
+    told = ["matters holds beyond controls", "top has 99 sets of controls", "top selects by size"]
+    assert len(facts["notes"]) == (0 if more else 3)
+    for note, words in zip(facts["notes"], told, strict=False):
+        assert note.startswith(f"four: {words}")
+
+
+def test_the_notes_of_a_bundled_spec_are_of_claims_that_depend_on_others():
     (facts,) = json.loads(invoke("check", "voices", "--json").output)["specs"]
-    (note,) = facts["notes"]
-    assert note.startswith("voices: top-features-matter holds beyond controls only where")
+    # On the targets of which no truth is known one claim fewer is made.
+    told = (
+        "voices: top-features-matter (smallest p 0.01) reaches alpha 0.05 over {} claims only where"
+    )
+    assert len(facts["notes"]) == 2
+    for claims, note in zip((7, 8), facts["notes"], strict=True):
+        assert note.startswith(told.format(claims))
+
+
+FOUR = [
+    {"name": "moved", "behaviour": "logit_difference", "direction": "greater"},
+    *({"name": name, "ablation": "top", "direction": "toward-correct"} for name in ("a", "b")),
+    {"name": "exist", "features": "significant", "at_least": 1},
+]
+
+
+def write_claims(folder, families, controls=99, **fields):
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, family_lines(families))))
+    spec = {
+        "name": "four",
+        "question": "Is it?",
+        "targets": {"organism": {"layers": [1]}},
+        "prompts": "p.jsonl",
+        "ablations": [
+            {"name": "top", "select": {"top": 2, "by": "contrast"}, "controls": controls}
+        ],
+        "claims": FOUR,
+    }
+    path = folder / "four.yaml"
+    path.write_text(json.dumps(spec | fields))  # which YAML reads
+    return path
+
+
+def test_claims_that_cannot_all_reach_alpha_are_said_with_what_to_do(tmp_path):
+    path = write_claims(tmp_path, 14)
+    found = invoke("check", path)
+    assert found.exit_code == 2
+    assert (
+        "its 4 claims cannot all reach alpha 0.05: moved has p_holm 0.0625 at best (from p 0.0156), "
+        "a has p_holm 0.0625 at best (from p 0.0156), b has p_holm 0.0625 at best (from p 0.0156) and 1 "
+        "more; it needs 8 families on the confirming side, 16 in all, or `split: {discovery: 0.42}`, or "
+        "declare `order: fixed-sequence`, or say why not in `unadjusted:`"
+    ) in found.stderr
+    planned = json.loads(invoke("plan", path, "--json").output)
+    assert planned["reach"] == dict.fromkeys(("moved", "a", "b", "exist"), 0.0625)
+    (said,) = planned["out of reach"]
+    assert said.startswith("four: its 4 claims cannot all reach alpha")
+    assert "out of reach  four: its 4 claims" in invoke("plan", path).output
+    assert invoke("check", write_claims(tmp_path, 16)).exit_code == 0
+    assert invoke("check", write_claims(tmp_path, 14, order="fixed-sequence")).exit_code == 0
+    assert "out of reach" not in invoke("plan", path).output
+
+
+def test_a_claim_that_reaches_alpha_only_where_others_do_is_noted(tmp_path):
+    path = write_claims(tmp_path, 20, controls=59)
+    found = invoke("check", path)
+    assert found.exit_code == 0
+    note = (
+        "four: a (smallest p 0.0167), b (smallest p 0.0167) reach alpha 0.05 over 4 claims only where "
+        "1 other does; ask for 79 controls, or declare"
+    )
+    assert f"note: {note}" in found.stderr
+    (said,) = json.loads(invoke("plan", path, "--json").output)["out of reach"]
+    assert said.startswith(note)
+    alone = invoke("check", write_claims(tmp_path, 20, controls=59, unadjusted="one each"))
+    assert (alone.exit_code, "reach alpha" in alone.stderr) == (0, False)
 
 
 def test_a_run_refuses_answers_of_which_one_begins_the_other(tmp_path):

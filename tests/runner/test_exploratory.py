@@ -2,52 +2,26 @@
 
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import duckdb
 import pytest
 
 from harness.runner import exploratory
 from harness.runner.exploratory import reason_exploratory, register
+from harness.runner.provenance import model_here
 from harness.specs.spec import Split
 from harness.store.database import Store
-from harness.store.prompts import prompt_tables
-from harness.store.tables.runs import Registrations, Runs, Units
+from harness.store.tables.runs import Registrations
 from tests.helpers.cli import invoke
+from tests.helpers.registered import NOW, changed, seen
 from tests.helpers.specs import ablation_plan
-
-NOW = datetime.now(UTC)
-
-
-def changed(plan, **fields):
-    """The plan of the same prompts under a changed spec."""
-    return dataclasses.replace(plan, spec=plan.spec.model_copy(update=fields))
 
 
 @pytest.fixture
 def store(tmp_path):
     with Store.open(tmp_path / "a.duckdb") as opened:
         yield opened
-
-
-def seen(store, plan, run_id="early", status="finished", units=False, **fields):
-    """A run of a plan whose results are in the store."""
-    row = dict.fromkeys(Runs.names(), "1")
-    row |= {
-        "run_id": run_id, "status": status, "spec_name": plan.spec.name, "target": plan.target.name,
-        "origin": plan.target.origin, "spec_hash": plan.spec.hash, "prompts_hash": plan.prompts_hash,
-        "sae_hash": "s", "created_at": NOW, "finished_at": None, "layers": [1],
-        "neuronpedia": [None], "sae_files": ["f"], "sae_hashes": ["s"],
-        "git_dirty": False, "exploratory": None,
-    } | fields  # fmt: skip
-    store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id))
-    if units:
-        unit = dict.fromkeys(Units.names(), "") | {
-            "run_id": run_id,
-            "finished_at": NOW,
-            "seconds": 0.1,
-        }
-        store.commit(Units.of([unit]))
 
 
 @pytest.mark.parametrize("units", [True, False])
@@ -100,11 +74,33 @@ def test_some_of_the_prompts_are_enough_and_none_is_nothing(store):
     assert register(store, dataclasses.replace(changed(whole, name="d"), sides=turned)) is None
 
 
-@pytest.mark.parametrize("field", ["target", "origin"])
-def test_another_target_or_origin_is_other_data(store, field):
+@pytest.mark.parametrize(
+    "fields, is_same",
+    [
+        ({"origin": "mock"}, False),
+        ({"target": "other"}, True),
+        ({"model_hash": "h"}, False),
+        ({"target": "other", "model_hash": "h"}, False),
+        # Of a repository its commit says which files; what only one of the two says, it says nothing about.
+        ({"model_hash": None, "model_revision": "c"}, True),
+        ({"target": "other", "model_hash": None, "model_revision": "c"}, False),
+    ],
+)
+def test_a_target_is_its_models_files_and_where_they_are_not_known_its_name(store, fields, is_same):
     plan = ablation_plan()
-    seen(store, plan, **{field: "other"})
-    assert register(store, changed(plan, name="another")) is None
+    seen(store, plan, **fields)
+    assert (register(store, changed(plan, name="another")) is not None) is is_same
+
+
+@pytest.mark.parametrize("commit, is_same", [("c" * 40, True), ("d" * 40, False)])
+def test_a_commit_tells_the_model_of_a_repository_under_any_name(store, commit, is_same):
+    plan = ablation_plan()
+    hub = dataclasses.replace(plan.target, name="g", model="some/model", revision="c" * 40)
+    plan = dataclasses.replace(plan, target=hub)
+    assert model_here(hub) == ("c" * 40, None)
+    assert model_here(dataclasses.replace(hub, revision="main")) == (None, None)
+    seen(store, plan, model_revision=commit, target="renamed")
+    assert (register(store, changed(plan, name="another")) is not None) is is_same
 
 
 def test_other_saes_are_told(store):
@@ -146,7 +142,7 @@ def test_the_command_registers_specs_together_and_once(tmp_path):
     call = ("register", "pilot", "voices", "--target", "organism", "--db", db)
     first = invoke(*call)
     assert first.exit_code == 0, first.output
-    assert "voices on organism: registered; 4 claims can be confirmed" in first.output
+    assert "voices on organism: registered; 8 claims can be confirmed" in first.output
     assert "pilot on organism: registered; 1 claims" in first.output
     before = invoke("sql", "registrations", "--db", db, "--format", "csv").output
     told = json.loads(invoke(*call, "--json").output)["registered"]

@@ -2,9 +2,14 @@
 
 import json
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 
+from harness.store.database import Store
+from harness.store.tables.results import Verdicts
+from tests.helpers.registered import seen
+from tests.helpers.specs import ablation_plan
 from tests.helpers.store import TABLE_NAMES, dictionaries, query, rows_of, rows_with
 
 
@@ -66,6 +71,33 @@ def test_claims_stand_beside_their_verdicts(three_runs, tables):
         assert (row["spec_name"], row["target"]) == ("few", "organism")
     assert {row["contrast"] for row in found} == {True, False}
     assert {row["about"] for row in found} == {"logit_difference", "significant", "top"}
+
+
+def test_what_a_claim_allows_stands_beside_its_verdict(tmp_path):
+    claims = [
+        {"name": "a", "features": "significant", "at_most": 2, "margin": 0.5},
+        {"name": "b", "features": "significant", "at_most": 0, "guard": True},
+        {"name": "c", "ablation": "top", "direction": "toward-correct", "keeps": 2.0},
+        {"name": "d", "ablation": "top", "direction": "toward-correct"},
+    ]
+    plan = ablation_plan()
+    spec = plan.spec.model_validate(plan.spec.model_dump() | {"claims": tuple(claims)})
+    with Store.open(tmp_path / "r.duckdb") as store:
+        seen(store, replace(plan, spec=spec), analysed_spec=None)
+        blank = dict.fromkeys(Verdicts.names(), "x") | dict.fromkeys(
+            ("p", "p_holm", "estimate", "ci_low", "ci_high")
+        )
+        blank |= {"alpha": 0.05, "n_units": 6, "n_pairs": 6, "floor": 0.1, "exploratory": False}
+        store.commit(
+            Verdicts.of(blank | {"run_id": "early", "claim": claim["name"]} for claim in claims)
+        )
+        found = store.query("SELECT claim, margin, guard, keeps FROM claims ORDER BY claim")[1]
+    assert found == [
+        ("a", 0.5, False, None),
+        ("b", None, True, None),
+        ("c", None, False, 2.0),
+        ("d", None, False, None),
+    ]
 
 
 def features(tables, run_id):

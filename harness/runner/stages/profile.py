@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import split_by_length
+from harness.models.adaptive_batching import ENCODED, split_by_length
 from harness.models.padded_batch import Tokens
 from harness.models.prompt_rows import PromptRows
 from harness.runner.checkpoint import UNKEPT, Checkpoint
@@ -23,8 +23,6 @@ from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import EditActivity
-
-ENCODED = 1024  # positions that an SAE sees together, at most
 
 
 class _Firing:

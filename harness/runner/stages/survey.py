@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import map_batches, split_by_length
+from harness.models.adaptive_batching import ENCODED, map_batches, split_by_length
 from harness.models.logprobs import token_logprobs
 from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
@@ -31,7 +31,6 @@ from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
-ENCODED = 1024  # positions that an SAE sees together, at most
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
 TRIED = 128  # of them on which an SAE is tried in other readings, a hundred or so

@@ -16,11 +16,12 @@ from harness.specs.text_file import read_text
 from harness.store.database import Store
 from harness.store.export import files, parquet
 from harness.store.find_run import Run
-from harness.store.migrations import VERSION
+from harness.store.migrations import VERSION, upgrade_tables
+from harness.store.registrations import OF_RUN, are_kin, registrations_of, take_in
 from harness.store.stored_spec import check_run
 from harness.store.tables import TABLES
 from harness.store.tables.results import FeatureLabels
-from harness.store.tables.runs import Runs
+from harness.store.tables.runs import Registrations, Runs
 
 FORMAT, MANIFEST = "misconception-harness run", "manifest.json"
 LARGEST = 100_000  # bytes of a manifest
@@ -42,7 +43,8 @@ def export_parquet(store: Store, run: Run, folder: Path) -> None:
     Raises `CannotRun`.
     """
     sums = {}
-    for name, rows in store.tables(run["run_id"]):
+    registered = Registrations.table, registrations_of(store, run)
+    for name, rows in (*store.tables(run["run_id"]), registered):
         path = folder / f"{name}.parquet"
         parquet.write(rows, path)
         sums[name] = _digest(path)
@@ -78,14 +80,22 @@ def import_parquet(store: Store, export: RunExport) -> str:
     if len(store.read(Runs, export.run_id)):
         what = f"{store.path} has it already"
         raise InputError(Fault(f"run {export.run_id}", what, "there is nothing to import"))
-    store.insert(export.tables, export.schema)
+    tables = dict(export.tables)
+    if export.schema < VERSION:
+        tables = upgrade_tables(tables, export.schema)
+    registered = tables.pop(Registrations.table)
+    with store.together():
+        store.insert(tables)
+        own = [export.run_id]
+        take_in(store, registered, own, known=own, kin=False)
     return export.run_id
 
 
 def import_results(store: Store, other: Store, say: Say) -> list[str]:
-    """Put the finished runs of another results file into the store, and its labels; returns their ids.
+    """Put the finished runs of another results file into the store, its labels and what it has registered.
 
-    What the store has already stays as it is. Raises `InputError` and `CannotRun`.
+    Returns the runs' ids. All goes in or nothing, and what the store has already stays as it is. Raises
+    `InputError` and `CannotRun`.
     """
     stored = set(store.read(Runs).run_id)
     imported = []
@@ -93,15 +103,20 @@ def import_results(store: Store, other: Store, say: Say) -> list[str]:
     for run in runs:
         if run["run_id"] not in stored and run["status"] == "finished":
             check_run(run)
-    for run in runs:
-        run_id = run["run_id"]
-        if run_id in stored or run["status"] != "finished":
-            why = "is here already" if run_id in stored else "is not finished"
-            say(f"{run_id} {why}: left out")
-            continue
-        store.insert(dict(other.tables(run_id)))
-        imported.append(run_id)
-    store.put_labels(other.read(FeatureLabels), overwrite=False)
+    kin = are_kin(store, other)
+    with store.together():
+        for run in runs:
+            run_id = run["run_id"]
+            if run_id in stored or run["status"] != "finished":
+                why = "is here already" if run_id in stored else "is not finished"
+                say(f"{run_id} {why}: left out")
+                continue
+            store.insert(dict(other.tables(run_id)))
+            imported.append(run_id)
+        store.put_labels(other.read(FeatureLabels), overwrite=False)
+        # Also those of specs that were never run.
+        registered = other.table(f"FROM {Registrations.table} ORDER BY ALL")
+        take_in(store, registered, imported, known=[run["run_id"] for run in runs], kin=kin)
     return imported
 
 
@@ -114,7 +129,7 @@ class _Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "_Manifest":
-        names = {kind.table for kind in TABLES}
+        names = {*(kind.table for kind in TABLES), Registrations.table}
         if self.schema_ == VERSION and set(self.sha256) != names:
             raise ValueError("it does not name every table")
         if "runs" not in self.sha256 or not names.issuperset(self.sha256):
@@ -137,6 +152,8 @@ def _manifest(folder: Path) -> _Manifest:
 def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> None:
     """All rows are of the one run, which is finished, and its line is there."""
     for name, table in tables.items():
+        if name == Registrations.table:  # of no run, and held against its spec below
+            continue
         ids = (
             set(pc.unique(table["run_id"]).to_pylist())
             if "run_id" in table.column_names
@@ -145,7 +162,12 @@ def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> Non
         if ids - {run_id} or (name == "runs" and table.num_rows != 1):
             what = f"{name}.parquet holds other rows than those of run {run_id}"
             raise InputError(Fault(str(folder), what, "export the run again"))
-    check_run(tables["runs"].to_pylist()[0])
+    (run,) = tables["runs"].to_pylist()
+    check_run(run)
+    registered = tables.get(Registrations.table, pa.table({})).to_pylist()
+    if any(one.get(name) != run[name] for one in registered for name in OF_RUN):
+        what = f"{Registrations.table}.parquet holds others than those of run {run_id}"
+        raise InputError(Fault(str(folder), what, "export the run again"))
     if tables["runs"]["status"].to_pylist() != ["finished"]:
         raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))
 

@@ -22,6 +22,9 @@ class Registrations(Columns):
     claims: Column
     registered_at: Column
     seen: Column
+    model_revision: Column
+    model_hash: Column
+    confirming: Column
 
 
 @dataclass(frozen=True)
