@@ -117,7 +117,7 @@ class Figures:
             row["ci_high"],
             row["p"],
             # A claim beyond controls is about the impact by itself as well.
-            (*about("zero"), *about("controls")),
+            (*about("zero"), *about("controls"), *about("directions")),
         )
         if row["mean_control"] is None or row["beyond_controls"] is None:
             return [own]
@@ -172,6 +172,11 @@ class Figures:
         anchor, part = f"ablation-{claim.ablation}", f"Ablations, {claim.ablation}"
         if claim.beyond == "zero":
             return Derivation(f"the target's own impact, {own:+.3f} nats", anchor, part)
+        if claim.beyond == "directions":
+            words = (
+                f"the target's own impact, {own:+.3f} nats, minus the mean of as large random edits"
+            )
+            return Derivation(words, anchor, part)
         if controls is None:
             return None
         words = (
