@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.control_errors import with_control_errors
 from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
 from harness.analysis.over_claims import over_claims
@@ -47,7 +48,9 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             query = view_query("top_features", run_id)
         else:
             alpha = plan.spec.contrast.alpha
-            verdict = judge_ablation(analysis.ablations[claim.ablation], claim, alpha)
+            impacts = analysis.ablations[claim.ablation]
+            verdict = judge_ablation(impacts, claim, alpha)
+            verdict = with_control_errors(verdict, impacts, claim, alpha)
             query = view_query("ablation_summary", run_id, ablation=claim.ablation)
         yield replace(verdict, query=query)
 
