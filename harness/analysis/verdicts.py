@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.control_errors import with_control_errors
 from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
@@ -79,7 +80,7 @@ _VIEWS = {
 def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     impacts, alpha = analysis.ablations[claim.edit], analysis.plan.spec.contrast.alpha
     if isinstance(claim, AblationClaim):
-        return judge_ablation(impacts, claim, alpha)
+        return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):

@@ -61,6 +61,10 @@ def test_the_ablation_says_what_it_does_alone_and_together(page, ask):
     )
     assert sets == 99
     assert f"moves the answers by {impact:+.3f} nats; {stronger} of 99 matched" in said
+    assert "each in the target's place among the others, would be called" in said
+    assert re.search(
+        r"99 controls, each in its place, \d+ would be supported and \d+ refuted", page.text
+    )
     apart = ask("SELECT property, difference FROM control_balance WHERE run_id = $run")
     for name, difference in apart:
         assert f"{difference:+.2f} in {name}" in said
