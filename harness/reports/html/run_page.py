@@ -53,7 +53,6 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     layers = layer_panels(store, run, placebo, shown)
     behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
     health = table_rows(store, SaeHealth, run["run_id"])
-    moderators = moderator_panels(store, run)
     return (
         environment()
         .get_template("run.html")
@@ -90,10 +89,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             labelled=any(one["label"] for one in features),
             edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
-            ablations=[
-                _ablation(one, moderators.get(one.name), renderer)
-                for one in ablations_of(store, run, spec, figures)
-            ],
+            ablations=_ablations(store, run, ablations_of(store, run, spec, figures), renderer),
             health=health,
             unrecovered=_why_no_loss_recovered,
             design=design_of(store, run, spec, sum(one.tested for one in layers)),
@@ -123,6 +119,13 @@ def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
     density = card.density and render_charts(card.density, renderer, chart="drawn")
     drawn = render_charts(card, renderer, chart="drawn")
     return drawn | {"anchor": card.anchor, "density": density}
+
+
+def _ablations(
+    store: ReadStore, run: Run, sections: list[AblationSection], renderer: ChartRenderer
+) -> list[dict[str, Any]]:
+    panels = moderator_panels(store, run)
+    return [_ablation(one, panels.get(one.name), renderer) for one in sections]
 
 
 def _ablation(

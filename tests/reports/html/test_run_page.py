@@ -76,6 +76,20 @@ def test_the_ablation_says_what_it_does_alone_and_together(page, ask):
     )
 
 
+def test_what_an_impact_depends_on_is_told_as_exploratory(page, ask):
+    told = {
+        (row["term"], row["level"]): (row["nats"], row["how, or why not"])
+        for row in page.table("Moderators of top, table")
+    }
+    rows = ask("SELECT term, level, estimate, note, method FROM moderators WHERE run_id = $run")
+    assert {term for term, *_ in rows} == {"dose", "condition", "quantity"}
+    assert told == {
+        (term, level): (f"{estimate:+.3f}", f"{note}; {method}")
+        for term, level, estimate, note, method in rows
+    }
+    assert "Exploratory: on what the impact depends" in text_of(page.part("ablations"))
+
+
 def test_each_family_has_its_pairs_and_its_mean(page, ask):
     told = {
         row["family"]: (row["side"], row["pairs"], row["after correct"])
