@@ -28,7 +28,7 @@ def judge_monotone(impacts: AblationImpacts, claim: MonotoneClaim, alpha: float)
     factors = sorted(doses, reverse=True)
     weights = slope_weights(factors)
     slopes = np.sum([w * doses[f] for w, f in zip(weights, factors, strict=True)], axis=0)
-    blank = Verdict(claim.name, claim.kind, "nats a dose")
+    blank = Verdict(claim.name, claim.kind, "slope")
     found = judge_mean(blank, slopes, impacts.units, Bound(0.0, None), direction, alpha)
     if found.p is None:
         return found
