@@ -60,7 +60,7 @@ def test_claims_are_items_and_failures_are_a_few_lines(pytester, evals):
             "refuted: moved-back, on organism",
             "  claimed      on average over families, the difference between the variants in * is less than 0 nats",
             "  observed     +* nats, 95% interval [[]+*, +*], p 0.031",
-            "  rests on     6 families; not corrected over claims: each is read alone",
+            "  rests on     0 of 6 families [[]0%, 46%]; not corrected over claims: each is read alone",
             "  rows         harness sql \"FROM behaviour WHERE run_id = '*'*\"",
             "*= verdicts =*",
             "*moved-back*refuted*",
