@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 import harness
-from tests.helpers.runs import run_on_organism
 from tests.helpers.specs import write_few
 
 
@@ -21,11 +21,12 @@ def python(code):
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(tmp_path_factory, few):
     """A results file with two small runs of one spec, and the spec."""
     folder = tmp_path_factory.mktemp("api")
     spec, db = write_few(folder), folder / "r.duckdb"
-    first = run_on_organism(spec, db)
+    shutil.copyfile(few[0], db)
+    first = few[1]
     outcome = harness.run(spec, target="organism", db=db, resume=False)
     return spec, db, first, outcome
 
@@ -181,7 +182,7 @@ def test_two_runs_are_compared(stored):
         harness.compare(first, db=db.with_name("none.duckdb"))
 
 
-def test_a_report_is_written_where_it_is_asked_for(stored, tmp_path, monkeypatch):
+def test_a_report_is_written_where_it_is_asked_for(stored, undrawn, tmp_path, monkeypatch):
     _, db, first, outcome = stored
     page = harness.report(first, db=db, output=tmp_path / "page.html")
     assert page == tmp_path / "page.html"

@@ -111,7 +111,7 @@ def test_an_empty_file_is_no_reason_to_refuse_a_report_and_another_file_is(tmp_p
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_nothing_is_written_through_a_link(tmp_path, few, monkeypatch, there):
+def test_nothing_is_written_through_a_link(tmp_path, few, undrawn, monkeypatch, there):
     """In a stranger's folder it leads to a file of one's own, or to one that is to be."""
     target = tmp_path / "home" / "profile"
     target.parent.mkdir()
