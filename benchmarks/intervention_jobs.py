@@ -24,7 +24,8 @@ from benchmarks.place import place
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.stages.ablate import ablate
 from harness.sae.jumprelu import Sae, encode
 from harness.specs.intervention import At, Intervention
 from harness.specs.prompt import Prompt

@@ -56,7 +56,8 @@ from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.stages.ablate import ablate
 from harness.sae.jumprelu import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention

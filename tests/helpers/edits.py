@@ -6,7 +6,8 @@ import torch
 
 from harness.models.adaptive_batching import BatchLimit
 from harness.runner.context import RunContext
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.stages.ablate import ablate
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Intervention
 from harness.testing.models import random_model

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.padded_batch import positions_of
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.stages.ablate import ablate
 from harness.specs.intervention import Intervention
 from harness.testing.models import ARCHITECTURES, tokenizer
 from harness.testing.strategies import (

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from harness.interventions.resampling import choose_sources
-from harness.runner.stages.ablate import ablate, prepare_edits
+from harness.runner.prompt_replays import prepare_edits
+from harness.runner.stages.ablate import ablate
 from tests.helpers.edits import METRICS, an_ablation, an_edit, impacts_of, run_context, sae
 from tests.helpers.specs import ablation_plan
 
