@@ -53,9 +53,9 @@ class Opened:
         self.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         for chart in self.page.locator(".chart").all():
             chart.scroll_into_view_if_needed()
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('.chart')].every(one => one.querySelector('.vega-embed'))"
-        )
+        # Asked from outside: the page lets nobody evaluate a text while it waits.
+        asleep = self.page.locator(".chart:not(:has(.vega-embed))")
+        sync_api.expect(asleep).to_have_count(0, timeout=60_000)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_feature_is_followed_by_keyboard_alone(opened):
     page = opened().page
     page.locator("#feature-table tbody a").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.tagName === 'SUMMARY'")
+    sync_api.expect(page.locator("summary:focus")).to_have_count(1)
     page.keyboard.press("Enter")
     assert not page.locator(".feature").first.evaluate("card => card.open")
 
@@ -208,9 +208,8 @@ def test_a_dot_tells_its_feature_and_leads_to_it(opened):
     tip.wait_for()
     assert name in tip.inner_text()
     dot.click(force=True)
-    seen.page.wait_for_function(
-        "id => document.getElementById(id).open", arg=f"feature-{name.replace(':', '-')}"
-    )
+    card = seen.page.locator(f"#feature-{name.replace(':', '-')}[open]")
+    sync_api.expect(card).to_have_count(1)
 
 
 # Cells whose number or name stands on more than one line.
