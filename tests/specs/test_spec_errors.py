@@ -18,6 +18,7 @@ ablations:
 claims:
   - {name: moved, behaviour: logit_difference, direction: greater}
   - {name: matters, ablation: top, direction: toward-correct}
+order: fixed-sequence
 """
 
 
