@@ -228,7 +228,7 @@ def test_what_cannot_be_read_and_what_contradicts_come_at_once(folder):
     text = SPEC.replace("kind: zero", "kind: nil").replace("ablation: top", "ablation: topp")
     text = text.replace("direction: greater", "direction: up").replace("readout:", "redout:")
     text = text.replace("[0, 1]}", "[0, 1]}\n  gemma: {layers: all}\n  gemma-2-2b: {layer: 3}")
-    text += "  - {name: moved, features: significant}\n"
+    text = text.replace("order:", "  - {name: moved, features: significant}\norder:")
     (folder / "demo.yaml").write_text(text)
     wrong = lines()
     wrong[3] |= {"label": "misconceptoin"}
