@@ -1,5 +1,6 @@
 """Side effects, doses and random directions of real edits on the organism, against other runs of them."""
 
+import json
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from harness.runner.rerun import rerun
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Intervention
 from tests.helpers import ROOT
+from tests.helpers.cli import invoke
 from tests.helpers.runs import made_once, quiet, run_on_organism
 from tests.helpers.specs import some_voices, write_few
 from tests.helpers.store import query
@@ -84,6 +86,17 @@ def test_another_file_is_asked_once_a_text_with_the_first_controls(beside):
         beside, "SELECT min(impact), max(impact) FROM side_effects WHERE metric = 'kl'"
     )
     assert -1e-6 < low < high
+
+
+def test_the_saved_query_tells_them_by_file_metric_and_role(beside):
+    found = invoke("sql", "side_effects", "--run", "beside", "--format", "json", "--db", beside)
+    rows = json.loads(found.stdout)
+    assert {(row["file"], row["role"]) for row in rows} == {
+        ("", "target"), ("plain.jsonl", "target"), ("plain.jsonl", "control")
+    }  # fmt: skip
+    (row,) = (row for row in rows if not row["file"] and row["metric"] == "logit_difference")
+    ((mean,),) = query(beside, "SELECT estimate FROM verdicts WHERE claim = 'spares'")
+    assert row["mean_impact"] == pytest.approx(mean)
 
 
 def test_of_many_controls_the_first_are_asked_about_another_file():
