@@ -85,7 +85,7 @@ def test_what_a_claim_allows_stands_beside_its_verdict(tmp_path):
     with Store.open(tmp_path / "r.duckdb") as store:
         seen(store, replace(plan, spec=spec), analysed_spec=None)
         blank = dict.fromkeys(Verdicts.names(), "x") | dict.fromkeys(
-            ("p", "p_holm", "estimate", "ci_low", "ci_high")
+            ("p", "p_holm", "estimate", "ci_low", "ci_high", "n_toward", "share_low", "share_high")
         )
         blank |= {"alpha": 0.05, "n_units": 6, "n_pairs": 6, "floor": 0.1, "exploratory": False}
         store.commit(
