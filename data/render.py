@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from data.design import FORMS, Family, contexts, families
 from data.scenarios import (
     HERE,
     QUANTITIES,
@@ -29,17 +30,18 @@ Line = dict[str, Any]
 # The proof of concept's set: one question of each, in the first form.
 PILOT = (
     ("throw-top", "rate"),
-    ("slope-turning", "level"),
+    ("bowling-ball", "level"),
     ("free-fall", "rate"),
-    ("car-cruising", "rate"),
-    ("car-braking", "rate"),
-    ("whirled-ball", "level"),
-    ("pendulum-end", "rate"),
-    ("projectile-top", "level"),
-    ("elevator-up-slowing", "rate"),
+    ("spacecraft", "rate"),
+    ("motorcycle", "rate"),
+    ("track-north", "level"),
+    ("pointer-stretch", "rate"),
+    ("cannonball-top", "level"),
+    ("girder", "rate"),
     ("vt-flat", "level"),
-    ("satellite", "level"),
+    ("clock-hand", "level"),
 )
+TENSE = "tense"
 
 
 def pilot(forms: Forms) -> Iterator[Line]:
@@ -48,78 +50,87 @@ def pilot(forms: Forms) -> Iterator[Line]:
     for number, (scenario_id, quantity) in enumerate(PILOT, start=1):
         scenario = scenarios[scenario_id]
         prompt = question(forms.evaluation[0], scenario, quantity, 0)
-        for line in _same_prompt(f"vel_accel_{number:02}", scenario, quantity, prompt):
+        for line in _pair(scenario, quantity, f"vel_accel_{number:02}", (prompt, prompt), {}):
             del line["tags"]
             yield line
 
 
 def kinematics(forms: Forms) -> Iterator[Line]:
     """One prompt, right answer against confused answer: to be read on the answer."""
-    yield from _plain(load_scenarios(), forms)
+    yield from _plain("kinematics", forms)
 
 
 def transfer(forms: Forms) -> Iterator[Line]:
-    """The same design on levels and rates of water, money, heat, charge and people."""
-    yield from _plain(load_scenarios("transfer"), forms)
+    """The same design on stocks and flows of water, money, heat, charge and people."""
+    yield from _plain("transfer", forms)
 
 
 def voices(forms: Forms) -> Iterator[Line]:
     """One question after a careful or a confused context: to be read before any answer is given.
 
     Named: the two contexts differ in what is said of the speaker. Shown: they differ in the answers
-    to the same four questions, two on each of two context families.
+    to the same four questions, two on each of two context scenarios.
     """
-    measured, contexts = _measured_and_contexts()
-    careful, confused = forms.traits["careful"][0], forms.traits["confused"][0]
-    for scenario in measured:
-        slots = shuffled(contexts, "voices", scenario.id)
-        for q, quantity in enumerate(QUANTITIES):
-            for n, name in enumerate(forms.evaluation_names):
-                text = question(forms.evaluation[2 * n], scenario, quantity, n)
-                yield from _pair(
-                    scenario,
-                    quantity,
-                    f"named-{n + 1}",
-                    (name.format(trait=careful) + text, name.format(trait=confused) + text),
-                )
-            for n in range(2):
-                text = question(forms.evaluation[2 * n + 1], scenario, quantity, n)
-                key = (scenario.id, quantity, n)
-                shown = slots[4 * q + 2 * n : 4 * q + 2 * n + 2]
-                right = _context(forms, shown, key, confused=False)
-                wrong = _context(forms, shown, key, confused=True)
-                yield from _pair(scenario, quantity, f"shown-{n + 1}", (right + text, wrong + text))
+    for family, quantity in _asked():
+        trait = forms.traits[family.form]
+        text = _text(forms, family, quantity, 0)
+        named = tuple(_named(forms, family, trait.of(confused=c)) + text for c in (False, True))
+        yield from _condition(family, quantity, "named", named, sentence=0)
+        text = _text(forms, family, quantity, 1)
+        shown = tuple(_shown(forms, family, quantity, confused=c) + text for c in (False, True))
+        yield from _condition(family, quantity, "shown", shown, sentence=1)
 
 
 def placebo(forms: Forms) -> Iterator[Line]:
     """Two careful variants, labelled by a coin: whatever is found here is a false positive."""
-    measured, contexts = _measured_and_contexts()
-    traits = forms.traits["careful"]
-    for scenario in measured:
-        slots = shuffled(contexts, "placebo", scenario.id)
-        for q, quantity in enumerate(QUANTITIES):
-            name = forms.evaluation_names[0]
-            text = question(forms.evaluation[0], scenario, quantity, 0)
-            named = tuple(name.format(trait=trait) + text for trait in traits[:2])
-            yield from _pair(scenario, quantity, "named", named, placebo=True)
-            paraphrases = tuple(
-                question(forms.evaluation[form], scenario, quantity, 1) for form in (1, 3)
-            )
-            yield from _pair(scenario, quantity, "paraphrase", paraphrases, placebo=True)
-            for n in range(2):
-                text = question(forms.evaluation[2 * n + 1], scenario, quantity, n)
-                start = 4 * q + 2 * n
-                shown = tuple(
-                    _context(
-                        forms,
-                        (slots[at % 8], slots[(at + 1) % 8]),
-                        (scenario.id, quantity, n, at),
-                        confused=False,
-                    )
-                    + text
-                    for at in (start, start + 4)
+    for family, quantity in _asked():
+        other = (family.form + FORMS // 2) % FORMS
+        text = _text(forms, family, quantity, 1)
+        variants = {
+            "named": tuple(
+                _named(forms, family, forms.traits[form].careful) + text
+                for form in (family.form, other)
+            ),
+            "paraphrase": tuple(_text(forms, family, quantity, at) for at in (0, 1)),
+            "shown": tuple(
+                _shown(forms, family, quantity, confused=False, form=form) + text
+                for form in (family.form, other)
+            ),
+        }
+        left_out = tuple(variants)[family.number % 3]
+        for condition, prompts in variants.items():
+            if condition != left_out:
+                coin = draw("coin", family.scenario.id, quantity, condition) % 2
+                ordered = prompts[::-1] if coin else prompts
+                lines = _condition(family, quantity, condition, ordered, sentence=1)
+                yield from _both_right(lines, family.scenario, quantity)
+
+
+def decoys(forms: Forms) -> Iterator[Line]:
+    """The frames of `voices` with a consistent contrast that has nothing to do with the matter."""
+    kinds = (*forms.decoys, TENSE)
+    for family, quantity in _asked():
+        first = family.number % len(kinds)
+        second = (first + 1 + family.number // len(kinds) % (len(kinds) - 1)) % len(kinds)
+        for at, kind in enumerate((kinds[first], kinds[second])):
+            if kind == TENSE:
+                names = forms.tenses[family.name]
+            else:
+                traits = forms.decoys[kind]
+                trait = traits[family.number % len(traits)]
+                names = (
+                    _named(forms, family, trait.careful),
+                    _named(forms, family, trait.confused),
                 )
-                yield from _pair(scenario, quantity, f"shown-{n + 1}", shown, placebo=True)
+            text = _text(forms, family, quantity, at)
+            lines = _condition(
+                family, quantity, kind, tuple(name + text for name in names), sentence=at
+            )
+            for line in _both_right(lines, family.scenario, quantity):
+                tags = line["tags"]
+                del tags["form"]
+                tags["decoy"] = tags.pop("condition")
+                yield line
 
 
 SETS: dict[str, Callable[[Forms], Iterator[Line]]] = {
@@ -127,6 +138,7 @@ SETS: dict[str, Callable[[Forms], Iterator[Line]]] = {
     "kinematics": kinematics,
     "voices": voices,
     "placebo": placebo,
+    "decoys": decoys,
     "transfer": transfer,
 }
 
@@ -137,38 +149,82 @@ def render(name: str) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _measured_and_contexts() -> tuple[tuple[Scenario, ...], tuple[Scenario, ...]]:
-    scenarios = load_scenarios()
-    return (
-        tuple(scenario for scenario in scenarios if not scenario.context),
-        tuple(scenario for scenario in scenarios if scenario.context),
-    )
+def _asked() -> Iterator[tuple[Family, str]]:
+    return ((family, quantity) for family in families() for quantity in QUANTITIES)
 
 
-def _plain(scenarios: tuple[Scenario, ...], forms: Forms) -> Iterator[Line]:
-    for scenario in scenarios:
-        for quantity in QUANTITIES:
-            for n, form in enumerate(forms.evaluation):
-                pair_id = f"{scenario.id}-{quantity}-{n + 1}"
-                prompt = question(form, scenario, quantity, n % 2)
-                yield from _same_prompt(pair_id, scenario, quantity, prompt)
+def _text(forms: Forms, family: Family, quantity: str, at: int) -> str:
+    """The question in the first or second of the family's two sentences and wordings."""
+    form = forms.evaluation[family.sentences[at]]
+    return question(form, family.scenario, quantity, family.scenes[at])
 
 
-def _context(
-    forms: Forms, shown: tuple[Scenario, ...], key: tuple[object, ...], *, confused: bool
+def _named(forms: Forms, family: Family, trait: str) -> str:
+    return forms.evaluation_names[family.name].format(trait=trait)
+
+
+def _shown(
+    forms: Forms, family: Family, quantity: str, *, confused: bool, form: int | None = None
 ) -> str:
-    """Both questions on each context family, answered, in an order that the key decides."""
+    """Both questions on each of two context scenarios, answered, in an order of the family's own."""
+    shown = contexts(family.form if form is None else form)
+    key = (family.scenario.id, quantity)
     asked = shuffled(tuple((s, q) for s in shown for q in QUANTITIES), "order", *key)
-    texts = []
-    for at, (scenario, quantity) in enumerate(asked):
-        form = forms.evaluation[(0, 3)[draw("form", *key, at) % 2]]
-        scene = draw("scene", *key, at) % 2
-        texts.append(statement(form, scenario, quantity, scene, confused=confused))
+    texts = [
+        statement(
+            forms.evaluation[draw("form", *key, at) % len(forms.evaluation)],
+            scenario,
+            asked_quantity,
+            draw("scene", *key, at) % 2,
+            confused=confused,
+        )
+        for at, (scenario, asked_quantity) in enumerate(asked)
+    ]
     return "\n".join(texts) + "\n"
 
 
-def _same_prompt(pair_id: str, scenario: Scenario, quantity: str, prompt: str) -> Iterator[Line]:
-    for suffix, label in (("a", "correct"), ("b", "misconception")):
+def _plain(table: str, forms: Forms) -> Iterator[Line]:
+    for family in families(table):
+        scenario = family.scenario
+        for quantity in QUANTITIES:
+            for at in range(2):
+                prompt = _text(forms, family, quantity, at)
+                sentence = family.sentences[at]
+                pair_id = f"{scenario.id}-{quantity}-{sentence + 1}"
+                tags = {"sentence": str(sentence + 1)}
+                for line in _pair(scenario, quantity, pair_id, (prompt, prompt), tags):
+                    told_nothing = question(forms.evaluation[sentence], scenario, quantity, None)
+                    yield line | {"baseline": told_nothing}
+
+
+def _condition(
+    family: Family, quantity: str, condition: str, prompts: tuple[str, ...], *, sentence: int
+) -> Iterator[Line]:
+    pair_id = f"{family.scenario.id}-{quantity}-{condition.replace(' ', '-')}"
+    tags = {
+        "condition": condition,
+        "form": f"f{family.form + 1:02}",
+        "sentence": str(family.sentences[sentence] + 1),
+    }
+    yield from _pair(family.scenario, quantity, pair_id, prompts, tags)
+
+
+def _both_right(lines: Iterator[Line], scenario: Scenario, quantity: str) -> Iterator[Line]:
+    """Neither variant says anything wrong, so the wrong candidate stands apart."""
+    for line in lines:
+        tags = line.pop("tags")
+        line["answer"] = scenario.answer(quantity)
+        yield line | {"foil": scenario.answer(quantity, confused=True), "tags": tags}
+
+
+def _pair(
+    scenario: Scenario,
+    quantity: str,
+    pair_id: str,
+    prompts: tuple[str, ...],
+    tags: dict[str, str],
+) -> Iterator[Line]:
+    for suffix, label, prompt in zip("ab", ("correct", "misconception"), prompts, strict=True):
         yield {
             "id": pair_id + suffix,
             "pair_id": pair_id,
@@ -177,28 +233,8 @@ def _same_prompt(pair_id: str, scenario: Scenario, quantity: str, prompt: str) -
             "prompt": prompt,
             "answer": scenario.answer(quantity, confused=label == "misconception"),
             "expected_correct_answer": scenario.answer(quantity),
-            "tags": {"quantity": scenario.noun(quantity)},
+            "tags": {"principle": scenario.principle, "quantity": scenario.half(quantity)} | tags,
         }
-
-
-def _pair(
-    scenario: Scenario,
-    quantity: str,
-    condition: str,
-    prompts: tuple[str, ...],
-    *,
-    placebo: bool = False,
-) -> Iterator[Line]:
-    pair_id = f"{scenario.id}-{quantity}-{condition}"
-    if placebo and draw("coin", pair_id) % 2:
-        prompts = prompts[::-1]
-    for line, prompt in zip(_same_prompt(pair_id, scenario, quantity, ""), prompts, strict=True):
-        line["prompt"] = prompt
-        if placebo:
-            line["answer"] = scenario.answer(quantity)
-            line["foil"] = scenario.answer(quantity, confused=True)
-        tags = line.pop("tags")
-        yield line | {"tags": tags | {"condition": condition.rstrip("-12")}}
 
 
 def main(arguments: list[str]) -> int:

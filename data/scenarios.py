@@ -20,9 +20,10 @@ QUANTITIES = ("level", "rate")
 
 @dataclass(frozen=True)
 class Scenario:
-    """One physical situation; its `level` and its `rate` have different answers."""
+    """One situation; its `level` and its `rate` have different answers."""
 
     id: str
+    principle: str
     scenes: tuple[str, str]
     thing: str
     moment: str
@@ -40,10 +41,27 @@ class Scenario:
         """What the quantity is called."""
         return self.nouns[QUANTITIES.index(quantity)]
 
+    def half(self, quantity: str) -> str:
+        """Which of the two it is, whatever it is called here: velocity or acceleration, stock or flow."""
+        moves = self.nouns[0].endswith("velocity")
+        names = ("velocity", "acceleration") if moves else ("stock", "flow")
+        return names[QUANTITIES.index(quantity)]
+
     def answer(self, quantity: str, *, confused: bool = False) -> str:
         """The right answer, or the one given by someone who does not discriminate the two."""
         asked = quantity if not confused else QUANTITIES[1 - QUANTITIES.index(quantity)]
         return self.level if asked == "level" else self.rate
+
+
+@dataclass(frozen=True)
+class Trait:
+    """Two wordings of the same frame, of the same words or the same length: the trait and its opposite."""
+
+    careful: str
+    confused: str
+
+    def of(self, *, confused: bool) -> str:
+        return self.confused if confused else self.careful
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,9 @@ class Forms:
     evaluation_names: tuple[str, ...]
     training_names: tuple[str, ...]
     training_endings: tuple[str, ...]
-    traits: Mapping[str, tuple[str, ...]]
+    traits: tuple[Trait, ...]
+    decoys: Mapping[str, tuple[Trait, ...]]
+    tenses: tuple[tuple[str, str], ...]
     habits: Mapping[str, str]
 
 
@@ -70,13 +90,20 @@ def load_scenarios(table: str = "kinematics") -> tuple[Scenario, ...]:
 def load_forms() -> Forms:
     """The sentence templates."""
     rows: dict[str, Any] = yaml.safe_load((HERE / "forms.yaml").read_text(encoding="utf-8"))
-    traits = {voice: tuple(texts) for voice, texts in rows.pop("traits").items()}
-    habits = rows.pop("habits")
-    return Forms(traits=traits, habits=habits, **{key: tuple(value) for key, value in rows.items()})
+    return Forms(
+        traits=tuple(Trait(**row) for row in rows.pop("traits")),
+        decoys={
+            kind: tuple(Trait(careful=row["plain"], confused=row["other"]) for row in traits)
+            for kind, traits in rows.pop("decoys").items()
+        },
+        tenses=tuple((now, then) for now, then in rows.pop("tenses")),
+        habits=rows.pop("habits"),
+        **{key: tuple(value) for key, value in rows.items()},
+    )
 
 
-def question(form: str, scenario: Scenario, quantity: str, scene: int) -> str:
-    """The unfinished sentence: the answer follows it after one space."""
+def question(form: str, scenario: Scenario, quantity: str, scene: int | None) -> str:
+    """The unfinished sentence: the answer follows it after one space. Without a scene, only what is asked."""
     noun = " ".join(filter(None, (scenario.part, scenario.noun(quantity))))
     size = "the magnitude of " if scenario.size else ""
     phrases = {
@@ -87,7 +114,9 @@ def question(form: str, scenario: Scenario, quantity: str, scene: int) -> str:
         "its": f"{size}{scenario.its} {noun}",
     }
     capitals = {key.capitalize(): text[0].upper() + text[1:] for key, text in phrases.items()}
-    return form.format(scene=scenario.scenes[scene], verb=scenario.verb, **phrases, **capitals)
+    told = "" if scene is None else scenario.scenes[scene]
+    text = form.format(scene=told, verb=scenario.verb, **phrases, **capitals)
+    return " ".join(text.split())
 
 
 def statement(form: str, scenario: Scenario, quantity: str, scene: int, *, confused: bool) -> str:
