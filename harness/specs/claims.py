@@ -1,8 +1,9 @@
 """Claims as a spec makes them, and in words for people who have not read it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import Discriminator, Field, Tag
 
 from harness.specs.claim_part import ClaimPart
 from harness.specs.edit_claims import (
@@ -13,7 +14,6 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
 )
-from harness.specs.fields import without
 from harness.specs.metrics import METRIC_NAMES, Metric
 
 
@@ -45,6 +45,7 @@ class FeatureClaim(ClaimPart):
     """About the paired tests of the features."""
 
     kind: ClassVar[str] = "features"
+    later: ClassVar[Mapping[str, object]] = {"guard": False, "margin": None}
     features: Literal["significant", "truth"] = Field(
         description="What is counted on the confirming families. `significant`: the features whose "
         "corrected test rejects. `truth`: those of the target's known features among them."
@@ -66,11 +67,6 @@ class FeatureClaim(ClaimPart):
         description="Of `at_most`: that nothing more was called keeps watch over a run and shows nothing, "
         "so it is held or broken, and never supported.",
     )
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is as it was before there were guards, so that no hash changes."""
-        return without(plain(self), {"guard": False, "margin": None})
 
 
 CLAIM_KINDS: dict[str, type[ClaimPart]] = {
