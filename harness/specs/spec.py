@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.specs.ablations import Ablation
+from harness.specs.claim_part import ClaimPart
 from harness.specs.claims import Claim
 from harness.specs.clusters import CORRELATION, FAMILY
 from harness.specs.fields import (
@@ -225,7 +226,7 @@ class Spec(SpecPart):
         """The ablations that are made on this target."""
         return tuple(one for one in self.ablations if not one.only or target in one.only)
 
-    def cluster_of(self, claim: Claim) -> str:
+    def cluster_of(self, claim: ClaimPart) -> str:
         """The tag whose values are the units of a claim's tests: its own, or the spec's."""
         return claim.cluster or self.cluster
 
