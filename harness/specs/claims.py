@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from harness.specs.claim_part import ClaimPart
+from harness.specs.clusters import FAMILY, plural
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -106,8 +107,11 @@ Claim = Annotated[
 ]
 
 
-def in_words(claim: Claim) -> str:
-    """One sentence, without the name: what must be seen for the claim to be supported."""
+def in_words(claim: Claim, cluster: str = FAMILY) -> str:
+    """One sentence, without the name: what must be seen for the claim to be supported.
+
+    `cluster` is what the spec's tests count, where the claim says nothing of its own.
+    """
     if isinstance(claim, BehaviourClaim):
         what = METRIC_NAMES[claim.behaviour]
         what = f"the difference between the variants in {what}" if claim.contrast else what
@@ -122,7 +126,7 @@ def in_words(claim: Claim) -> str:
         but = f", but at most {claim.at_most}," if claim.at_most else ""
         return (
             f"every {'known ' if which else ''}feature{but} differs between the variants by less than "
-            f"{claim.margin:g} standard deviations of the families"
+            f"{claim.margin:g} standard deviations of the {plural(claim.cluster or cluster)}"
         )
     bound = (
         f"at least {claim.at_least}" if claim.at_least is not None else f"at most {claim.at_most}"
