@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.errors import first_few
 from harness.specs.clusters import (
     FAMILY,
     counted,
@@ -56,6 +57,25 @@ def undeclared(plan: Plan) -> list[str]:
         f"count as independent; if two of a {tag} correlate by {found.correlation:g} they are worth "
         f"{found.effective:.3g}; `cluster: {tag}` makes {plural(tag)} the units of every test"
     ]
+
+
+def shared(plan: Plan) -> list[str]:
+    """A note where features are selected on families of the clusters that confirm a claim by clusters."""
+    selecting = [one.name for one in plan.ablations if one.select.by in ("contrast", "attribution")]
+    notes = []
+    for found in clusterings(plan) if selecting else []:
+        of = plan.clusters(found.tag)
+        both = {of[one] for one in plan.families("discovery")} & {
+            of[one] for one in plan.families("confirmation")
+        }
+        if both:
+            several = plural(found.tag)
+            notes.append(
+                f"{plan.spec.name}: {first_few(selecting, 3)} selects features on families of {len(both)} "
+                f"of the {found.clusters} {several} that confirm, so what is shown of them holds for these "
+                f"{several}; `split: {{by: {found.tag}}}` selects on others"
+            )
+    return notes
 
 
 def _clustering(plan: Plan, tag: str) -> Clustering:

@@ -16,7 +16,7 @@ from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, SpecificClaim
 from harness.specs.prompt import LIMITED, Prompt
 from harness.specs.spec import Spec
-from harness.specs.split import Side, split
+from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
 
 FEWEST = 2  # families of a side: one has no spread
@@ -201,11 +201,7 @@ def make_plan(
     `others` are the prompts of other files that claims name, those of claims on this target at least. Raises
     `InputError` where what the split or a test goes by is no tag of every family.
     """
-    families = tuple(sorted({prompt.family for prompt in prompts}))
-    strata = None
-    if tag := spec.split.strata:
-        strata = clusters_of(prompts, tag, file=spec.prompts, asked="`split: {strata: ...}`")
-    sides = split(families, spec, strata)
+    sides = sides_of(prompts, spec)
     wanted = {
         claim.prompts for claim in spec.claims_on(target.name) if isinstance(claim, CollateralClaim)
     }

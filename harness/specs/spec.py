@@ -91,8 +91,11 @@ class Readout(SpecPart):
 class Split(SpecPart):
     """Which families select features and which confirm claims. No family does both."""
 
-    by: Literal["family"] = Field(
-        default="family", description="The unit that is never divided: the `family`."
+    by: str = Field(
+        default=FAMILY,
+        min_length=1,
+        description="The unit that is never divided: the `family`, or a tag that every line has and a family "
+        "has once, such as `principle`, of which all families then lie on one side.",
     )
     discovery: Share = Field(
         default=0.5,

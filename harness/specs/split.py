@@ -6,9 +6,26 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from harness.specs.clusters import clusters_of
+from harness.specs.prompt import Prompt
 from harness.specs.spec import Spec
 
 Side = Literal["discovery", "confirmation"]
+
+
+def sides_of(prompts: Sequence[Prompt], spec: Spec) -> Mapping[str, Side]:
+    """The side of each family, as the spec splits them: one by one, within strata, or whole clusters of them.
+
+    Raises `InputError` where what it goes by is no tag of every family.
+    """
+
+    def tagged(tag: str, asked: str) -> Mapping[str, str]:
+        return clusters_of(prompts, tag, file=spec.prompts, asked=f"`split: {{{asked}: ...}}`")
+
+    strata = tagged(spec.split.strata, "strata") if spec.split.strata else None
+    whole = tagged(spec.split.by, "by")
+    sides = split(sorted(set(whole.values())), spec, strata)
+    return {family: sides[whole[family]] for family in sorted(whole)}
 
 
 def split(

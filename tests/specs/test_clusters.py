@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.specs.clusters import counted, effective_number, grouping_tag
-from harness.specs.independence import clusterings, undeclared
+from harness.specs.contradictions import contradictions
+from harness.specs.independence import clusterings, shared, undeclared
 from harness.specs.plan_checks import faults_of, unreachable
 from harness.specs.reach import never_together, smallest_p_values
 from harness.specs.spec_file import load
@@ -71,9 +72,54 @@ def test_a_plan_is_split_by_the_strata_of_its_prompts():
         assert sum(principle[family] == name for family in plan.families("discovery")) == size
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_a_split_by_a_tag_keeps_each_of_its_values_on_one_side(share):
+    seen = set()
+    for seed in range(20):
+        plan = clustered(SIZES, split={"by": "principle", "discovery": share, "seed": seed})
+        principle = plan.clusters("principle")
+        discovering = {principle[family] for family in plan.families("discovery")}
+        assert not discovering & {principle[family] for family in plan.families("confirmation")}
+        assert len(discovering) == math.ceil(share * len(SIZES))
+        seen.add(frozenset(discovering))
+    assert len(seen) > 15
+
+
+def test_what_is_kept_whole_has_no_strata():
+    spec = behaviour_spec(split={"by": "principle", "strata": "area"})
+    ((path, what, _),) = contradictions(spec)
+    assert (path, what) == (
+        ("split", "strata"),
+        "what is split is each principle, which has no strata",
+    )
+
+
+def test_features_selected_where_the_same_clusters_confirm_are_noted():
+    fields = {
+        "cluster": "principle",
+        "claims": ({"name": "matters", "ablation": "top", "within": 1.0},),
+        "ablations": ({"name": "top", "select": {"by": "contrast"}},),
+    }
+    plan = clustered((4, 4, 4, 1), **fields | {"split": {"strata": "principle"}})
+    (note,) = shared(plan)
+    n = len({plan.clusters("principle")[family] for family in plan.families("confirmation")})
+    assert note == (
+        f"demo: top selects features on families of 3 of the {n} principles that confirm, so what is shown of "
+        "them holds for these principles; `split: {by: principle}` selects on others"
+    )
+    assert not shared(clustered((4, 4, 4, 1), **fields | {"split": {"by": "principle"}}))
+    listed = {"ablations": ({"name": "top", "select": {"by": "list", "features": {1: (3,)}}},)}
+    assert not shared(
+        clustered((4, 4, 4, 1), **fields | listed | {"split": {"strata": "principle"}})
+    )
+    by_family = fields | {"cluster": "family", "split": {"strata": "principle"}}
+    assert not shared(clustered((4, 4, 4, 1), **by_family))
+
+
 @pytest.mark.parametrize(
     "changes, asked",
     [
+        ({"split": {"by": "principle"}}, "`split: {by: ...}`"),
         ({"split": {"strata": "principle"}}, "`split: {strata: ...}`"),
         ({"cluster": "principle"}, "`cluster`"),
         ({"claims": ({**MOVED, "cluster": "principle"},)}, "`cluster`"),
