@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.calibration_rows import Row
 from harness.analysis.mean_verdicts import Bound, judge_mean
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ def _verdicts(
     draw: Callable[[Random, int], Floats], families: int, bound: Bound, replicates: int
 ) -> Counter[str]:
     random = np.random.default_rng(families)
-    units = np.arange(families).astype(str)
+    units = Units.by_family(np.arange(families))
     return Counter(
         judge_mean(BLANK, draw(random, families), units, bound, 1, ALPHA).verdict
         for _ in range(replicates)

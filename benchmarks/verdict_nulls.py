@@ -16,6 +16,7 @@ from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.share_verdicts import judge_share
+from harness.analysis.units import Units
 from harness.specs.ablations import Ablation
 from harness.specs.edit_claims import AblationClaim, MonotoneClaim, ShareClaim
 
@@ -47,7 +48,7 @@ def impacts_of(random: Random, target: float, sets: Floats, families: int) -> Ab
         return mean + shared + own
 
     return AblationImpacts(
-        ABLATION, of(target), np.array([of(mean) for mean in sets]), units.astype(str)
+        ABLATION, of(target), np.array([of(mean) for mean in sets]), Units.by_family(units)
     )
 
 
@@ -94,7 +95,9 @@ def edit_verdicts(replicates: int) -> Iterator[Row]:
 
 
 def _of(target: Floats, **more: Any) -> AblationImpacts:
-    return AblationImpacts(ABLATION, target, np.zeros((0, len(UNITS))), UNITS.astype(str), **more)
+    return AblationImpacts(
+        ABLATION, target, np.zeros((0, len(UNITS))), Units.by_family(UNITS), **more
+    )
 
 
 def ablation_verdicts(replicates: int) -> Iterator[Row]:

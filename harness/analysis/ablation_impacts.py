@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.controls import candidates_of, mean_profiles
 from harness.analysis.noise_floor import noise_floors
+from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
 from harness.specs.intervention import Intervention
 from harness.specs.metrics import LOG_MASS
@@ -31,8 +32,8 @@ EITHER_WAY = ("kl", "top1_flips")
 class AblationImpacts:
     """Impacts of one ablation on one metric of the confirming families, in the metric's unit.
 
-    `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` (n_prompts,) names each
-    prompt's family. `noise` is the largest change of a prompt that is no edit's,
+    `target` is (n_prompts,), `controls` (n_sets, n_prompts), and `units` what each prompt is of: a family,
+    or a cluster of families. `noise` is the largest change of a prompt that is no edit's,
     NaN where that was not measured. `profiles` (1 + n_sets, k) are what the sets are like, the target's
     first, and `balance` how far it lies from its controls in each property; there are none of runs of
     before these were kept. `planned` is how many sets there are, some of which a look may have left out.
@@ -46,7 +47,7 @@ class AblationImpacts:
     ablation: Ablation
     target: Floats
     controls: Floats
-    units: NDArray[np.str_]
+    units: Units
     metric: str = "logit_difference"
     noise: float = np.nan
     profiles: Floats | None = None
@@ -166,7 +167,7 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
         (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
         key=lambda prompt: prompt.id,
     )
-    units = np.array([prompt.family for prompt in prompts])
+    units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
     values, active = _impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.
     values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))

@@ -23,15 +23,14 @@ def ablation_tests(
 ) -> tuple[AblationImpacts, list[AblationTests]]:
     """The impacts on the spec's metric, and the tests of every intervention on every metric.
 
-    There are no tests where fewer than two families confirm.
+    There are no tests where fewer than two families confirm, or clusters of them that the spec asks for.
     """
     measured = ablation_impacts(plan, ablation, rows)
     rows = rows.measured()
     found = measured.impacts[plan.spec.metric]
-    families = set(found.units)
-    if len(families) < 2:
+    if found.units.n < 2:
         return found, []
-    predicted = _predict_impacts(rows, families, len(found.units))
+    predicted = _predict_impacts(rows, {*found.units.families}, len(found.target))
     tests = []
     for metric in sorted(measured.values):
         impacts = measured.impacts[metric]
@@ -65,7 +64,7 @@ def _test_rows(
 
     What concerns a whole set, such as its controls and its synergy, stands with the target.
     """
-    units = result.units
+    units = result.units.of
     mean, size = mean_interval(values.T, units), effects(values.T, None, units)
     p = _flip_test(values.T, units).p_marginal
     # Which of the features matter is asked of all of them at once: the p of these alone are adjusted.
@@ -110,14 +109,14 @@ def _test_rows(
 
 def _against_controls(result: AblationImpacts) -> dict[str, object]:
     """The target beside its controls: what it does beyond them, with interval and both p values."""
-    mean = mean_interval(result.beyond, result.units)
+    mean = mean_interval(result.beyond, result.units.of)
     return {
         "n_controls": len(result.controls),
         "mean_control": float(result.controls.mean()),
         "beyond_controls": float(mean.mean[0]),
         "beyond_low": float(mean.low[0]),
         "beyond_high": float(mean.high[0]),
-        "p_beyond": float(_flip_test(result.beyond[:, None], result.units).p_marginal[0]),
+        "p_beyond": float(_flip_test(result.beyond[:, None], result.units.of).p_marginal[0]),
         "p_rank": result.rank_p(result.expected),
     }
 

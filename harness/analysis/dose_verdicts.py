@@ -19,12 +19,12 @@ Floats = NDArray[np.float64]
 def judge_monotone(impacts: AblationImpacts, claim: MonotoneClaim, alpha: float) -> Verdict:
     """Whether the metric rises, or falls, as the features are taken away, and nowhere turns round.
 
-    What is tested is each family's least-squares slope over the doses, with the untouched prompts as dose
+    What is tested is the mean of least-squares slopes over the doses, with the untouched prompts as dose
     1. Beside it every step between neighbouring doses is held against the claim: one that is shown to go
     the other way, at alpha divided by the number of steps (Bonferroni), refutes it.
     """
     direction = 1 if claim.direction == "toward-correct" else -1
-    doses = {1.0: np.zeros(len(impacts.units)), **impacts.doses}
+    doses = {1.0: np.zeros(len(impacts.target)), **impacts.doses}
     factors = sorted(doses, reverse=True)
     weights = slope_weights(factors)
     slopes = np.sum([w * doses[f] for w, f in zip(weights, factors, strict=True)], axis=0)

@@ -9,20 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from harness.analysis.units import Units
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class FamilyShare:
-    """That `n_toward` of `n` families lie as claimed, with the interval of their share, `low` to `high`."""
+    """That `n_toward` of `n` families lie as claimed, with the interval of their share, `low` to `high`.
+
+    Of clusters it is these that are counted, by what several are called, `names`.
+    """
 
     n_toward: int
     n: int
     low: float
     high: float
+    names: str = "families"
 
     def __str__(self) -> str:
-        return f"{self.n_toward} of {self.n} families [{self.low:.0%}, {self.high:.0%}]"
+        return f"{self.n_toward} of {self.n} {self.names} [{self.low:.0%}, {self.high:.0%}]"
 
 
 def share_interval(n_toward: int, n: int, level: float) -> tuple[float, float]:
@@ -38,21 +44,21 @@ def share_interval(n_toward: int, n: int, level: float) -> tuple[float, float]:
 
 def family_share(
     values: Floats,
-    units: NDArray[np.str_],
+    units: Units,
     than: float,
     within: float | None,
     direction: int,
     level: float,
 ) -> FamilyShare | None:
-    """The families of `units` (n_pairs,) whose own mean of `values` (n_pairs,) is where the claim says.
+    """The `units` whose own mean of `values` (n_pairs,) is where the claim says: families, or clusters.
 
     That is above `than` for the direction 1, below it for -1, or no further from it than `within`. A mean
-    that is exactly `than` is on neither side. None where there is no family, or a value is missing.
+    that is exactly `than` is on neither side. None where there is no unit, or a value is missing.
     """
     if not len(values) or not np.isfinite(values).all():
         return None
-    means = np.array([values[units == family].mean() for family in np.unique(units)])
+    means = np.array([values[units.of == unit].mean() for unit in np.unique(units.of)])
     away = means - than
     agrees = np.abs(away) <= within if within is not None else np.sign(away) == direction
     n_toward, n = int(agrees.sum()), len(means)
-    return FamilyShare(n_toward, n, *share_interval(n_toward, n, level))
+    return FamilyShare(n_toward, n, *share_interval(n_toward, n, level), units.names)

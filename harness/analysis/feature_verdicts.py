@@ -26,18 +26,19 @@ def judge_features(
 
     `truth` are the features that are known to differ; None where nothing is known.
     """
-    floor = smallest_p(result.n_units)
-    design = replace(blank, n_units=result.n_units, floor=floor)
-    if result.n_units >= 2 and result.test is None:
+    units = result.units
+    floor = smallest_p(units.n)
+    design = replace(blank, n_units=units.n, floor=floor)
+    if units.n >= 2 and result.test is None:
         return replace(design, because="no feature is active on the confirming families")
     if result.test is None or design.floor > alpha:
-        because = f"{design.n_units} families can give no p below {design.floor:.3g}"
+        because = f"{units.words} can give no p below {design.floor:.3g}"
         return replace(design, because=because)
     if claim.features == "truth" and truth is None:
         return replace(design, because="the target has no known truth")
     known = claim.features == "truth" and truth is not None
     asked = np.array([not known or feature in (truth or ()) for feature in result.features], bool)
-    because = f"{design.n_units} families, {len(result.features)} features"
+    because = f"{units.words}, {len(result.features)} features"
     design = replace(design, because=f"{because}, {len(truth or ())} known" if known else because)
     if claim.margin is not None:
         return _judge_margin(design, result, asked, claim, alpha)
@@ -71,7 +72,7 @@ def _judge_margin(
     assert claim.at_most is not None
     same = result.within[claim.margin]
     if (same.flag[asked] != "").all():
-        return replace(design, because=f"{design.n_units} families without any spread")
+        return replace(design, because=f"{result.units.words} without any spread")
     inside, outside = same.p_inside[asked], same.p_outside[asked]
     beyond = int((inside > alpha).sum())
     # More than `at_most` are not inside unless the (n - at_most)-th smallest p says that they are.

@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.family_shares import family_share
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim
+from harness.specs.clusters import FAMILY
 from harness.specs.design import smallest_p
 from harness.specs.edit_claims import CollateralClaim, EditClaim, ShareClaim
 from harness.stats import equivalence, mean_interval, paired_max_t
+from harness.stats.correlation_within import intraclass_correlation
 from harness.stats.max_t import Alternative
 
 Floats = NDArray[np.float64]
@@ -40,19 +43,19 @@ def bound_of(claim: BehaviourClaim | EditClaim) -> Bound:
 def judge_mean(
     blank: Verdict,
     values: Floats,
-    units: NDArray[np.str_],
+    units: Units,
     bound: Bound,
     direction: int,
     alpha: float,
 ) -> Verdict:
-    """A claim about the mean of `values` (n_pairs,), clustered by `units` (n_pairs,): families."""
-    n_units = len(set(units))
-    floor, because = smallest_p(n_units), f"{n_units} families"
+    """A claim about the mean of `values` (n_pairs,) of independent `units`: families, or clusters of them."""
+    n_units = units.n
+    floor, because = smallest_p(n_units), units.words
     design = replace(blank, n_units=n_units, n_pairs=len(values), floor=floor, because=because)
     if share := family_share(values, units, bound.than, bound.within, direction, 1 - alpha):
         design = replace(
             design,
-            because=str(share),
+            because=f"{share}{units.and_families}{_alike(values, units)}",
             n_toward=share.n_toward,
             share_low=share.low,
             share_high=share.high,
@@ -62,30 +65,40 @@ def judge_mean(
             design,
             verdict="untestable",
             estimate=float(values.mean()) if len(values) else None,
-            because=f"{n_units} families can give no p below {design.floor:.3g}",
+            because=f"{units.words} can give no p below {design.floor:.3g}",
         )
     if bound.within is not None:
         return _judge_margin(design, values, units, bound.than, bound.within, alpha)
     return _judge_side(design, values, units, bound.than, direction, alpha)
 
 
+def _alike(values: Floats, units: Units) -> str:
+    """How alike families of a cluster are in their means of `values` (n_pairs,), in words; else nothing."""
+    if units.tag == FAMILY:
+        return ""
+    families, at = np.unique(units.families, return_index=True)
+    means = [values[units.families == family].mean() for family in families]
+    rho = intraclass_correlation(means, units.of[at])
+    return f", correlation within {units.names} {rho:.2g}" if np.isfinite(rho) else ""
+
+
 def _judge_margin(
     design: Verdict,
     values: Floats,
-    units: NDArray[np.str_],
+    units: Units,
     than: float,
     within: float,
     alpha: float,
 ) -> Verdict:
     """Whether the mean lies inside a margin around `than`."""
-    same = equivalence(values - than, units, margin=within, alpha=alpha)
+    same = equivalence(values - than, units.of, margin=within, alpha=alpha)
     p_inside, p_outside = _margin_flips(values - than, units, within)
     if same.flag:
         return replace(
             design,
             verdict="untestable",
             estimate=same.mean + than,
-            because=f"{design.n_units} families, all with exactly the same value",
+            because=f"{units.words}, all with exactly the same value",
         )
     p = max(same.p, p_inside)
     outside = (same.low > within or same.high < -within) and p_outside <= alpha
@@ -103,7 +116,7 @@ def _judge_margin(
     )
 
 
-def _margin_flips(values: Floats, units: NDArray[np.str_], within: float) -> tuple[float, float]:
+def _margin_flips(values: Floats, units: Units, within: float) -> tuple[float, float]:
     """By sign flips: p that the mean is inside the margin around 0, and p that it is outside.
 
     Flips test symmetry about either end, the interval the mean: skewed impacts can part the two, and
@@ -111,7 +124,7 @@ def _margin_flips(values: Floats, units: NDArray[np.str_], within: float) -> tup
     """
 
     def flips(end: float, alternative: Alternative) -> float:
-        test = paired_max_t(values - end, units=units, statistic="mean", alternative=alternative)
+        test = paired_max_t(values - end, units=units.of, statistic="mean", alternative=alternative)
         return float(test.p_marginal[0])
 
     inside = max(flips(within, "less"), flips(-within, "greater"))
@@ -121,7 +134,7 @@ def _margin_flips(values: Floats, units: NDArray[np.str_], within: float) -> tup
 def _judge_side(
     design: Verdict,
     values: Floats,
-    units: NDArray[np.str_],
+    units: Units,
     than: float,
     direction: int,
     alpha: float,
@@ -158,33 +171,32 @@ class Side:
     why: str = ""
 
 
-def side_of(values: Floats, units: NDArray[np.str_], than: float, alpha: float) -> Side:
-    """The two-sided test of the mean of `values` (n_pairs,) against `than`, clustered by `units` (n_pairs,).
+def side_of(values: Floats, units: Units, than: float, alpha: float) -> Side:
+    """The two-sided test of the mean of `values` (n_pairs,) against `than`, of independent `units`.
 
     It rejects where the sign flips' p is at most alpha and the interval of 1 - alpha does not hold the value,
-    with every family and without any one of them.
+    with every unit and without any one of them.
     """
-    test = paired_max_t(values - than, units=units, statistic="mean")
-    mean = mean_interval(values, units, level=1 - alpha)
+    test = paired_max_t(values - than, units=units.of, statistic="mean")
+    mean = mean_interval(values, units.of, level=1 - alpha)
     p, low, high = float(test.p_marginal[0]), float(mean.low[0]), float(mean.high[0])
     # Flips test symmetry about `than`, the interval its mean: skewed impacts can part the two.
     why = f"but the interval holds {than:g}" if low <= than <= high else ""
-    if p <= alpha and not why and (family := _carrier(values, units, than, alpha)):
-        why = f"but one family carries it: {family}"
+    if p <= alpha and not why and (unit := _carrier(values, units, than, alpha)):
+        why = f"but one {units.tag} carries it: {unit}"
     sign = int(np.sign(mean.mean[0] - than))
     rejects = p <= alpha and not why
     return Side(float(mean.mean[0]), low, high, p, test.floor, sign, rejects, why)
 
 
-def _carrier(values: Floats, units: NDArray[np.str_], than: float, alpha: float) -> str:
-    """A family without which the interval holds the value, or the mean is on its other side; or none."""
+def _carrier(values: Floats, units: Units, than: float, alpha: float) -> str:
+    """A unit without which the interval holds the value, or the mean is on its other side; or none."""
     above = values.mean() > than
-    families = sorted(set(units))
-    if len(families) < 3:
-        return ""  # one family alone has no interval
-    for family in families:
-        others = units != family
-        rest = mean_interval(values[others], units[others], level=1 - alpha)
+    if units.n < 3:
+        return ""  # one unit alone has no interval
+    for unit in sorted(set(units.of)):
+        others = units.of != unit
+        rest = mean_interval(values[others], units.of[others], level=1 - alpha)
         if not (rest.low[0] > than if above else rest.high[0] < than):
-            return str(family)
+            return str(unit)
     return ""

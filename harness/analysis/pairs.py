@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.units import Units, units_of
 from harness.specs.intervention import Feature
 from harness.specs.metrics import metrics_of
 from harness.specs.plan import Plan
@@ -22,13 +23,14 @@ class PairedActivations:
     """Feature values of both variants at the readout, of every feature ever active in them.
 
     `correct` and `misconception` are (n_pairs, n_features), 0 where a feature is not active, and
-    `units` (n_pairs,) names each pair's family. `features` are in ascending order.
+    `units` says which pairs hang together: those of a family, or of what the spec clusters by. `features` are
+    in ascending order.
     """
 
     features: tuple[Feature, ...]
     correct: Floats
     misconception: Floats
-    units: NDArray[np.str_]
+    units: Units
 
     def of(self, label: Label) -> Floats:
         """The values of one variant, (n_pairs, n_features)."""
@@ -55,7 +57,7 @@ def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivat
         features=tuple((int(layer), int(feature)) for layer, feature in features),
         correct=values[: len(pairs)],
         misconception=values[len(pairs) :],
-        units=np.array([pair.family for pair in pairs]),
+        units=units_of(plan, [pair.family for pair in pairs], plan.spec.cluster),
     )
 
 

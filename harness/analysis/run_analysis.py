@@ -10,6 +10,7 @@ from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
+from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
@@ -39,13 +40,13 @@ Floats = NDArray[np.float64]
 class FeatureResult:
     """The confirming families' test of every feature active in them, in the order of `features`.
 
-    `test` is None where there are fewer than two families, or no such feature. `within` has the
+    `test` is None where there are fewer than two `units`, or no such feature. `within` has the
     equivalence of all of them for each margin that is claimed.
     """
 
     features: tuple[Feature, ...]
     test: MaxT | None
-    n_units: int
+    units: Units
     within: Mapping[float, SimultaneousEquivalence] = field(default_factory=dict)
 
 
@@ -53,15 +54,15 @@ class FeatureResult:
 class Analysis:
     """Everything that verdicts are drawn from, and the `rows` of it to be stored.
 
-    `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `ablations` the
-    impacts on the spec's metric by name, and `side_effects` what each did to prompts that it is not meant
-    for.
+    `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `features` the tests by
+    what their units are (a tag, or family), `ablations` the impacts on the spec's metric by name, and
+    `side_effects` what each did to prompts that it is not meant for.
     """
 
     plan: Plan
     pairs: tuple[Pair, ...]
     behaviour: Mapping[str, Mapping[str, float]]
-    features: FeatureResult
+    features: Mapping[str, FeatureResult]
     ablations: Mapping[str, AblationImpacts]
     rows: tuple[Columns, ...]
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
@@ -72,21 +73,20 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     activations = source.read(Activations, run_id)
     discovery = pair_activations(plan, "discovery", activations)
     confirmation = pair_activations(plan, "confirmation", activations)
-    contrast = plan.spec.contrast
-    result = FeatureResult(confirmation.features, None, len(set(confirmation.units)))
-    if result.n_units >= 2 and result.features:
-        x, y = confirmation.of(contrast.of), confirmation.of(contrast.against)
-        test = paired_max_t(x, y, confirmation.units, statistic=contrast.statistic)
-        within = {
-            margin: simultaneous_equivalence(x, y, confirmation.units, margin=margin)
-            for margin in _margins(plan)
-        }
-        result = replace(result, test=test, within=within)
+    features = {
+        tag: _feature_result(
+            plan,
+            replace(confirmation, units=units_of(plan, confirmation.units.families, tag)),
+            margins,
+        )
+        for tag, margins in _margins(plan).items()
+    }
+    own = features[plan.spec.cluster]
     ablations: dict[str, AblationImpacts] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
-        _feature_tests(plan, "confirmation", confirmation, result.test, run_id, origin),
+        _feature_tests(plan, "confirmation", confirmation, own.test, run_id, origin),
     ]
     for ablation in plan.ablations:
         measured = AblationRows.read(source, run_id, ablation.name)
@@ -96,7 +96,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
         behaviour=behaviours(source.read(Answers, run_id)),
-        features=result,
+        features=features,
         ablations=ablations,
         side_effects={
             ablation.name: source.read(SideEffects, run_id, ablation=ablation.name)
@@ -106,11 +106,25 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     )
 
 
-def _margins(plan: Plan) -> set[float]:
-    """Those within which the features are claimed to lie."""
-    claims = plan.spec.claims_on(plan.target.name)
-    found = (claim.margin for claim in claims if isinstance(claim, FeatureClaim))
-    return {margin for margin in found if margin is not None}
+def _margins(plan: Plan) -> dict[str, set[float]]:
+    """Those within which the features are claimed to lie, by the units of the claims and the spec."""
+    found: dict[str, set[float]] = {plan.spec.cluster: set()}
+    for claim in plan.spec.claims_on(plan.target.name):
+        if isinstance(claim, FeatureClaim):
+            margins = found.setdefault(plan.spec.cluster_of(claim), set())
+            margins |= set() if claim.margin is None else {claim.margin}
+    return found
+
+
+def _feature_result(plan: Plan, data: PairedActivations, margins: set[float]) -> FeatureResult:
+    contrast = plan.spec.contrast
+    result = FeatureResult(data.features, None, data.units)
+    if data.units.n < 2 or not data.features:
+        return result
+    x, y, units = data.of(contrast.of), data.of(contrast.against), data.units.of
+    test = paired_max_t(x, y, units, statistic=contrast.statistic)
+    within = {margin: simultaneous_equivalence(x, y, units, margin=margin) for margin in margins}
+    return replace(result, test=test, within=within)
 
 
 def _feature_tests(
@@ -118,7 +132,7 @@ def _feature_tests(
 ) -> FeatureTests:
     """One row a feature: what was seen, and its p values where it was tested."""
     contrast = plan.spec.contrast
-    n_units = len(set(data.units))
+    n_units, units = data.units.n, data.units.of
     if n_units < 2 or not data.features:
         return FeatureTests.of([])
     x, y = data.of(contrast.of), data.of(contrast.against)
@@ -126,8 +140,8 @@ def _feature_tests(
     untested = np.full(n, np.nan)
     layers = np.array([layer for layer, _ in data.features])
     by_layer = hierarchical_fdr(test.p_marginal, layers, q=contrast.alpha) if test else None
-    size = effects(x, y, data.units)
-    mean = mean_interval(x - y, data.units)
+    size = effects(x, y, units)
+    mean = mean_interval(x - y, units)
     return FeatureTests(
         run_id=[run_id] * n,
         split=[side] * n,
@@ -140,8 +154,8 @@ def _feature_tests(
         mean_difference=mean.mean,
         ci_low=mean.low,
         ci_high=mean.high,
-        u=paired_statistic(x, y, data.units, statistic="mean"),
-        statistic=paired_statistic(x, y, data.units, statistic=contrast.statistic),
+        u=paired_statistic(x, y, units, statistic="mean"),
+        statistic=paired_statistic(x, y, units, statistic=contrast.statistic),
         p_marginal=test.p_marginal if test else untested,
         p_adjusted=test.p_adjusted if test else untested,
         p_fdr=fdr(test.p_marginal) if test else untested,

@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from harness.analysis.controls import candidates_of, draw_controls
 from harness.analysis.pairs import PairedActivations
+from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation, dosed
 from harness.specs.intervention import Feature, Intervention, Role
@@ -32,8 +33,8 @@ def contrast_scores(
     the order of the other.
     """
     x, y = discovery.of("misconception"), discovery.of("correct")
-    statistic = paired_statistic(x, y, discovery.units, statistic=plan.spec.contrast.statistic)
-    most = _most_consistent(discovery.units)
+    statistic = paired_statistic(x, y, discovery.units.of, statistic=plan.spec.contrast.statistic)
+    most = _most_consistent(discovery.units.n)
     # What is as consistent as can be is equal, whatever was lost in rounding: size orders it.
     statistic = np.where(
         np.abs(statistic) >= most - TOLERANCE, np.sign(statistic) * most, statistic
@@ -58,11 +59,11 @@ def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[
     In the order of their tests: `feature_tests.statistic` has these numbers. Of one family there
     is no test, and of none nothing.
     """
-    if len(set(data.units)) < 2 or not data.features:
+    if data.units.n < 2 or not data.features:
         return ()
     contrast = plan.spec.contrast
     x, y = data.of(contrast.of), data.of(contrast.against)
-    size = np.abs(paired_statistic(x, y, data.units, statistic=contrast.statistic))
+    size = np.abs(paired_statistic(x, y, data.units.of, statistic=contrast.statistic))
     return tuple(data.features[i] for i in np.argsort(-size, kind="stable")[:most])
 
 
@@ -198,14 +199,15 @@ def _tied(
     """
     if (ablation.select.by, ablation.select.rank) != ("contrast", "consistency"):
         return 0
-    most = _most_consistent(plan.families("discovery")) - TOLERANCE
+    units = units_of(plan, plan.families("discovery"), plan.spec.cluster)
+    most = _most_consistent(units.n) - TOLERANCE
     there = sum(_sign(ablation) * score >= most for f, score in scores.items() if f in active)
     return there if there > 1 else 0
 
 
-def _most_consistent(families: Iterable[str]) -> float:
-    """The largest statistic that there can be: that of a feature of which all families say as much."""
-    return math.sqrt(len(set(families)))
+def _most_consistent(units: int) -> float:
+    """The largest statistic that there can be: that of a feature of which all units say as much."""
+    return math.sqrt(units)
 
 
 def _sign(ablation: Ablation) -> float:

@@ -20,15 +20,15 @@ def judge_share(impacts: AblationImpacts, gap: Floats, claim: ShareClaim, alpha:
 
     `gap` is the other variant's metric minus the edited one's. That mean(impact) / mean(gap) exceeds s is
     that the mean of impact - s x gap lies on the gap's side of 0 (Fieller 1954): this is what is tested,
-    by families, and the ratio's own jackknife interval must agree.
+    by families or clusters of them, and the ratio's own jackknife interval must agree.
     """
     blank = Verdict(claim.name, claim.kind, "share")
-    between = side_of(gap, impacts.units, 0.0, alpha) if len(set(impacts.units)) > 1 else None
+    between = side_of(gap, impacts.units, 0.0, alpha) if impacts.units.n > 1 else None
     if between is not None and not between.rejects:
         because = f"the variants do not differ (p {between.p:.2g}), so there is no gap to close"
         return replace(
             blank,
-            n_units=len(set(impacts.units)),
+            n_units=impacts.units.n,
             n_pairs=len(gap),
             floor=between.floor,
             because=because,
@@ -39,7 +39,7 @@ def judge_share(impacts: AblationImpacts, gap: Floats, claim: ShareClaim, alpha:
     if found.p is None:
         return replace(found, estimate=None)
     found = hold_against_noise(found, Bound(0.0, None), impacts.noise)
-    ratio = ratio_interval(impacts.target, gap, impacts.units, level=1 - alpha)
+    ratio = ratio_interval(impacts.target, gap, impacts.units.of, level=1 - alpha)
     because = (
         f"{found.because}, {impacts.target.mean():+.3g} nats of a gap of {gap.mean():+.3g}, against "
         f"{claim.than:g}"

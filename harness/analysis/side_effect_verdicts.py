@@ -1,12 +1,15 @@
 """Claims about what an edit should leave alone: the other variant's prompts, and those of another file."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import hold_against_noise
 from harness.analysis.mean_verdicts import bound_of, judge_mean
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.edit_claims import CollateralClaim, SpecificClaim
 from harness.store.tables.interventions import SideEffects
@@ -17,10 +20,12 @@ def judge_side_effect(
     claim: SpecificClaim | CollateralClaim,
     impacts: AblationImpacts,
     alpha: float,
+    units_of: Callable[[ArrayLike], Units] = Units.by_family,
 ) -> Verdict:
     """Whether an edit's effect lies inside the claim's margin, from a run's rows of one ablation.
 
     `impacts` are those of the ablation where it is meant to act: of them the device's noise is taken.
+    `units_of` says what the families (n,) of the rows are to the test.
     Of KL, which is never below 0, it is asked whether the mean lies below the margin.
     """
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
@@ -32,7 +37,7 @@ def judge_side_effect(
     found = judge_mean(
         Verdict(claim.name, claim.kind, "nats"),
         values[target],
-        np.asarray(rows.family, str)[target],
+        units_of(np.asarray(rows.family, str)[target]),
         bound,
         0 if bound.margin else -1,
         alpha,

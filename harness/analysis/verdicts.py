@@ -8,6 +8,7 @@ than so many are called, is held or broken: not to be called shows nothing.
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
 from harness.specs.claims import BehaviourClaim, FeatureClaim
@@ -59,7 +61,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
         elif isinstance(claim, FeatureClaim):
             blank = Verdict(claim.name, "features", "features", n_pairs=len(analysis.pairs))
             alpha = plan.spec.contrast.alpha
-            verdict = judge_features(blank, analysis.features, claim, truth, alpha)
+            result = analysis.features[plan.spec.cluster_of(claim)]
+            verdict = judge_features(blank, result, claim, truth, alpha)
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)
@@ -78,7 +81,9 @@ _VIEWS = {
 
 
 def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
-    impacts, alpha = analysis.ablations[claim.edit], analysis.plan.spec.contrast.alpha
+    plan, impacts = analysis.plan, analysis.ablations[claim.edit]
+    alpha, tag = plan.spec.contrast.alpha, plan.spec.cluster_of(claim)
+    impacts = replace(impacts, units=units_of(plan, impacts.units.families, tag))
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
     if isinstance(claim, MonotoneClaim):
@@ -86,7 +91,9 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     if isinstance(claim, ShareClaim):
         return judge_share(impacts, _gap(analysis, impacts.ablation), claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
-    return judge_side_effect(analysis.side_effects[claim.edit], claim, impacts, alpha)
+    file = claim.prompts if isinstance(claim, CollateralClaim) else ""
+    units = partial(units_of, plan, tag=tag, file=file)
+    return judge_side_effect(analysis.side_effects[claim.edit], claim, impacts, alpha, units)
 
 
 def _gap(analysis: Analysis, ablation: Ablation) -> Floats:
@@ -118,8 +125,9 @@ def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     correct = np.array([metric(pair.correct.id) for pair in analysis.pairs])
     confused = np.array([metric(pair.misconception.id) for pair in analysis.pairs])
     values = correct - confused if claim.contrast else (correct + confused) / 2
-    units = np.array([pair.family for pair in analysis.pairs])
+    plan = analysis.plan
+    units = units_of(plan, [pair.family for pair in analysis.pairs], plan.spec.cluster_of(claim))
     direction = {"greater": 1, "less": -1, None: 0}[claim.direction]
     blank = Verdict(claim.name, "behaviour", "nats")
-    alpha = analysis.plan.spec.contrast.alpha
+    alpha = plan.spec.contrast.alpha
     return judge_mean(blank, values, units, bound_of(claim), direction, alpha)

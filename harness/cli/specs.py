@@ -16,7 +16,6 @@ from harness.names import command
 if TYPE_CHECKING:
     from harness.specs.ablations import Ablation
     from harness.specs.plan import Plan
-    from harness.specs.spec import Spec
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
@@ -94,6 +93,8 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
     harness check evals/*.yaml
     harness check voices --json
     """
+    from harness.specs.independence import Clustering
+
     checked: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for name in specs:
@@ -106,7 +107,10 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"({facts['discovery']} discover, {facts['confirmation']} confirm), "
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
-            for line in facts["controls"]:
+            for line in [
+                *(str(Clustering(**one)) for one in facts["clusters"]),
+                *facts["controls"],
+            ]:
                 echo(f"  {line}")
             for note in facts["notes"]:
                 say(f"note: {note}")
@@ -122,6 +126,8 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from dataclasses import asdict
 
     from harness.cli.answers import answers_alike
+    from harness.specs.changed_meanings import changed_meanings
+    from harness.specs.independence import clusterings, shared, undeclared
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
     from harness.specs.reach import dependent
@@ -138,7 +144,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
         beside: list[str] = []
         for target in file.targets.values():
             plan = make_plan(spec, target, file.prompts, file.others)
-            beside += dependent(plan)
+            beside += [*dependent(plan), *undeclared(plan), *shared(plan)]
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         faults += of_answers
@@ -149,8 +155,9 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
+            "clusters": [asdict(one) for one in clusterings(plan)],
             "controls": [_controls(one) for one in spec.ablations],
-            "notes": [*notes, *dict.fromkeys(beside), *_changed_meanings(spec)],
+            "notes": [*notes, *dict.fromkeys(beside), *changed_meanings(spec)],
         }
     except HarnessError as error:
         faults += error.faults
@@ -169,45 +176,6 @@ def _controls(ablation: "Ablation") -> str:
         f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
         f"{replays_of(ablation)} replays a prompt at most"
     )
-
-
-def _is_newer(spec: "Spec") -> bool:
-    """Whether a spec says anything that came with the meanings that changed, or after them."""
-    said = {*spec.model_fields_set}.union(
-        *(one.model_fields_set | one.select.model_fields_set for one in spec.ablations),
-        *(one.model_fields_set for one in spec.claims),
-    )
-    newer = {"order", "unadjusted", "rank", "directions", "margin", "guard", "keeps"}
-    kinds = {"behaviour", "features", "ablation"}
-    return bool(said & newer) or any(one.kind not in kinds for one in spec.claims)
-
-
-def _changed_meanings(spec: "Spec") -> list[str]:
-    """What a spec says now and did not say in the first versions of the harness.
-
-    Nothing of a spec that says what they did not know: it was written, or read again, for today's meaning.
-    """
-    from harness.specs.edit_claims import AblationClaim
-
-    if _is_newer(spec):
-        return []
-    notes = []
-    claims = [one for one in spec.claims if isinstance(one, AblationClaim)]
-    if names := [one.name for one in claims if one.beyond == "controls"]:
-        notes.append(
-            f"{', '.join(names)} holds beyond controls only where the impact by itself does so, too, and is "
-            "refuted at a third of alpha; it once was held against the controls alone"
-        )
-    if names := [one.name for one in spec.ablations if "controls" not in one.model_fields_set]:
-        notes.append(
-            f"{', '.join(names)} has 99 sets of controls, where it once had 20; write `controls`"
-        )
-    ranked = [one for one in spec.ablations if one.select.by == "contrast"]
-    if names := [one.name for one in ranked if "rank" not in one.select.model_fields_set]:
-        notes.append(
-            f"{', '.join(names)} selects by size, where it once did by consistency; write `rank`"
-        )
-    return [f"{spec.name}: {note}" for note in notes]
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")
@@ -229,11 +197,14 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
 
     from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.runner.doctor import expected
+    from harness.specs.clusters import plural, sizes_of
     from harness.specs.design import families_needed, smallest_p
+    from harness.specs.independence import clusterings
     from harness.specs.spec_file import load
 
     made = load(spec).plan(target)
     confirming = made.families("confirmation")
+    units = len(sizes_of(made.clusters(made.spec.cluster), confirming))
     alpha = made.spec.contrast.alpha
     tests = (made.target.features or 0) * len(made.layers)
     facts: dict[str, Any] = {
@@ -246,10 +217,11 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         "discovery": list(made.families("discovery")),
         "confirmation": list(confirming),
         "alpha": alpha,
-        "smallest p": smallest_p(len(confirming)),
-        "families needed": families_needed(alpha),
+        "clusters": [*map(str, clusterings(made))],
+        "smallest p": smallest_p(units),
+        f"{plural(made.spec.cluster)} needed": families_needed(alpha),
         "features tested": tests,
-        "detectable d_z": _detectable(len(confirming), alpha, tests),
+        "detectable d_z": _detectable(units, alpha, tests),
         "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
         | {
             f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
@@ -264,7 +236,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         print_json(facts | {"needs": [asdict(one) for one in needs]})
         return
     for key, value in facts.items():
-        if key == "out of reach" and not value:
+        if key in ("clusters", "out of reach") and not value:
             continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
@@ -287,13 +259,13 @@ def _reach(made: "Plan") -> dict[str, Any]:
     }
 
 
-def _detectable(families: int, alpha: float, tests: int) -> dict[str, float | None]:
+def _detectable(units: int, alpha: float, tests: int) -> dict[str, float | None]:
     """The effects that are found four times in five; the flips' floor is a bound of its own."""
     from harness.specs.design import smallest_effect, smallest_p
 
-    if smallest_p(families) > alpha:
+    if smallest_p(units) > alpha:
         return {"of one test": None, "of every feature": None}
     return {
-        "of one test": round(smallest_effect(families, alpha), 3),
-        "of every feature": round(smallest_effect(families, alpha / tests), 3) if tests else None,
+        "of one test": round(smallest_effect(units, alpha), 3),
+        "of every feature": round(smallest_effect(units, alpha / tests), 3) if tests else None,
     }

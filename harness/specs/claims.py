@@ -1,10 +1,12 @@
 """Claims as a spec makes them, and in words for people who have not read it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import Discriminator, Field, Tag
 
 from harness.specs.claim_part import ClaimPart
+from harness.specs.clusters import FAMILY, plural
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -13,7 +15,6 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
 )
-from harness.specs.fields import without
 from harness.specs.metrics import METRIC_NAMES, Metric
 
 
@@ -45,6 +46,7 @@ class FeatureClaim(ClaimPart):
     """About the paired tests of the features."""
 
     kind: ClassVar[str] = "features"
+    later: ClassVar[Mapping[str, object]] = {"guard": False, "margin": None}
     features: Literal["significant", "truth"] = Field(
         description="What is counted on the confirming families. `significant`: the features whose "
         "corrected test rejects. `truth`: those of the target's known features among them."
@@ -66,11 +68,6 @@ class FeatureClaim(ClaimPart):
         description="Of `at_most`: that nothing more was called keeps watch over a run and shows nothing, "
         "so it is held or broken, and never supported.",
     )
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is as it was before there were guards, so that no hash changes."""
-        return without(plain(self), {"guard": False, "margin": None})
 
 
 CLAIM_KINDS: dict[str, type[ClaimPart]] = {
@@ -110,8 +107,11 @@ Claim = Annotated[
 ]
 
 
-def in_words(claim: Claim) -> str:
-    """One sentence, without the name: what must be seen for the claim to be supported."""
+def in_words(claim: Claim, cluster: str = FAMILY) -> str:
+    """One sentence, without the name: what must be seen for the claim to be supported.
+
+    `cluster` is what the spec's tests count, where the claim says nothing of its own.
+    """
     if isinstance(claim, BehaviourClaim):
         what = METRIC_NAMES[claim.behaviour]
         what = f"the difference between the variants in {what}" if claim.contrast else what
@@ -126,7 +126,7 @@ def in_words(claim: Claim) -> str:
         but = f", but at most {claim.at_most}," if claim.at_most else ""
         return (
             f"every {'known ' if which else ''}feature{but} differs between the variants by less than "
-            f"{claim.margin:g} standard deviations of the families"
+            f"{claim.margin:g} standard deviations of the {plural(claim.cluster or cluster)}"
         )
     bound = (
         f"at least {claim.at_least}" if claim.at_least is not None else f"at most {claim.at_most}"

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
 from harness.specs.claims import CLAIM_KINDS, BehaviourClaim, Claim, FeatureClaim
+from harness.specs.clusters import FAMILY
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -35,6 +36,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
         problems.append(
             (("contrast", "against"), "a variant is compared with itself", "name the other one")
         )
+    if spec.split.strata and spec.split.by != FAMILY:
+        what = f"what is split is each {spec.split.by}, which has no strata"
+        problems.append((("split", "strata"), what, "drop it, or split `by: family`"))
     if spec.ablations and spec.split.discovery == 0:
         problems.append(
             (

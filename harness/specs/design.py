@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
+from harness.specs.clusters import FAMILY, plural
 from harness.specs.spec import Spec
 
 TO_CONTRAST = 2  # families that discover: a contrast of one has no spread
@@ -20,16 +21,19 @@ SUBGROUP_BITS = {255: 16, 511: 18}  # up to so many units, there are 2^bits flip
 RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 
-def asked_for(spec: Spec, families: int) -> str:
-    """What a claim needs to reach the spec's alpha where there are so many families."""
+def asked_for(spec: Spec, families: int, tag: str = FAMILY) -> str:
+    """What a claim needs to reach the spec's alpha where there are so many families, or clusters by a tag."""
     needed = families_needed(spec.contrast.alpha)
     if needed is None:
-        return "no number of families can; raise alpha"
-    return asking_for(spec, families, needed)
+        return f"no number of {plural(tag)} can; raise alpha"
+    return asking_for(spec, families, needed, tag)
 
 
-def asking_for(spec: Spec, families: int, needed: int) -> str:
-    """How to have `needed` families confirm, where there are so many in all."""
+def asking_for(spec: Spec, families: int, needed: int, tag: str = FAMILY) -> str:
+    """How to have `needed` families confirm, where there are so many in all, or clusters of them by a tag."""
+    if tag != FAMILY:
+        units = plural(tag)
+        return f"it needs {needed} {units} on the confirming side; add families of other {units}"
     discovery = spec.split.discovery
     advice = f"it needs {needed} families on the confirming side"
     if discovery:

@@ -1,11 +1,11 @@
 """Claims about what an ablation's edit does to the answers, and to what it should leave alone."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from harness.specs.claim_part import ClaimPart
-from harness.specs.fields import without
 
 Direction = Literal["toward-correct", "toward-misconception"]
 Keeps = Annotated[float, Field(gt=0)]
@@ -33,6 +33,7 @@ class AblationClaim(EditClaim):
     """About what happens to the answers when features are removed."""
 
     kind: ClassVar[str] = "ablation"
+    later: ClassVar[Mapping[str, object]] = {"keeps": 1.0}
     ablation: str = Field(description="The name of an ablation of this file.")
     direction: Direction | None = Field(
         default=None,
@@ -64,11 +65,6 @@ class AblationClaim(EditClaim):
         if self.within is not None:
             return f"{moves}{against} by at most {self.within:g} nats"
         return f"{moves} {_toward(self.direction)}{against}"
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is at its default, so that no hash of before there was a choice changes."""
-        return without(plain(self), {"keeps": 1.0})
 
 
 class ShareClaim(EditClaim):

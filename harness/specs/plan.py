@@ -12,10 +12,11 @@ from typing import Literal
 
 from harness.errors import Fault, InputError
 from harness.specs.ablations import Ablation, looks
+from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, SpecificClaim
 from harness.specs.prompt import LIMITED, Prompt
 from harness.specs.spec import Spec
-from harness.specs.split import Side, split
+from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
 
 FEWEST = 2  # families of a side: one has no spread
@@ -82,6 +83,14 @@ class Plan:
     def of(self, side: Side) -> tuple[Prompt, ...]:
         """The prompts of one side, in file order."""
         return tuple(prompt for prompt in self.prompts if self.sides[prompt.family] == side)
+
+    def clusters(self, tag: str, file: str = "") -> Mapping[str, str]:
+        """Each family's value of a tag, or itself of `family`; of another file's prompts where it has a name.
+
+        Raises `InputError` where it lacks the tag, or has several values of it.
+        """
+        name = file or self.spec.prompts
+        return clusters_of(self.prompts_of(file), tag, file=name, asked="`cluster`")
 
     @property
     def readout(self) -> str:
@@ -189,15 +198,34 @@ def make_plan(
 ) -> Plan:
     """Decide everything that a spec leaves to the target and the prompts.
 
-    `others` are the prompts of other files that claims name, those of claims on this target at least.
+    `others` are the prompts of other files that claims name, those of claims on this target at least. Raises
+    `InputError` where what the split or a test goes by is no tag of every family.
     """
-    families = tuple(sorted({prompt.family for prompt in prompts}))
-    sides = split(families, spec)
+    sides = sides_of(prompts, spec)
     wanted = {
         claim.prompts for claim in spec.claims_on(target.name) if isinstance(claim, CollateralClaim)
     }
     beside = {name: some for name, some in (others or {}).items() if name in wanted}
-    return Plan(spec, target, layers_of(spec, target), tuple(prompts), sides, others=beside)
+    plan = Plan(spec, target, layers_of(spec, target), tuple(prompts), sides, others=beside)
+    _check_clusters(plan)
+    return plan
+
+
+def _check_clusters(plan: Plan) -> None:
+    """Raises `InputError` where a tag that a test clusters by is none of every family that it is asked of."""
+    asked = {(plan.spec.cluster, ""): None}
+    for claim in plan.spec.claims_on(plan.target.name):
+        file = claim.prompts if isinstance(claim, CollateralClaim) else ""
+        if file in ("", *plan.others):
+            asked[plan.spec.cluster_of(claim), file] = None
+    faults: list[Fault] = []
+    for tag, file in asked:
+        try:
+            plan.clusters(tag, file)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(*faults)
 
 
 def limited(plan: Plan, limit: int) -> Plan:

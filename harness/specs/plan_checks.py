@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
 from harness.specs.claims import FeatureClaim
+from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim
 from harness.specs.fields import Contradiction
 from harness.specs.plan import Plan
-from harness.specs.reach import families_of, never_together, ranked_among
+from harness.specs.reach import never_together, ranked_among, units_of
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -111,10 +112,14 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
                 "count from 1 at the beginning, or from -1 at the end",
             )
     select = ablation.select
-    if select.by == "contrast" and len(plan.families("discovery")) < TO_CONTRAST:
+    tag = plan.spec.cluster
+    if (
+        select.by == "contrast"
+        and len(sizes_of(plan.clusters(tag), plan.families("discovery"))) < TO_CONTRAST
+    ):
         yield (
             ("select", "by"),
-            "one family discovers, and a contrast needs two",
+            f"one {tag} discovers, and a contrast needs two",
             "give discovery a larger share, or select another way",
         )
     missing = [layer for layer in select.features if layer not in plan.layers]
@@ -152,14 +157,14 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     for i, claim in enumerate(plan.spec.claims):
         if claim.name not in made:
             continue
-        units = families_of(plan, claim)
+        units, tag = units_of(plan, claim), plan.spec.cluster_of(claim)
         if (floor := smallest_p(units)) > alpha:
             faults.append(
                 Fault(
                     where("claims", i),
-                    f"claim '{claim.name}' cannot reach alpha {alpha:g}: {units} "
-                    f"famil{'y' if units == 1 else 'ies'} can give no p below {floor:.3g}",
-                    asked_for(plan.spec, len(plan.sides)),
+                    f"claim '{claim.name}' cannot reach alpha {alpha:g}: {counted(units, tag)} can give no p "
+                    f"below {floor:.3g}",
+                    asked_for(plan.spec, len(plan.sides), tag),
                 )
             )
         if (sets := ranked_among(plan, claim)) and (floor := 1 / (sets + 1)) > alpha:

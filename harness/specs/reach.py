@@ -9,20 +9,33 @@ from collections.abc import Callable, Mapping
 
 from harness.errors import first_few
 from harness.specs.claims import Claim, FeatureClaim, is_equivalence
+from harness.specs.clusters import FAMILY, sizes_of
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
 from harness.specs.edit_claims import AblationClaim, CollateralClaim
 from harness.specs.plan import Plan
 
-MOST_FAMILIES = 512  # of a search: from here on flips are random, and their smallest p stays
+MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
 
 Floors = Mapping[str, float]
 
 
-def families_of(plan: Plan, claim: Claim) -> int:
-    """On how many families a claim is tested."""
+def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
+    """How many families each independent unit of a claim's test has: one each, where they are its units."""
+    tag = plan.spec.cluster_of(claim)
     if isinstance(claim, CollateralClaim):
-        return len({prompt.family for prompt in plan.others[claim.prompts]})
-    return len(plan.families("confirmation"))
+        clusters = plan.clusters(tag, claim.prompts)
+        return sizes_of(clusters, clusters)
+    return sizes_of(plan.clusters(tag), plan.families("confirmation"))
+
+
+def units_of(plan: Plan, claim: Claim) -> int:
+    """On how many independent units a claim is tested: families, or clusters of them."""
+    return len(sizes_of_units(plan, claim))
+
+
+def planned_units(plan: Plan) -> dict[str, int]:
+    """By claim the number of units on which it is tested."""
+    return {claim.name: units_of(plan, claim) for claim in tested(plan)}
 
 
 def ranked_among(plan: Plan, claim: Claim) -> int:
@@ -43,17 +56,18 @@ def tested(plan: Plan) -> tuple[Claim, ...]:
     )
 
 
-def smallest_p_values(plan: Plan, *, families: int = 0, controls: int = 0) -> dict[str, float]:
+def smallest_p_values(
+    plan: Plan, *, units: Mapping[str, int] | None = None, controls: int = 0
+) -> dict[str, float]:
     """By claim the smallest p with which it can be supported, before it is corrected.
 
-    As planned, or with so many confirming `families`, and with at least so many sets of `controls`.
+    As planned, or with so many `units` of each claim's test, and with at least so many sets of `controls`.
     """
+    given = planned_units(plan) if units is None else units
     found = {}
     for claim in tested(plan):
-        own = isinstance(claim, CollateralClaim) or not families
-        units = families_of(plan, claim) if own else families
         sets = ranked_among(plan, claim)
-        found[claim.name] = _smallest(claim, units, max(sets, controls) if sets else 0)
+        found[claim.name] = _smallest(claim, given[claim.name], max(sets, controls) if sets else 0)
     return found
 
 
@@ -125,32 +139,44 @@ def _remedy(plan: Plan, suffices: Callable[[Floors], bool]) -> str:
     """What makes the claims' smallest p suffice: families and controls, or another correction."""
     ways = []
     controls = _controls_needed(plan, suffices)
-    own = len(plan.families("confirmation"))
-    families = next(
+    planned = planned_units(plan)
+    own = min(planned[one.name] for one in _raised(plan)) if _raised(plan) else 0
+    units = next(
         (
             n
-            for n in range(own, max(own, MOST_FAMILIES) + 1)
-            if suffices(smallest_p_values(plan, families=n, controls=controls))
+            for n in range(own, max(own, MOST_UNITS) + 1)
+            if suffices(smallest_p_values(plan, units=_with(plan, planned, n), controls=controls))
         ),
         None,
     )
-    if families is not None:
+    if units is not None:
         needs = []
         if controls:
             ranked = [one for one in tested(plan) if ranked_among(plan, one)]
             kinds = {one.beyond for one in ranked if isinstance(one, AblationClaim)}
             needs.append(f"ask for {controls} {' and '.join(sorted(kinds))}")
-        if families > own:
-            needs.append(asking_for(plan.spec, len(plan.sides), families))
+        if units > own:
+            tags = {plan.spec.cluster_of(one) for one in _raised(plan)}
+            tag = min(tags - {FAMILY}, default=FAMILY)
+            needs.append(asking_for(plan.spec, len(plan.sides), units, tag))
         ways.append(" and ".join(needs))
     return ", or ".join([*ways, "declare `order: fixed-sequence`", "say why not in `unadjusted:`"])
 
 
+def _raised(plan: Plan) -> list[Claim]:
+    """The claims that more prompts of the spec's own could help."""
+    return [one for one in tested(plan) if not isinstance(one, CollateralClaim)]
+
+
+def _with(plan: Plan, planned: Mapping[str, int], least: int) -> dict[str, int]:
+    """The units of each claim where each that more prompts could help has at least so many."""
+    return {**planned, **{one.name: max(planned[one.name], least) for one in _raised(plan)}}
+
+
 def _controls_needed(plan: Plan, suffices: Callable[[Floors], bool]) -> int:
-    """The fewest sets of controls that suffice where families are no bound; 0 where the planned ones do."""
-    many = MOST_FAMILIES - 1  # the last whose flips are a subgroup: the smallest p of all
+    """The fewest sets of controls that suffice where units are no bound; 0 where the planned ones do."""
+    # The last whose flips are a subgroup: the smallest p of all.
+    many = _with(plan, planned_units(plan), MOST_UNITS - 1)
     claims, alpha = len(tested(plan)), plan.spec.contrast.alpha
     tried = (0, *(int(k / alpha) + more for k in range(1, claims + 1) for more in (-1, 0)))
-    return next(
-        (n for n in tried if suffices(smallest_p_values(plan, families=many, controls=n))), 0
-    )
+    return next((n for n in tried if suffices(smallest_p_values(plan, units=many, controls=n))), 0)

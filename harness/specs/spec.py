@@ -10,7 +10,9 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.specs.ablations import Ablation
+from harness.specs.claim_part import ClaimPart
 from harness.specs.claims import Claim
+from harness.specs.clusters import CORRELATION, FAMILY
 from harness.specs.fields import (
     Alpha,
     Dtype,
@@ -89,8 +91,11 @@ class Readout(SpecPart):
 class Split(SpecPart):
     """Which families select features and which confirm claims. No family does both."""
 
-    by: Literal["family"] = Field(
-        default="family", description="The unit that is never divided: the `family`."
+    by: str = Field(
+        default=FAMILY,
+        min_length=1,
+        description="The unit that is never divided: the `family`, or a tag that every line has and a family "
+        "has once, such as `principle`, of which all families then lie on one side.",
     )
     discovery: Share = Field(
         default=0.5,
@@ -99,6 +104,24 @@ class Split(SpecPart):
     seed: int = Field(
         default=42, ge=0, lt=2**63, description="Decides which families fall on which side."
     )
+    strata: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A tag that every line has and a family has once, such as `principle`: the families of "
+        "each of its values are split as evenly as the seed allows.",
+    )
+    correlation: float = Field(
+        default=CORRELATION,
+        ge=0,
+        le=1,
+        description="Of two families of a cluster, in what is claimed of them: for the number of independent "
+        "families that `check` tells, and nothing else.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        return without(plain(self), {"strata": None, "correlation": CORRELATION})
 
 
 class Contrast(SpecPart):
@@ -170,6 +193,12 @@ class Spec(SpecPart):
     claims: tuple[Claim, ...] = Field(
         min_length=1, max_length=MOST, description="What is expected of the results."
     )
+    cluster: str = Field(
+        default=FAMILY,
+        min_length=1,
+        description="The tag whose values are the independent units of every test of the file, such as "
+        "`principle`: families that share one count as one. `family`: each family is one.",
+    )
     order: Literal["holm", "fixed-sequence"] = Field(
         default="holm",
         description="How the claims on a target are corrected for being several. `holm`: in the order of "
@@ -185,7 +214,7 @@ class Spec(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         fields: dict[str, Any] = plain(self)
-        return without(fields, {"order": "holm", "unadjusted": None})
+        return without(fields, {"order": "holm", "unadjusted": None, "cluster": FAMILY})
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""
@@ -199,6 +228,10 @@ class Spec(SpecPart):
     def ablations_on(self, target: str) -> tuple[Ablation, ...]:
         """The ablations that are made on this target."""
         return tuple(one for one in self.ablations if not one.only or target in one.only)
+
+    def cluster_of(self, claim: ClaimPart) -> str:
+        """The tag whose values are the units of a claim's tests: its own, or the spec's."""
+        return claim.cluster or self.cluster
 
     def claims_on(self, target: str) -> tuple[Claim, ...]:
         """The claims that are made on this target."""

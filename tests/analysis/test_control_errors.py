@@ -9,6 +9,7 @@ from scipy import stats
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.analysis.control_errors import ControlErrors, control_errors, with_control_errors
+from harness.analysis.units import Units
 from harness.specs.ablations import Ablation
 from harness.specs.edit_claims import AblationClaim
 
@@ -29,7 +30,7 @@ def impacts(seed, sets=30, target=0.0, spread=1.0, **more):
         ABLATION,
         target + random.normal(0, 0.3, FAMILIES),
         means[:, None] + random.normal(0, 0.3, (sets, FAMILIES)),
-        np.array([f"family-{i}" for i in range(FAMILIES)]),
+        Units.by_family([f"family-{i}" for i in range(FAMILIES)]),
         **more,
     )
 

@@ -14,6 +14,7 @@ from harness.analysis.controls import (
     unlike,
 )
 from harness.analysis.selection import contrast_scores, select_interventions
+from harness.analysis.units import Units
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation, looks
 from harness.store.tables.interventions import Impacts
@@ -158,7 +159,7 @@ def test_a_rank_is_beside_what_the_sets_are_like_where_that_is_known():
 class Paired:
     """Activations of two features, the first stronger in every family and the second by far more in most."""
 
-    units = np.repeat(list("abcd"), 1)
+    units = Units.by_family(list("abcd"))
     features = ((1, 3), (1, 4), (1, 5))
 
     def of(self, variant):

@@ -8,6 +8,7 @@ from harness.analysis.dose_verdicts import judge_monotone, slope_weights
 from harness.analysis.mean_verdicts import side_of
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.units import Units
 from harness.specs.ablations import Ablation
 from harness.specs.edit_claims import (
     CollateralClaim,
@@ -30,7 +31,9 @@ def drawn(mean, spread=0.2, seed=0):
 
 
 def impacts(target=0.0, **more):
-    return AblationImpacts(ABLATION, drawn(target), np.zeros((0, len(UNITS))), UNITS, **more)
+    return AblationImpacts(
+        ABLATION, drawn(target), np.zeros((0, len(UNITS))), Units.by_family(UNITS), **more
+    )
 
 
 def share(target, gap, than=0.25, **more):
@@ -65,7 +68,9 @@ def test_without_a_gap_there_is_nothing_to_close():
 def test_a_share_needs_families():
     claim = ShareClaim(name="c", share="top", than=0.25)
     for n in (2, 4, 8):
-        some = AblationImpacts(ABLATION, drawn(4.0)[:n], np.zeros((0, n)), UNITS[:n])
+        some = AblationImpacts(
+            ABLATION, drawn(4.0)[:n], np.zeros((0, n)), Units.by_family(UNITS[:n])
+        )
         found = judge_share(some, drawn(10.0, seed=1)[:n], claim, 0.05)
         assert found.verdict == "untestable"
 
@@ -130,7 +135,9 @@ def test_a_step_is_one_of_several_and_each_has_its_share_of_alpha():
     noise = drawn(0.0, seed=1)
     for shift in np.arange(0.0, 0.5, 0.002):
         step = noise - noise.mean() - shift  # from half of the features to none
-        alone, corrected = (side_of(step, UNITS, 0.0, alpha) for alpha in (0.05, 0.05 / 3))
+        alone, corrected = (
+            side_of(step, Units.by_family(UNITS), 0.0, alpha) for alpha in (0.05, 0.05 / 3)
+        )
         if alone.rejects and not corrected.rejects:
             break
     else:

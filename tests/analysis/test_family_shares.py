@@ -8,6 +8,7 @@ import scipy.stats
 
 from harness.analysis.family_shares import family_share, share_interval
 from harness.analysis.mean_verdicts import Bound, judge_mean
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 
 
@@ -49,18 +50,25 @@ MEANS = np.repeat([2.0, 0.5, -1.0, 0.0], 3) + np.tile([0.3, -0.1, -0.2], 4)
 )  # fmt: skip
 def test_a_family_counts_by_its_own_mean(than, within, direction, expected):
     values = np.round(MEANS * 10)  # sums of whole numbers: a mean of 0 is exactly 0
-    found = family_share(values, UNITS, than * 10, within and within * 10, direction, 0.95)
+    found = family_share(
+        values, Units.by_family(UNITS), than * 10, within and within * 10, direction, 0.95
+    )
     assert (found.n_toward, found.n) == (expected, 4)
     order = np.random.default_rng(0).permutation(12)
     again = family_share(
-        values[order], UNITS[order], than * 10, within and within * 10, direction, 0.95
+        values[order],
+        Units.by_family(UNITS[order]),
+        than * 10,
+        within and within * 10,
+        direction,
+        0.95,
     )
     assert again == found
 
 
 @pytest.mark.parametrize("values, units", [([], []), ([1.0, np.nan], ["a", "b"])])
 def test_of_nothing_and_of_what_is_missing_there_is_no_share(values, units):
-    assert family_share(np.array(values), np.array(units, str), 0, None, 1, 0.95) is None
+    assert family_share(np.array(values), Units.by_family(units), 0, None, 1, 0.95) is None
 
 
 @pytest.mark.parametrize("direction, expected", [(1, "18 of 20"), (-1, "2 of 20")])
@@ -68,7 +76,7 @@ def test_a_verdict_on_a_mean_says_how_many_families_are_with_it(direction, expec
     values = np.array([1.0] * 18 + [-0.1, -0.2]) + np.linspace(0, 0.05, 20)
     units = np.array([f"f{i:02}" for i in range(20)])
     blank = Verdict("c", "behaviour", "nats")
-    found = judge_mean(blank, values, units, Bound(0.0, None), direction, 0.05)
+    found = judge_mean(blank, values, Units.by_family(units), Bound(0.0, None), direction, 0.05)
     share = "[68%, 99%]" if direction == 1 else "[1%, 32%]"
     assert found.because == f"{expected} families {share}"
     assert found.verdict == ("supported" if direction == 1 else "refuted")
@@ -80,8 +88,8 @@ def test_a_margin_counts_the_families_inside_it_and_few_families_are_counted_too
     values = np.array([0.2, -0.1, 0.3, 0.1, -0.3, 0.2, 0.6, -0.2])
     units = np.array(list("abcdefgh"))
     blank = Verdict("c", "behaviour", "nats")
-    found = judge_mean(blank, values, units, Bound(0.0, 0.5), 0, 0.05)
+    found = judge_mean(blank, values, Units.by_family(units), Bound(0.0, 0.5), 0, 0.05)
     assert found.because.startswith("7 of 8 families [47%, 100%], margin 0.5, 90% interval")
-    few = judge_mean(blank, values[:4], units[:4], Bound(0.0, 0.5), 0, 0.05)
+    few = judge_mean(blank, values[:4], Units.by_family(units[:4]), Bound(0.0, 0.5), 0, 0.05)
     assert (few.verdict, few.n_toward) == ("untestable", 4)
     assert few.because == "4 families can give no p below 0.125"

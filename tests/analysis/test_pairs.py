@@ -12,7 +12,7 @@ def test_contrasted_pairs_are_aligned_and_keep_to_their_side():
     tables = [t for t in observe(run_context, plan, plan.prompts) if isinstance(t, Activations)]
     rows = Activations.of(row for table in tables for row in table.rows())
     data = pair_activations(plan, "discovery", rows)
-    assert set(data.units) == set(plan.families("discovery"))
+    assert set(data.units.of) == set(plan.families("discovery"))
     values = {(row["prompt_id"], row["layer"], row["feature"]): row["value"] for row in rows.rows()}
     pair = min(prompt.pair_id for prompt in plan.of("discovery"))
     assert data.features

@@ -8,6 +8,7 @@ import scipy.stats
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.run_analysis import Analysis, FeatureResult
+from harness.analysis.units import Units
 from harness.analysis.verdicts import verdicts
 from harness.specs.prompt import pairs_of
 from harness.stats import SimultaneousEquivalence
@@ -42,9 +43,9 @@ def verdict(
         for prompt, sign in ((pair.correct, 1), (pair.misconception, 0)):
             value = sign * shift + noise
             behaviour[prompt.id] = {"logit_difference": value, "log_p_correct": value}
-    units = np.array([pair.family for pair in pairs])
+    units = Units.by_family([pair.family for pair in pairs])
     n = len(p_adjusted)
-    test = MaxT(np.array(p_adjusted), np.zeros(n), np.zeros(n), len(set(units)), 99, True, 0.01)
+    test = MaxT(np.array(p_adjusted), np.zeros(n), np.zeros(n), units.n, 99, True, 0.01)
     result = AblationImpacts(
         plan.spec.ablations[0],
         impact + random.normal(0, 0.1, len(pairs)),
@@ -55,8 +56,8 @@ def verdict(
         **more,
     )
     names = tuple((0, i) for i in range(n))
-    features = FeatureResult(names, test if n else None, len(set(units)), within or {})
-    analysis = Analysis(plan, pairs, behaviour, features, {"top": result}, ())
+    features = FeatureResult(names, test if n else None, units, within or {})
+    analysis = Analysis(plan, pairs, behaviour, {"family": features}, {"top": result}, ())
     (found,) = verdicts(analysis, truth, "r")
     return found
 

@@ -8,7 +8,7 @@ import pytest
 
 import harness
 from tests.helpers.cli import invoke
-from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines
+from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines, in_clusters
 
 
 def test_check_says_what_is_right(root):
@@ -38,6 +38,35 @@ def test_check_refuses_claims_out_of_reach(tmp_path, prompt_lines):
     found = invoke("check", tmp_path / "a.yaml")
     assert found.exit_code == 2
     assert "claim 'c' cannot reach alpha 0.05" in found.output
+
+
+def test_check_and_plan_say_what_clustered_families_are_worth(tmp_path):
+    lines = in_clusters(family_lines(12), (4, 2, 1, 1, 2, 2))
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    spec = tmp_path / "demo.yaml"
+    spec.write_text(BEHAVIOUR_SPEC + "split: {discovery: 0}\n")
+    found = invoke("check", spec)
+    assert found.exit_code == 0
+    assert (
+        "note: demo: 12 families of 6 principles confirm and count as independent" in found.stderr
+    )
+    spec.write_text(BEHAVIOUR_SPEC + "split: {discovery: 0}\ncluster: principle\n")
+    found = invoke("check", spec)
+    said = "principle: 12 families of 6 principles confirm, worth 5.85 independent ones"
+    assert f"\n  {said} at a correlation of 0.7\n" in found.stdout
+    assert "note:" not in found.output
+    (checked,) = json.loads(invoke("check", spec, "--json").output)["specs"]
+    (clusters,) = checked["clusters"]
+    assert (clusters["clusters"], round(clusters["effective"], 2)) == (6, 5.85)
+    planned = json.loads(invoke("plan", spec, "--json").output)
+    assert planned["smallest p"] == 2.0**-5
+    assert planned["principles needed"] == 6
+    assert planned["clusters"] == [f"{said} at a correlation of 0.7"]
+    spec.write_text(BEHAVIOUR_SPEC + "split: {discovery: 0.5}\ncluster: principle\n")
+    found = invoke("check", spec)
+    assert found.exit_code == 2
+    assert "principles can give no p below" in found.output
+    assert "it needs 6 principles on the confirming side" in found.output
 
 
 def test_check_imports_nothing_heavy(root):

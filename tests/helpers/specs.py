@@ -1,7 +1,7 @@
 """Specs, prompts and plans: small, and right as they are."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,16 @@ def family_lines(families: int = 6) -> list[dict[str, Any]]:
             ("b", "misconception", "Someone mixes them up"),
         )
     ]
+
+
+def in_clusters(
+    lines: list[dict[str, Any]], sizes: Sequence[int], tag: str = "principle"
+) -> list[dict[str, Any]]:
+    """The lines, whose first so many families have the tag's first value, the next the second, and so on."""
+    names = [f"p{i:02}" for i, size in enumerate(sizes) for _ in range(size)]
+    families = list(dict.fromkeys(line["family"] for line in lines))
+    of = dict(zip(families, names, strict=True))
+    return [line | {"tags": line.get("tags", {}) | {tag: of[line["family"]]}} for line in lines]
 
 
 def plan_of(spec: Spec, objects: list[dict[str, Any]]) -> Plan:

@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.mean_verdicts import Bound, judge_mean
 from harness.analysis.over_claims import over_claims
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.plan_checks import unreachable
 from harness.specs.reach import dependent, holm, never_together, smallest_p_values
@@ -46,8 +47,9 @@ def test_the_smallest_p_are_those_that_the_clearest_data_give(families):
     units = np.array([f"f{i}" for i in range(families)])
     spread = 1e-3 * np.arange(1.0, families + 1)
     blank = Verdict("c", "behaviour", "nats")
-    assert judge_mean(blank, 1 + spread, units, Bound(0, None), 1, 0.3).p == lowest["moved"]
-    assert judge_mean(blank, 1e-6 * spread, units, Bound(0, 1), 0, 0.3).p == pytest.approx(
+    own = Units.by_family(units)
+    assert judge_mean(blank, 1 + spread, own, Bound(0, None), 1, 0.3).p == lowest["moved"]
+    assert judge_mean(blank, 1e-6 * spread, own, Bound(0, 1), 0, 0.3).p == pytest.approx(
         lowest["same"]
     )
     assert lowest["same"] == lowest["nothing"]

@@ -78,10 +78,12 @@ def test_what_a_claim_allows_stands_beside_its_verdict(tmp_path):
         {"name": "a", "features": "significant", "at_most": 2, "margin": 0.5},
         {"name": "b", "features": "significant", "at_most": 0, "guard": True},
         {"name": "c", "ablation": "top", "direction": "toward-correct", "keeps": 2.0},
-        {"name": "d", "ablation": "top", "direction": "toward-correct"},
+        {"name": "d", "ablation": "top", "direction": "toward-correct", "cluster": "family"},
     ]
     plan = ablation_plan()
-    spec = plan.spec.model_validate(plan.spec.model_dump() | {"claims": tuple(claims)})
+    spec = plan.spec.model_validate(
+        plan.spec.model_dump() | {"claims": tuple(claims), "cluster": "principle"}
+    )
     with Store.open(tmp_path / "r.duckdb") as store:
         seen(store, replace(plan, spec=spec), analysed_spec=None)
         blank = dict.fromkeys(Verdicts.names(), "x") | dict.fromkeys(
@@ -91,12 +93,14 @@ def test_what_a_claim_allows_stands_beside_its_verdict(tmp_path):
         store.commit(
             Verdicts.of(blank | {"run_id": "early", "claim": claim["name"]} for claim in claims)
         )
-        found = store.query("SELECT claim, margin, guard, keeps FROM claims ORDER BY claim")[1]
+        found = store.query(
+            "SELECT claim, margin, guard, keeps, cluster FROM claims ORDER BY claim"
+        )[1]
     assert found == [
-        ("a", 0.5, False, None),
-        ("b", None, True, None),
-        ("c", None, False, 2.0),
-        ("d", None, False, None),
+        ("a", 0.5, False, None, "principle"),
+        ("b", None, True, None, "principle"),
+        ("c", None, False, 2.0, "principle"),
+        ("d", None, False, None, "family"),
     ]
 
 

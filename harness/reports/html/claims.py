@@ -44,14 +44,14 @@ def claims_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> list[
     verdicts = {row["claim"]: row for row in table_rows(store, Verdicts, run["run_id"])}
     cautions = cautions_of(store, run["run_id"], run["target"])
     return [
-        _claim_card(claim, verdicts[claim.name], figures, cautions.get(claim.name, ()))
+        _claim_card(claim, spec, verdicts[claim.name], figures, cautions.get(claim.name, ()))
         for claim in spec.claims_on(run["target"])
         if claim.name in verdicts
     ]
 
 
 def _claim_card(
-    claim: Claim, row: Row, figures: Figures, cautions: tuple[Caution, ...]
+    claim: Claim, spec: Spec, row: Row, figures: Figures, cautions: tuple[Caution, ...]
 ) -> ClaimCard:
     count = row["unit"] == "features"
     margin = is_equivalence(claim)
@@ -61,7 +61,7 @@ def _claim_card(
         made_of = replace(made_of, features=())  # what is known here is not what the run knew
     return ClaimCard(
         name=claim.name,
-        words=in_words(claim),
+        words=in_words(claim, spec.cluster),
         verdict=row["verdict"],
         estimate="-"
         if estimate is None

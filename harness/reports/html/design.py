@@ -1,16 +1,18 @@
 """What a run's design could show at all: its floor, and the effects it detects."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.reports.html.run_data import table_rows
 from harness.specs.claims import Claim
+from harness.specs.clusters import FAMILY, plural
 from harness.specs.design import families_needed, smallest_p
 from harness.specs.edit_claims import AblationClaim
 from harness.specs.spec import Spec
 from harness.stats import minimum_detectable
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
-from harness.store.tables.runs import Prompts
+from harness.store.tables.runs import Prompts, PromptTags
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,13 @@ class ClaimFloor:
 
 @dataclass(frozen=True)
 class Design:
-    """Families and pairs, the smallest p they can give, and the d_z found four times in five."""
+    """Families and pairs, the smallest p they can give, and the d_z found four times in five.
 
+    Tests count `units`, families or clusters of them, of which several are called `names`.
+    """
+
+    units: int
+    names: str
     confirming: int
     discovering: int
     pairs: int
@@ -45,13 +52,27 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
         return None
     confirming = {row["family"] for row in prompts if row["split"] == "confirmation"}
     families = {row["family"] for row in prompts}
-    floor, alpha = smallest_p(len(confirming)), run["alpha"]
+    tags = {
+        (row["prompt_id"], row["tag"]): row["value"]
+        for row in table_rows(store, PromptTags, run["run_id"])
+    }
+
+    def units(tag: str) -> int:
+        if tag == FAMILY:
+            return len(confirming)
+        asked = (row["prompt_id"] for row in prompts if row["split"] == "confirmation")
+        return len({tags[one, tag] for one in asked if (one, tag) in tags})
+
+    own = units(spec.cluster)
+    floor, alpha = smallest_p(own), run["alpha"]
     reachable = floor <= alpha
 
     def detectable(level: float) -> float:
-        return minimum_detectable(len(confirming), alpha=level)
+        return minimum_detectable(own, alpha=level)
 
     return Design(
+        units=own,
+        names=plural(spec.cluster),
         confirming=len(confirming),
         discovering=len(families) - len(confirming),
         pairs=len({row["pair_id"] for row in prompts if row["split"] == "confirmation"}),
@@ -61,13 +82,15 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
         tests=tests,
         one_test=detectable(alpha) if reachable else None,
         every_feature=detectable(alpha / tests) if reachable and tests else None,
-        claims=tuple(_floor_of(claim, spec, floor) for claim in spec.claims_on(run["target"])),
+        claims=tuple(_floor_of(claim, spec, units) for claim in spec.claims_on(run["target"])),
     )
 
 
-def _floor_of(claim: Claim, spec: Spec, floor: float) -> ClaimFloor:
+def _floor_of(claim: Claim, spec: Spec, units: Callable[[str], int]) -> ClaimFloor:
+    tag = spec.cluster_of(claim)
+    floor = smallest_p(units(tag))
     if isinstance(claim, AblationClaim) and claim.beyond == "controls":
         (controls,) = {one.controls for one in spec.ablations if one.name == claim.ablation}
         if (rank := 1 / (controls + 1)) > floor:
             return ClaimFloor(claim.name, rank, f"its rank among {controls} controls")
-    return ClaimFloor(claim.name, floor, "sign flips of the families")
+    return ClaimFloor(claim.name, floor, f"sign flips of the {plural(tag)}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:
     """What was claimed, what was seen, what it rests on, and the query that shows the rows."""
     lines = {
-        "claimed": in_words(claim),
+        "claimed": in_words(claim, spec.cluster),
         "observed": _observed(spec, claim, verdict),
         "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict, outcome.families)]),
         "caution": "; ".join(map(caution_text, verdict.cautions)),
@@ -49,7 +49,7 @@ def _needed(spec: Spec, claim: Claim, verdict: "Verdict", families: int) -> list
     if verdict.verdict != "untestable":
         return []
     if verdict.floor > alpha:
-        return [asked_for(spec, families)]
+        return [asked_for(spec, families, spec.cluster_of(claim))]
     if isinstance(claim, AblationClaim) and "controls" in verdict.because:
         return [f"it needs {math.ceil(1 / alpha - 1e-9) - 1} controls"]
     return []
