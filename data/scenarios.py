@@ -61,6 +61,7 @@ class Trait:
     confused: str
 
     def of(self, *, confused: bool) -> str:
+        """The one wording or the other."""
         return self.confused if confused else self.careful
 
 

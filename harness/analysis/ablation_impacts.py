@@ -72,6 +72,23 @@ class AblationImpacts:
             mass=mass,
         )
 
+    def only(self, mask: NDArray[np.bool_]) -> Self:
+        """The same on some of the prompts alone, those that a mask (n_prompts,) holds."""
+
+        def each(found: Mapping[float, Floats]) -> dict[float, Floats]:
+            return {factor: values[mask] for factor, values in found.items()}
+
+        return replace(
+            self,
+            target=self.target[mask],
+            controls=self.controls[:, mask],
+            units=self.units.only(mask),
+            mass=None if self.mass is None else self.mass[:, mask],
+            doses=each(self.doses),
+            dose_mass=each(self.dose_mass),
+            rotated=None if self.rotated is None else self.rotated[:, mask],
+        )
+
     @property
     def beyond(self) -> Floats:
         """Target minus the mean of its controls, (n_prompts,)."""

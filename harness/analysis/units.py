@@ -1,7 +1,7 @@
 """What a test takes for independent: families, or the clusters of them that a claim names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -36,6 +36,10 @@ class Units:
         names = np.asarray(families, str)
         of = np.array([clusters[family] for family in names.tolist()], str)
         return cls(of, names, tag)
+
+    def only(self, mask: NDArray[np.bool_]) -> Self:
+        """Those of the values that a mask (n,) holds."""
+        return replace(self, of=self.of[mask], families=self.families[mask])
 
     @property
     def n(self) -> int:

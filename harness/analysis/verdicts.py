@@ -25,6 +25,7 @@ from harness.analysis.side_effect_verdicts import judge_side_effect
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
+from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.edit_claims import (
     AblationClaim,
@@ -35,6 +36,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
 )
 from harness.specs.intervention import Feature
+from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
 from harness.store.queries import view_query
 from harness.store.tables.results import Verdicts
@@ -84,16 +86,28 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     plan, impacts = analysis.plan, analysis.ablations[claim.edit]
     alpha, tag = plan.spec.contrast.alpha, plan.spec.cluster_of(claim)
     impacts = replace(impacts, units=units_of(plan, impacts.units.families, tag))
+    mask = None
+    if isinstance(claim, PartClaim) and claim.where:
+        mask = _asked(plan, impacts.ablation, claim)
+        impacts = impacts.only(mask)
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):
-        return judge_share(impacts, _gap(analysis, impacts.ablation), claim, alpha)
+        gap = _gap(analysis, impacts.ablation)
+        return judge_share(impacts, gap if mask is None else gap[mask], claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
     units = partial(units_of, plan, tag=tag, file=file)
     return judge_side_effect(analysis.side_effects[claim.edit], claim, impacts, alpha, units)
+
+
+def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_]:
+    """Which of the edited prompts the claim is made of, (n_prompts,) by id."""
+    edited = [one for one in plan.of("confirmation") if one.label == ablation.variant]
+    edited.sort(key=lambda prompt: prompt.id)
+    return np.array([claim.asks_of(prompt) for prompt in edited], dtype=bool)
 
 
 def _gap(analysis: Analysis, ablation: Ablation) -> Floats:
@@ -122,11 +136,12 @@ def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     def metric(prompt_id: str) -> float:
         return analysis.behaviour[prompt_id][claim.behaviour]
 
-    correct = np.array([metric(pair.correct.id) for pair in analysis.pairs])
-    confused = np.array([metric(pair.misconception.id) for pair in analysis.pairs])
+    pairs = [pair for pair in analysis.pairs if claim.asks_of(pair.correct)]
+    correct = np.array([metric(pair.correct.id) for pair in pairs])
+    confused = np.array([metric(pair.misconception.id) for pair in pairs])
     values = correct - confused if claim.contrast else (correct + confused) / 2
     plan = analysis.plan
-    units = units_of(plan, [pair.family for pair in analysis.pairs], plan.spec.cluster_of(claim))
+    units = units_of(plan, [pair.family for pair in pairs], plan.spec.cluster_of(claim))
     direction = {"greater": 1, "less": -1, None: 0}[claim.direction]
     blank = Verdict(claim.name, "behaviour", "nats")
     alpha = plan.spec.contrast.alpha

@@ -128,6 +128,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.cli.answers import answers_alike
     from harness.specs.changed_meanings import changed_meanings
     from harness.specs.independence import clusterings, shared, undeclared
+    from harness.specs.parts import uneven
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
     from harness.specs.reach import dependent
@@ -144,7 +145,7 @@ def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
         beside: list[str] = []
         for target in file.targets.values():
             plan = make_plan(spec, target, file.prompts, file.others)
-            beside += [*dependent(plan), *undeclared(plan), *shared(plan)]
+            beside += [*dependent(plan), *undeclared(plan), *shared(plan), *uneven(plan)]
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         faults += of_answers

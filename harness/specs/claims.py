@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.specs.claim_part import ClaimPart
+from harness.specs.claim_part import ClaimPart, PartClaim
 from harness.specs.clusters import FAMILY, plural
 from harness.specs.edit_claims import (
     AblationClaim,
@@ -18,7 +18,7 @@ from harness.specs.edit_claims import (
 from harness.specs.metrics import METRIC_NAMES, Metric
 
 
-class BehaviourClaim(ClaimPart):
+class BehaviourClaim(PartClaim):
     """About what the model answers, without looking inside."""
 
     kind: ClassVar[str] = "behaviour"
@@ -117,10 +117,12 @@ def in_words(claim: Claim, cluster: str = FAMILY) -> str:
         what = f"the difference between the variants in {what}" if claim.contrast else what
         what = f"on average over families, {what}"
         if claim.within is not None:
-            return f"{what} lies within {claim.within:g} nats of {claim.than:g}"
-        return f"{what} is {claim.direction} than {claim.than:g} nats"
+            said = f"{what} lies within {claim.within:g} nats of {claim.than:g}"
+        else:
+            said = f"{what} is {claim.direction} than {claim.than:g} nats"
+        return said + claim.where_in_words
     if isinstance(claim, EditClaim):
-        return claim.words
+        return claim.words + (claim.where_in_words if isinstance(claim, PartClaim) else "")
     which = "of the known features " if claim.features == "truth" else ""
     if claim.margin is not None:
         but = f", but at most {claim.at_most}," if claim.at_most else ""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.specs.claim_part import ClaimPart
+from harness.specs.claim_part import ClaimPart, PartClaim
 
 Direction = Literal["toward-correct", "toward-misconception"]
 Keeps = Annotated[float, Field(gt=0)]
@@ -29,7 +29,7 @@ class EditClaim(ClaimPart):
         raise NotImplementedError
 
 
-class AblationClaim(EditClaim):
+class AblationClaim(EditClaim, PartClaim):
     """About what happens to the answers when features are removed."""
 
     kind: ClassVar[str] = "ablation"
@@ -67,7 +67,7 @@ class AblationClaim(EditClaim):
         return f"{moves} {_toward(self.direction)}{against}"
 
 
-class ShareClaim(EditClaim):
+class ShareClaim(EditClaim, PartClaim):
     """About how much of what the variants differ by an edit closes."""
 
     kind: ClassVar[str] = "share"
@@ -90,7 +90,7 @@ class ShareClaim(EditClaim):
         )
 
 
-class MonotoneClaim(EditClaim):
+class MonotoneClaim(EditClaim, PartClaim):
     """About the order of an edit's doses."""
 
     kind: ClassVar[str] = "monotone"

@@ -10,6 +10,7 @@ from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim
 from harness.specs.fields import Contradiction
+from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
 from harness.specs.reach import never_together, ranked_among, units_of
 
@@ -18,7 +19,7 @@ Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
 def faults_of(plan: Plan, where: Locate) -> list[Fault]:
     """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
-    faults = _unreadable(plan, where)
+    faults = [*_unreadable(plan, where), *faults_of_parts(plan, where)]
     if not plan.families("confirmation"):
         faults.append(
             Fault(

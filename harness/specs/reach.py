@@ -8,6 +8,7 @@ claim can be supported only where others are decided, too. Both are known before
 from collections.abc import Callable, Mapping
 
 from harness.errors import first_few
+from harness.specs.claim_part import PartClaim
 from harness.specs.claims import Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
@@ -25,7 +26,11 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
     if isinstance(claim, CollateralClaim):
         clusters = plan.clusters(tag, claim.prompts)
         return sizes_of(clusters, clusters)
-    return sizes_of(plan.clusters(tag), plan.families("confirmation"))
+    families = plan.families("confirmation")
+    if isinstance(claim, PartClaim) and claim.where:
+        asked = {prompt.family for prompt in plan.prompts if claim.asks_of(prompt)}
+        families = tuple(one for one in families if one in asked)
+    return sizes_of(plan.clusters(tag), families)
 
 
 def units_of(plan: Plan, claim: Claim) -> int:

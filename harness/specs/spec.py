@@ -110,6 +110,12 @@ class Split(SpecPart):
         description="A tag that every line has and a family has once, such as `principle`: the families of "
         "each of its values are split as evenly as the seed allows.",
     )
+    holdout: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A tag that every line has and a family has once, such as `form`: a third of its values, "
+        "by the seed, occur only in confirming families, so that something is confirmed on unseen ones.",
+    )
     correlation: float = Field(
         default=CORRELATION,
         ge=0,
@@ -121,7 +127,7 @@ class Split(SpecPart):
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"strata": None, "correlation": CORRELATION})
+        return without(plain(self), {"strata": None, "holdout": None, "correlation": CORRELATION})
 
 
 class Contrast(SpecPart):

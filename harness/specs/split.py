@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from harness.specs.clusters import clusters_of
@@ -11,6 +11,7 @@ from harness.specs.prompt import Prompt
 from harness.specs.spec import Spec
 
 Side = Literal["discovery", "confirmation"]
+HELD_OUT = 3  # one value in so many is held out
 
 
 def sides_of(prompts: Sequence[Prompt], spec: Spec) -> Mapping[str, Side]:
@@ -24,19 +25,42 @@ def sides_of(prompts: Sequence[Prompt], spec: Spec) -> Mapping[str, Side]:
 
     strata = tagged(spec.split.strata, "strata") if spec.split.strata else None
     whole = tagged(spec.split.by, "by")
-    sides = split(sorted(set(whole.values())), spec, strata)
+    kept = (
+        _held_out(tagged(spec.split.holdout, "holdout"), spec)
+        if spec.split.holdout
+        else frozenset()
+    )
+    sides = split(sorted(set(whole.values())), spec, strata, kept)
     return {family: sides[whole[family]] for family in sorted(whole)}
 
 
+def _held_out(values: Mapping[str, str], spec: Spec) -> frozenset[str]:
+    """The families of the third of a tag's values that occur only where things are confirmed.
+
+    Which they are is decided by the seed.
+    """
+
+    def order(value: str) -> bytes:
+        return hashlib.sha256(f"{spec.split.seed}/holdout/{value}".encode()).digest()
+
+    distinct = sorted(set(values.values()), key=order)
+    chosen = {*distinct[: math.ceil(len(distinct) / HELD_OUT)]}
+    return frozenset(family for family, value in values.items() if value in chosen)
+
+
 def split(
-    families: Sequence[str], spec: Spec, strata: Mapping[str, str] | None = None
+    families: Sequence[str],
+    spec: Spec,
+    strata: Mapping[str, str] | None = None,
+    kept: Collection[str] = (),
 ) -> Mapping[str, Side]:
     """Each family's side, by a seeded hash of its name: the order of the file changes nothing.
 
     Of each of the `strata`, given by family, as near to the share discovers as whole families allow. Strata
     come in the order of a seeded hash, too, and each takes what the share of all families so far leaves: so
     a half of a family is rounded up in one stratum and down in the next, and the share of all is that of a
-    split without strata.
+    split without strata. Families that are `kept` confirm; others of their stratum discover in their
+    place, as far as there are any.
     """
 
     def order(name: str) -> bytes:
@@ -50,5 +74,8 @@ def split(
     for stratum in sorted(members, key=lambda name: order(f"stratum/{name}")):
         seen += len(members[stratum])
         wanted = math.ceil(spec.split.discovery * seen) - len(discovery)
-        discovery |= {*members[stratum][:wanted]}
+        # What is held out of one stratum is not made up for by the whole of another.
+        wanted = min(wanted, math.ceil(spec.split.discovery * len(members[stratum])))
+        free = [family for family in members[stratum] if family not in kept]
+        discovery |= {*free[:wanted]}
     return {family: "discovery" if family in discovery else "confirmation" for family in families}

@@ -101,8 +101,10 @@ def test_each_lexical_form_is_as_often_in_every_sentence_and_condition(sets):
             if where == condition:
                 by_sentence[sentence] += count
                 by_form[form] += count
-        assert len(by_sentence) == 4 and len(set(by_sentence.values())) == 1
-        assert len(by_form) == 12 and len(set(by_form.values())) == 1
+        assert len(by_sentence) == 4
+        assert len(set(by_sentence.values())) == 1
+        assert len(by_form) == 12
+        assert len(set(by_form.values())) == 1
         # Crossed: no form keeps to one sentence.
         assert all(cells[form, str(s), "named"] for form in forms for s in (1, 2, 3, 4))
 
@@ -126,7 +128,7 @@ def test_the_two_wordings_of_a_trait_are_as_long_and_made_of_the_same_words():
 
 def test_lexical_forms_share_few_words():
     own = [set(words_of(trait.careful)) for trait in load_forms().traits]
-    plain = set("a an the of for and or is are it its what which that than in on to".split())
+    plain = set(words_of("a an the of for and or is are it its what which that than in on to"))
     plain |= {"velocity", "acceleration"}
     for at, words in enumerate(own):
         others = set().union(*(own[:at] + own[at + 1 :]))
@@ -150,15 +152,16 @@ def test_the_contexts_of_a_form_are_its_own_and_of_other_principles(sets):
     for prompt in sets["voices"]:
         if prompt.tags["condition"] == "shown":
             found = Counter(contexts_of(prompt.text))
-            assert set(found.values()) == {2} and len(found) == 2
+            assert set(found.values()) == {2}
+            assert len(found) == 2
             of_form[prompt.tags["form"]].add(frozenset(found))
             assert all(by_id[one].context for one in found)
             assert prompt.tags["principle"] not in {by_id[one].principle for one in found}
     assert all(len(pairs) == 1 for pairs in of_form.values())
     assert len(set().union(*of_form.values())) == 12
-    assert not {prompt.family for prompt in sets["voices"]} & set(
+    assert not {prompt.family for prompt in sets["voices"]} & {
         scenario.id for scenario in load_scenarios() if scenario.context
-    )
+    }
 
 
 def test_a_baseline_is_the_same_sentence_without_its_scene(sets, root):

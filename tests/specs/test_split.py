@@ -2,11 +2,13 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import InputError
 from harness.specs.split import split
-from tests.helpers.specs import behaviour_spec
+from tests.helpers.specs import behaviour_plan, behaviour_spec, family_lines
 
 names = st.lists(st.text("abcdef", min_size=1, max_size=4), min_size=1, max_size=30, unique=True)
 
@@ -27,3 +29,47 @@ def test_another_seed_splits_another_way():
     assert split(families, behaviour_spec(split={"seed": 1})) != split(
         families, behaviour_spec(split={"seed": 2})
     )
+
+
+def held_out_lines(forms=12, families=36):
+    lines = family_lines(families)
+    return [
+        line | {"tags": {"form": f"f{int(line['family'][1:]) % forms}", "principle": "abc"[at % 3]}}
+        for line in lines
+        for at in [int(line["family"][1:]) // forms]
+    ]
+
+
+def test_a_third_of_the_forms_is_in_confirming_families_alone():
+    lines = held_out_lines()
+    form = {line["family"]: line["tags"]["form"] for line in lines}
+    principle = {line["family"]: line["tags"]["principle"] for line in lines}
+    held = set()
+    for seed in range(200):
+        plan = behaviour_plan(
+            objects=lines,
+            split={"strata": "principle", "holdout": "form", "discovery": 0.5, "seed": seed},
+        )
+        discovering = set(plan.families("discovery"))
+        unseen = set(form.values()) - {form[family] for family in discovering}
+        assert len(unseen) >= 4
+        confirming = {form[family] for family in plan.families("confirmation")}
+        assert unseen <= confirming
+        # The forms that are not held out discover as often as the share asks for.
+        assert len(discovering) == 18
+        assert all(sum(principle[f] == one for f in discovering) == 6 for one in "abc")
+        held.add(frozenset(unseen))
+    assert len(held) > 100
+
+
+def test_without_a_holdout_no_form_is_kept_from_discovery():
+    plan = behaviour_plan(objects=held_out_lines(), split={"discovery": 0.8})
+    form = {p.family: p.tags["form"] for p in plan.prompts}
+    assert len({form[family] for family in plan.families("discovery")}) == 12
+
+
+def test_a_holdout_by_a_tag_that_a_family_has_twice_is_refused():
+    lines = held_out_lines()
+    lines[0]["tags"]["form"] = "another"
+    with pytest.raises(InputError, match=r"`split: \{holdout: ...\}` keeps families whole"):
+        behaviour_plan(objects=lines, split={"holdout": "form"})
