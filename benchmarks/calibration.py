@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.calibration_rows import LEVEL, Row
+from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
@@ -191,6 +192,8 @@ PARTS = (
     edit_verdicts,
     control_ranks,
     skewed,
+    principles,
+    selected,
 )
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.mean_verdicts import side_of
+from harness.analysis.pairs import pair_activations
 from harness.analysis.run_analysis import Analysis, FeatureResult, analyse
 from harness.analysis.units import Units, units_of
 from harness.analysis.verdicts import verdicts
@@ -19,6 +20,7 @@ from harness.stats import paired_max_t, simultaneous_equivalence
 from harness.store.database import Store
 from harness.store.prompts import prompt_tables
 from harness.store.tables.interventions import SideEffects
+from harness.store.tables.observations import Activations
 from harness.store.tables.results import AblationTests, FeatureTests
 from tests.helpers.runs import a_run_context, quiet
 from tests.helpers.specs import ablation_plan, behaviour_plan, family_lines, in_clusters
@@ -397,6 +399,7 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
     claims = [
         {"name": "by-principle", "features": "significant", "at_least": 1},
         {"name": "by-family", "features": "significant", "at_least": 1, "cluster": "family"},
+        {"name": "alike", "features": "significant", "at_most": 0, "margin": 4.0},
     ]
     spec = plan.spec.model_validate(
         plan.spec.model_dump(exclude={"claims"})
@@ -414,14 +417,23 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
             row for row in store.read(FeatureTests, "r").rows() if row["split"] == "confirmation"
         ]
         effects = list(store.read(AblationTests, "r").rows())
+        data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
     confirming = plan.families("confirmation")
     n = len({plan.clusters("principle")[family] for family in confirming})
     assert n < len(confirming)
-    assert [one.n_units for one in found] == [n, len(confirming)]
+    assert [one.n_units for one in found] == [n, len(confirming), n]
     assert {row["n_units"] for row in tests} | {row["n_units"] for row in effects} == {n}
     result = analysis.features["principle"]
     assert [row["p_adjusted"] for row in tests] == pytest.approx(list(result.test.p_adjusted))
     assert not np.array_equal(result.test.p_adjusted, analysis.features["family"].test.p_adjusted)
+    of = clusters_of(analysis, [pair.family for pair in analysis.pairs])
+    for i, row in enumerate((data.correct - data.misconception).T[:8]):
+        if row.any():
+            assert result.test.p_marginal[i] == pytest.approx(flips_p(row, of))
+            means = [sum(some) / len(some) for some in together(row, of).values()]
+            assert result.within[4.0].d_z[i] == pytest.approx(
+                np.mean(means) / np.std(means, ddof=1)
+            )
     target = next(r for r in effects if (r["role"], r["metric"]) == ("target", "logit_difference"))
     impacts = analysis.ablations["top"]
     clusters = clusters_of(analysis, impacts.units.families)

@@ -1,5 +1,7 @@
 """What is edited: the features of each way to select, their values, doses and controls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions
 from tests.helpers.activity import activity_of, edited_of, rows_of
-from tests.helpers.specs import ablation_plan
+from tests.helpers.specs import ablation_plan, family_lines, in_clusters
 
 RATES = {(layer, f): (0.1 + 0.01 * f, 1.0 + f + layer) for layer in (1, 2) for f in range(20)}
 # Where it is edited they fire half as often, and strongly; over both variants their mean is the layer.
@@ -21,11 +23,11 @@ ACTIVITY, EDITED = activity_of(RATES), edited_of(THERE, {f: float(f[0]) for f in
 SCORES = {(1, 3): 2.0, (2, 5): 4.0, (1, 7): -3.0, (1, 50): 9.0}
 
 
-def chosen(scores=SCORES, **fields):
+def chosen(scores=SCORES, plan=None, **fields):
     ablation = Ablation.model_validate(
         {"name": "top", "select": {"by": "contrast", "top": 2}, "controls": 4} | fields
     )
-    found = select_interventions(ablation_plan(), ablation, scores, ACTIVITY, EDITED)
+    found = select_interventions(plan or ablation_plan(), ablation, scores, ACTIVITY, EDITED)
     return {role: [one for one in found if one.role == role]
             for role in ("target", "no-op", "single", "dose", "control")}  # fmt: skip
 
@@ -66,6 +68,20 @@ def test_features_that_consistency_cannot_order_are_counted_and_those_selected_n
         assert chosen(scores, select=select)["target"][0].ceiling == ""
     few = {(1, 3): top, (1, 7): 1.7}
     assert chosen(few, select={**by, "top": 2})["target"][0].tied == 0
+
+
+def test_no_feature_is_more_consistent_than_in_every_cluster():
+    """Of four discovery families that two principles share, all say as much at the root of two."""
+    plan = ablation_plan(in_clusters(family_lines(8), (4, 4)))
+    own = plan.clusters("principle")
+    sides = {f: "discovery" if int(f[1:]) % 2 else "confirmation" for f in own}
+    plan = replace(plan, sides=sides)
+    clustered = replace(plan, spec=plan.spec.model_copy(update={"cluster": "principle"}))
+    assert [own[family] for family in plan.families("discovery")] == ["p00", "p00", "p01", "p01"]
+    scores = dict.fromkeys([(1, 3), (2, 5)], 2**0.5)
+    select = {"by": "contrast", "rank": "consistency"}
+    tied = [chosen(scores, one, select=select)["target"][0].tied for one in (plan, clustered)]
+    assert tied == [0, 2]
 
 
 def test_listed_features_come_in_their_order_and_each_once():

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from benchmarks import calibration, control_nulls, skew_rows, verdict_nulls
+from benchmarks import calibration, cluster_rows, control_nulls, skew_rows, verdict_nulls
 from benchmarks.calibration import Row, calibrate, table
 from harness.analysis import ablation_verdicts, mean_verdicts
 from harness.stats import control_rank_p
@@ -19,7 +19,7 @@ def rows():
 
 def test_every_promise_is_kept(rows):
     assert {row.group for row in rows} == {
-        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew",
+        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew", "clusters",
     }  # fmt: skip
     assert [row.what for row in rows if not row.holds] == []
 
@@ -125,3 +125,28 @@ def test_what_one_family_carries_would_be_called_more_often(monkeypatch):
     without = {row.what: row.share for row in skew_rows.skewed(4000)}
     assert all(carried[what] <= share for what, share in without.items())
     assert any(carried[what] < share for what, share in without.items())
+
+
+def test_families_of_a_principle_taken_for_independent_are_caught(monkeypatch):
+    """As they are where no cluster is declared: the rows by principle break where units are families."""
+    shown = {row.what: row.share for row in cluster_rows.principles(800)}
+    by_family = [share for what, share in shown.items() if "by family, called above" in what]
+    assert min(by_family) > 0.15
+    honest = cluster_rows.units_of
+
+    def apart(sizes):
+        families, principles = honest(sizes)
+        return families, replace(principles, of=families.of)
+
+    monkeypatch.setattr(cluster_rows, "units_of", apart)
+    broken = [row.what for row in cluster_rows.principles(800) if not row.holds]
+    assert {what.rpartition(", ")[2] for what in broken} >= {
+        "flips", "called above or below", "interval holds it",
+    }  # fmt: skip
+
+
+def test_a_selection_on_the_principles_that_confirm_is_seen():
+    same, other = cluster_rows.selected(1200)
+    assert same.share > 0.08
+    assert other.holds
+    assert other.share < 0.03
