@@ -125,6 +125,16 @@ class Contrast(SpecPart):
     alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
 
 
+class Shortcuts(SpecPart):
+    """What may tell the variants apart without any model."""
+
+    allow: str = Field(
+        min_length=1,
+        description="Why words, answers or lengths may tell the variants apart: shown where the spec is "
+        "checked and in the report.",
+    )
+
+
 class Spec(SpecPart):
     """One question, and what must be true for each answer to it."""
 
@@ -143,6 +153,11 @@ class Spec(SpecPart):
         default="family",
         description="`family`: each answer must be right as often as it is wrong within every family. "
         "`none`: that is not asked for.",
+    )
+    shortcuts: Shortcuts | None = Field(
+        default=None,
+        description="Allows, for a reason, what `harness check` refuses: prompts whose variants words, "
+        "answers or lengths alone tell apart.",
     )
     readout: Readout = Field(
         default=Readout(),
@@ -185,7 +200,7 @@ class Spec(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         fields: dict[str, Any] = plain(self)
-        return without(fields, {"order": "holm", "unadjusted": None})
+        return without(fields, {"order": "holm", "unadjusted": None, "shortcuts": None})
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""

@@ -1,5 +1,6 @@
 """Specs, prompts and plans: small, and right as they are."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,14 @@ def family_lines(families: int = 6) -> list[dict[str, Any]]:
             ("a", "correct", "A careful reader says so"),
             ("b", "misconception", "Someone mixes them up"),
         )
+    ]
+
+
+def without_words(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same pairs in prompts that have nothing in common: no word tells their variants apart."""
+    return [
+        line | {"prompt": f"{hashlib.sha256(line['id'].encode()).hexdigest()[:12]}: it is"}
+        for line in lines
     ]
 
 
