@@ -113,7 +113,8 @@ def verdict_rows(
 
 def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     def metric(prompt_id: str) -> float:
-        return analysis.behaviour[prompt_id][claim.behaviour]
+        without = analysis.baseline[prompt_id] if claim.beyond == "baseline" else {}
+        return analysis.behaviour[prompt_id][claim.behaviour] - without.get(claim.behaviour, 0.0)
 
     correct = np.array([metric(pair.correct.id) for pair in analysis.pairs])
     confused = np.array([metric(pair.misconception.id) for pair in analysis.pairs])

@@ -117,7 +117,7 @@ def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
     """Raises `InputError` with each pair without tokens, or of which one answer begins the other."""
     faults: list[Fault] = []
     faulty = set()
-    for prompt in plan.prompts:
+    for prompt in (*plan.prompts, *plan.baselines):
         if prompt.pair_id in faulty:
             continue  # its other variant said so
         where = f"{path}:{prompt.line}"
