@@ -76,8 +76,15 @@ SELECT
         WHEN 'log_p_correct' THEN b.log_p_correct
         ELSE b.log_p_misconception
     END AS value,
-    NULL::DOUBLE AS beside, b.origin
+    CASE WHEN c.beyond = 'baseline' THEN
+        CASE c.about
+            WHEN 'logit_difference' THEN n.logit_difference
+            WHEN 'log_p_correct' THEN n.log_p_correct
+            ELSE n.log_p_misconception
+        END
+    END AS beside, b.origin
 FROM claim c JOIN behaviour b USING (run_id)
+LEFT JOIN baseline_behaviour n USING (run_id, prompt_id)
 WHERE c.kind = 'behaviour' AND b.split = 'confirmation'
 UNION ALL BY NAME
 SELECT
@@ -135,6 +142,13 @@ LEFT JOIN (
     FROM side_effects WHERE run_id = of_run AND role = 'control' GROUP BY ALL
 ) k ON k.ablation = s.ablation AND k.file = s.file AND k.prompt_id = s.prompt_id AND k.metric = s.metric
 WHERE c.kind IN ('specific', 'collateral')
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'decoys' AS source, d.family, d.prompt_id, d.layer, d.feature,
+    'activation' AS quantity, d.value, d.origin
+FROM claim c
+JOIN decoys d ON d.run_id = c.run_id AND d.ablation = c.about AND d.file = c.prompts
+WHERE c.kind = 'decoy'
 ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
@@ -159,6 +173,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM topk_logits WHERE run_id = of_run) t
 UNION ALL
 SELECT 'answers' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM answers WHERE run_id = of_run) t
+UNION ALL
+SELECT 'baselines' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM baselines WHERE run_id = of_run) t
 UNION ALL
 SELECT 'activations' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM activations WHERE run_id = of_run) t
@@ -201,6 +218,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM impact_noise WHERE run_id = of_run) t
 UNION ALL
 SELECT 'side_effects' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM side_effects WHERE run_id = of_run) t
+UNION ALL
+SELECT 'decoys' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM decoys WHERE run_id = of_run) t
 UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t

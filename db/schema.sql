@@ -83,7 +83,8 @@ CREATE TABLE prompts (
     answer VARCHAR NOT NULL,
     correct VARCHAR NOT NULL,
     misconception VARCHAR NOT NULL,
-    line INTEGER NOT NULL
+    line INTEGER NOT NULL,
+    baseline VARCHAR
 );
 
 CREATE TABLE prompt_tags (
@@ -135,6 +136,14 @@ CREATE TABLE answers (
     token_index INTEGER NOT NULL,
     token_id INTEGER NOT NULL,
     token VARCHAR NOT NULL,
+    logprob DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE baselines (
+    run_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    candidate VARCHAR NOT NULL,
     logprob DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
@@ -308,6 +317,21 @@ CREATE TABLE side_effects (
     edited DOUBLE NOT NULL,
     impact DOUBLE NOT NULL,
     active BOOLEAN NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE decoys (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    decoy VARCHAR NOT NULL,
+    family VARCHAR NOT NULL,
+    pair_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    label VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    value DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
 

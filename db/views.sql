@@ -12,6 +12,17 @@ SELECT
 FROM answers a JOIN prompts p USING (run_id, prompt_id)
 GROUP BY a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split;
 
+-- The same of each prompt without its scene, where a claim asks for it.
+CREATE OR REPLACE VIEW baseline_behaviour AS
+SELECT
+    b.run_id, p.family, p.pair_id, b.prompt_id, p.label, p.split,
+    sum(b.logprob) FILTER (b.candidate = 'correct') AS log_p_correct,
+    sum(b.logprob) FILTER (b.candidate = 'misconception') AS log_p_misconception,
+    log_p_correct - log_p_misconception AS logit_difference,
+    any_value(b.origin) AS origin
+FROM baselines b JOIN prompts p USING (run_id, prompt_id)
+GROUP BY b.run_id, p.family, p.pair_id, b.prompt_id, p.label, p.split;
+
 -- How far the variants of each family's pairs lie apart, beside what most families say: `agrees` is
 -- whether the sign is that of the run's mean. A family that does not move has no sign.
 CREATE OR REPLACE VIEW family_contrasts AS
@@ -31,9 +42,9 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral) AS about,
+    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
-    c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps,
+    c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
     v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
 FROM runs r
@@ -47,7 +58,8 @@ CROSS JOIN LATERAL (
         one ->> 'monotone' AS monotone, one ->> 'specific' AS specific,
         one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
         (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
-        (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster
+        (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
+        (one ->> 'less_than')::DOUBLE AS less_than
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)
@@ -134,6 +146,21 @@ FROM side_effects s
 JOIN runs r USING (run_id)
 GROUP BY s.run_id, r.spec_name, r.target, s.ablation, s.file, s.role, s.metric
 ORDER BY s.run_id, s.ablation, s.file, s.metric, s.role DESC;
+
+-- How each ablation's features answer the contrast of each decoy in a file: the other variant's value minus the
+-- correct one's, feature by feature, on average over pairs.
+CREATE OR REPLACE VIEW decoy_summary AS
+SELECT
+    d.run_id, r.spec_name, r.target, d.ablation, d.file, d.decoy, d.layer, d.feature,
+    count(DISTINCT d.pair_id) AS pairs, count(DISTINCT d.family) AS families,
+    avg(d.value) FILTER (d.label = 'misconception') AS misconception,
+    avg(d.value) FILTER (d.label = 'correct') AS correct,
+    misconception - correct AS difference,
+    any_value(d.origin) AS origin
+FROM decoys d
+JOIN runs r USING (run_id)
+GROUP BY d.run_id, r.spec_name, r.target, d.ablation, d.file, d.decoy, d.layer, d.feature
+ORDER BY d.run_id, d.ablation, d.file, d.decoy, d.layer, d.feature;
 
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS

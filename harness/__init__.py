@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
+    from harness.analysis.shortcuts import ShortcutScore
     from harness.analysis.verdict import Verdict
-    from harness.api import ResultsFile, compare, load_spec, open_store, plan, report, run
+    from harness.api import (
+        ResultsFile,
+        compare,
+        load_spec,
+        open_store,
+        plan,
+        report,
+        run,
+        shortcuts,
+    )
     from harness.errors import CannotRun, Fault, HarnessError, InputError
     from harness.runner.outcome import Outcome
     from harness.specs.plan import Plan
@@ -32,6 +42,7 @@ _HOMES = {
     "Outcome": "runner.outcome",
     "Plan": "specs.plan",
     "ResultsFile": "api",
+    "ShortcutScore": "analysis.shortcuts",
     "Spec": "specs.spec",
     "Verdict": "analysis.verdicts",
     "compare": "api",
@@ -40,6 +51,7 @@ _HOMES = {
     "plan": "api",
     "report": "api",
     "run": "api",
+    "shortcuts": "api",
 }
 __all__ = (
     "CannotRun",
@@ -50,6 +62,7 @@ __all__ = (
     "Outcome",
     "Plan",
     "ResultsFile",
+    "ShortcutScore",
     "Spec",
     "Verdict",
     "__version__",
@@ -59,6 +72,7 @@ __all__ = (
     "plan",
     "report",
     "run",
+    "shortcuts",
 )
 
 

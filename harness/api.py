@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from harness.analysis.comparison import Comparison
+    from harness.analysis.shortcuts import ShortcutScore
     from harness.analysis.verdict import Verdict
     from harness.runner.context import How
     from harness.runner.outcome import Outcome
@@ -77,6 +78,22 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     if faults := faults_of(made, where):
         raise InputError(*faults)
     return made
+
+
+@checked
+def shortcuts(prompts: str | Path) -> "tuple[ShortcutScore, ...]":
+    """How well words, answers and lengths alone tell the variants of a prompt file apart.
+
+    One score a kind of features and grouping of the pairs that is left out in turn; those by which
+    `check` refuses a spec come first. Raises `InputError` where the file is wrong.
+    """
+    from harness.analysis.shortcuts import shortcut_scores
+
+    path = find(prompts)
+    if path is None:
+        remedy = "put it below the working directory"
+        raise InputError(Fault(str(prompts), "there is no such prompt file", remedy))
+    return shortcut_scores(load_prompts(path))
 
 
 @checked

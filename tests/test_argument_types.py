@@ -26,7 +26,7 @@ NO_WORD = {**NO_TEXT, "another": "other", "nothing": ""}
 NONE = {"none": None}
 # What each argument may not be, by its name, and where that means another thing, by function and name.
 WRONG = {
-    **dict.fromkeys(("path", "spec", "db"), NO_PATH | NONE),
+    **dict.fromkeys(("path", "spec", "db", "prompts"), NO_PATH | NONE),
     "output": NO_PATH,
     **dict.fromkeys(("target", "device", "run", "a", "b", "query", "name"), NO_TEXT | NONE),
     **dict.fromkeys(("mock", "resume", "snapshot"), NO_FLAG),

@@ -13,7 +13,7 @@ from harness.specs.metrics import metrics_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import Label, pairs_of
 from harness.specs.split import Side
-from harness.store.tables.observations import Activations, Answers
+from harness.store.tables.observations import Activations, Answers, Baselines
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivat
     )
 
 
-def behaviours(rows: Answers) -> Mapping[str, Mapping[str, float]]:
+def behaviours(rows: Answers | Baselines) -> Mapping[str, Mapping[str, float]]:
     """Every metric of every prompt, in nats, from the log-probabilities of its candidates' tokens."""
     sums: dict[str, dict[Label, float]] = defaultdict(
         lambda: {"correct": 0.0, "misconception": 0.0}

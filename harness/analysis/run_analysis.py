@@ -30,7 +30,7 @@ from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import SideEffects
-from harness.store.tables.observations import Activations, Answers
+from harness.store.tables.observations import Activations, Answers, Baselines
 from harness.store.tables.results import FeatureTests
 
 Floats = NDArray[np.float64]
@@ -56,7 +56,8 @@ class Analysis:
 
     `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `features` the tests by
     what their units are (a tag, or family), `ablations` the impacts on the spec's metric by name, and
-    `side_effects` what each did to prompts that it is not meant for.
+    `side_effects` what each did to prompts that it is not meant for. `baseline` is the behaviour after
+    prompts without their scenes, where a claim asks for it.
     """
 
     plan: Plan
@@ -66,6 +67,7 @@ class Analysis:
     ablations: Mapping[str, AblationImpacts]
     rows: tuple[Columns, ...]
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
+    baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
@@ -96,6 +98,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
         behaviour=behaviours(source.read(Answers, run_id)),
+        baseline=behaviours(source.read(Baselines, run_id)),
         features=features,
         ablations=ablations,
         side_effects={

@@ -134,7 +134,8 @@ def verdict_rows(
 
 def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     def metric(prompt_id: str) -> float:
-        return analysis.behaviour[prompt_id][claim.behaviour]
+        without = analysis.baseline[prompt_id] if claim.beyond == "baseline" else {}
+        return analysis.behaviour[prompt_id][claim.behaviour] - without.get(claim.behaviour, 0.0)
 
     pairs = [pair for pair in analysis.pairs if claim.asks_of(pair.correct)]
     correct = np.array([metric(pair.correct.id) for pair in pairs])

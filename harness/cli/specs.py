@@ -1,6 +1,8 @@
 """Commands about specs, before any weight is loaded: write one, check it, plan its run."""
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,11 @@ from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.errors import Fault, HarnessError, InputError
+from harness.cli.spec_facts import controls_line, spec_facts
+from harness.errors import Fault, InputError
 from harness.names import command
 
 if TYPE_CHECKING:
-    from harness.specs.ablations import Ablation
     from harness.specs.plan import Plan
 
 
@@ -38,9 +40,20 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The new file; evals/NAME.yaml when left out. A file that is there is left alone.",
 )
+@click.option(
+    "--allow-shortcuts",
+    default="",
+    metavar="REASON",
+    help="Why words, answers or lengths may tell the variants apart, where they do.",
+)
 @exit_with_status
 def new(
-    question: str, target: tuple[str, ...], prompts: Path, name: str, output: Path | None
+    question: str,
+    target: tuple[str, ...],
+    prompts: Path,
+    name: str,
+    output: Path | None,
+    allow_shortcuts: str,
 ) -> None:
     """Write a spec for QUESTION, a target and a prompt file, with a comment for each part.
 
@@ -54,7 +67,8 @@ def new(
     from harness.specs.scaffold import write_spec
 
     _check_answers(prompts, target)
-    path, *schema = write_spec(question, target, prompts, name, output)
+    allow = partial(_allowed, prompts, allow_shortcuts)
+    path, *schema = write_spec(question, target, prompts, name, output, allow)
     for beside in schema:
         echo(f"{beside}: written. Editors read there what a spec may say.")
     echo(f"{path}: written. Read it, change it, and then:")
@@ -80,6 +94,29 @@ def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
         raise InputError(*faults)
 
 
+def _allowed(prompts: Path, reason: str) -> str:
+    """The reason, where words, answers or lengths tell the variants apart.
+
+    Raises `InputError` where they do and there is none: `check` would refuse the spec.
+    """
+    from harness.analysis.shortcut_checks import shortcut_findings
+    from harness.paths import find
+    from harness.specs.prompt_file import load_prompts
+
+    place = str(prompts)
+    read = load_prompts(find(prompts) or prompts)
+    faults = shortcut_findings(place, read, place, None, lambda *_: place).faults
+    if faults and not reason.strip():
+        raise InputError(*(replace(one, remedy=_SAY_WHY) for one in faults))
+    return reason if faults else ""
+
+
+_SAY_WHY = (
+    "let both variants use the same words, answers and lengths equally often, or say why it may be so: "
+    "`--allow-shortcuts REASON`"
+)
+
+
 @click.command(short_help="Say everything that is wrong with specs, before any run.")
 @click.argument("specs", nargs=-1, required=True, shell_complete=completion.specs)
 @JSON
@@ -98,7 +135,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
     checked: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for name in specs:
-        facts, of_spec = _check(name)
+        facts, of_spec = spec_facts(name)
         checked.append(facts)
         faults += of_spec
         if not of_spec and not as_json:
@@ -110,6 +147,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
             for line in [
                 *(str(Clustering(**one)) for one in facts["clusters"]),
                 *facts["controls"],
+                *filter(None, [facts["shortcuts"]["line"]]),
             ]:
                 echo(f"  {line}")
             for note in facts["notes"]:
@@ -120,63 +158,6 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(WRONG_INPUT if faults else SUPPORTED)
     if faults:
         raise InputError(*dict.fromkeys(faults))
-
-
-def _check(name: str) -> tuple[dict[str, Any], list[Fault]]:
-    from dataclasses import asdict
-
-    from harness.cli.answers import answers_alike
-    from harness.specs.changed_meanings import changed_meanings
-    from harness.specs.independence import clusterings, shared, undeclared
-    from harness.specs.parts import uneven
-    from harness.specs.plan import make_plan
-    from harness.specs.plan_checks import faults_of, unreachable
-    from harness.specs.reach import dependent
-    from harness.specs.spec_file import load
-    from harness.specs.spec_paths import find_spec
-
-    facts: dict[str, Any] = {"spec": name}
-    faults: list[Fault] = []
-    try:
-        path = find_spec(name)
-        facts["spec"] = str(path)
-        file = load(path, with_prompts=True)
-        spec = file.spec
-        beside: list[str] = []
-        for target in file.targets.values():
-            plan = make_plan(spec, target, file.prompts, file.others)
-            beside += [*dependent(plan), *undeclared(plan), *shared(plan), *uneven(plan)]
-            faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
-        of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
-        faults += of_answers
-        facts |= {
-            "hash": spec.hash,
-            "discovery": len(plan.families("discovery")),
-            "confirmation": len(plan.families("confirmation")),
-            "pairs": len(file.prompts) // 2,
-            "claims": len(spec.claims),
-            "targets": list(spec.targets),
-            "clusters": [asdict(one) for one in clusterings(plan)],
-            "controls": [_controls(one) for one in spec.ablations],
-            "notes": [*notes, *dict.fromkeys(beside), *changed_meanings(spec)],
-        }
-    except HarnessError as error:
-        faults += error.faults
-    faults = list(dict.fromkeys(faults))
-    return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
-
-
-def _controls(ablation: "Ablation") -> str:
-    """What the controls of an ablation cost, and what they can show."""
-    from harness.specs.ablations import looks
-    from harness.specs.workload import replays_of
-
-    *early, sets = looks(ablation)
-    fewer = f", or {' or '.join(map(str, early))} where more could show nothing" if early else ""
-    return (
-        f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
-        f"{replays_of(ablation)} replays a prompt at most"
-    )
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")
@@ -229,7 +210,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
             for ablation in made.ablations
         }
         | ({"trace": len(made.units("trace"))} if made.layers else {}),
-        "controls": [_controls(ablation) for ablation in made.ablations],
+        "controls": [controls_line(ablation) for ablation in made.ablations],
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)
     needs = expected(made, device)

@@ -31,6 +31,7 @@ from harness.runner.prompt_replays import prepare_edits
 from harness.runner.staged_units import Stages, together
 from harness.runner.stages.ablate import ablate
 from harness.runner.stages.attribute import attribute
+from harness.runner.stages.baseline import baseline
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
@@ -62,6 +63,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
     """
     stage = Stages(context, plan, store, progress).run
     stage("observe", partial(observe, plan=plan))
+    if plan.baselines:
+        stage("baseline", baseline)
     if plan.spec.new_tokens:
         stage("generate", partial(generate, plan=plan))
     # Of what adds up over all of a stage's prompts.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.shortcut_checks import findings_of
 from harness.errors import Fault, InputError, Say, first_few
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
@@ -54,6 +55,8 @@ def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
     layers = {name: layers_of(file.spec, choice) for name, choice in targets.items()}
     name, why = choose_target(targets, layers, target)
     plan = whole = file.plan(name, how.mock)
+    if faults := findings_of(file).faults:
+        raise InputError(*faults)
     if how.limit:
         plan = limited(plan, how.limit)
         extent = plan.limited or "so few families that all of them run: this is no trial"
@@ -114,7 +117,7 @@ def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
     """Raises `InputError` with each pair without tokens, or of which one answer begins the other."""
     faults: list[Fault] = []
     faulty = set()
-    for prompt in plan.prompts:
+    for prompt in (*plan.prompts, *plan.baselines):
         if prompt.pair_id in faulty:
             continue  # its other variant said so
         where = f"{path}:{prompt.line}"

@@ -34,12 +34,22 @@ class BehaviourClaim(PartClaim):
         default=None,
         description="Claim that the mean is `greater` or `less` than `than`. Either this or `within`.",
     )
+    beyond: Literal["zero", "baseline"] = Field(
+        default="zero",
+        description="What is taken away first, pair by pair. `zero`: nothing. `baseline`: what each prompt's "
+        "`baseline`, the same sentence without its scene, gives for the same two answers.",
+    )
     than: float = Field(default=0.0, description="What the mean is compared with, in nats.")
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description="Claim equivalence to `than` within this margin, in nats. Either this or "
         "`direction`.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there were baselines, so that no hash changes."""
+        return without(plain(self), {"beyond": "zero"})
 
 
 class FeatureClaim(ClaimPart):
@@ -115,6 +125,8 @@ def in_words(claim: Claim, cluster: str = FAMILY) -> str:
     if isinstance(claim, BehaviourClaim):
         what = METRIC_NAMES[claim.behaviour]
         what = f"the difference between the variants in {what}" if claim.contrast else what
+        if claim.beyond == "baseline":
+            what = f"{what}, beyond what the same sentences without their scenes give,"
         what = f"on average over families, {what}"
         if claim.within is not None:
             said = f"{what} lies within {claim.within:g} nats of {claim.than:g}"

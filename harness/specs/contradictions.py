@@ -260,6 +260,9 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
         problems.append(
             ((), "the claim has no direction, or one and a margin", "give direction or within")
         )
+    if isinstance(claim, BehaviourClaim) and claim.contrast and claim.beyond == "baseline":
+        what = "what a scene adds is asked of both variants of a pair, not of their difference"
+        problems.append((("contrast",), what, "drop it, or `beyond`"))
     if isinstance(claim, EditClaim):
         problems += _unedited(spec, claim)
     return problems + _elsewhere(spec, claim.only)

@@ -12,9 +12,10 @@ from typing import Literal
 
 from harness.errors import Fault, InputError
 from harness.specs.ablations import Ablation, looks
+from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, SpecificClaim
-from harness.specs.prompt import LIMITED, Prompt
+from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
@@ -22,9 +23,17 @@ from harness.specs.targets import Target
 FEWEST = 2  # families of a side: one has no spread
 # Prompts of a unit: of an ablation few, for each of them is replayed with every intervention. What is
 # summed over a family is not divided.
-PROMPTS = {"observe": 16, "generate": 16, "ablate": 2, "side effects": 16, "trace": 16}
+PROMPTS = {
+    "observe": 16,
+    "baseline": 16,
+    "generate": 16,
+    "ablate": 2,
+    "side effects": 16,
+    "trace": 16,
+}
 Stage = Literal[
     "observe",
+    "baseline",
     "generate",
     "survey",
     "attribute",
@@ -108,8 +117,10 @@ class Plan:
         """Changes with any word, answer, pair, family or tag; not with the order of the lines."""
 
         def said(p: Prompt) -> str:
+            # Without what once was not there, so that the hash of no older file changes.
+            later = (p.baseline,) * bool(p.baseline)
             return repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
-                         sorted(p.tags.items())))  # fmt: skip
+                         sorted(p.tags.items()), *later))  # fmt: skip
 
         lines = sorted(map(said, self.prompts))
         for name, prompts in sorted(self.others.items()):
@@ -120,6 +131,7 @@ class Plan:
     def steps(self) -> tuple[tuple[Stage, str], ...]:
         """The stages of a run in their order, each with the ablation that it belongs to, if any."""
         steps: list[tuple[Stage, str]] = [("observe", "")]
+        steps += [("baseline", "")] * bool(self.baselines)
         steps += [("generate", "")] * bool(self.spec.new_tokens)
         steps += [("survey", "")] * bool(self.layers)
         for ablation in self.ablations:
@@ -153,6 +165,13 @@ class Plan:
         }
         return tuple(sorted(files))
 
+    @property
+    def baselines(self) -> tuple[Prompt, ...]:
+        """The confirming prompts without their scenes, where a claim asks for them; else none."""
+        claims = self.spec.claims_on(self.target.name)
+        asked = any(isinstance(one, BehaviourClaim) and one.beyond == "baseline" for one in claims)
+        return baselines_of(self.of("confirmation")) if asked else ()
+
     def prompts_of(self, file: str) -> tuple[Prompt, ...]:
         """The prompts of another file, or the spec's own where it has no name."""
         return self.others[file] if file else self.prompts
@@ -169,7 +188,7 @@ class Plan:
             chosen = tuple({prompt.text: prompt for prompt in reversed(self.others[file])}.values())
         elif stage in ("survey", "attribute", "profile"):
             chosen = self.of("discovery") or self.prompts
-        elif stage in ("predict", "ablate", "side effects", "trace"):
+        elif stage in ("baseline", "predict", "ablate", "side effects", "trace"):
             chosen = self.of("confirmation")
         else:
             chosen = self.prompts

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
-from harness.specs.claims import FeatureClaim
+from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim
@@ -43,6 +43,7 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
                 "use `readout: {at: answer}`, or prompts that differ before the answer",
             )
         )
+    faults += _without_baseline(plan, where)
     made = {ablation.name for ablation in plan.ablations}
     for i, ablation in enumerate(plan.spec.ablations):
         if ablation.name in made:
@@ -51,6 +52,22 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
                 for path, what, remedy in _misplaced(plan, ablation, bool(same))
             ]
     return faults
+
+
+def _without_baseline(plan: Plan, where: Locate) -> Iterator[Fault]:
+    """Claims about what a scene adds, where prompts do not say what they are without it."""
+    bare = [prompt for prompt in plan.prompts if not prompt.baseline]
+    made = plan.spec.claims_on(plan.target.name)
+    for i, claim in enumerate(plan.spec.claims):
+        asks = isinstance(claim, BehaviourClaim) and claim.beyond == "baseline" and claim in made
+        if bare and asks:
+            first = min(prompt.line for prompt in bare)
+            yield Fault(
+                where("claims", i, "beyond"),
+                f"{len(bare)} of {len(plan.prompts)} prompts of {plan.spec.prompts} have no `baseline`, "
+                f"the first on line {first}",
+                "give each line its sentence without the scene as `baseline`",
+            )
 
 
 def _unreadable(plan: Plan, where: Locate) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Label = Literal["correct", "misconception"]
@@ -16,7 +16,7 @@ class Prompt:
     """One line of a prompt file, completed from its pair.
 
     `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
-    pair, whose log-probabilities are compared.
+    pair, whose log-probabilities are compared. `baseline` is the text without its scene, where that is given.
     """
 
     id: str
@@ -29,10 +29,16 @@ class Prompt:
     misconception: str
     line: int
     tags: Mapping[str, str] = field(default_factory=dict)
+    baseline: str = ""
 
     def candidate(self, which: Label) -> str:
         """The answer that counts as `which`."""
         return self.correct if which == "correct" else self.misconception
+
+
+def baselines_of(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """The prompts without their scenes, with the same answers."""
+    return tuple(replace(prompt, text=prompt.baseline) for prompt in prompts)
 
 
 @dataclass(frozen=True)

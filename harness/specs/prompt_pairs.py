@@ -10,7 +10,7 @@ from harness.specs.prompt import LABELS, Prompt
 from harness.specs.text_file import is_whole
 
 REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
-OPTIONAL = ("answer", "family", "foil", "tags")
+OPTIONAL = ("answer", "family", "foil", "tags", "baseline")
 Line = tuple[int, Mapping[str, Any]]
 
 
@@ -69,7 +69,7 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name in REQUIRED:
         if name not in line:
             problems.append((f"'{name}' is missing", "add it"))
-    for name in (*REQUIRED, "answer", "family", "foil"):
+    for name in (*REQUIRED, "answer", "family", "foil", "baseline"):
         value = line.get(name, "-")
         if not isinstance(value, str):
             problems.append((f"'{name}' is {_kind(value)}", "write a text"))
@@ -79,16 +79,16 @@ def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
             )
         elif not any(letter.isprintable() and not letter.isspace() for letter in value):
             problems.append((f"'{name}' is empty", "write a text"))
-        elif name not in ("prompt", "id") and value != value.strip():
+        elif name not in ("prompt", "id", "baseline") and value != value.strip():
             problems.append((f"'{name}' begins or ends with a space", "remove it"))
     label = line.get("label", "correct")
     if isinstance(label, str) and label.strip() and label not in LABELS:
         problems.append((f"unknown label '{label}'", nearest(label, LABELS)))
-    prompt = line.get("prompt")
-    if isinstance(prompt, str) and prompt.strip() and prompt != prompt.rstrip():
-        problems.append(
-            ("'prompt' ends with white space", "remove it: one space is put before the answer")
-        )
+    for name in ("prompt", "baseline"):
+        text = line.get(name)
+        if isinstance(text, str) and text.strip() and text != text.rstrip():
+            remedy = "remove it: one space is put before the answer"
+            problems.append((f"'{name}' ends with white space", remedy))
     tags = line.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         problems.append(
@@ -180,6 +180,7 @@ def _pair(
             misconception=foil,
             line=number,
             tags=line.get("tags", {}),
+            baseline=line.get("baseline", ""),
         )
         for label, (number, line), answer in zip(
             LABELS, ((first, correct), (second, confused)), answers, strict=True

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.characters import make_visible
@@ -17,9 +17,17 @@ LONGEST_NAME = 40
 
 
 def write_spec(
-    question: str, targets: Sequence[str], prompts: Path, name: str = "", output: Path | None = None
+    question: str,
+    targets: Sequence[str],
+    prompts: Path,
+    name: str = "",
+    output: Path | None = None,
+    allow: Callable[[], str] = str,
 ) -> tuple[Path, ...]:
     """Write the spec, and beside it the schema that it names; what was written, the spec first.
+
+    `allow` gives the reason for which words, answers or lengths may tell the variants apart, or none, and is
+    asked once all else is right.
 
     Nothing is overwritten. In a checkout the schema is the package's own, elsewhere a copy: a path into
     this machine's packages would mean nothing to those who share the file. Raises `InputError` where a
@@ -46,13 +54,24 @@ def write_spec(
     facts = prompt_facts(prompt_file)
     output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
-    text = draft(
-        name, make_visible(question), chosen, _from(output, prompt_file), schema_of(output), facts
-    )
     # An empty file is what a full disk leaves, or `mktemp`: nothing is lost with it.
     if output.exists() and not (output.is_file() and output.stat().st_size == 0):
         remedy = "name another with --output or --name"
         raise InputError(Fault(str(output), "it is there already", remedy))
+    text = draft(
+        name,
+        make_visible(question),
+        chosen,
+        _from(output, prompt_file),
+        schema_of(output),
+        facts,
+        make_visible(" ".join(allow().split())),
+    )
+    return _write(output, text)
+
+
+def _write(output: Path, text: str) -> tuple[Path, ...]:
+    """Write a spec, and the schema that it names where there is none; what was written, the spec first."""
     beside = output.parent / schema_of(output)
     written = [output] if beside.exists() else [output, beside]
     try:

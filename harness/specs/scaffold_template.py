@@ -22,8 +22,12 @@ def draft(
     prompts: str,
     schema: str,
     facts: PromptFacts,
+    allow: str = "",
 ) -> str:
-    """The text of a spec; `prompts` and `schema` are paths as it names them."""
+    """The text of a spec; `prompts` and `schema` are paths as it names them.
+
+    `allow` is the reason for which shortcuts are allowed, where there is one.
+    """
     said = question if _PLAIN.fullmatch(question) else json.dumps(question, ensure_ascii=False)
     file = prompts if re.fullmatch(r"[A-Za-z][\w./-]*", prompts) else json.dumps(prompts)
     parts = [
@@ -40,6 +44,7 @@ def draft(
         *_comment(f"{facts.pairs} pairs in {facts.families} families."),
         f"prompts: {file}",
         *_balance(facts),
+        *_shortcuts(allow),
         *_readout(facts),
         *_split(facts),
         *_comment(
@@ -79,6 +84,15 @@ def _balance(facts: PromptFacts) -> Iterator[str]:
             "word does not cancel there. Ask the other question as often, and write `family`."
         )
         yield "balance: none"
+
+
+def _shortcuts(allow: str) -> Iterator[str]:
+    if allow:
+        yield from _comment(
+            "Words, answers or lengths alone tell the variants apart (`harness check`), and a feature may "
+            "do the same. The reason why that is allowed stands in the report."
+        )
+        yield f"shortcuts: {{allow: {json.dumps(allow, ensure_ascii=False)}}}"
 
 
 def _readout(facts: PromptFacts) -> Iterator[str]:

@@ -154,6 +154,16 @@ class Contrast(SpecPart):
     alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
 
 
+class Shortcuts(SpecPart):
+    """What may tell the variants apart without any model."""
+
+    allow: str = Field(
+        min_length=1,
+        description="Why words, answers or lengths may tell the variants apart: shown where the spec is "
+        "checked and in the report.",
+    )
+
+
 class Spec(SpecPart):
     """One question, and what must be true for each answer to it."""
 
@@ -172,6 +182,11 @@ class Spec(SpecPart):
         default="family",
         description="`family`: each answer must be right as often as it is wrong within every family. "
         "`none`: that is not asked for.",
+    )
+    shortcuts: Shortcuts | None = Field(
+        default=None,
+        description="Allows, for a reason, what `harness check` refuses: prompts whose variants words, "
+        "answers or lengths alone tell apart.",
     )
     readout: Readout = Field(
         default=Readout(),
@@ -220,7 +235,8 @@ class Spec(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         fields: dict[str, Any] = plain(self)
-        return without(fields, {"order": "holm", "unadjusted": None, "cluster": FAMILY})
+        later = {"order": "holm", "unadjusted": None, "cluster": FAMILY, "shortcuts": None}
+        return without(fields, later)
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""

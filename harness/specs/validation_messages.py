@@ -15,7 +15,7 @@ from harness.specs.ablations import Ablation, Select
 from harness.specs.claims import A_CLAIM_IS, CLAIM_KINDS
 from harness.specs.fields import KeyPath
 from harness.specs.numbers import yaml_number
-from harness.specs.spec import Contrast, Readout, Spec, Split, TargetChoice
+from harness.specs.spec import Contrast, Readout, Shortcuts, Spec, Split, TargetChoice
 from harness.specs.yaml_source import excerpt_of
 
 # The model that holds each mapping of a spec, so that an unknown key can be answered with a known one.
@@ -23,6 +23,7 @@ _PARTS: dict[KeyPath, type[BaseModel]] = {
     (): Spec,
     ("targets", "*"): TargetChoice,
     ("readout",): Readout,
+    ("shortcuts",): Shortcuts,
     ("split",): Split,
     ("contrast",): Contrast,
     ("ablations", "*"): Ablation,

@@ -58,6 +58,12 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     if stage == "generate":
         said = plan.spec.new_tokens
         return StageWork(stage, name, len(rows), asked + len(rows) * said, forwards=said, reads=0)
+    if stage == "baseline":
+        without = {prompt.text: prompt for prompt in plan.baselines}.values()
+        scored = sum(
+            _length(p.text) + _length(p.correct) + _length(p.misconception) for p in without
+        )
+        return StageWork(stage, name, len(without), scored, reads=0)
     if stage == "survey":
         # A layer's losses are taken on a sample, which is replayed three times and is left out here.
         return StageWork(stage, name, len(rows), asked, reads=2)

@@ -24,7 +24,12 @@ def prompt_tables(
     in_order = list(prompts)
     return (
         Prompts.of(
-            {"run_id": run_id, **_columns(prompt), "split": sides[prompt.family]}
+            {
+                "run_id": run_id,
+                **_columns(prompt),
+                "split": sides[prompt.family],
+                "baseline": prompt.baseline or None,
+            }
             for prompt in in_order
         ),
         PromptTags.of(
@@ -71,6 +76,7 @@ def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
         misconception=row["misconception"],
         line=row["line"],
         tags=tags,
+        baseline=row.get("baseline") or "",
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import harness
 from tests.helpers.cli import invoke
-from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines, in_clusters
+from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines, in_clusters, without_words
 
 
 def test_check_says_what_is_right(root):
@@ -70,18 +70,23 @@ def test_check_and_plan_say_what_clustered_families_are_worth(tmp_path):
 
 
 def test_check_imports_nothing_heavy(root):
-    """Nor does collecting claims; see test_pytest_plugin."""
+    """Nor does collecting claims; see test_pytest_plugin.
+
+    Where there are families enough for shortcut scores, what computes these is imported and no more.
+    """
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import main\n"
-        "for call in (['check', 'voices'], ['targets'], ['schema'], ['-h'],\n"
+        "for call in (['check', 'pilot'], ['targets'], ['schema'], ['-h'],\n"
         "             ['run', '-h'], ['sql', '--list']):\n"
         "    assert CliRunner().invoke(main, call).exit_code == 0, call\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'duckdb', 'pandas', 'rich',\n"
-        "         'statsmodels'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "         'statsmodels', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "assert CliRunner().invoke(main, ['check', 'placebo']).exit_code == 0\n"
+        "print(sorted({'torch', 'transformers', 'duckdb', 'statsmodels'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.split() == ["[]", "[]"]
 
 
 def test_plan_shows_what_a_run_would_do():
@@ -139,7 +144,7 @@ def test_where_the_tokenizer_is_not_here_check_says_what_a_run_will_decide(tmp_p
     (facts,) = json.loads(invoke("check", spec, "--json").output)["specs"]
     assert "the tokenizer of gemma-2-2b is not here" in facts["notes"][0]
     (facts,) = json.loads(invoke("check", "pilot", "--json").output)["specs"]
-    assert facts["notes"] == []
+    assert facts["notes"] == ["pilot: 11 families are too few for a shortcut score (12)"]
 
 
 @pytest.mark.parametrize(
@@ -176,8 +181,9 @@ def test_the_notes_of_a_bundled_spec_are_of_claims_that_depend_on_others():
     told = (
         "voices: top-features-matter (smallest p 0.01) reaches alpha 0.05 over {} claims only where"
     )
-    assert len(facts["notes"]) == 2
-    for claims, note in zip((7, 8), facts["notes"], strict=True):
+    notes = [note for note in facts["notes"] if "reach" in note]
+    assert len(notes) == 2
+    for claims, note in zip((7, 8), notes, strict=True):
         assert note.startswith(told.format(claims))
 
 
@@ -189,7 +195,8 @@ FOUR = [
 
 
 def write_claims(folder, families, controls=99, **fields):
-    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, family_lines(families))))
+    lines = without_words(family_lines(families))
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
     spec = {
         "name": "four",
         "question": "Is it?",
@@ -263,3 +270,37 @@ def test_no_spec_is_written_for_answers_of_which_one_begins_the_other(tmp_path, 
     assert found.exit_code == 2
     assert f"prompts.jsonl:1: {ALIKE.format('1', '10')}" in found.output
     assert not (tmp_path / "evals").exists()
+
+
+def test_prompts_that_words_tell_apart_are_refused_by_check_and_run_unless_allowed(tmp_path):
+    path = write_claims(tmp_path, 16)
+    assert invoke("check", path).exit_code == 0
+    words = "\n".join(map(json.dumps, family_lines(16)))
+    (tmp_path / "p.jsonl").write_text(words)
+    db = tmp_path / "r.duckdb"
+    for call in (("check", path), ("run", path, "--target", "organism", "--db", db)):
+        found = invoke(*call)
+        assert found.exit_code == 2
+        assert f"error: {path}:1:" in found.stderr
+        assert "the variants of p.jsonl are told apart without any model" in found.stderr
+        assert not db.exists()
+    (facts,) = json.loads(invoke("check", path, "--json").stdout)["specs"]
+    assert not facts["right"]
+    assert max(one["score"] for one in facts["shortcuts"]["scores"]) == 1.0
+    path = write_claims(tmp_path, 16, shortcuts={"allow": "it has to be said"})
+    (tmp_path / "p.jsonl").write_text(words)
+    found = invoke("check", path)
+    assert found.exit_code == 0
+    assert "note: four: shortcuts are allowed (it has to be said): " in found.stderr
+    assert "  shortcuts: " in found.stdout
+
+
+def test_a_shortcut_that_is_allowed_is_no_mapping_without_a_reason(tmp_path):
+    for given, said in (
+        ({}, "'allow' is missing"),
+        ({"allow": ""}, "allow"),
+        ({"alow": "x"}, "allow'?"),
+    ):
+        found = invoke("check", write_claims(tmp_path, 16, shortcuts=given))
+        assert found.exit_code == 2
+        assert said in found.stderr

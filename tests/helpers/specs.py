@@ -1,5 +1,6 @@
 """Specs, prompts and plans: small, and right as they are."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +81,14 @@ def in_clusters(
     families = list(dict.fromkeys(line["family"] for line in lines))
     of = dict(zip(families, names, strict=True))
     return [line | {"tags": line.get("tags", {}) | {tag: of[line["family"]]}} for line in lines]
+
+
+def without_words(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same pairs in prompts that have nothing in common: no word tells their variants apart."""
+    return [
+        line | {"prompt": f"{hashlib.sha256(line['id'].encode()).hexdigest()[:12]}: it is"}
+        for line in lines
+    ]
 
 
 def plan_of(spec: Spec, objects: list[dict[str, Any]]) -> Plan:

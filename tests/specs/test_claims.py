@@ -19,6 +19,11 @@ from harness.specs.claims import Claim, in_words
             "than -1.5 nats",
         ),
         (
+            {"behaviour": "logit_difference", "beyond": "baseline", "direction": "greater"},
+            "on average over families, log p(right answer) - log p(misconception), beyond what the same sentences "
+            "without their scenes give, is greater than 0 nats",
+        ),
+        (
             {"behaviour": "log_p_misconception", "within": 0.5},
             "on average over families, log p(misconception) lies within 0.5 nats of 0",
         ),

@@ -23,12 +23,14 @@ from tests.helpers.cli import invoke
 
 DATA = sorted(path.stem for path in (ROOT / "data").glob("*.jsonl"))
 TARGETS = ("organism", "gemma-2-2b")
+ALLOWED = ("--allow-shortcuts", "words may tell")
 
 
 def write(folder, prompts, *more, question="Does it matter?"):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "new.yaml"
     given = () if "--target" in more else ("--target", "organism")
+    given += ALLOWED
     found = invoke("new", question, "--prompts", prompts, "--output", path, *given, *more)
     return path, found
 
@@ -167,7 +169,7 @@ def test_a_spec_of_ones_own_is_meant_by_its_name(tmp_path, root, monkeypatch):
     """Also where the package has a spec of this name; and pytest collects it by its head."""
     monkeypatch.chdir(tmp_path)
     call = ("--target", "organism", "--prompts", root / "data" / "voices.jsonl", "--name", "pilot")
-    assert invoke("new", "Is it so?", *call).exit_code == 0
+    assert invoke("new", "Is it so?", *call, *ALLOWED).exit_code == 0
     assert "evals/pilot.yaml: right; 40 families" in invoke("check", "pilot").output
     assert json.loads(invoke("plan", "pilot", "--json").output)["question"] == "Is it so?"
     no_folders = SimpleNamespace(getini=lambda _: [])
@@ -197,7 +199,7 @@ def test_names_and_paths_are_made_of_what_is_given(tmp_path, root, monkeypatch):
     (tmp_path / "data" / "my own.jsonl").write_text(lines_of(12, shared=False))
     monkeypatch.chdir(tmp_path)
     call = ("new", "Is it the voice's doing?", "--prompts", "data/my own.jsonl", "--target")
-    found = invoke(*call, "organism", "--target", "gemma-3-270m", "--target", "organism")
+    found = invoke(*call, "organism", "--target", "gemma-3-270m", "--target", "organism", *ALLOWED)
     assert found.exit_code == 0, found.output
     spec = load("evals/is-it-the-voices-doing.yaml").spec
     assert (spec.name, spec.prompts) == ("is-it-the-voices-doing", "data/my own.jsonl")
@@ -242,8 +244,27 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, root):
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "new.yaml"
     call = ("new", "Is it?", "--target", "organism", "--prompts", root / "data" / "voices.jsonl")
-    found = invoke(*call, "--output", path)
+    found = invoke(*call, "--output", path, *ALLOWED)
     assert found.exit_code == 3
     assert found.stderr == (
         f"error: {path}: cannot be written: file exists; name another with --output\n"
     )
+
+
+def test_prompts_that_words_tell_apart_are_refused_without_a_reason_and_the_spec_says_it(tmp_path):
+    prompts, path = tmp_path / "p.jsonl", tmp_path / "new.yaml"
+    prompts.write_text(lines_of(12, shared=False))
+    call = ("new", "Is it?", "--target", "organism", "--prompts", prompts, "--output", path)
+    for given in ((), ("--allow-shortcuts", " ")):
+        found = invoke(*call, *given)
+        assert found.exit_code == 2
+        assert f"error: {prompts}: the variants of {prompts} are told apart" in found.stderr
+        assert found.stderr.endswith("why it may be so: `--allow-shortcuts REASON`\n")
+        assert not path.exists()
+    assert invoke(*call, "--allow-shortcuts", 'a "voice": #1').exit_code == 0
+    assert load(path).spec.shortcuts.allow == 'a "voice": #1'
+    # Where nothing is told apart there is nothing to allow.
+    prompts.write_text(lines_of(11, shared=False))
+    path.unlink()
+    assert invoke(*call, "--allow-shortcuts", "no need").exit_code == 0
+    assert load(path).spec.shortcuts is None

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.helpers.cli import invoke
+from tests.helpers.specs import without_words
 
 SPEC = """\
 name: demo
@@ -26,7 +27,7 @@ order: fixed-sequence
 def folder(tmp_path):
     """A right spec and its prompts, twelve balanced families."""
     (tmp_path / "demo.yaml").write_text(SPEC)
-    write_prompts(tmp_path, lines())
+    write_prompts(tmp_path, without_words(lines()))
     return tmp_path
 
 
@@ -137,7 +138,7 @@ error: demo.yaml:8:41: scale needs a value; give `value`
     |                                         ^^^^
 """),
         ("kind: zero", "positions: [3, 400]", """\
-error: demo.yaml:8:41: no prompt has a token 400: the longest has 18 bytes; count from 1 at the beginning, \
+error: demo.yaml:8:41: no prompt has a token 400: the longest has 19 bytes; count from 1 at the beginning, \
 or from -1 at the end
   8 |   - {name: top, select: {by: contrast}, positions: [3, 400]}
     |                                         ^^^^^^^^^

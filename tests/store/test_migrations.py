@@ -23,6 +23,8 @@ SINCE = {
     "other_prompts": 10,
     "side_effects": 10,
     "moderators": 10,
+    "baselines": 11,
+    "decoys": 11,
 }
 
 

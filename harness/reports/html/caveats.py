@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.specs.prompt import LIMITED
 from harness.store.find_run import Run, trial_word
+from harness.store.stored_spec import spec_mapping
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ def caveats_of(run: Run, of: str = "") -> list[Caveat]:
     if run["origin"] == "stand-in":
         words = f"{run['target']} shows that the method works, and says nothing about Gemma."
         caveats.append(Caveat("stand-in", "Stand-in", of + words))
+    shortcuts = spec_mapping(run).get("shortcuts")
+    if isinstance(shortcuts, dict) and shortcuts.get("allow"):
+        words = "Words, answers or lengths alone tell the variants apart, which is allowed: "
+        caveats.append(Caveat("shortcuts", "Shortcuts", f"{of}{words}{shortcuts['allow']}"))
     return caveats
 
 

@@ -8,6 +8,7 @@ object. These classes are the only place in the code that names the store's colu
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import (
     ControlBalance,
+    Decoys,
     ImpactNoise,
     Impacts,
     ImpactTokens,
@@ -18,6 +19,7 @@ from harness.store.tables.observations import (
     Activations,
     Answers,
     Attributions,
+    Baselines,
     EditActivity,
     FeatureActivity,
     FeatureLogits,
@@ -40,6 +42,7 @@ TABLES: tuple[type[Columns], ...] = (
     Generations,
     TopkLogits,
     Answers,
+    Baselines,
     Activations,
     PromptTokens,
     TokenActivations,
@@ -54,6 +57,7 @@ TABLES: tuple[type[Columns], ...] = (
     ImpactTokens,
     ImpactNoise,
     SideEffects,
+    Decoys,
     FeatureTests,
     AblationTests,
     Moderators,

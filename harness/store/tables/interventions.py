@@ -108,3 +108,22 @@ class SideEffects(Columns):
     impact: Column
     active: Column
     origin: Column
+
+
+@dataclass(frozen=True)
+class Decoys(Columns):
+    """A row is the value of one of an ablation's features at the readout of a prompt that is a decoy."""
+
+    table: ClassVar[str] = "decoys"
+    run_id: Column
+    ablation: Column
+    file: Column
+    decoy: Column
+    family: Column
+    pair_id: Column
+    prompt_id: Column
+    label: Column
+    layer: Column
+    feature: Column
+    value: Column
+    origin: Column

@@ -50,6 +50,18 @@ class Answers(Columns):
 
 
 @dataclass(frozen=True)
+class Baselines(Columns):
+    """A row is the log-probability of one candidate after a prompt without its scene."""
+
+    table: ClassVar[str] = "baselines"
+    run_id: Column
+    prompt_id: Column
+    candidate: Column
+    logprob: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Activations(Columns):
     """A row is a feature that is active at the readout of a prompt; others have none."""
 

@@ -117,6 +117,7 @@ class Prompts(Columns):
     correct: Column
     misconception: Column
     line: Column
+    baseline: Column
 
 
 @dataclass(frozen=True)

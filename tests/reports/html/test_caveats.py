@@ -64,6 +64,18 @@ def test_a_stand_in_is_told_apart_from_the_real_thing(page, changed, undrawn):
     assert "stand-in" not in real.text.lower()
 
 
+def test_a_shortcut_that_is_allowed_is_said_with_its_reason(changed, undrawn):
+    said = '{"shortcuts": {"allow": "it <has> to be said"}}'
+    page = Page(page_of(changed(f"UPDATE runs SET spec = json_merge_patch(spec, '{said}')")))
+    (stamp,) = page.all("p", class_="stamp shortcuts")
+    assert text_of(stamp) == (
+        "Shortcuts Words, answers or lengths alone tell the variants apart, which is allowed: "
+        "it <has> to be said"
+    )
+    plain = Page(page_of(changed("UPDATE runs SET spec = json_merge_patch(spec, '{}')")))
+    assert not plain.all("p", class_="stamp shortcuts")
+
+
 def test_what_speaks_against_an_sae_is_said_with_the_verdicts(changed, undrawn):
     page = Page(page_of(changed("UPDATE sae_health SET warning = 'off by one' WHERE layer = 2")))
     assert page.text.count("Warning the SAE of layer 2: off by one") == 1

@@ -369,13 +369,15 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
     later = (*later, "edit_activity", "control_balance", "other_prompts", "side_effects")
     later = (*later, "moderators")
-    empty = ("registrations",)
+    empty = ("registrations", "baselines", "decoys")
+    later = (*later, *empty[1:])
     for name in (*later, *empty):
         assert name in empty or rows_of(*stored)[name]
         (folder / f"{name}.parquet").unlink()
         del manifest["sha256"][name]
     columns = {"runs": ["noise_floor", "arithmetic", "accelerator"], "ablation_tests": ["noise"]}
     columns["interventions"] = ["tied"]
+    columns["prompts"] = ["baseline"]
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]
     for name, last in columns.items():
         path = folder / f"{name}.parquet"

@@ -1,0 +1,77 @@
+"""What `check` says of a spec before any weight is loaded: facts, faults and notes."""
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import Fault, HarnessError
+
+if TYPE_CHECKING:
+    from harness.specs.ablations import Ablation
+
+
+def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
+    """What `check` says of a spec, and every fault of it and of its prompts."""
+    from dataclasses import asdict
+
+    from harness.analysis.shortcut_checks import findings_of
+    from harness.cli.answers import answers_alike
+    from harness.specs.changed_meanings import changed_meanings
+    from harness.specs.independence import clusterings, shared, undeclared
+    from harness.specs.parts import uneven
+    from harness.specs.plan import make_plan
+    from harness.specs.plan_checks import faults_of, unreachable
+    from harness.specs.reach import dependent
+    from harness.specs.spec_file import load
+    from harness.specs.spec_paths import find_spec
+
+    facts: dict[str, Any] = {"spec": name}
+    faults: list[Fault] = []
+    try:
+        path = find_spec(name)
+        facts["spec"] = str(path)
+        file = load(path, with_prompts=True)
+        spec = file.spec
+        beside: list[str] = []
+        for target in file.targets.values():
+            plan = make_plan(spec, target, file.prompts, file.others)
+            beside += [*dependent(plan), *undeclared(plan), *shared(plan), *uneven(plan)]
+            faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
+        of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
+        shortcuts = findings_of(file)
+        faults += [*of_answers, *shortcuts.faults]
+        facts |= {
+            "hash": spec.hash,
+            "discovery": len(plan.families("discovery")),
+            "confirmation": len(plan.families("confirmation")),
+            "pairs": len(file.prompts) // 2,
+            "claims": len(spec.claims),
+            "targets": list(spec.targets),
+            "clusters": [asdict(one) for one in clusterings(plan)],
+            "controls": [controls_line(one) for one in spec.ablations],
+            "shortcuts": {
+                "line": shortcuts.line,
+                "scores": [asdict(one) for one in shortcuts.scores],
+            },
+            "notes": [
+                *notes,
+                *dict.fromkeys(beside),
+                *shortcuts.notes,
+                *changed_meanings(spec),
+            ],
+        }
+    except HarnessError as error:
+        faults += error.faults
+    faults = list(dict.fromkeys(faults))
+    return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def controls_line(ablation: "Ablation") -> str:
+    """What the controls of an ablation cost, and what they can show."""
+    from harness.specs.ablations import looks
+    from harness.specs.workload import replays_of
+
+    *early, sets = looks(ablation)
+    fewer = f", or {' or '.join(map(str, early))} where more could show nothing" if early else ""
+    return (
+        f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
+        f"{replays_of(ablation)} replays a prompt at most"
+    )
