@@ -22,6 +22,7 @@ class BehaviourClaim(PartClaim):
     """About what the model answers, without looking inside."""
 
     kind: ClassVar[str] = "behaviour"
+    later: ClassVar[Mapping[str, object]] = {"beyond": "zero"}
     behaviour: Metric = Field(
         description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
         "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
@@ -45,11 +46,6 @@ class BehaviourClaim(PartClaim):
         description="Claim equivalence to `than` within this margin, in nats. Either this or "
         "`direction`.",
     )
-
-    @model_serializer(mode="wrap")
-    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is as it was before there were baselines, so that no hash changes."""
-        return without(plain(self), {"beyond": "zero"})
 
 
 class FeatureClaim(ClaimPart):
