@@ -67,7 +67,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fixtures(session: nox.Session) -> None:
-    """Train the organism and its SAEs again, from seeds, and measure its causes; `-- --causes` these alone."""
+    """Train the organism and its SAEs again, from seeds, and its causes; `-- --causes`: these alone."""
     install(session)
     session.run("python", "-m", "fixtures.training", *session.posargs)
 

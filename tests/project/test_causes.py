@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,12 +214,35 @@ def test_figures_say_what_the_impacts_say(small):
         assert one["notable"] == sum(abs(value) >= 0.1 for value in own.values())
         assert one["toward_correct"][0] == max(own, key=own.get)
         assert one["toward_misconception"] == [min(own, key=own.get), round(min(own.values()), 2)]
+        # As `auroc` grows with the feature's number, ranks of both are those of number and effect.
+        order = sorted(own)
+        place = {feature: rank for rank, feature in enumerate(sorted(own, key=own.get))}
+        distance = sum((rank - place[feature]) ** 2 for rank, feature in enumerate(order))
+        spearman = 1 - 6 * distance / (len(own) ** 3 - len(own))
+        assert one["rank_correlation"] == pytest.approx(spearman, abs=0.02)  # ties aside
     (only,) = found["known"]
     assert only["nats"] == round(effect[layer, feature], 2)
     larger = [
         v for (a, _), v in effect.items() if a == layer and abs(v) > abs(effect[layer, feature])
     ]
     assert only["place"] == 1 + len(larger)
+
+
+def test_an_effect_is_shown_where_it_is_there_in_every_family(small):
+    random = np.random.default_rng(0)
+    impact = random.normal(0, 1, (len(small.layer), 12))
+    impact[7] += 5
+    wide = replace(small, impact=impact, family=np.arange(12).astype(str))
+    found = cause_figures(wide, {layer: np.linspace(0, 1, 1024) for layer in LAYERS}, [])
+    assert [one["shown"] for one in found["layers"]] == [1, 0]
+    assert found["families"] == 12
+
+
+def test_impacts_are_rounded_and_their_size_small(small):
+    for values in (small.impact, small.set_impact):
+        fine = np.abs(values) < 0.25  # above, float16 itself is coarser
+        assert np.array_equal(values[fine] * 4096, np.round(values[fine] * 4096))
+        assert values.dtype == np.float16
 
 
 def test_additivity_is_of_sums_of_single_impacts(small):
