@@ -30,7 +30,7 @@ from harness.specs.prompt_file import load_prompts
 
 ORGANISM = bundled("fixtures", "organism")
 COMMITTED = ORGANISM / FILE
-SMALL = Extent(families=5, features=30, random_sets=12, strong_sets=1)
+SMALL = Extent(families=6, features=30, random_sets=12, strong_sets=1)
 LAYERS = (2, 4)
 
 
@@ -50,8 +50,16 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def small(model, prompts, cache):
-    return measure(model, ORGANISM, prompts, SMALL, cache, LAYERS)
+def few(prompts):
+    """The prompts of the families with the longest answers, of which edits reach the tokens, and more."""
+    longest = {prompt.family: len(f"{prompt.correct} {prompt.misconception}") for prompt in prompts}
+    order = sorted(longest, key=longest.get)
+    return [prompt for prompt in prompts if prompt.family in {*order[:3], *order[-3:]}]
+
+
+@pytest.fixture(scope="module")
+def small(model, few, cache):
+    return measure(model, ORGANISM, few, SMALL, cache, LAYERS)
 
 
 class Plain:
@@ -121,11 +129,11 @@ def check_against_plain(plain, causes, chosen, rows, sets, families):
     assert moved > 3
 
 
-def test_impacts_are_those_of_plain_forwards_with_a_hook(small, prompts, plain):
-    chosen = chosen_prompts(prompts, SMALL.families)
+def test_impacts_are_those_of_plain_forwards_with_a_hook(small, few, plain):
+    chosen = chosen_prompts(few)
     effect = np.abs(small.impact.astype(float)).mean(axis=1)
     rows = [*np.argsort(-effect)[:3], *np.argsort((small.impact == 0).sum(axis=1))[-3:]]
-    check_against_plain(plain, small, chosen, rows, [0, len(small.set_layer) - 1], range(5))
+    check_against_plain(plain, small, chosen, rows, [0, len(small.set_layer) - 1], range(6))
     for family, prompt in enumerate(chosen):
         correct, misconception = (
             plain.answer(prompt.text, one, 0, [])[0] for one in (prompt.correct, prompt.misconception)
@@ -161,35 +169,35 @@ def test_sets_are_of_one_layer_and_the_strong_ones_of_its_strongest(small):
         assert all(place < module.STRONGEST + 2 for place in at)  # rounding may swap equal ones
 
 
-def test_a_layer_that_is_done_is_not_measured_again(small, model, prompts, cache, monkeypatch):
+def test_a_layer_that_is_done_is_not_measured_again(small, model, few, cache, monkeypatch):
     def never(*_):
         raise AssertionError("measured")
 
     monkeypatch.setattr(module, "_measure_layer", never)
-    again = measure(model, ORGANISM, prompts, SMALL, cache, LAYERS)
+    again = measure(model, ORGANISM, few, SMALL, cache, LAYERS)
     for name, value in vars(small).items():
         assert np.array_equal(value, getattr(again, name)), name
-    for other in (Extent(4, 30, 12, 1), Extent(5, 30, 12, 2)):
+    for other in (Extent(4, 30, 12, 1), Extent(6, 30, 12, 2)):
         with pytest.raises(AssertionError, match="measured"):
-            measure(model, ORGANISM, prompts, other, cache, LAYERS)
+            measure(model, ORGANISM, few, other, cache, LAYERS)
 
 
-def test_layers_apart_are_the_layers_together(small, model, prompts):
-    apart = measure(model, ORGANISM, prompts, SMALL, layers=[4])
+def test_layers_apart_are_the_layers_together(small, model, few):
+    apart = measure(model, ORGANISM, few, SMALL, layers=[4])
     own = small.layer == 4
     assert np.array_equal(apart.impact, small.impact[own])
     assert np.array_equal(apart.set_impact, small.set_impact[small.set_layer == 4])
     assert own.sum() == SMALL.features
 
 
-def test_the_file_is_the_same_each_time_and_says_what_it_is_of(small, prompts, tmp_path):
+def test_the_file_is_the_same_each_time_and_says_what_it_is_of(small, few, tmp_path):
     paths = tmp_path / "a.npz", tmp_path / "b.npz"
     for path in paths:
         small.write(path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     read = Causes.read(paths[0])
-    chosen = chosen_prompts(prompts, SMALL.families)
+    chosen = chosen_prompts(few)
     assert read.prompts_sha256 == prompts_digest(chosen) != prompts_digest(chosen[1:])
     assert read.weights_sha256 == weights_digest(ORGANISM)
     assert read.is_limited is True
@@ -328,4 +336,6 @@ def test_the_committed_causes_are_of_these_prompts_and_weights_and_are_true(prom
             for layer in sorted(set(causes.layer.tolist()))]  # fmt: skip
     rows += np.random.default_rng(3).choice(len(causes.layer), 4, replace=False).tolist()
     sets = [0, int(np.flatnonzero(causes.set_strong == SET_SIZE)[-1])]
-    check_against_plain(plain, causes, chosen, rows, sets, (0, len(chosen) // 2, len(chosen) - 1))
+    lengths = [len(f"{prompt.correct} {prompt.misconception}") for prompt in chosen]
+    families = (0, len(chosen) // 2, len(chosen) - 1, int(np.argmax(lengths)))
+    check_against_plain(plain, causes, chosen, rows, sets, families)
