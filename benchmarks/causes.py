@@ -13,7 +13,7 @@ that no verdict is withheld because answers were destroyed.
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -156,22 +156,26 @@ def false_calls(judge: Judge, sets: int) -> Iterator[Row]:
 
 
 def powers(judge: Judge, sets: int) -> Iterator[Row]:
-    """How often a set that moves the answers is supported, by how far it does."""
+    """How often a set that moves the answers is supported in its direction, by how far it does."""
     strong = np.flatnonzero(judge.causes.set_strong > 0)
     chosen = np.random.default_rng(1).permutation(strong)[:sets]
     sizes = np.array([abs(judge.effect(number)) for number in chosen.tolist()])
+    beside: dict[str, Callable[[int], AblationImpacts]] = {
+        "99 others of its layer": lambda number: judge.beside_measured(number)[0],
+        "99 matched ones": lambda number: judge.beside_matched(number, own=True),
+    }
     for low, high in pairwise(BINS):
         own = chosen[(sizes >= low) & (sizes < high)].tolist()
         if not own:
             continue
-        hits = 0
-        for number in own:
-            claim = CLAIMS[1 if judge.effect(number) >= 0 else -1]
-            impacts = judge.beside_matched(number, own=True)
-            hits += judge_ablation(impacts, claim, ALPHA).verdict == "supported"
         extent = f"{low:g} nats or more" if high == np.inf else f"{low:g} to {high:g} nats"
-        what = f"ten features, some of the strongest, that move the answers by {extent}: supported"
-        yield Row("causes", what, ALPHA, "none", hits, len(own))
+        for kind, impacts in beside.items():
+            hits = 0
+            for number in own:
+                claim = CLAIMS[1 if judge.effect(number) >= 0 else -1]
+                hits += judge_ablation(impacts(number), claim, ALPHA).verdict == "supported"
+            what = f"ten features that move the answers by {extent}, beside {kind}: supported"
+            yield Row("causes", what, ALPHA, "none", hits, len(own))
 
 
 def small_causes() -> Causes:

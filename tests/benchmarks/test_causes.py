@@ -61,11 +61,23 @@ def test_a_rank_that_peeks_is_caught_where_nothing_else_keeps_a_set_from_a_call(
 def test_power_is_by_the_size_of_the_true_effect(judge):
     rows = list(powers(judge, 100))
     strong = np.flatnonzero(judge.causes.set_strong > 0)
-    assert sum(row.replicates for row in rows) == len(strong)
+    assert sum(row.replicates for row in rows) == 2 * len(strong)
     sizes = np.abs(judge.causes.set_impact[strong].astype(float).mean(axis=1))
-    (largest,) = (row for row in rows if "3 nats or more" in row.what)
-    assert largest.replicates == (sizes >= 3).sum()
+    largest = [row for row in rows if "3 nats or more" in row.what]
+    assert [row.replicates for row in largest] == [(sizes >= 3).sum()] * 2
+    assert not any(row.hits for row in rows if "0 to 0.1 nats" in row.what)
     assert {row.kind for row in rows} == {"none"}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_moves_the_answers_far_in_every_family_has_power(judge, sign):
+    impact = judge.causes.set_impact.copy()
+    strong = judge.causes.set_strong > 0
+    impact[strong] = sign * np.linspace(20, 22, EXTENT.families)
+    far = Judge(replace(judge.causes, set_impact=impact), judge.splits)
+    rows = list(powers(far, 6))
+    assert [(row.hits, row.replicates) for row in rows] == [(6, 6)] * 2
+    assert all("by 3 nats or more, " in row.what for row in rows)
 
 
 def test_a_set_is_judged_on_the_confirming_families_by_what_was_measured(judge):
