@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -121,6 +122,11 @@ def test_families_are_split_as_the_spec_splits_them(judge):
     assert set(first.units) != set(second.units)
     assert len(first.units) == len(second.units) == EXTENT.families / 2
     assert set(first.units) <= set(sides)
+    seed = load("voices").spec.split.seed
+    for number, one in enumerate(judge.splits):
+        named = [(sha256(f"{seed + number}/{family}".encode()).digest(), family)
+                 for family in judge.causes.family.tolist()]  # fmt: skip
+        assert set(one.units) == {family for _, family in sorted(named)[EXTENT.families // 2 :]}
     assert first.ablation.name == "top"
 
 
