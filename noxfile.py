@@ -67,7 +67,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fixtures(session: nox.Session) -> None:
-    """Train the organism and its SAEs again, from seeds; under two hours on two cores."""
+    """Train the organism and its SAEs again, from seeds, and its causes; `-- --causes`: these alone."""
     install(session)
     session.run("python", "-m", "fixtures.training", *session.posargs)
 
@@ -140,3 +140,10 @@ def calibration(session: nox.Session) -> None:
     """Simulate every promise of the statistics and write docs/calibration.md; some minutes."""
     install(session, "[peers]")
     session.run("python", "-m", "benchmarks.calibration", *session.posargs)
+
+
+@nox.session
+def causes(session: nox.Session) -> None:
+    """Verdicts on features of the organism whose effects are known; `-- --quick` for fewer."""
+    install(session)
+    session.run("python", "-m", "benchmarks.causes", *session.posargs)

@@ -15,6 +15,7 @@ from scipy import stats
 
 from benchmarks.calibration_rows import LEVEL, Row
 from benchmarks.cluster_rows import principles, selected
+from benchmarks.causes import caused
 from benchmarks.control_nulls import control_ranks
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
@@ -191,6 +192,7 @@ PARTS = (
     ablation_verdicts,
     edit_verdicts,
     control_ranks,
+    caused,
     skewed,
     principles,
     selected,
@@ -210,8 +212,8 @@ def table(rows: list[Row]) -> str:
         "What the statistics promise and what simulation shows, written by `nox -s calibration`. Each row",
         f"is held against the exact {LEVEL:.1%} binomial interval of what was seen. Below a promise of",
         "*at most* is in order: max-T is conservative on sparse and binary data, where its statistic",
-        "takes few values. Where nothing is promised, an assumption does not hold: what is seen is what",
-        "that costs.",
+        "takes few values. Where nothing is promised, an assumption does not hold and what is seen is what",
+        "that costs, or a power is shown.",
         "",
         "![Promised and seen](calibration.png)",
         "",
