@@ -149,6 +149,9 @@ def test_a_claim_on_another_file_needs_the_tag_there(tmp_path):
     write("other.jsonl", family_lines(7))
     with pytest.raises(InputError, match=r"other\.jsonl:1: `cluster` needs a tag 'principle'"):
         load(path).plan()
+    write("other.jsonl", in_clusters(family_lines(7), (1, 2, 1, 1, 1, 1)))
+    assert smallest_p_values(load(path).plan())["spares"] == 2.0**-5
+    write("other.jsonl", family_lines(7))
     path.write_text(path.read_text().replace("within: 1.0", "within: 1.0, cluster: family"))
     plan = load(path).plan()
     assert smallest_p_values(plan)["spares"] == 2.0**-6
