@@ -15,6 +15,7 @@ from scipy import stats
 
 from benchmarks.calibration_rows import LEVEL, Row
 from benchmarks.control_nulls import control_ranks
+from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
@@ -189,6 +190,7 @@ PARTS = (
     powers,
     ablation_verdicts,
     edit_verdicts,
+    decoy_verdicts,
     control_ranks,
     skewed,
 )

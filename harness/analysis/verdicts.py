@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.analysis.control_errors import with_control_errors
+from harness.analysis.decoy_verdicts import judge_decoy
 from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
@@ -27,6 +28,7 @@ from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
+    DecoyClaim,
     EditClaim,
     MonotoneClaim,
     ShareClaim,
@@ -74,6 +76,7 @@ _VIEWS = {
     "monotone": "dose_response",
     "specific": "side_effect_summary",
     "collateral": "side_effect_summary",
+    "decoy": "decoy_summary",
 }
 
 
@@ -81,6 +84,9 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     impacts, alpha = analysis.ablations[claim.edit], analysis.plan.spec.contrast.alpha
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
+    if isinstance(claim, DecoyClaim):
+        rows, trait = analysis.decoys[claim.edit]
+        return judge_decoy(rows, claim, trait, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from harness.errors import first_few
 from harness.specs.claims import Claim, FeatureClaim, is_equivalence
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
-from harness.specs.edit_claims import AblationClaim, CollateralClaim
+from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
 from harness.specs.plan import Plan
 
 MOST_FAMILIES = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -22,7 +22,13 @@ def families_of(plan: Plan, claim: Claim) -> int:
     """On how many families a claim is tested."""
     if isinstance(claim, CollateralClaim):
         return len({prompt.family for prompt in plan.others[claim.prompts]})
-    return len(plan.families("confirmation"))
+    confirming = len(plan.families("confirmation"))
+    if isinstance(claim, DecoyClaim):
+        of = [(one.tags.get("decoy", ""), one.family) for one in plan.others[claim.prompts]]
+        kinds = {kind for kind, _ in of}
+        fewest = min((len({f for own, f in of if own == kind}) for kind in kinds), default=0)
+        return min(confirming, fewest)
+    return confirming
 
 
 def ranked_among(plan: Plan, claim: Claim) -> int:
@@ -50,7 +56,7 @@ def smallest_p_values(plan: Plan, *, families: int = 0, controls: int = 0) -> di
     """
     found = {}
     for claim in tested(plan):
-        own = isinstance(claim, CollateralClaim) or not families
+        own = isinstance(claim, CollateralClaim | DecoyClaim) or not families
         units = families_of(plan, claim) if own else families
         sets = ranked_among(plan, claim)
         found[claim.name] = _smallest(claim, units, max(sets, controls) if sets else 0)

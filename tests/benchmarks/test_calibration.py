@@ -6,9 +6,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from benchmarks import calibration, control_nulls, skew_rows, verdict_nulls
+from benchmarks import calibration, control_nulls, decoy_nulls, skew_rows, verdict_nulls
 from benchmarks.calibration import Row, calibrate, table
-from harness.analysis import ablation_verdicts, mean_verdicts
+from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
 from harness.stats import control_rank_p
 
 
@@ -125,3 +125,14 @@ def test_what_one_family_carries_would_be_called_more_often(monkeypatch):
     without = {row.what: row.share for row in skew_rows.skewed(4000)}
     assert all(carried[what] <= share for what, share in without.items())
     assert any(carried[what] < share for what, share in without.items())
+
+
+def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
+    honest = decoy_verdicts.two_sample_ratio
+
+    def pairwise(one, of_one, other, of_other, **more):
+        return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
+
+    monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
+    broken = [row.what for row in decoy_nulls.decoy_verdicts(1000) if not row.holds]
+    assert "decoys of 8 families at the claimed share of 20, 1 kind: supported" in broken
