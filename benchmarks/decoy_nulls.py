@@ -18,7 +18,7 @@ CLAIM = DecoyClaim(name="c", decoy="a", prompts="d", less_than=SHARE)
 
 
 def decoy_verdicts(replicates: int) -> Iterator[Row]:
-    """Of ratios of two samples that are the claimed one, in one kind of decoy or three, with few families too."""
+    """Of two samples whose ratio is the claimed one: one kind of decoy or three, many families or few."""
     replicates = max(60, replicates // 10)
     for confirming, families in ((20, 20), (20, 8), (8, 20)):
         for kinds in (1, 3):

@@ -134,5 +134,5 @@ def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
         return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
 
     monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
-    broken = [row.what for row in decoy_nulls.decoy_verdicts(1000) if not row.holds]
-    assert "decoys of 8 families at the claimed share of 20, 1 kind: supported" in broken
+    what = "decoys of 20 families at the claimed share of 20, 1 kind: supported"
+    assert not next(row for row in decoy_nulls.decoy_verdicts(2000) if row.what == what).holds
