@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.calibration_rows import LEVEL, Row
-from benchmarks.cluster_rows import principles, selected
 from benchmarks.causes import caused
+from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
+from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
@@ -191,6 +192,7 @@ PARTS = (
     powers,
     ablation_verdicts,
     edit_verdicts,
+    decoy_verdicts,
     control_ranks,
     caused,
     skewed,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
 from harness.analysis.ablation_tests import ablation_tests
+from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.analysis.units import Units, units_of
@@ -29,7 +30,7 @@ from harness.stats import (
 from harness.stats.max_t import paired_statistic
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import SideEffects
+from harness.store.tables.interventions import Decoys, SideEffects
 from harness.store.tables.observations import Activations, Answers, Baselines
 from harness.store.tables.results import FeatureTests
 
@@ -57,7 +58,8 @@ class Analysis:
     `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `features` the tests by
     what their units are (a tag, or family), `ablations` the impacts on the spec's metric by name, and
     `side_effects` what each did to prompts that it is not meant for. `baseline` is the behaviour after
-    prompts without their scenes, where a claim asks for it.
+    prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's features answer
+    irrelevant contrasts, and the trait.
     """
 
     plan: Plan
@@ -68,6 +70,7 @@ class Analysis:
     rows: tuple[Columns, ...]
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
     baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
@@ -85,6 +88,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     }
     own = features[plan.spec.cluster]
     ablations: dict[str, AblationImpacts] = {}
+    decoys: dict[str, tuple[Decoys, SetContrast]] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
@@ -94,6 +98,11 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         measured = AblationRows.read(source, run_id, ablation.name)
         ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
         rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
+        if plan.decoys_of(ablation.name):
+            (chosen,) = (one.features for one in measured.interventions if one.role == "target")
+            answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
+            mine = source.read(Decoys, run_id, ablation=ablation.name)
+            decoys[ablation.name] = (mine, answers)
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
@@ -105,6 +114,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             ablation.name: source.read(SideEffects, run_id, ablation=ablation.name)
             for ablation in plan.ablations
         },
+        decoys=decoys,
         rows=tuple(rows),
     )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
 from harness.analysis.control_errors import with_control_errors
+from harness.analysis.decoy_verdicts import judge_decoy
 from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.feature_verdicts import judge_features
 from harness.analysis.mean_verdicts import bound_of, judge_mean
@@ -30,6 +31,7 @@ from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
+    DecoyClaim,
     EditClaim,
     MonotoneClaim,
     ShareClaim,
@@ -79,6 +81,7 @@ _VIEWS = {
     "monotone": "dose_response",
     "specific": "side_effect_summary",
     "collateral": "side_effect_summary",
+    "decoy": "decoy_summary",
 }
 
 
@@ -92,6 +95,11 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         impacts = impacts.only(mask)
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
+    if isinstance(claim, DecoyClaim):
+        rows, trait = analysis.decoys[claim.edit]
+        trait = replace(trait, units=units_of(plan, trait.units.families, tag))
+        of_decoys = partial(units_of, plan, tag=tag, file=claim.prompts)
+        return judge_decoy(rows, claim, trait, alpha, of_decoys)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):

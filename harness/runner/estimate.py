@@ -198,7 +198,7 @@ class _Stages:
             return taken, held, batches + 1 + LOSSES * layers
         at_one = self.plan.readout == "last_prompt_token"
         encoded = self._encoded(rows * (1 if at_one else self.columns))
-        return taken, encoded * (work.stage == "observe"), batches
+        return taken, encoded * (work.stage in ("observe", "decoys")), batches
 
     def _replays(self, work: StageWork) -> tuple[Taken, int, int]:
         """Of an ablation: every replay is a row, of which there may be more than prompts."""

@@ -32,6 +32,7 @@ from harness.runner.staged_units import Stages, together
 from harness.runner.stages.ablate import ablate
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
+from harness.runner.stages.decoys import decoys
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
@@ -101,6 +102,10 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             edits = cache(partial(prepare_edits, context, some))
             replays = partial(side_effects, interventions=some, edits=edits, file=file)
             stage("side effects", replays, ablation.name, replays=len(some), file=file)
+        (target,) = (one for one in frozen if one.role == "target")
+        for file in plan.decoys_of(ablation.name):
+            work = partial(decoys, plan=plan, target=target, file=file)
+            stage("decoys", work, ablation.name, file=file)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))

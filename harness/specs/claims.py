@@ -10,6 +10,7 @@ from harness.specs.clusters import FAMILY, plural
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
+    DecoyClaim,
     EditClaim,
     MonotoneClaim,
     ShareClaim,
@@ -86,6 +87,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         MonotoneClaim,
         SpecificClaim,
         CollateralClaim,
+        DecoyClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -104,7 +106,8 @@ Claim = Annotated[
     | Annotated[ShareClaim, Tag("share")]
     | Annotated[MonotoneClaim, Tag("monotone")]
     | Annotated[SpecificClaim, Tag("specific")]
-    | Annotated[CollateralClaim, Tag("collateral")],
+    | Annotated[CollateralClaim, Tag("collateral")]
+    | Annotated[DecoyClaim, Tag("decoy")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -163,6 +163,34 @@ class CollateralClaim(EditClaim):
         )
 
 
+class DecoyClaim(EditClaim):
+    """About whether an ablation's features answer a contrast that has nothing to do with the trait."""
+
+    kind: ClassVar[str] = "decoy"
+    decoy: str = Field(
+        description="The name of an ablation of this file, whose frozen features are meant."
+    )
+    prompts: str = Field(
+        description="A JSONL file of pairs in the same frames that differ in something irrelevant; looked "
+        "for where the spec's own are. Each value of the tag `decoy` is a contrast of its own, and all "
+        "must hold."
+    )
+    less_than: float = Field(
+        gt=0,
+        le=1,
+        description="Claim that the features differ between the variants of a decoy by less than this share "
+        "of what they differ by between those of the confirming families' pairs.",
+    )
+
+    @property
+    def words(self) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"the features of ablation {self.decoy} answer the contrasts of {self.prompts} by less than "
+            f"{self.less_than:.0%} of what they answer the trait by"
+        )
+
+
 def _toward(direction: str | None) -> str:
     way = {"toward-correct": "the right answer", "toward-misconception": "the misconception"}
     return f"toward {way[direction or 'toward-misconception']}"

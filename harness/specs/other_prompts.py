@@ -1,10 +1,10 @@
-"""The prompts of other files than a spec's own, which claims about collateral effects name."""
+"""The prompts of other files than a spec's own, which claims about collateral effects and decoys name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.errors import Fault, InputError
-from harness.specs.edit_claims import CollateralClaim
+from harness.specs.edit_claims import CollateralClaim, DecoyClaim
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
@@ -20,7 +20,7 @@ def load_others(
     found: dict[str, tuple[Prompt, ...]] = {}
     faults: list[Fault] = []
     for i, claim in enumerate(spec.claims):
-        if isinstance(claim, CollateralClaim) and claim.prompts not in found:
+        if isinstance(claim, CollateralClaim | DecoyClaim) and claim.prompts not in found:
             try:
                 found[claim.prompts] = load_prompts(
                     find(claim.prompts, where("claims", i, "prompts"))

@@ -14,7 +14,7 @@ from harness.errors import Fault, InputError
 from harness.specs.ablations import Ablation, looks
 from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import clusters_of
-from harness.specs.edit_claims import CollateralClaim, SpecificClaim
+from harness.specs.edit_claims import CollateralClaim, DecoyClaim, SpecificClaim
 from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
@@ -29,6 +29,7 @@ PROMPTS = {
     "generate": 16,
     "ablate": 2,
     "side effects": 16,
+    "decoys": 16,
     "trace": 16,
 }
 Stage = Literal[
@@ -41,6 +42,7 @@ Stage = Literal[
     "predict",
     "ablate",
     "side effects",
+    "decoys",
     "trace",
 ]
 
@@ -141,6 +143,7 @@ class Plan:
             steps += [("predict", ablation.name)] * predicts
             steps.append(("ablate", ablation.name))
             steps += [("side effects", ablation.name)] * bool(self.files_beside(ablation.name))
+            steps += [("decoys", ablation.name)] * bool(self.decoys_of(ablation.name))
         return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
 
     @property
@@ -149,8 +152,8 @@ class Plan:
         parts = {ablation.name: len(looks(ablation)) for ablation in self.ablations}
 
         def count(stage: Stage, ablation: str) -> int:
-            if stage == "side effects":
-                files = self.files_beside(ablation)
+            if stage in ("side effects", "decoys"):
+                files = self.files_of(stage, ablation)
                 return sum(len(self.units(stage, ablation, file=file)) for file in files)
             return len(self.units(stage, ablation)) * (parts[ablation] if stage == "ablate" else 1)
 
@@ -164,6 +167,18 @@ class Plan:
             if isinstance(claim, CollateralClaim | SpecificClaim) and claim.edit == ablation
         }
         return tuple(sorted(files))
+
+    def decoys_of(self, ablation: str) -> tuple[str, ...]:
+        """The prompt files whose contrasts the features of an ablation should not answer."""
+        claims = self.spec.claims_on(self.target.name)
+        mine = (c for c in claims if isinstance(c, DecoyClaim) and c.edit == ablation)
+        return tuple(sorted({claim.prompts for claim in mine}))
+
+    def files_of(self, stage: Stage, ablation: str) -> tuple[str, ...]:
+        """The files that a stage reads of an ablation, '' for the spec's own."""
+        if stage == "decoys":
+            return self.decoys_of(ablation)
+        return self.files_beside(ablation) if stage == "side effects" else ("",)
 
     @property
     def baselines(self) -> tuple[Prompt, ...]:
@@ -181,9 +196,11 @@ class Plan:
     ) -> tuple[Unit, ...]:
         """The units of a stage, in an order that does not depend on the file's.
 
-        Of side effects those on the prompts of a `file`, see `files_beside`.
+        Of side effects and decoys those on the prompts of a `file`, see `files_of`.
         """
-        if file:
+        if stage == "decoys":
+            chosen = self.others[file]
+        elif file:
             # A text is one prompt, whichever variants share it.
             chosen = tuple({prompt.text: prompt for prompt in reversed(self.others[file])}.values())
         elif stage in ("survey", "attribute", "profile"):
@@ -222,7 +239,9 @@ def make_plan(
     """
     sides = sides_of(prompts, spec)
     wanted = {
-        claim.prompts for claim in spec.claims_on(target.name) if isinstance(claim, CollateralClaim)
+        claim.prompts
+        for claim in spec.claims_on(target.name)
+        if isinstance(claim, CollateralClaim | DecoyClaim)
     }
     beside = {name: some for name, some in (others or {}).items() if name in wanted}
     plan = Plan(spec, target, layers_of(spec, target), tuple(prompts), sides, others=beside)
@@ -234,8 +253,10 @@ def _check_clusters(plan: Plan) -> None:
     """Raises `InputError` where a tag that a test clusters by is none of every family that it is asked of."""
     asked = {(plan.spec.cluster, ""): None}
     for claim in plan.spec.claims_on(plan.target.name):
-        file = claim.prompts if isinstance(claim, CollateralClaim) else ""
-        if file in ("", *plan.others):
+        if not isinstance(claim, CollateralClaim):
+            asked[plan.spec.cluster_of(claim), ""] = None
+        file = claim.prompts if isinstance(claim, CollateralClaim | DecoyClaim) else ""
+        if file in plan.others:
             asked[plan.spec.cluster_of(claim), file] = None
     faults: list[Fault] = []
     for tag, file in asked:

@@ -8,10 +8,11 @@ from harness.specs.ablations import Ablation
 from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
-from harness.specs.edit_claims import AblationClaim
+from harness.specs.edit_claims import AblationClaim, DecoyClaim
 from harness.specs.fields import Contradiction
 from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
+from harness.specs.prompt import pairs_of
 from harness.specs.reach import never_together, ranked_among, units_of
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
@@ -43,7 +44,7 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
                 "use `readout: {at: answer}`, or prompts that differ before the answer",
             )
         )
-    faults += _without_baseline(plan, where)
+    faults += [*_without_baseline(plan, where), *_without_contrast(plan, where)]
     made = {ablation.name for ablation in plan.ablations}
     for i, ablation in enumerate(plan.spec.ablations):
         if ablation.name in made:
@@ -68,6 +69,24 @@ def _without_baseline(plan: Plan, where: Locate) -> Iterator[Fault]:
                 f"the first on line {first}",
                 "give each line its sentence without the scene as `baseline`",
             )
+
+
+def _without_contrast(plan: Plan, where: Locate) -> Iterator[Fault]:
+    """Claims about decoys whose variants have the same prompt, where features are read before the answer."""
+    made = plan.spec.claims_on(plan.target.name)
+    if plan.spec.readout.at not in ("last_prompt_token", "prompt"):
+        return
+    for i, claim in enumerate(plan.spec.claims):
+        if isinstance(claim, DecoyClaim) and claim in made:
+            pairs = pairs_of(plan.others[claim.prompts])
+            same = [one for one in pairs if one.correct.text == one.misconception.text]
+            if same:
+                yield Fault(
+                    where("claims", i, "prompts"),
+                    f"both variants of {len(same)} of {len(pairs)} pairs of {claim.prompts} have the same "
+                    f"prompt, so at {plan.spec.readout.at} they are no contrast",
+                    "name pairs that differ before the answer",
+                )
 
 
 def _unreadable(plan: Plan, where: Locate) -> list[Fault]:

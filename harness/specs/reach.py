@@ -5,6 +5,7 @@ decided. So there are designs in which no data whatever can support every claim,
 claim can be supported only where others are decided, too. Both are known before a run.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from harness.errors import first_few
@@ -12,7 +13,7 @@ from harness.specs.claim_part import PartClaim
 from harness.specs.claims import Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
-from harness.specs.edit_claims import AblationClaim, CollateralClaim
+from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
 from harness.specs.plan import Plan
 
 MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -30,7 +31,15 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
     if isinstance(claim, PartClaim) and claim.where:
         asked = {prompt.family for prompt in plan.prompts if claim.asks_of(prompt)}
         families = tuple(one for one in families if one in asked)
-    return sizes_of(plan.clusters(tag), families)
+    sizes = sizes_of(plan.clusters(tag), families)
+    if isinstance(claim, DecoyClaim):
+        clusters = plan.clusters(tag, claim.prompts)
+        of_kind: dict[str, set[str]] = defaultdict(set)
+        for prompt in plan.others[claim.prompts]:
+            of_kind[prompt.tags.get("decoy", "")].add(prompt.family)
+        # It rests on the fewest: of a kind of decoy, or of those that confirm.
+        sizes = min([sizes, *(sizes_of(clusters, own) for own in of_kind.values())], key=len)
+    return sizes
 
 
 def units_of(plan: Plan, claim: Claim) -> int:

@@ -43,7 +43,7 @@ def workload(plan: Plan) -> tuple[StageWork, ...]:
 
 
 def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
-    files = plan.files_beside(name) if stage == "side effects" else ("",)
+    files = plan.files_of(stage, name)
     chosen = [
         prompts[one]
         for file in files

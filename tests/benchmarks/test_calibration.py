@@ -6,10 +6,17 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from benchmarks import calibration, cluster_rows, control_nulls, skew_rows, verdict_nulls
+from benchmarks import (
+    calibration,
+    cluster_rows,
+    control_nulls,
+    decoy_nulls,
+    skew_rows,
+    verdict_nulls,
+)
 from benchmarks.calibration import Row, calibrate, table
 from benchmarks.cause_splits import COMMITTED
-from harness.analysis import ablation_verdicts, mean_verdicts
+from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
 from harness.stats import control_rank_p
 
 
@@ -152,3 +159,14 @@ def test_a_selection_on_the_principles_that_confirm_is_seen():
     assert same.share > 0.08
     assert other.holds
     assert other.share < 0.03
+
+
+def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
+    honest = decoy_verdicts.two_sample_ratio
+
+    def pairwise(one, of_one, other, of_other, **more):
+        return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
+
+    monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
+    what = "decoys of 20 families at the claimed share of 20, 1 kind: supported"
+    assert not next(row for row in decoy_nulls.decoy_verdicts(2000) if row.what == what).holds

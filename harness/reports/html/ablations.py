@@ -37,6 +37,7 @@ class AblationSection:
     balance: list[Row]
     singles: list[Row]
     side_effects: list[Row]
+    decoys: list[Row]
     controls: Chart | None
     families: Chart | None
     doses: Chart | None
@@ -59,6 +60,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
         for row in query_rows(store, "side_effects", run=run["run_id"])
         if row["metric"] in (spec.metric, "log_p_correct", "kl")
     ]
+    decoys = query_rows(store, "decoys", run=run["run_id"])
     selected = interventions_of(store.read(Interventions, run["run_id"], role="target"))
     ceilings = {one.ablation: one.ceiling for one in selected}
     sections = []
@@ -78,6 +80,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
                     noise.get(ablation.name),
                     [row for row in balance if row["ablation"] == ablation.name],
                     [row for row in beside if row["ablation"] == ablation.name],
+                    [row for row in decoys if row["ablation"] == ablation.name],
                     made_of,
                     tests,
                     by_family,
@@ -95,6 +98,7 @@ def _section(
     noise: float | None,
     balance: list[Row],
     beside: list[Row],
+    decoys: list[Row],
     figures: list[ImpactFigure],
     rows: list[Row],
     families: list[Row],
@@ -116,6 +120,7 @@ def _section(
         balance=balance,
         singles=singles,
         side_effects=beside,
+        decoys=decoys,
         controls=controls_chart(target, [row for row in rows if row["role"] == "control"]),
         families=families_chart(ablation.name, families),
         doses=doses_chart(ablation.name, doses),

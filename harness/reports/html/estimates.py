@@ -23,6 +23,7 @@ _MADE_OF = {
     "monotone": "the slope of the impact over the doses, by what is taken away of the features",
     "specific": "the target's impact on the prompts of the other variant",
     "collateral": "what the target's edit changes on other prompts",
+    "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 
 
@@ -152,6 +153,8 @@ class Figures:
             words = f"the mean over {means.n_pairs} pairs, whose variants share their prompt"
         else:
             words = f"the mean of {correct} and {confused}, over {means.n_pairs} pairs"
+        if claim.beyond == "baseline":
+            words = f"{words}; minus the same of their sentences without the scenes"
         return Derivation(words, "behaviour", "Behaviour")
 
     def _of_features(self, claim: FeatureClaim) -> Derivation | None:
