@@ -430,6 +430,8 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
     for i, row in enumerate((data.correct - data.misconception).T[:8]):
         if row.any():
             assert result.test.p_marginal[i] == pytest.approx(flips_p(row, of))
+            _, low, high = jackknife(list(row), of, 0.95)
+            assert (tests[i]["ci_low"], tests[i]["ci_high"]) == pytest.approx((low, high))
             means = [sum(some) / len(some) for some in together(row, of).values()]
             assert result.within[4.0].d_z[i] == pytest.approx(
                 np.mean(means) / np.std(means, ddof=1)
