@@ -15,7 +15,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.analysis.shortcut_checks import findings_of
     from harness.cli.answers import answers_alike
     from harness.specs.changed_meanings import changed_meanings
-    from harness.specs.independence import clusterings, shared, undeclared
+    from harness.specs.independence import clusterings, left_out, shared, undeclared
     from harness.specs.parts import uneven
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
@@ -34,6 +34,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
         for target in file.targets.values():
             plan = make_plan(spec, target, file.prompts, file.others)
             beside += [*dependent(plan), *undeclared(plan), *shared(plan), *uneven(plan)]
+            beside += left_out(plan, file.prompts)
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         shortcuts = findings_of(file)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.specs.plan import Stage, Unit
+from harness.specs.unit import Stage, Unit
 
 SMALL = 30_000_000  # parameters of a model whose batches a processor does in a fraction of a second
 

@@ -10,7 +10,8 @@ from harness.models.adaptive_batching import try_again
 from harness.runner import checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.grouping import group_units, prompts_together
-from harness.specs.plan import Plan, Stage, Unit
+from harness.specs.plan import Plan
+from harness.specs.unit import Stage, Unit
 from harness.store.interface import RunStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import Units

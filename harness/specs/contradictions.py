@@ -39,9 +39,6 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     if spec.split.strata and spec.split.by != FAMILY:
         what = f"what is split is each {spec.split.by}, which has no strata"
         problems.append((("split", "strata"), what, "drop it, or split `by: family`"))
-    if spec.split.holdout and spec.split.by != FAMILY:
-        what = f"what is split is each {spec.split.by}, of which no part can be held out"
-        problems.append((("split", "holdout"), what, "drop it, or split `by: family`"))
     if spec.ablations and spec.split.discovery == 0:
         problems.append(
             (

@@ -1,5 +1,6 @@
 """How many independent families the confirming ones are worth, where some of them hang together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import first_few
@@ -13,6 +14,7 @@ from harness.specs.clusters import (
 )
 from harness.specs.edit_claims import CollateralClaim
 from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ def undeclared(plan: Plan) -> list[str]:
         f"{plan.spec.name}: {counted(found.families, FAMILY)} of {counted(found.clusters, tag)} confirm and "
         f"count as independent; if two of a {tag} correlate by {found.correlation:g} they are worth "
         f"{found.effective:.3g}; `cluster: {tag}` makes {plural(tag)} the units of every test"
+    ]
+
+
+def left_out(plan: Plan, prompts: Sequence[Prompt]) -> list[str]:
+    """A note where families of the file are on neither side: what they have is held out of their cluster."""
+    n = len({prompt.family for prompt in prompts}) - len(plan.sides)
+    if not n:
+        return []
+    tag, by = plan.spec.split.holdout, plan.spec.split.by
+    return [
+        f"{plan.spec.name}: {counted(n, FAMILY)} of discovering {plural(by)} {'has' if n == 1 else 'have'} a "
+        f"{tag} that is held out, and {'is' if n == 1 else 'are'} left out"
     ]
 
 

@@ -1,14 +1,9 @@
-"""A spec on a target as work: which families discover, which confirm, and the units to compute.
-
-A unit is data, and its id is made from its content, so it can be sent to another process and an
-unfinished run can be taken up where it stopped.
-"""
+"""A spec on a target as work: which families discover, which confirm, and the units to compute."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Literal
 
 from harness.errors import Fault, InputError
 from harness.specs.ablations import Ablation, looks
@@ -19,51 +14,9 @@ from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
+from harness.specs.unit import PROMPTS, Stage, Unit
 
 FEWEST = 2  # families of a side: one has no spread
-# Prompts of a unit: of an ablation few, for each of them is replayed with every intervention. What is
-# summed over a family is not divided.
-PROMPTS = {
-    "observe": 16,
-    "baseline": 16,
-    "generate": 16,
-    "ablate": 2,
-    "side effects": 16,
-    "decoys": 16,
-    "trace": 16,
-}
-Stage = Literal[
-    "observe",
-    "baseline",
-    "generate",
-    "survey",
-    "attribute",
-    "profile",
-    "predict",
-    "ablate",
-    "side effects",
-    "decoys",
-    "trace",
-]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A family in one stage, or a part of it: what the store commits as a whole."""
-
-    stage: Stage
-    family: str
-    prompts: tuple[str, ...]
-    ablation: str = ""
-    part: int = 0  # of an ablation's sets of controls, see `looks`
-    file: str = ""  # of the prompts, where these are not the spec's own
-
-    @property
-    def id(self) -> str:
-        """A hash of the content."""
-        part = (f"part {self.part}",) * bool(self.part) + (f"file {self.file}",) * bool(self.file)
-        content = "\x1f".join((self.stage, self.ablation, *part, self.family, *self.prompts))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -244,7 +197,8 @@ def make_plan(
         if isinstance(claim, CollateralClaim | DecoyClaim)
     }
     beside = {name: some for name, some in (others or {}).items() if name in wanted}
-    plan = Plan(spec, target, layers_of(spec, target), tuple(prompts), sides, others=beside)
+    kept = tuple(prompt for prompt in prompts if prompt.family in sides)
+    plan = Plan(spec, target, layers_of(spec, target), kept, sides, others=beside)
     _check_clusters(plan)
     return plan
 

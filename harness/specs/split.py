@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
-from harness.specs.clusters import clusters_of
+from harness.specs.clusters import FAMILY, clusters_of
 from harness.specs.prompt import Prompt
 from harness.specs.spec import Spec
 
@@ -17,7 +17,8 @@ HELD_OUT = 3  # one value in so many is held out
 def sides_of(prompts: Sequence[Prompt], spec: Spec) -> Mapping[str, Side]:
     """The side of each family, as the spec splits them: one by one, within strata, or whole clusters of them.
 
-    Raises `InputError` where what it goes by is no tag of every family.
+    A family that has something held out never discovers: it confirms, or is left out where its cluster as a
+    whole discovers. Raises `InputError` where what it goes by is no tag of every family.
     """
 
     def tagged(tag: str, asked: str) -> Mapping[str, str]:
@@ -30,8 +31,14 @@ def sides_of(prompts: Sequence[Prompt], spec: Spec) -> Mapping[str, Side]:
         if spec.split.holdout
         else frozenset()
     )
-    sides = split(sorted(set(whole.values())), spec, strata, kept)
-    return {family: sides[whole[family]] for family in sorted(whole)}
+    if spec.split.by == FAMILY:
+        return split(sorted(whole), spec, strata, kept)
+    sides = split(sorted(set(whole.values())), spec, strata)
+    return {
+        family: sides[whole[family]]
+        for family in sorted(whole)
+        if sides[whole[family]] == "confirmation" or family not in kept
+    }
 
 
 def _held_out(values: Mapping[str, str], spec: Spec) -> frozenset[str]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from harness.specs.ablations import Ablation, dosed, looks
-from harness.specs.plan import Plan, Stage
+from harness.specs.plan import Plan
+from harness.specs.unit import Stage
 
 CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
 

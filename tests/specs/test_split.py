@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
+from harness.specs.independence import left_out
+from harness.specs.prompt_pairs import complete
 from harness.specs.split import split
 from tests.helpers.specs import behaviour_plan, behaviour_spec, family_lines
 
@@ -66,6 +68,29 @@ def test_without_a_holdout_no_form_is_kept_from_discovery():
     plan = behaviour_plan(objects=held_out_lines(), split={"discovery": 0.8})
     form = {p.family: p.tags["form"] for p in plan.prompts}
     assert len({form[family] for family in plan.families("discovery")}) == 12
+
+
+def test_where_principles_are_split_whole_what_is_held_out_of_discovery_is_left_out():
+    lines = held_out_lines()
+    form = {line["family"]: line["tags"]["form"] for line in lines}
+    principle = {line["family"]: line["tags"]["principle"] for line in lines}
+    for seed in range(40):
+        split = {"by": "principle", "holdout": "form", "discovery": 0.5, "seed": seed}
+        plan = behaviour_plan(objects=lines, split=split)
+        discovering, confirming = (
+            set(plan.families(side)) for side in ("discovery", "confirmation")
+        )
+        ours, theirs = ({principle[f] for f in side} for side in (discovering, confirming))
+        assert not ours & theirs
+        # Confirming principles are whole; of each discovering one a third is held out.
+        assert confirming == {f for f in principle if principle[f] in theirs}
+        assert len(discovering) == 8 * len(ours)
+        unseen = {form[f] for f in confirming} - {form[f] for f in discovering}
+        assert len(unseen) == 4
+        assert {prompt.family for prompt in plan.prompts} == discovering | confirming
+        (note,) = left_out(plan, complete("-", list(enumerate(lines, 1)), balanced=True)[0])
+        assert f"{4 * len(ours)} families of discovering principles have a form that is" in note
+    assert left_out(behaviour_plan(objects=lines), behaviour_plan(objects=lines).prompts) == []
 
 
 def test_a_holdout_by_a_tag_that_a_family_has_twice_is_refused():
