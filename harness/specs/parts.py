@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from harness.errors import Fault, first_few, nearest
 from harness.specs.claim_part import PartClaim
+from harness.specs.claims import BehaviourClaim
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 
@@ -44,11 +45,16 @@ def _wrong(prompts: tuple[Prompt, ...], tag: str, value: str) -> tuple[str, str]
 
 
 def uneven(plan: Plan) -> list[str]:
-    """Notes on parts in which an answer is oftener right than wrong: there words do not cancel."""
+    """Notes on parts in which an answer is oftener right than wrong, so that words do not cancel in a mean.
+
+    Not of claims that compare: variants of a pair, a prompt and its baseline, or with an edit and without.
+    """
     notes = []
     for claim in plan.spec.claims_on(plan.target.name):
-        if isinstance(claim, PartClaim) and claim.where and plan.spec.balance == "family":
-            part = [prompt for prompt in plan.prompts if claim.asks_of(prompt)]
+        if not isinstance(claim, BehaviourClaim) or claim.contrast or claim.beyond != "zero":
+            continue
+        if claim.where and plan.spec.balance == "family":
+            part = [prompt for prompt in plan.of("confirmation") if claim.asks_of(prompt)]
             surplus: Counter[str] = Counter()
             for prompt in part:
                 surplus[prompt.correct] += 1

@@ -114,8 +114,8 @@ class Split(SpecPart):
         default=None,
         min_length=1,
         description="A tag that every line has and a family has once, such as `form`: a third of its values, "
-        "by the seed, occur only in confirming families, so that something is confirmed on unseen ones. Where "
-        "clusters are split whole, families of a discovering one that have them are left out.",
+        "by the seed, occur only in confirming families, so that something is confirmed on unseen ones. "
+        "Where clusters are split whole, families of a discovering one that have them are left out.",
     )
     correlation: float = Field(
         default=CORRELATION,

@@ -72,6 +72,9 @@ def test_words_that_do_not_cancel_in_a_part_are_named():
             line["tags"] = {"quantity": other[line["tags"]["quantity"]]}
     assert uneven(plan_where({"quantity": "rate"}, lines)) == []
     assert uneven(plan_where({})) == []
+    for more in ({"contrast": True}, {"beyond": "baseline"}):
+        claims = (MOVED | more | {"where": {"quantity": "rate"}},)
+        assert uneven(behaviour_plan(objects=tagged(), claims=claims)) == []
 
 
 def test_a_part_has_the_units_of_its_families_alone():
