@@ -201,11 +201,12 @@ def _hits(kernel: Floats, groups: NDArray[np.str_], folds: int) -> Floats:
     """Whether each pair's positive variant scores higher, (n_pairs,): 1, 0, or one half of a tie."""
     if folds < 2:
         return np.full(len(kernel), CHANCE)
-    margins = cross_val_predict(
-        KernelRidge(alpha=PENALTY, kernel="precomputed"),
-        kernel,
-        np.ones(len(kernel)),
-        groups=groups,
-        cv=GroupKFold(folds),
-    )
+    margins = margins_of(kernel, groups, folds)
     return np.where(np.abs(margins) < _TIE, CHANCE, (margins > 0).astype(float))
+
+
+def margins_of(kernel: Floats, groups: NDArray[np.str_], folds: int) -> Floats:
+    """By how much each pair's positive variant scores higher where its group is left out, (n_pairs,)."""
+    ridge = KernelRidge(alpha=PENALTY, kernel="precomputed")
+    ones, parts = np.ones(len(kernel)), GroupKFold(folds)
+    return np.asarray(cross_val_predict(ridge, kernel, ones, groups=groups, cv=parts))

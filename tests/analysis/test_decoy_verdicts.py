@@ -84,7 +84,7 @@ def test_the_estimate_is_the_weighted_difference_of_the_variants_as_a_share():
     assert found.estimate == pytest.approx(2.0 / trait().values.mean(), rel=1e-12)
     # Neither rows of another file nor of features that are not in the set count.
     rows = [dict(row) for row in decoys({"": 2.0}, spread=0.0).rows()]
-    others = [row | {"file": "e.jsonl", "value": 99.0} for row in rows]
+    others = [row | {"file": "e.jsonl", "value": 3 * row["value"]} for row in rows]
     others += [
         row | {"feature": 7, "value": 99.0 if row["label"] == "correct" else 0.0} for row in rows
     ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.shortcut_checks import shortcut_findings
-from harness.analysis.shortcuts import ShortcutScore, shortcut_scores
+from harness.analysis.shortcuts import ShortcutScore, margins_of, shortcut_scores
 from harness.specs.prompt import pairs_of
 from harness.specs.prompt_pairs import complete
 
@@ -324,3 +324,13 @@ def test_prompts_are_scored_once(monkeypatch):
     assert judge(list(found)).scores == first
     with pytest.raises(TypeError):
         judge(prompts(seed=98))
+
+
+def test_margins_are_those_of_a_ridge_with_a_penalty_of_1():
+    random = np.random.default_rng(0)
+    x, groups = random.normal(size=(24, 30)), np.repeat([f"g{i}" for i in range(6)], 4)
+    found = margins_of(x @ x.T, groups, 6)
+    for i, group in enumerate(groups):
+        own = x[groups != group]
+        weights = np.linalg.solve(own.T @ own + np.eye(30), own.sum(axis=0))
+        assert found[i] == pytest.approx(x[i] @ weights, abs=1e-10)

@@ -1,12 +1,17 @@
 """What a page says of how much its run can show."""
 
+import json
 import re
 
 import pytest
 
+from harness.reports.html.caveats import caveats_of
 from harness.store.database import Store
 from harness.store.tables.runs import Runs
 from tests.helpers.pages import Page, page_of, text_of
+
+# Of `voices`, whose prompts tell the trait in words.
+NO_WAIVER = """UPDATE runs SET spec = json_merge_patch(spec, '{"shortcuts": null}')"""
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,8 @@ def test_what_is_no_evidence_says_so_on_every_screen(changed, undrawn, change, k
 
 def test_a_mock_on_some_families_is_stamped_twice(changed, undrawn):
     db = changed(
-        "UPDATE runs SET origin = 'mock', exploratory = 'limited to 3 families of each side'"
+        "UPDATE runs SET origin = 'mock', exploratory = 'limited to 3 families of each side'",
+        NO_WAIVER,
     )
     page = Page(page_of(db))
     assert [
@@ -59,21 +65,21 @@ def test_a_mock_on_some_families_is_stamped_twice(changed, undrawn):
 def test_a_stand_in_is_told_apart_from_the_real_thing(page, changed, undrawn):
     said = "Stand-in organism shows that the method works, and says nothing about Gemma."
     assert said in page.text
-    real = Page(page_of(changed("UPDATE runs SET origin = 'real'")))
+    real = Page(page_of(changed("UPDATE runs SET origin = 'real'", NO_WAIVER)))
     assert not real.all("aside")
     assert "stand-in" not in real.text.lower()
 
 
-def test_a_shortcut_that_is_allowed_is_said_with_its_reason(changed, undrawn):
-    said = '{"shortcuts": {"allow": "it <has> to be said"}}'
-    page = Page(page_of(changed(f"UPDATE runs SET spec = json_merge_patch(spec, '{said}')")))
-    (stamp,) = page.all("p", class_="stamp shortcuts")
-    assert text_of(stamp) == (
-        "Shortcuts Words, answers or lengths alone tell the variants apart, which is allowed: "
+def test_a_shortcut_that_is_allowed_is_said_with_its_reason():
+    run = {"run_id": "r", "origin": "real", "status": "finished", "exploratory": None}
+    said = {"shortcuts": {"allow": "it <has> to be said"}}
+    (caveat,) = caveats_of(run | {"spec": json.dumps(said)}, "The first run: ")
+    assert (caveat.kind, caveat.word) == ("shortcuts", "Shortcuts")
+    assert caveat.words == (
+        "The first run: Words, answers or lengths alone tell the variants apart, which is allowed: "
         "it <has> to be said"
     )
-    plain = Page(page_of(changed("UPDATE runs SET spec = json_merge_patch(spec, '{}')")))
-    assert not plain.all("p", class_="stamp shortcuts")
+    assert caveats_of(run | {"spec": "{}"}) == []
 
 
 def test_what_speaks_against_an_sae_is_said_with_the_verdicts(changed, undrawn):
