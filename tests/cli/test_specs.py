@@ -15,7 +15,7 @@ def test_check_says_what_is_right(root):
     found = invoke("check", *sorted((root / "evals").glob("*.yaml")))
     assert found.exit_code == 0, found.output
     assert found.output.count(": right; ") == 4
-    assert "40 families (20 discover, 20 confirm), 320 pairs" in found.output
+    assert "80 families (32 discover, 48 confirm), 384 pairs" in found.output
 
 
 def test_check_names_faults_of_all_files_and_exits_with_2(tmp_path, root):

@@ -33,7 +33,7 @@ def bare(text):
 
 
 def scenes(folder, keep=lambda line: True):
-    lines = some_voices(6, lambda line: line["pair_id"].endswith("-1")).splitlines()
+    lines = some_voices(6).splitlines()
     lines = [json.loads(line) for line in lines]
     lines = [line | {"baseline": bare(line["prompt"])} if keep(line) else line for line in lines]
     (folder / "scenes.jsonl").write_text("\n".join(map(json.dumps, lines)))

@@ -34,7 +34,7 @@ claims:
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory):
     def make(folder, db):
-        lines = map(json.loads, some_voices(14, lambda x: x["pair_id"].endswith("-1")).splitlines())
+        lines = map(json.loads, some_voices(14).splitlines())
         lines = in_clusters(list(lines), SIZES)
         (folder / "few.jsonl").write_text("\n".join(map(json.dumps, lines)))
         (folder / "clustered.yaml").write_text(SPEC)

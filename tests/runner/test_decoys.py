@@ -1,6 +1,7 @@
 """Decoys: what a run stores of its frozen features on another file, and the claim about them."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -20,33 +21,32 @@ claims:
 """
 
 
+KINDS = ("salt and sugar", "hats")
+
+
 def decoy_lines():
-    """Named voices of six other families, about sides and about colours instead of the trait."""
-    lines = map(json.loads, (ROOT / "data" / "voices.jsonl").read_text().splitlines())
-    named = [
-        one
-        for one in lines
-        if one["tags"]["condition"] == "named" and one["pair_id"].endswith("-1")
+    """Two kinds of decoys in the frames of six other families, each in every one of them."""
+    found = [
+        line
+        for line in map(json.loads, (ROOT / "data" / "decoys.jsonl").read_text().splitlines())
+        if line["tags"]["decoy"] in KINDS
     ]
-    families = sorted({one["family"] for one in named})[11:17]
+    measured = {json.loads(line)["family"] for line in some_voices(11).splitlines()}
+    both = Counter(line["family"] for line in found if line["family"] not in measured)
+    families = sorted(family for family, lines in both.items() if lines == 8)[:6]
     return [
-        one
-        | {
-            "id": f"{kind}-{one['id']}",
-            "pair_id": f"{kind}-{one['pair_id']}",
-            "prompt": one["prompt"].replace("velocity and acceleration", words, 1),
-            "tags": {"decoy": kind},
-        }
-        for one in named
-        if one["family"] in families
-        for kind, words in (("sides", "left and right"), ("colours", "red and green"))
+        line
+        | {key: f"{line['tags']['decoy']}-{line[key]}" for key in ("id", "pair_id")}
+        | {"tags": {"decoy": line["tags"]["decoy"]}}
+        for line in found
+        if line["family"] in families
     ]
 
 
 def write(folder, claims=CLAIMS, more=TOP, name="decoyed"):
     (folder / "decoys.jsonl").write_text("\n".join(map(json.dumps, decoy_lines())))
     spec = write_few(folder, more, claims, name=name)
-    named = some_voices(11, lambda line: line["pair_id"].endswith("-named-1"))
+    named = some_voices(11, lambda line: line["pair_id"].endswith("-named"))
     (folder / "few.jsonl").write_text(named)
     return spec
 
@@ -127,7 +127,7 @@ def test_the_verdict_is_on_the_worst_of_its_kinds(done):
         FROM decoy_summary JOIN weight USING (layer, feature), trait GROUP BY decoy ORDER BY 2
         """,
     )
-    assert {kind for kind, _ in shares} == {"sides", "colours"}
+    assert {kind for kind, _ in shares} == {*KINDS}
     # Any mixing up is answered by these: both kinds lie above, and the clearer one is reported.
     assert verdict == "refuted"
     assert min(abs(estimate - share) for _, share in shares) < 1e-6
@@ -143,7 +143,7 @@ def test_terminal_report_and_saved_query_show_them(done):
         invoke("sql", "decoys", "--run", "decoyed", "--format", "json", "--db", done).output
     )
     assert len(rows) == 6
-    assert {row["decoy"] for row in rows} == {"sides", "colours"}
+    assert {row["decoy"] for row in rows} == {*KINDS}
     assert all(row["pairs"] and row["families"] == 6 for row in rows)
     evidence = query(
         done,
@@ -152,7 +152,7 @@ def test_terminal_report_and_saved_query_show_them(done):
     assert evidence == query(done, "SELECT count(*) FROM decoys")
     page = Page(page_of(done, "decoyed"))
     assert "contrasts that have nothing to do with the trait, at the readout" in page.text
-    assert "decoys.jsonl, colours" in page.text
+    assert "decoys.jsonl, hats" in page.text
     assert "what the target's features answer the worst decoy by" in page.text
 
 

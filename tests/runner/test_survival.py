@@ -38,7 +38,7 @@ def processes(spec):
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spec")
-    kinds = ("-rate-named-1", "-level-named-1")
+    kinds = ("-rate-named", "-level-named")
     prompts = some_voices(6, lambda line: line["pair_id"].endswith(kinds))
     assert prompts.count("\n") == 23
     (folder / "few.jsonl").write_text(prompts)

@@ -170,7 +170,7 @@ def test_a_spec_of_ones_own_is_meant_by_its_name(tmp_path, root, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call = ("--target", "organism", "--prompts", root / "data" / "voices.jsonl", "--name", "pilot")
     assert invoke("new", "Is it so?", *call, *ALLOWED).exit_code == 0
-    assert "evals/pilot.yaml: right; 40 families" in invoke("check", "pilot").output
+    assert "evals/pilot.yaml: right; 96 families" in invoke("check", "pilot").output
     assert json.loads(invoke("plan", "pilot", "--json").output)["question"] == "Is it so?"
     no_folders = SimpleNamespace(getini=lambda _: [])
     assert _is_spec(tmp_path / "evals" / "pilot.yaml", no_folders)
