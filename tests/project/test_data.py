@@ -9,6 +9,7 @@ import pytest
 
 from data.render import SETS, render
 from data.scenarios import load_forms, load_scenarios
+from data.shortcuts import table
 from fixtures.training.corpus import Mixture, write
 from harness.specs.prompt_file import load_prompts
 
@@ -185,7 +186,7 @@ def test_a_decoys_variants_differ_in_what_is_said_of_the_speaker_alone(sets):
         assert plain.correct == other.correct
         assert len(words_of(plain.text)) == len(words_of(other.text))
         kinds[plain.tags["decoy"]] += 1
-    assert set(kinds) == {"left and right", "mass and weight", "hats", "tense"}
+    assert set(kinds) == {"salt and sugar", "mass and weight", "hats", "tense"}
     assert min(kinds.values()) >= 80
 
 
@@ -204,6 +205,12 @@ def test_shown_voices_differ_in_their_answers_alone(sets):
                 or (right.endswith(f" {b}.") and wrong.endswith(f" {a}."))
                 for a, b in swapped
             )
+
+
+def test_the_card_has_the_shortcut_scores_of_today(root):
+    card = (root / "data" / "README.md").read_text(encoding="utf-8")
+    for line in table([root / "data" / "transfer.jsonl"]):
+        assert line in card
 
 
 def test_no_training_document_contains_a_question_of_an_evaluation_set(sets):
