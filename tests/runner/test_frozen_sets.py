@@ -42,9 +42,7 @@ def write_taker(
     path = write_few(folder, f"split: {split}\nablations: [{edit}]\n", CLAIMS, layers, "taker")
     if not same:
         few = {line["family"] for line in map(json.loads, some_voices(6).splitlines())}
-        own = some_voices(
-            12, lambda one: one["family"] not in few and one["pair_id"].endswith("-1")
-        )
+        own = some_voices(12, lambda line: line["family"] not in few)
         (folder / "taken.jsonl").write_text(own)
         path.write_text(path.read_text().replace("few.jsonl", "taken.jsonl"))
     return path
@@ -98,22 +96,15 @@ def test_with_no_discovery_every_family_confirms_and_controls_are_as_where_the_e
         r=run,
     )
     assert controls == 2
-    # What controls are alike in is of these prompts, of which all confirm.
-    rates = query(
-        taken,
-        """
-        SELECT max(abs(e.firing_rate - s.share)) FROM edit_activity e JOIN (
-            SELECT layer, feature, count(*) FILTER (value > 0) / any_value(n) AS share
-            FROM token_activations a JOIN prompts p USING (run_id, prompt_id)
-            JOIN prompt_tokens t USING (run_id, prompt_id, position), (
-                SELECT count(*) AS n FROM prompt_tokens JOIN prompts USING (run_id, prompt_id)
-                WHERE run_id = $r AND label = 'misconception' AND part = 'prompt' AND position > 0)
-            WHERE run_id = $r AND label = 'misconception' AND t.part = 'prompt' GROUP BY ALL
-        ) s USING (layer, feature) WHERE run_id = $r
-        """,
-        r=run,
+    # What controls are alike in is of these prompts, of which all confirm: each active feature of a token
+    # that is edited has its row.
+    active = (
+        "SELECT DISTINCT layer, feature FROM token_activations JOIN prompts USING (run_id, prompt_id) "
+        "WHERE run_id = $r AND label = 'misconception' AND value > 0 AND position > 0"
     )
-    assert rates
+    there = query(taken, "SELECT layer, feature FROM edit_activity WHERE run_id = $r", r=run)
+    assert query(taken, active, r=run)
+    assert {*query(taken, active, r=run)} <= {*there}
 
 
 def test_the_latest_complete_run_on_the_target_is_taken(few, tmp_path):
