@@ -58,7 +58,8 @@ CREATE TABLE runs (
     analysed_spec VARCHAR,
     noise_floor DOUBLE,
     arithmetic VARCHAR,
-    accelerator VARCHAR
+    accelerator VARCHAR,
+    feature_sources VARCHAR
 );
 
 CREATE TABLE units (

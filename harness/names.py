@@ -7,6 +7,7 @@ from pathlib import Path
 
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 LONGEST = 80  # characters
+A_SET = rf"{PATTERN[:-1]}/{PATTERN[1:]}"  # of an eval, and of one of its ablations
 LONGEST_ID = 200  # of a run: its time, its spec's name and its target's
 
 

@@ -24,3 +24,6 @@ CREATE TABLE decoys (
     value DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
+
+-- Which runs of other evals froze the features that a run's ablations edit.
+ALTER TABLE runs ADD COLUMN feature_sources VARCHAR;

@@ -94,10 +94,12 @@ def select_interventions(
     scores: FeatureScores,
     activity: FeatureActivity,
     edited: EditActivity,
+    taken: tuple[Feature, ...] = (),
 ) -> tuple[Intervention, ...]:
     """The target set, its no-op, single features and doses, and its controls, best feature first.
 
-    `scores` may be empty where features are listed; `edited` is what features do where they are edited.
+    `scores` may be empty where features are listed, or `taken` as another eval froze them; `edited` is what
+    features do where they are edited.
     Raises `CannotRun` where no feature qualifies, a listed one is not active, or no other set is like
     the target.
     """
@@ -105,7 +107,9 @@ def select_interventions(
     active = frozenset(candidates.features)
     own_scores: tuple[float, ...] = ()
     tied = 0
-    if ablation.select.by == "list":
+    if ablation.select.source:
+        features = taken
+    elif ablation.select.by == "list":
         features = _listed_features(plan, ablation, active)
     else:
         features, own_scores = _best_features(plan, ablation, scores, active)
@@ -126,7 +130,9 @@ def select_interventions(
                 _place(plan, ablation),
                 f"layer {first_few(map(str, layers))} has too few active features for any other "
                 "set like the selected one",
-                "select fewer features",
+                "take prompts on which more of its features fire"
+                if ablation.select.source
+                else "select fewer features",
             )
         )
     means = _mean_values(edited)

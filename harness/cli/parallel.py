@@ -23,6 +23,7 @@ from harness.runner.context import How
 from harness.runner.outcome import Outcome
 from harness.runner.resume import note_of_unfinished
 from harness.runner.run import run_into
+from harness.specs.sources import sources_of
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
 from harness.store.single_writer import Address, RemoteStore, serve
@@ -45,6 +46,8 @@ def run_evals(
 ) -> Iterator[Outcome]:
     """Run every spec, `jobs` of them at a time; yields them as they end.
 
+    A spec that takes features from others of them, in no circle, waits for these.
+
     `how.device` may name several devices with commas between them: each worker takes one. Raises
     `CannotRun` where the store cannot be opened, and at the end, whatever stopped single evals: of
     several, a `WorkerFailed` before all others.
@@ -64,12 +67,21 @@ def run_evals(
         ProcessPoolExecutor(workers, context, _start_worker, (devices, lines, workers)) as pool,
     ):
         work = partial(_run, address=address, target=target, resume=resume, how=how)
-        waiting: dict[Future[Outcome | Exception], Path] = {
-            pool.submit(work, file): file.path for file in files
-        }
+        waiting: dict[Future[Outcome | Exception], Path] = {}
+        left = list(files)
+
+        def submit() -> None:
+            # What takes features from others that are not done is not ready.
+            undone = {one.spec.name for one in files if one in left or one.path in waiting.values()}
+            for file in [one for one in left if undone.isdisjoint(sources_of(one))]:
+                left.remove(file)
+                waiting[pool.submit(work, file)] = file.path
+
+        submit()
         errors: list[Exception] = []
         try:
             for result in _results(waiting, lines, say):
+                submit()
                 if isinstance(result, Exception):
                     errors.append(result)
                 else:

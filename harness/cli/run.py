@@ -70,9 +70,10 @@ def run(
     from harness.reports.terminal.verdicts import print_verdicts
     from harness.runner.registration import register_specs
     from harness.runner.run import run_eval
+    from harness.specs.sources import in_order
     from harness.specs.spec_file import load
 
-    files = [load(spec) for spec in specs]
+    files = in_order([load(spec) for spec in specs])
     out = console(sys.stderr if as_json else sys.stdout)
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 

@@ -20,6 +20,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
     from harness.specs.reach import dependent
+    from harness.specs.sources import source_faults, source_lines
     from harness.specs.spec_file import load
     from harness.specs.spec_paths import find_spec
 
@@ -38,7 +39,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         shortcuts = findings_of(file)
-        faults += [*of_answers, *shortcuts.faults]
+        faults += [*of_answers, *shortcuts.faults, *source_faults(file)]
         facts |= {
             "hash": spec.hash,
             "discovery": len(plan.families("discovery")),
@@ -48,6 +49,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "targets": list(spec.targets),
             "clusters": [asdict(one) for one in clusterings(plan)],
             "controls": [controls_line(one) for one in spec.ablations],
+            "sources": source_lines(file),
             "shortcuts": {
                 "line": shortcuts.line,
                 "scores": [asdict(one) for one in shortcuts.scores],
@@ -68,11 +70,15 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
 def controls_line(ablation: "Ablation") -> str:
     """What the controls of an ablation cost, and what they can show."""
     from harness.specs.ablations import looks
-    from harness.specs.workload import replays_of
+    from harness.specs.workload import members_of, replays_of
 
     *early, sets = looks(ablation)
     fewer = f", or {' or '.join(map(str, early))} where more could show nothing" if early else ""
+    replays = f"{replays_of(ablation)} replays a prompt at most"
+    if ablation.select.source:  # how many features it has is known once it runs
+        others = replays_of(ablation) - members_of(ablation)
+        replays = f"{others} replays a prompt and one a feature at most"
     return (
         f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
-        f"{replays_of(ablation)} replays a prompt at most"
+        f"{replays}"
     )

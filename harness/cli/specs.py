@@ -146,6 +146,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
             )
             for line in [
                 *(str(Clustering(**one)) for one in facts["clusters"]),
+                *facts["sources"],
                 *facts["controls"],
                 *filter(None, [facts["shortcuts"]["line"]]),
             ]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,7 @@ class ClaimItem(pytest.Item):
         device = config.getoption("--harness-device")
         folder = config.stash[OUTCOMES].folder
         self._register(target, how())
+        self._run_sources()
         if folder is not None:
             with _telling_from_a_worker(config, self.file.spec.name) as (progress, say):
                 return run_into(
@@ -166,6 +167,22 @@ class ClaimItem(pytest.Item):
             return
         db, wait = results_file(config), config.getoption("--harness-wait")
         register_specs(files, target, db=db, wait=wait, how=how, lenient=True)
+
+    def _run_sources(self) -> None:
+        """Run the evals of the session that this one takes features from, whichever claim comes first.
+
+        What stops one of them its own claims say. Raises `InputError` where evals take from each other.
+        """
+        from harness.specs.sources import in_order, sources_of
+
+        items = [item for item in self.session.items if isinstance(item, ClaimItem)]
+        first = {item.file.spec.name: item for item in reversed(items)}
+        in_order([item.file for item in first.values()])
+        for name in sources_of(self.file):
+            if name in first:
+                source = first[name]
+                with suppress(Exception):
+                    self.config.stash[OUTCOMES].of(source.path, source._run)
 
     def _failed_last(self) -> bool:
         """Whether it runs again because it failed: where nothing changed since, its run says so again."""

@@ -1,7 +1,7 @@
 """What all stages of a run are given, what its caller decides, and who hears how far it is."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from harness.models.adaptive_batching import BatchLimit, map_batches
@@ -10,6 +10,7 @@ from harness.models.loading import Attention
 from harness.models.padded_batch import Tokens
 from harness.sae import Sae
 from harness.specs.prompt import Origin
+from harness.store.frozen_sets import FrozenSets
 
 T = TypeVar("T")
 Heard = Callable[[int, int], None]  # hears that so much of so much is done
@@ -22,7 +23,7 @@ class RunContext:
     `saes` gives the SAE of a layer, which may have to be read again: a stage takes them in turn. The
     context is frozen, its `limit` is not: where memory runs out it is lowered until the stage ends, and the
     lowest that it was is stored as `runs.batch_size`. `heard` is told how much of what a stage was given
-    is done.
+    is done. `sets` are the features that ablations have from other evals.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class RunContext:
     saes: Callable[[int], Sae]
     limit: BatchLimit
     heard: Heard = lambda *_: None
+    sets: FrozenSets = field(default_factory=dict)
 
     def batches(
         self,

@@ -80,7 +80,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if predicts:
             stage("attribute", partial(attribute, plan=plan, ablation=ablation), ablation.name)
         _refuse_zero_by_construction(context, plan, ablation)
-        stage("profile", adding(profile, ablation=ablation), ablation.name)
+        taken = _taken(context, ablation)
+        stage("profile", adding(profile, ablation=ablation, also=taken), ablation.name)
         sums.remove()
         frozen = _freeze_interventions(context, plan, ablation, store)
         edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
@@ -179,13 +180,19 @@ def _freeze_interventions(
         activity = store.read(FeatureActivity, context.run_id)
         edited = store.read(EditActivity, context.run_id, ablation=ablation.name)
         scores = _scores(context, plan, ablation, store)
-        chosen = select_interventions(plan, ablation, scores, activity, edited)
+        taken = _taken(context, ablation)
+        chosen = select_interventions(plan, ablation, scores, activity, edited, taken)
         store.commit(
             intervention_rows(chosen, context.run_id, context.origin),
             _balance(context, ablation, chosen, activity, edited),
         )
         rows = store.read(Interventions, context.run_id, ablation=ablation.name)
     return interventions_of(rows)
+
+
+def _taken(context: RunContext, ablation: Ablation) -> tuple[Feature, ...]:
+    """The features that another eval froze for an ablation; none where they are selected here."""
+    return context.sets[ablation.name].features if ablation.select.source else ()
 
 
 def _balance(

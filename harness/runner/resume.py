@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.runner.exploratory import reason_exploratory
+from harness.runner.frozen_sets import find_sets, why_sets_explore
 from harness.specs.plan import Plan
+from harness.store.frozen_sets import FrozenSets, sets_of, sets_text
 from harness.store.interface import RunStore
 from harness.store.prompts import prompt_tables
 from harness.store.tables.runs import Runs
@@ -22,13 +24,14 @@ _IRRELEVANT = ("spec_path", "prompts_path", "git_commit", "git_dirty", "neuronpe
 class RunStart:
     """A run that is begun or taken up; `exploratory` says why it cannot confirm, if it cannot.
 
-    `kept` is how many of its units were done before.
+    `kept` is how many of its units were done before, and `sets` what it has from other evals.
     """
 
     run_id: str
     exploratory: str | None
     batch_size: int
     threads: int
+    sets: FrozenSets
     kept: int = 0
 
 
@@ -47,7 +50,8 @@ def resume_or_begin(
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
     run that is taken up keeps its own, and its number of threads. `whole` is the plan of all prompts, which
     is registered also where a trial takes some of them. A run that repeats another, whose
-    line is `repeated`, is exploratory where that one was.
+    line is `repeated`, is exploratory where that one was, and has its features. Raises `CannotRun` or
+    `InputError` where features of another eval are not there.
     """
     content = _content(facts, asked)
     unfinished = store.read(Runs, content=content, status="unfinished")
@@ -55,34 +59,45 @@ def resume_or_begin(
         row = next(unfinished.rows())
         kept = len(store.finished(row["run_id"]))
         return RunStart(
-            row["run_id"], row["exploratory"], row["batch_size"], int(row["threads"]), kept
+            row["run_id"],
+            row["exploratory"],
+            row["batch_size"],
+            int(row["threads"]),
+            sets_of(row),
+            kept,
         )
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
     if repeated is not None:
-        exploratory = repeated["exploratory"]
+        sets, exploratory = sets_of(repeated), repeated["exploratory"]
     else:
+        sets = find_sets(store, plan, facts)
         reason = reason_exploratory(store, whole, str(facts["sae_hash"]))
-        exploratory = plan.limited or reason
+        exploratory = plan.limited or reason or why_sets_explore(store, plan, sets)
     row = {
         "run_id": run_id,
         "content": content,
         "created_at": now,
         "status": "unfinished",
         "exploratory": exploratory,
+        "feature_sources": sets_text(sets),
         **facts,
     }
     store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id, plan.others))
-    return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"])
+    return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"], sets)
 
 
 def finished_run(
-    store: RunStore, facts: Mapping[str, Any], *, asked: bool
+    store: RunStore, plan: Plan, facts: Mapping[str, Any], *, asked: bool
 ) -> dict[str, Any] | None:
-    """The line of the last finished run of the same content, whose verdicts are of its own spec."""
+    """The line of the last finished run of the same content, whose verdicts are of its own spec.
+
+    With the features that other evals have frozen by now. Raises as `resume_or_begin` where there are none.
+    """
+    sources = sets_text(find_sets(store, plan, facts))
     runs = store.read(Runs, content=_content(facts, asked), status="finished").rows()
     return max(
-        (run for run in runs if run["analysed_spec"] is None),
+        (run for run in runs if run["analysed_spec"] is None and run["feature_sources"] == sources),
         key=lambda run: (run["finished_at"], run["run_id"]),
         default=None,
     )

@@ -114,7 +114,7 @@ def run_request(
     with opened() as store:
         facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
         asked = bool(how.batch_size)
-        if reuse and (done := finished_run(store, facts, asked=asked)):
+        if reuse and (done := finished_run(store, plan, facts, asked=asked)):
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
             return _outcome_of(store, plan, done)
         started = resume_or_begin(
@@ -124,7 +124,9 @@ def run_request(
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
-        context = RunContext(started.run_id, plan.target.origin, model, saes, limit)
+        context = RunContext(
+            started.run_id, plan.target.origin, model, saes, limit, sets=started.sets
+        )
         with noting_what_is_kept(store, plan, started.run_id):
             threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)
             with threads_set, settled, memory_is_said("between two stages"):

@@ -4,18 +4,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from harness.names import A_SET, LONGEST
 from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart, without
 from harness.specs.prompt import Label
 
 
 class Select(SpecPart):
-    """Which features an ablation edits: chosen on the discovery families, then frozen."""
+    """Which features an ablation edits: chosen on the discovery families, then frozen.
+
+    Or chosen and frozen by another eval, which `source` then names.
+    """
 
     top: int = Field(default=10, ge=1, le=1000, description="How many features, at most.")
-    by: Literal["contrast", "attribution", "list", "truth"] = Field(
+    by: Literal["contrast", "attribution", "list", "truth"] | None = Field(
+        default=None,
         description="`contrast`: the strongest difference between the variants at the readout. "
         "`attribution`: the largest predicted effect on the metric of removing the feature at the "
-        "edited positions. `list`: those under `features`. `truth`: the target's known features."
+        "edited positions. `list`: those under `features`. `truth`: the target's known features. Either "
+        "this or `from`.",
+    )
+    taken_from: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=A_SET,
+        max_length=2 * LONGEST + 1,
+        description="In the place of `by`, `SPEC_NAME/ABLATION`: the features that this eval's latest "
+        "complete run on the same target froze, unchanged.",
     )
     rank: Literal["size", "consistency"] = Field(
         default="size",
@@ -26,7 +40,7 @@ class Select(SpecPart):
     toward: Literal["correct", "misconception"] = Field(
         default="correct",
         description="Keep features whose removal is expected to move the answer this way: toward the "
-        "`correct` one, or toward the `misconception`.",
+        "`correct` one, or toward the `misconception`. With `from`, as the other eval has it.",
     )
     method: Literal["gradient", "integrated-gradients"] = Field(
         default="gradient",
@@ -42,9 +56,25 @@ class Select(SpecPart):
     def _as_it_decides(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what decides nothing, so that it changes no hash either."""
         fields: dict[str, Any] = plain(self)
+        taken_from = fields.pop("taken_from", None)
+        if taken_from is not None:
+            return {"from": taken_from} | without({"toward": self.toward}, {"toward": "correct"})
         if self.by != "contrast":
             fields.pop("rank", None)
         return fields
+
+    @property
+    def source(self) -> tuple[str, str] | None:
+        """The eval and its ablation that the features come from; None where they are selected here."""
+        if self.taken_from is None:
+            return None
+        spec, ablation = self.taken_from.split("/")
+        return spec, ablation
+
+    @property
+    def uses_families(self) -> bool:
+        """Whether results on the discovery families decide which features these are."""
+        return self.by in ("contrast", "attribution")
 
 
 class Ablation(SpecPart):

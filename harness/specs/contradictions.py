@@ -17,6 +17,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
+from harness.specs.selections import needs_discovery, wrong_selection
 from harness.specs.spec import Spec
 
 
@@ -39,14 +40,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     if spec.split.strata and spec.split.by != FAMILY:
         what = f"what is split is each {spec.split.by}, which has no strata"
         problems.append((("split", "strata"), what, "drop it, or split `by: family`"))
-    if spec.ablations and spec.split.discovery == 0:
-        problems.append(
-            (
-                ("split", "discovery"),
-                "no family is left to select the ablation's features on",
-                "give discovery a share such as 0.5, or drop the ablations",
-            )
-        )
+    if spec.split.discovery == 0 and (needed := needs_discovery(spec)):
+        remedy = "give discovery a share such as 0.5, or drop the ablations"
+        problems.append((("split", "discovery"), needed, remedy))
     for i, ablation in enumerate(spec.ablations):
         problems += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
     for i, claim in enumerate(spec.claims):
@@ -146,7 +142,7 @@ def _below(place: KeyPath, problems: list[Contradiction]) -> list[Contradiction]
 def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     """Parts of an ablation that do not belong together, or to the spec."""
     problems: list[Contradiction] = []
-    kind, select = ablation.kind, ablation.select
+    kind = ablation.kind
     if (ablation.value is None) == (kind in VALUED):
         remedy = "give `value`" if kind in VALUED else f"drop it, or use {', '.join(VALUED)}"
         what = f"{kind} needs a value" if kind in VALUED else f"{kind} takes no value"
@@ -158,33 +154,14 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         what = "resample needs a source" if kind == "resample" else f"{kind} takes no source"
         remedy = "give `source: pair` or `source: random`" if kind == "resample" else "drop it"
         problems.append((("source" if ablation.source else "kind",), what, remedy))
-    if (select.by == "list") != bool(select.features):
-        what = "no feature is listed" if select.by == "list" else "features are listed but not used"
-        problems.append((("select", "by"), what, "give `by: list` and `features: {layer: [...]}`"))
-    if select.by == "list" and len(ablation.only or spec.targets) > 1:
-        problems.append(
-            (
-                ("select", "features"),
-                "the same numbers name other features on another target",
-                "name the one target they belong to: `only: [...]`",
-            )
-        )
     if ablation.directions and kind == "direction":
         what = "what it takes away depends on the direction, so that no other is as large an edit"
         problems.append((("directions",), what, "drop it, or edit features"))
-    unused, beside = _unused(ablation)
-    problems += [
-        (("select", name), f"{name} is not used with `{beside}`", "drop it")
-        for name in unused
-        if name in select.model_fields_set
-    ]
-    if any(feature < 0 for some in select.features.values() for feature in some):
-        problems.append((("select", "features"), "a feature is below 0", "count features from 0"))
     if not isinstance(ablation.positions, str) and 0 in ablation.positions:
         problems.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
         )
-    return problems + _elsewhere(spec, ablation.only)
+    return problems + wrong_selection(spec, ablation) + _elsewhere(spec, ablation.only)
 
 
 def _elsewhere(spec: Spec, only: Sequence[str]) -> list[Contradiction]:
@@ -196,15 +173,6 @@ def _elsewhere(spec: Spec, only: Sequence[str]) -> list[Contradiction]:
             remedy = advice if advice.endswith("?") else "list it under targets"
             problems.append((("only",), f"'{target}' is not among the targets", remedy))
     return problems
-
-
-def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
-    """The parts of a selection that its way of selecting does not look at, and which way that is."""
-    select = ablation.select
-    if select.by == "attribution":
-        return ("steps",) if select.method == "gradient" else (), f"method: {select.method}"
-    chosen = ("top", "toward") if select.by == "list" else ()
-    return (*chosen, "method", "steps"), f"by: {select.by}"
 
 
 def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:

@@ -75,7 +75,7 @@ def left_out(plan: Plan, prompts: Sequence[Prompt]) -> list[str]:
 
 def shared(plan: Plan) -> list[str]:
     """A note where features are selected on families of the clusters that confirm a claim by clusters."""
-    selecting = [one.name for one in plan.ablations if one.select.by in ("contrast", "attribution")]
+    selecting = [one.name for one in plan.ablations if one.select.uses_families]
     notes = []
     for found in clusterings(plan) if selecting else []:
         of = plan.clusters(found.tag)

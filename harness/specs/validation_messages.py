@@ -106,6 +106,7 @@ def _number(text: str) -> float | None:
 _SHAPES = {
     "name": "use letters and digits, and `-`, `_` or `.` between them",
     "targets": "use letters and digits, and `-`, `_` or `.` between them",
+    "from": "write the eval and its ablation: SPEC_NAME/ABLATION",
     "width": "write it as it is published: 16k, 65k",
     "l0": "write a number without quotes, or a word such as canonical",
 }
@@ -139,4 +140,5 @@ def _fields_at(data: Any, at: KeyPath) -> tuple[str, ...]:
     if general[:1] == ("targets",):
         general = ("targets", "*")
     model = _PARTS.get(general)
-    return tuple(model.model_fields) if model else ()
+    fields = model.model_fields.items() if model else ()
+    return tuple(field.alias or name for name, field in fields)

@@ -109,7 +109,7 @@ def replays_of(ablation: Ablation) -> int:
 
 
 def members_of(ablation: Ablation) -> int:
-    """How many features a set of an ablation has at most."""
+    """How many features a set of an ablation has at most; of another eval's set as if it were the default."""
     if ablation.select.by == "list":
         return sum(map(len, ablation.select.features.values()))
     return ablation.select.top

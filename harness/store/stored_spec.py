@@ -11,6 +11,7 @@ from harness.errors import Fault, InputError
 from harness.names import LONGEST_ID, is_name
 from harness.specs.prompt import Origin
 from harness.specs.spec import Spec
+from harness.store.frozen_sets import sets_of
 
 
 def stored_spec(run: Mapping[str, Any], column: str = "spec") -> Spec:
@@ -34,6 +35,7 @@ def spec_mapping(run: Mapping[str, Any], column: str = "spec") -> dict[str, Any]
 
 def check_run(run: Mapping[str, Any]) -> None:
     """Raises `InputError` where a run that is to be imported was not written by a harness."""
+    sets_of(run)
     for column in ("run_id", "spec_name", "target"):
         if not is_name(run[column], LONGEST_ID):
             raise _fault(run, f"its {column} is no name: {str(run[column])[:60]!r}")

@@ -15,6 +15,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.metrics import METRIC_NAMES, Metric
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
+from harness.store.frozen_sets import sets_of
 from harness.store.interface import ReadStore
 from harness.store.interventions import interventions_of
 from harness.store.tables.interventions import Interventions
@@ -33,6 +34,7 @@ class AblationSection:
     features: list[tuple[int, int]]
     target: Row
     ceiling: str
+    source: str
     noise: float | None
     balance: list[Row]
     singles: list[Row]
@@ -63,6 +65,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
     decoys = query_rows(store, "decoys", run=run["run_id"])
     selected = interventions_of(store.read(Interventions, run["run_id"], role="target"))
     ceilings = {one.ablation: one.ceiling for one in selected}
+    sources = {name: one.words for name, one in sets_of(run).items()}
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (
@@ -77,6 +80,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
                     spec.metric,
                     target,
                     ceilings.get(ablation.name, ""),
+                    sources.get(ablation.name, ""),
                     noise.get(ablation.name),
                     [row for row in balance if row["ablation"] == ablation.name],
                     [row for row in beside if row["ablation"] == ablation.name],
@@ -95,6 +99,7 @@ def _section(
     metric: Metric,
     target: Row,
     ceiling: str,
+    source: str,
     noise: float | None,
     balance: list[Row],
     beside: list[Row],
@@ -116,6 +121,7 @@ def _section(
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
         ceiling=ceiling,
+        source=source,
         noise=noise,
         balance=balance,
         singles=singles,

@@ -1,10 +1,10 @@
 """What every feature does where an ablation edits: how often it fires there, and how strongly.
 
 Controls are alike in this. Rows of `edit_activity`, a table a layer with one row a feature that fires
-there at all.
+there at all, or that the ablation has from another eval.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from harness.runner.residual_streams import held_streams
 from harness.sae import Sae, encode
 from harness.sae.precise import double, on_precise, total
 from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
@@ -57,13 +58,15 @@ def profile(
     ablation: Ablation,
     prompts: Sequence[Prompt],
     *,
+    also: Collection[Feature] = (),
     together: int = 64,
     checkpoint: Checkpoint = UNKEPT,
 ) -> list[Columns]:
     """The features' activity at the edited positions of these prompts, which are of the edited variant.
 
     What features are set to their mean over, the other variant's prompts as well, is read where the edit
-    needs it. So many rows `together` are held until every SAE has seen them, and the sums so far are kept
+    needs it; features that are edited `also` where they never fire have rows too. So many rows `together`
+    are held until every SAE has seen them, and the sums so far are kept
     in the `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
     """
     variants = [list(prompts)]
@@ -96,7 +99,9 @@ def profile(
             }
             checkpoint.save(states | {"groups": done + 1})
     return [
-        _columns(context, ablation, layer, [sums[number, layer] for number in range(len(variants))])
+        _columns(
+            context, ablation, layer, [sums[number, layer] for number in range(len(variants))], also
+        )
         for layer in plan.layers
     ]
 
@@ -120,11 +125,17 @@ def _add(
 
 
 def _columns(
-    context: RunContext, ablation: Ablation, layer: int, sums: Sequence[_Firing]
+    context: RunContext,
+    ablation: Ablation,
+    layer: int,
+    sums: Sequence[_Firing],
+    also: Collection[Feature],
 ) -> EditActivity:
     """A layer's rows, of the edited variant's sums and, where they are needed, of the other's."""
     edited = sums[0]
-    alive = torch.stack([one.active for one in sums]).sum(0).nonzero()[:, 0]
+    counted = torch.stack([one.active for one in sums]).sum(0)
+    counted[[feature for at, feature in also if at == layer]] += 1
+    alive = counted.nonzero()[:, 0]
 
     def pick(values: Tensor) -> Any:
         return values[alive.to(values.device)].cpu().numpy()

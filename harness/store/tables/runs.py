@@ -85,6 +85,7 @@ class Runs(Columns):
     noise_floor: Column
     arithmetic: Column
     accelerator: Column
+    feature_sources: Column
 
 
 @dataclass(frozen=True)

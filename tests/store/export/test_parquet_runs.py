@@ -375,7 +375,10 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
         assert name in empty or rows_of(*stored)[name]
         (folder / f"{name}.parquet").unlink()
         del manifest["sha256"][name]
-    columns = {"runs": ["noise_floor", "arithmetic", "accelerator"], "ablation_tests": ["noise"]}
+    columns = {
+        "runs": ["noise_floor", "arithmetic", "accelerator", "feature_sources"],
+        "ablation_tests": ["noise"],
+    }
     columns["interventions"] = ["tied"]
     columns["prompts"] = ["baseline"]
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]

@@ -1,0 +1,85 @@
+"""The evals that others take features from: what `check` says of them, and the order that they run in."""
+
+from collections.abc import Iterator, Sequence
+
+from harness.errors import Fault, HarnessError, InputError, nearest
+from harness.names import command
+from harness.specs.spec_file import SpecFile, load
+
+
+def sources_of(file: SpecFile) -> list[str]:
+    """The names of the evals that have to be run before, in the order of the ablations."""
+    sources = (one.select.source for one in file.spec.ablations)
+    return [*dict.fromkeys(source[0] for source in sources if source)]
+
+
+def source_lines(file: SpecFile) -> list[str]:
+    """A line for each ablation whose features are another eval's: what has to be run first."""
+    return [
+        f"{one.name}: the features of {one.select.source[1]} of {one.select.source[0]}; first "
+        f"`{command('run', one.select.source[0])}` on the same target"
+        for one in file.spec.ablations
+        if one.select.source
+    ]
+
+
+def source_faults(file: SpecFile) -> Iterator[Fault]:
+    """What other evals do not freeze, as far as they lie beside the spec or come with the package.
+
+    Of one that is not there nothing is said: its run may be in the results file.
+    """
+    for i, ablation in enumerate(file.spec.ablations):
+        if not ablation.select.source:
+            continue
+        name, wanted = ablation.select.source
+        other = _beside(file, name)
+        if other is None:
+            continue
+        here = file.where("ablations", i, "select", "from")
+        named = {one.name: one for one in other.spec.ablations}
+        if wanted not in named:
+            yield Fault(here, f"{name} has no ablation '{wanted}'", nearest(wanted, named))
+            continue
+        for target in ablation.only or file.spec.targets:
+            if target not in other.spec.targets or named[wanted] not in other.spec.ablations_on(
+                target
+            ):
+                remedy = "name targets that it is frozen on with `only`"
+                yield Fault(here, f"{name} freezes no {wanted} on {target}", remedy)
+        there = named[wanted].select
+        if there.source:
+            what = f"{wanted} of {name} has its features from {there.source[0]} itself"
+            yield Fault(here, what, f"write `from: {there.taken_from}`")
+        elif there.toward != ablation.select.toward:
+            what = f"{name} selects {wanted} toward the {there.toward} answer"
+            yield Fault(here, what, f"write `toward: {there.toward}` beside it")
+
+
+def in_order(files: Sequence[SpecFile]) -> list[SpecFile]:
+    """Each after those of the others that it takes features from, else as they are given.
+
+    Raises `InputError` where they take them from each other in a circle.
+    """
+    left, done = list(files), []
+    while left:
+        waiting = {one.spec.name for one in left}
+        ready = next((one for one in left if waiting.isdisjoint(sources_of(one))), None)
+        if ready is None:
+            names = ", ".join(sorted(waiting))
+            what = f"{names} take features from each other in a circle"
+            raise InputError(Fault(str(left[0].path), what, "let one of them select its own"))
+        left.remove(ready)
+        done.append(ready)
+    return done
+
+
+def _beside(file: SpecFile, name: str) -> SpecFile | None:
+    """The eval of a name whose file is beside a spec, or is found by its name; None where there is none."""
+    for place in (file.path.parent / f"{name}.yaml", name):
+        try:
+            found = load(place)
+        except HarnessError:
+            continue
+        if found.spec.name == name:
+            return found
+    return None

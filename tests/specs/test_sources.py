@@ -1,0 +1,112 @@
+"""Features of another eval in a spec: what may stand beside `from`, and which eval runs first."""
+
+import pytest
+
+from harness.errors import InputError
+from harness.specs.ablations import Select
+from harness.specs.sources import in_order, source_faults, source_lines, sources_of
+from harness.specs.spec_file import load
+from tests.helpers.specs import BEHAVIOUR_SPEC
+
+
+def write(folder, name="demo", select="from: other/top", kind="zero", discovery="0", claim=""):
+    """A spec with one ablation `top`, that selects so."""
+    path = folder / f"{name}.yaml"
+    edit = f"{{name: top, select: {{{select}}}, kind: {kind}, controls: 19}}"
+    text = BEHAVIOUR_SPEC.replace("name: demo", f"name: {name}").replace(
+        "claims:\n", f"split: {{discovery: {discovery}}}\nablations:\n  - {edit}\nclaims:\n{claim}"
+    )
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"select": "from: other/top, by: contrast"}, "by is not used with `from`"),
+        ({"select": "from: other/top, top: 3"}, "top is not used with `from`"),
+        ({"select": "from: demo/top"}, "cannot take the features that it freezes itself"),
+        ({"select": "from: other"}, "write the eval and its ablation: SPEC_NAME/ABLATION"),
+        ({"select": "form: other/top"}, "unknown key 'form'; did you mean 'from'?"),
+        ({"select": "toward: correct"}, "it does not say by what features are selected"),
+        ({"select": "by: contrast"}, "no family is left to select the ablation's features on"),
+        ({"kind": "mean"}, "no family is left to take the values of the edit from"),
+        (
+            {"claim": "  - {name: d, decoy: top, prompts: x.jsonl, less_than: 0.5}\n"},
+            "no family is left to tell which way each feature answers the trait",
+        ),
+        ({}, None),
+        ({"select": "from: other/top, toward: misconception"}, None),
+        ({"select": "by: list, features: {1: [3]}"}, None),
+        ({"kind": "mean", "discovery": "0.5"}, None),
+    ],
+)
+def test_what_stands_beside_from_and_what_needs_discovery(tmp_path, options, words):
+    path = write(tmp_path, **options)
+    if words is None:
+        assert load(path).spec.ablations
+        return
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert words in str(error.value)
+
+
+def test_only_what_decides_is_part_of_the_hash():
+    assert Select.model_validate({"from": "a/b"}).model_dump() == {"from": "a/b"}
+    other_way = {"from": "a/b", "toward": "misconception"}
+    assert Select.model_validate(other_way).model_dump() == other_way
+    assert "from" not in Select(by="contrast").model_dump()
+    assert set(Select(by="truth").model_dump()) == {
+        "top",
+        "by",
+        "toward",
+        "method",
+        "steps",
+        "features",
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"select": "by: contrast", "discovery": "0.5"}, None),
+        ({"select": "from: third/top"}, "top of other has its features from third itself"),
+        (
+            {"select": "by: contrast, toward: misconception", "discovery": "0.5"},
+            "other selects top toward the misconception answer; write `toward: misconception`",
+        ),
+    ],
+)
+def test_check_reads_the_other_eval_where_it_lies_beside(tmp_path, other, words):
+    file = load(write(tmp_path))
+    assert list(source_faults(file)) == []  # it may be in the results file
+    assert source_lines(file) == [
+        "top: the features of top of other; first `harness run other` on the same target"
+    ]
+    write(tmp_path, "other", **other)
+    found = [str(fault) for fault in source_faults(file)]
+    assert len(found) == (words is not None)
+    assert all(words in fault and f"{file.path}:" in fault for fault in found)
+
+
+def test_an_ablation_that_the_other_eval_does_not_make(tmp_path):
+    write(tmp_path, "other", "by: contrast", discovery="0.5")
+    file = load(write(tmp_path, select="from: other/topp"))
+    (fault,) = source_faults(file)
+    assert (fault.what, fault.remedy) == ("other has no ablation 'topp'", "did you mean 'top'?")
+
+
+def test_sources_run_first_and_all_else_as_it_is_given(tmp_path):
+    selects = {"a": "from: c/top", "b": "by: contrast", "c": "by: contrast", "d": "from: gone/top"}
+    files = [
+        load(write(tmp_path, name, select, discovery="0.5")) for name, select in selects.items()
+    ]
+    assert [sources_of(file) for file in files] == [["c"], [], [], ["gone"]]
+    assert [file.spec.name for file in in_order(files)] == ["b", "c", "a", "d"]
+    assert in_order(files[1:]) == files[1:]
+
+
+def test_evals_that_take_features_from_each_other(tmp_path):
+    files = [load(write(tmp_path, a, f"from: {b}/top")) for a, b in ("ab", "bc", "ca")]
+    with pytest.raises(InputError, match="a, b, c take features from each other in a circle"):
+        in_order(files)
