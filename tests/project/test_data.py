@@ -77,8 +77,8 @@ def test_every_two_answers_are_as_often_one_way_round_as_the_other(table):
 
 
 def test_answers_are_such_that_one_alone_is_right():
-    for table in ("kinematics", "transfer"):
-        for scenario in load_scenarios(table):
+    for name in ("kinematics", "transfer"):
+        for scenario in load_scenarios(name):
             answers = {scenario.level, scenario.rate}
             assert len(answers) == 2
             assert "not zero" not in answers
