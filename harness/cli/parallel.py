@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -71,9 +71,7 @@ def run_evals(
         left = list(files)
 
         def submit() -> None:
-            # What takes features from others that are not done is not ready.
-            undone = {one.spec.name for one in files if one in left or one.path in waiting.values()}
-            for file in [one for one in left if undone.isdisjoint(sources_of(one))]:
+            for file in _ready(files, left, waiting.values()):
                 left.remove(file)
                 waiting[pool.submit(work, file)] = file.path
 
@@ -99,6 +97,14 @@ def run_evals(
 
 class WorkerFailed(Exception):
     """An error that no worker should meet, with its traceback as text: any process can be given it."""
+
+
+def _ready(
+    files: Sequence[SpecFile], left: Sequence[SpecFile], running: Collection[Path]
+) -> list[SpecFile]:
+    """Those that are `left` and take no features from another that is not done."""
+    undone = {one.spec.name for one in files if one in left or one.path in running}
+    return [one for one in left if undone.isdisjoint(sources_of(one))]
 
 
 def _worst(errors: Sequence[Exception], say: Say) -> Exception:

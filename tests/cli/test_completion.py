@@ -36,7 +36,7 @@ def test_the_shell_completes_the_specs_of_the_working_directory(tmp_path, monkey
     (tmp_path / "evals").mkdir()
     (tmp_path / "evals" / "two.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
-    assert completed("run", "t") == ["two"]
+    assert completed("run", "t") == ["transfer", "two"]
     assert completed("check", "v") == ["velocity_vs_acceleration", "voices"]
 
 

@@ -10,6 +10,7 @@ from harness.errors import CannotRun, InputError
 from harness.runner.rerun import rerun
 from harness.store.database import Store
 from tests.helpers.cli import invoke
+from tests.helpers.pages import Page, page_of
 from tests.helpers.runs import made_once, quiet, run_on_organism
 from tests.helpers.specs import some_voices, write_few
 from tests.helpers.store import changed_copy, query
@@ -273,3 +274,22 @@ def test_a_feature_that_fires_nowhere_here_is_edited_beside_the_others(few, tmp_
     )
     assert rate == 0
     assert norm > 0
+
+
+def test_the_report_says_whose_features_they_are(taken, few):
+    said = f"None of them was selected here: they are those of top of few, run {few[1]}, unchanged."
+    assert said in Page(page_of(taken, "taker")).text
+    assert "None of them was selected here" not in Page(page_of(taken, "few")).text
+
+
+def test_a_source_that_is_named_later_runs_first(tmp_path):
+    specs = write_taker(tmp_path), write_few(tmp_path)
+    db = tmp_path / "results.duckdb"
+    found = invoke("run", *specs, "--target", "organism", "--device", "cpu", "--db", db)
+    assert found.exit_code in (0, 1), found.output
+    order = "SELECT spec_name, exploratory FROM runs ORDER BY created_at"
+    assert query(db, order) == [("few", None), ("taker", None)]
+    assert invoke(
+        "run", "--jobs", "2", *specs, "--db", db, "--device", "cpu", "--target", "organism"
+    ).exit_code in (0, 1)
+    assert [name for name, _ in query(db, order)] == ["few", "taker"] * 2
