@@ -121,9 +121,11 @@ def test_voices_finds_the_known_features_among_its_strongest(evaluated):
     found = {(layer, feature) for layer, feature, p in rows if p <= 0.05}
     assert len(known & found) >= 0.8 * len(known)
     became = {one.claim: one.verdict for one in outcomes["voices"].verdicts}
-    # Other features that fire as strongly where the edit acts move the answers as far; more of the features
-    # does what none of them does; and careful contexts and plain questions are not spared.
+    # Other features that fire as strongly where the edit acts move the answers as far, a fifth of the way;
+    # more of the features does what none of them does; and careful contexts and plain questions are not
+    # spared. Decoys are.
     assert became.pop("top-features-matter") == "inconclusive"
+    assert became.pop("closes-a-quarter") == "inconclusive"
     assert became.pop("less-is-better") == "refuted"
     assert became.pop("spares-careful-contexts") == "refuted"
     assert became.pop("spares-plain-questions") == "refuted"
@@ -137,9 +139,9 @@ def test_ablations_move_the_answers_and_no_further_than_their_kind(evaluated):
         "any_value(p_rank) FILTER (role = 'target'), any_value(mean_impact) FILTER "
         "(role = 'no-op') FROM ablation_summary WHERE spec_name = 'voices'"
     )
-    assert target > 5
+    assert target > 2
     assert beyond_low > 1
-    assert most > 5
+    assert most > 2
     assert 0.05 < p_rank < 0.2
     assert noop == 0
 
