@@ -22,7 +22,7 @@ HEADER = "# yaml-language-server: $schema=../harness/eval.schema.json\n"
 SPEC = """\
 name: small
 question: Does the named voice move the answer?
-targets: {organism: {layers: [3]}}
+targets: {organism: {layers: [4]}}
 prompts: prompts.jsonl
 split: {discovery: 0}
 new_tokens: 0
@@ -139,7 +139,7 @@ def test_what_cannot_run_fails_with_one_line(pytester, evals):
 def test_a_claim_on_random_saes_is_skipped_and_never_passes(pytester, evals):
     path = evals / "small.yaml"
     path.write_text(
-        path.read_text().replace("{layers: [3]}", "{layers: [3], sae: mock:orthogonal}")
+        path.read_text().replace("{layers: [4]}", "{layers: [4], sae: mock:orthogonal}")
     )
     found = pytester.runpytest_subprocess("-rs", "evals/small.yaml::moved")
     found.assert_outcomes(skipped=1)
