@@ -23,6 +23,7 @@ from harness.analysis.controls import (
     draw_controls,
     mean_profiles,
 )
+from harness.analysis.units import Units, units_of
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
@@ -31,9 +32,11 @@ from harness.runner.context import RunContext
 from harness.runner.prompt_replays import joined
 from harness.runner.stages.profile import profile
 from harness.specs.ablations import Ablation
+from harness.specs.clusters import FAMILY
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan, make_plan
 from harness.specs.prompt_file import load_prompts
+from harness.specs.spec import Split as SplitRule
 from harness.specs.spec_file import load
 from harness.store.tables.observations import EditActivity, FeatureActivity
 
@@ -58,14 +61,14 @@ class Split:
     """One division of the families: what features are like on the discovering ones, and who confirms.
 
     `confirms` (families,) bool; `impact` (n, confirming) has the candidates' own impacts in nats, and
-    `units` the confirming families.
+    `units` what each confirming family is of: a principle, or in a trial of few families itself.
     """
 
     ablation: Ablation
     candidates: Candidates
     confirms: NDArray[np.bool_]
     impact: Floats
-    units: NDArray[np.str_]
+    units: Units
 
     def added(self, sets: Sequence[Sequence[Feature]]) -> Floats:
         """The sums of the features' own impacts, (n_sets, confirming)."""
@@ -98,6 +101,7 @@ class Split:
 def splits(causes: Causes, count: int, organism: Path = ORGANISM) -> Iterator[Split]:
     """Splits of the families by `evals/voices.yaml`, and by so many other seeds that there are `count`.
 
+    In a trial of few families these are split, and count, one by one: there are too few principles.
     Features are profiled by the stage of a run, on all discovery prompts. The candidates are those that
     fire on a prompt of `causes`. Raises `OtherCauses` where these are not of this organism and its prompts.
     """
@@ -115,10 +119,9 @@ def splits(causes: Causes, count: int, organism: Path = ORGANISM) -> Iterator[Sp
     norms = {layer: sae.w_dec.norm(dim=1).double().numpy() for layer, sae in saes.items()}
     prompts = tuple(prompt for prompt in prompts if prompt.family in set(causes.family.tolist()))
     for number in range(count):
-        seed = file.spec.split.seed + number
-        spec = file.spec.model_copy(
-            update={"split": file.spec.split.model_copy(update={"seed": seed})}
-        )
+        rule = SplitRule() if causes.is_limited else file.spec.split
+        rule = rule.model_copy(update={"seed": file.spec.split.seed + number})
+        spec = file.spec.model_copy(update={"split": rule})
         plan = make_plan(spec, file.targets["organism"], prompts)
         yield _split(context, plan, causes, norms)
 
@@ -141,9 +144,13 @@ def _split(
     known = set(features)
     edited = EditActivity.of(row for row in fires.rows() if (row["layer"], row["feature"]) in known)
     candidates = candidates_of(ablation, activity, edited)
-    sides = [plan.sides[family] for family in causes.family.tolist()]
+    # A family that is left out of the plan is on neither side.
+    sides = [plan.sides.get(family, "") for family in causes.family.tolist()]
     confirms = np.array(sides) == "confirmation"
+    units = units_of(
+        plan, causes.family[confirms], FAMILY if causes.is_limited else plan.spec.cluster
+    )
     place = {feature: i for i, feature in enumerate(features)}
     order = [place[feature] for feature in candidates.features]
     impact = causes.impact[order][:, confirms].astype(np.float64)
-    return Split(ablation, candidates, confirms, impact, causes.family[confirms])
+    return Split(ablation, candidates, confirms, impact, units)

@@ -28,7 +28,7 @@ class Rows:
         self.tables = {type(table): table for table in tables}
 
     def read(self, kind, run_id, **equal):
-        return self.tables[kind]
+        return self.tables[kind] if kind in self.tables else kind.of([])
 
 
 def observed(prompts, seed):
