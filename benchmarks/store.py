@@ -338,6 +338,7 @@ def descriptions(run: Run) -> Iterator[Rows]:
     yield observations.Generations, {"prompt_id": prompts, "token_ids": [list(range(STEPS))] * n}
     yield observations.TopkLogits, cross(prompt_id=prompts, step=range(STEPS), rank=range(TOP))
     yield observations.Answers, cross(prompt_id=prompts, candidate=LABELS, token_index=range(2))
+    yield observations.Baselines, cross(prompt_id=prompts, candidate=LABELS)
     yield observations.SaeHealth, {"layer": np.arange(LAYERS)}
     yield results.Verdicts, {"claim": [claim["name"] for claim in claims], "kind": list(CLAIMS)}
     yield runs.Registrations, {"spec_hash": [run.id], "spec_name": run.spec, "claims": "[]"}
@@ -385,6 +386,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield interventions.ImpactNoise, {"ablation": "top"} | noise
     beside = cross(**on, metric=METRICS)
     yield interventions.SideEffects, ABLATION | beside | {"role": "target", "file": ""}
+    labelled = cross(pair_id=run.prompts, feature=top[:3] % WIDTH, label=LABELS)
+    yield interventions.Decoys, ABLATION | labelled | {"file": "other", "decoy": "hats"}
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))
