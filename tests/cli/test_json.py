@@ -13,7 +13,7 @@ def test_check_targets_and_doctor_as_json(tmp_path):
     assert found.exit_code == 2
     assert not told["right"]
     assert [one["right"] for one in told["specs"]] == [True, False]
-    assert told["specs"][0]["confirmation"] == 20
+    assert told["specs"][0]["confirmation"] == 48
     assert told["specs"][1]["faults"][0]["where"] == f"{tmp_path / 'a.yaml'}:1:1"
     assert "error: " in found.stderr
     targets = {one["name"]: one for one in json.loads(invoke("targets", "--json").stdout)}

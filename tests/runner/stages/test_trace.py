@@ -234,7 +234,7 @@ def test_it_is_planned_where_layers_are_read():
         work = {one.stage: one.tokens for one in workload(load(spec).plan(target))}
         assert ("trace" in work) == ("trace" in units[spec])
         assert 0 <= work.get("trace", 0) < work["observe"]
-    assert units["voices"]["trace"] == 20
+    assert units["voices"]["trace"] == 48
     assert "trace" not in units["pilot"]
 
 
