@@ -9,7 +9,7 @@ from harness.interventions.resampling import choose_sources
 from harness.runner.prompt_replays import prepare_edits
 from harness.runner.stages.ablate import ablate
 from tests.helpers.edits import METRICS, an_ablation, an_edit, impacts_of, run_context, sae
-from tests.helpers.specs import ablation_plan
+from tests.helpers.specs import ablation_plan, family_lines
 
 KINDS = [
     ("zero", None),
@@ -80,6 +80,15 @@ def edited_at(positions, start, length):
     return counted & set(range(1, length))
 
 
+def long_answers():
+    """Families whose answers have several tokens, so that an edit at one is felt by the next."""
+    names = {"zero": "zero", "not zero": "anything but quite zero"}
+    return [
+        line | {key: names[line[key]] for key in ("answer", "expected_correct_answer")}
+        for line in family_lines()
+    ]
+
+
 def plain_row(model, prompt, answer):
     """A prompt with an answer as ids (1, tokens), and where the answer begins."""
     tokens = model.tokens(prompt.text, answer)
@@ -127,7 +136,7 @@ def by_hand(model, prompt, answer, edit, source=None):
 @pytest.mark.parametrize("at", ["all", "prompt", "answer", "last_prompt_token", (2, -2, 30)])
 @pytest.mark.parametrize("kind, values", KINDS)
 def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, values):
-    plan, tools = ablation_plan(), run_context(architecture)
+    plan, tools = ablation_plan(long_answers()), run_context(architecture)
     prompts = plan.of("confirmation")[:4]
     edit = an_edit(kind, values, at=at)
     sources = {}
