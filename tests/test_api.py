@@ -77,7 +77,8 @@ def test_what_is_wrong_with_a_spec_is_raised_with_all_faults():
         harness.plan(spec, "organsim")
     with pytest.raises(harness.InputError, match=r"spec voices: there is no nowhere.jsonl"):
         harness.plan(spec.model_copy(update={"prompts": "nowhere.jsonl"}))
-    same = spec.model_copy(update={"prompts": "data/kinematics.jsonl"})
+    split = spec.split.model_copy(update={"holdout": None})
+    same = spec.model_copy(update={"prompts": "data/kinematics.jsonl", "split": split})
     with pytest.raises(harness.InputError, match=r"spec voices, readout.at: both variants of 384"):
         harness.plan(same, "organism")
 

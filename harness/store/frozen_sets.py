@@ -40,7 +40,7 @@ def sets_text(sets: FrozenSets) -> str | None:
 
 def sets_of(run: Mapping[str, Any]) -> dict[str, FrozenSet]:
     """Those of a run's line. Raises `InputError` where they are not ones that a harness wrote."""
-    text = run["feature_sources"]
+    text = run.get("feature_sources")  # older exports have none
     if not isinstance(text, str):
         return {}
     try:

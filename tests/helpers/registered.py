@@ -34,7 +34,7 @@ def seen(
         "run_id": run_id, "status": status, "spec_name": plan.spec.name, "target": plan.target.name,
         "origin": plan.target.origin, "spec_hash": plan.spec.hash, "prompts_hash": plan.prompts_hash,
         "sae_hash": "s", "created_at": done, "finished_at": None, "layers": [1],
-        "neuronpedia": [None], "sae_files": ["f"], "sae_hashes": ["s"], "spec": plan.spec.canonical(),
+        "feature_sources": None, "neuronpedia": [None], "sae_files": ["f"], "sae_hashes": ["s"], "spec": plan.spec.canonical(),
         "git_dirty": False, "exploratory": None, **dict(zip(MODEL, model_here(plan.target), strict=True)),
     } | fields  # fmt: skip
     store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id))

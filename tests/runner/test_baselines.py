@@ -120,7 +120,7 @@ def with_bare():
 
 
 def test_prompts_without_a_baseline_are_named_and_nothing_is_run(tmp_path):
-    spec = scenes(tmp_path, lambda line: not line["id"].startswith("balloonist"))
+    spec = scenes(tmp_path, lambda line: not line["id"].startswith("beach-ball"))
     lines = (tmp_path / "scenes.jsonl").read_text().splitlines()
     first = next(i for i, line in enumerate(lines, 1) if "baseline" not in line)
     lacking = sum("baseline" not in line for line in lines)

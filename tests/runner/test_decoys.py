@@ -31,7 +31,7 @@ def decoy_lines():
         for line in map(json.loads, (ROOT / "data" / "decoys.jsonl").read_text().splitlines())
         if line["tags"]["decoy"] in KINDS
     ]
-    measured = {json.loads(line)["family"] for line in some_voices(11).splitlines()}
+    measured = {json.loads(line)["family"] for line in some_voices(20).splitlines()}
     both = Counter(line["family"] for line in found if line["family"] not in measured)
     families = sorted(family for family, lines in both.items() if lines == 8)[:6]
     return [
@@ -46,7 +46,7 @@ def decoy_lines():
 def write(folder, claims=CLAIMS, more=TOP, name="decoyed"):
     (folder / "decoys.jsonl").write_text("\n".join(map(json.dumps, decoy_lines())))
     spec = write_few(folder, more, claims, name=name)
-    named = some_voices(11, lambda line: line["pair_id"].endswith("-named"))
+    named = some_voices(20, lambda line: line["pair_id"].endswith("-named"))
     (folder / "few.jsonl").write_text(named)
     return spec
 
@@ -128,8 +128,9 @@ def test_the_verdict_is_on_the_worst_of_its_kinds(done):
         """,
     )
     assert {kind for kind, _ in shares} == {*KINDS}
-    # Any mixing up is answered by these: both kinds lie above, and the clearer one is reported.
-    assert verdict == "refuted"
+    # The organism has learned that these say nothing: the kind that is answered most is reported.
+    assert verdict == "supported"
+    assert estimate == pytest.approx(max(share for _, share in shares), abs=1e-6)
     assert min(abs(estimate - share) for _, share in shares) < 1e-6
     assert low < estimate < high
     for decoy, share in shares:
@@ -185,8 +186,8 @@ def test_decoys_are_a_contrast_and_of_families_enough(tmp_path):
     spec = write(tmp_path)
     assert invoke("check", spec).exit_code == 0
     lines = decoy_lines()
-    alike = [one | {"prompt": one["prompt"].replace("mixes up", "keeps")} for one in lines]
-    alike = [one | {"prompt": one["prompt"].replace(" apart", "")} for one in alike]
+    plain = {one["pair_id"]: one["prompt"] for one in lines if one["label"] == "correct"}
+    alike = [one | {"prompt": plain[one["pair_id"]]} for one in lines]
     alike = [
         one
         | {

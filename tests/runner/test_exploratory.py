@@ -142,7 +142,7 @@ def test_the_command_registers_specs_together_and_once(tmp_path):
     call = ("register", "pilot", "voices", "--target", "organism", "--db", db)
     first = invoke(*call)
     assert first.exit_code == 0, first.output
-    assert "voices on organism: registered; 8 claims can be confirmed" in first.output
+    assert "voices on organism: registered; 9 claims can be confirmed" in first.output
     assert "pilot on organism: registered; 1 claims" in first.output
     before = invoke("sql", "registrations", "--db", db, "--format", "csv").output
     told = json.loads(invoke(*call, "--json").output)["registered"]

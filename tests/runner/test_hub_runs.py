@@ -63,7 +63,14 @@ def voices(folder, name="few", **choice):
     spec = yaml.safe_load(bundled("evals", "voices.yaml").read_text())
     spec["name"] = name
     spec["targets"] = {"gemma-2-2b": {"layers": [0, 1]} | choice}
-    spec["claims"] = [claim for claim in spec["claims"] if "only" not in claim]
+    spec["claims"] = [
+        {key: value for key, value in claim.items() if key not in ("where", "cluster")}
+        for claim in spec["claims"]
+        if "only" not in claim and "decoy" not in claim
+    ]
+    # So few families have no principles to count.
+    spec["split"] = {"by": "family", "discovery": 0.5, "seed": 42}
+    del spec["cluster"]
     spec["prompts"], spec["new_tokens"] = "few.jsonl", 2
     spec["ablations"] = [spec["ablations"][0] | {"controls": 3, "doses": [0, 2]}]
     (folder / "few.jsonl").write_text(few_families())

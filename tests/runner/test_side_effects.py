@@ -201,7 +201,7 @@ def test_it_is_repeated_from_the_store_alone_and_analysed_again(beside, tmp_path
 
 def test_a_run_that_stopped_among_side_effects_goes_on(tmp_path):
     some = tmp_path / "plain.jsonl"
-    some.write_text(some_voices(2, lambda line: line["pair_id"].endswith("-2")))
+    some.write_text(some_voices(2))
     more = "ablations:\n  - {name: top, select: {top: 2, by: contrast}, controls: 2}\n"
     claims = (
         "unadjusted: few\nclaims:\n  - {name: a, specific: top, within: 1}\n"

@@ -14,9 +14,10 @@ from harness.specs.targets import load_truth, resolve
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.results import AblationTests, FeatureTests
-from harness.store.tables.runs import Prompts
+from harness.store.tables.runs import Prompts, PromptTags
 
 Key = tuple[int, int]
+Part = tuple[Metric, tuple[tuple[str, str], ...]]  # a metric, and the tags of the prompts
 # What the other claims about edits are made of: their figures are in the sentence beneath.
 _MADE_OF = {
     "share": "the target's own impact, divided by what the variants differ by",
@@ -41,7 +42,7 @@ class BehaviourMeans:
     @property
     def name(self) -> str:
         """The metric in words."""
-        return METRIC_NAMES[self.metric]
+        return METRIC_NAMES[self.metric] + self.claims[0].where_in_words
 
     @property
     def difference(self) -> float:
@@ -83,7 +84,7 @@ class ImpactFigure:
 class Figures:
     """All that the estimates of a run are made of."""
 
-    behaviour: Mapping[Metric, BehaviourMeans]
+    behaviour: Mapping[Part, BehaviourMeans]
     targets: Mapping[str, Row]
     significant: Sequence[Key]
     tested: int
@@ -143,7 +144,7 @@ class Figures:
         ]
 
     def _of_behaviour(self, claim: BehaviourClaim) -> Derivation | None:
-        if (means := self.behaviour.get(claim.behaviour)) is None:
+        if (means := self.behaviour.get(_part_of(claim))) is None:
             return None
         correct = f"{means.after_correct:+.3f} after the correct variants"
         confused = f"{means.after_misconception:+.3f} after the misconception variants"
@@ -155,6 +156,7 @@ class Figures:
             words = f"the mean of {correct} and {confused}, over {means.n_pairs} pairs"
         if claim.beyond == "baseline":
             words = f"{words}; minus the same of their sentences without the scenes"
+        words += claim.where_in_words
         return Derivation(words, "behaviour", "Behaviour")
 
     def _of_features(self, claim: FeatureClaim) -> Derivation | None:
@@ -196,7 +198,7 @@ def figures_of(store: ReadStore, run: Run, spec: Spec) -> Figures:
     targets = table_rows(store, AblationTests, run_id, role="target", metric=run["metric"])
     behaviour = _behaviour_means(store, run, spec)
     return Figures(
-        behaviour={means.metric: means for means in behaviour},
+        behaviour={_part_of(means.claims[0]): means for means in behaviour},
         targets={row["ablation"]: row for row in targets},
         significant=sorted(
             (row["layer"], row["feature"])
@@ -210,20 +212,25 @@ def figures_of(store: ReadStore, run: Run, spec: Spec) -> Figures:
 
 
 def _behaviour_means(store: ReadStore, run: Run, spec: Spec) -> list[BehaviourMeans]:
-    """One a metric that some claim is about, in the order of the spec."""
+    """One a metric, and part of the prompts, that some claim is about, in the order of the spec."""
     prompts = table_rows(store, Prompts, run["run_id"], split="confirmation")
     label_of: dict[str, Label] = {row["prompt_id"]: row["label"] for row in prompts}
     pairs = {row["pair_id"] for row in prompts}
     shared = len({(row["pair_id"], row["prompt"]) for row in prompts}) == len(pairs)
-    claims: dict[Metric, list[BehaviourClaim]] = {}
+    tags = {
+        (row["prompt_id"], row["tag"], row["value"])
+        for row in table_rows(store, PromptTags, run["run_id"])
+    }
+    claims: dict[Part, list[BehaviourClaim]] = {}
     for claim in spec.claims_on(run["target"]):
         if isinstance(claim, BehaviourClaim):
-            claims.setdefault(claim.behaviour, []).append(claim)
+            claims.setdefault(_part_of(claim), []).append(claim)
     means = []
-    for metric, about in claims.items():
+    for (metric, where), about in claims.items():
         values: dict[Label, list[float]] = {"correct": [], "misconception": []}
         for row in query_rows(store, "evidence", run=run["run_id"], claim=about[0].name):
-            if row["value"] is not None:
+            asked = all((row["prompt_id"], *one) in tags for one in where)
+            if asked and row["value"] is not None:
                 values[label_of[row["prompt_id"]]].append(row["value"])
         correct, confused = values["correct"], values["misconception"]
         if correct and len(correct) == len(confused):
@@ -231,6 +238,11 @@ def _behaviour_means(store: ReadStore, run: Run, spec: Spec) -> list[BehaviourMe
             after = sum(correct) / n, sum(confused) / n
             means.append(BehaviourMeans(metric, *after, n, shared, tuple(about)))
     return means
+
+
+def _part_of(claim: BehaviourClaim) -> Part:
+    """What a claim's mean is of: a metric, and the tags of the prompts that count."""
+    return claim.behaviour, tuple(sorted(claim.where.items()))
 
 
 def _known_features(run: Run, spec: Spec) -> frozenset[Key]:

@@ -82,7 +82,9 @@ def test_what_an_impact_depends_on_is_told_as_exploratory(page, ask):
         for row in page.table("Moderators of top, table")
     }
     rows = ask("SELECT term, level, estimate, note, method FROM moderators WHERE run_id = $run")
-    assert {term for term, *_ in rows} == {"dose", "condition", "quantity"}
+    assert {term for term, *_ in rows} == {
+        "dose", "condition", "quantity", "principle", "form", "sentence",
+    }  # fmt: skip
     assert told == {
         (term, level): (f"{estimate:+.3f}", f"{note}; {method}")
         for term, level, estimate, note, method in rows
@@ -96,7 +98,7 @@ def test_each_family_has_its_pairs_and_its_mean(page, ask):
         for row in page.table("Behaviour by family, table")
     }
     rows = ask("SELECT family, split, after_correct FROM family_contrasts WHERE run_id = $run")
-    assert told == {family: (side, "8", f"{after:+.3f}") for family, side, after in rows}
+    assert told == {family: (side, "4", f"{after:+.3f}") for family, side, after in rows}
 
 
 def test_the_behaviour_says_on_how_many_prompts_the_right_answer_is_preferred(page, ask):
@@ -113,7 +115,7 @@ def test_each_sae_has_its_width_and_its_l0(page, ask):
 
 
 def test_the_design_has_its_families_and_pairs(page):
-    assert "20 (and 20 that selected), 160 pairs" in text_of(page.part("power"))
+    assert "48 of 12 principles (and 32 that selected), 192 pairs" in text_of(page.part("power"))
 
 
 def test_the_command_that_repeats_the_run_names_it(page, ask):
@@ -213,7 +215,7 @@ def test_a_prompt_that_both_variants_share_is_counted_once(finished, undrawn):
 def test_the_smallest_p_of_each_claim_is_said_with_what_bounds_it(page, changed, undrawn):
     text = page.text
     assert "top-features-matter: 0.01, its rank among 99 controls" in text
-    assert "context-moves-answer: 1.5e-05, sign flips of the families" in text
+    assert "context-moves-answer: 0.00049, sign flips of the principles" in text
     assert "untestable" not in text
     strict = Page(page_of(changed("UPDATE runs SET alpha = 0.005")))
     assert "its rank among 99 controls: above alpha 0.005, so it is untestable" in strict.text

@@ -168,7 +168,7 @@ def test_the_ablation_report_holds_each_feature_and_set_with_its_counts(poc, few
             db,
             "WITH i AS (SELECT run_id, intervention_id, list([layer, feature] ORDER BY rank) AS f "
             "FROM interventions WHERE run_id = $r AND role = $role AND ablation = $a GROUP BY ALL) "
-            "SELECT prompt_id, pair_id, label, correct, baseline, edited, edited - baseline "
+            "SELECT prompt_id, pair_id, label, correct, impacts.baseline, edited, edited - impacts.baseline "
             "FROM impacts JOIN i USING (run_id, intervention_id) "
             "JOIN prompts USING (run_id, prompt_id) "
             "WHERE metric = 'log_p_correct' AND f = $features ORDER BY line",
