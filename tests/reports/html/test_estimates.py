@@ -27,7 +27,7 @@ TARGET = {
 def figures(**given):
     means = BehaviourMeans("logit_difference", 2.0, -1.0, 8, False, ())
     usual = {
-        "behaviour": {"logit_difference": means},
+        "behaviour": {("logit_difference", ()): means},
         "targets": {"top": TARGET},
         "significant": [(0, 3), (2, 5)],
         "tested": 9,

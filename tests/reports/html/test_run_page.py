@@ -85,10 +85,16 @@ def test_what_an_impact_depends_on_is_told_as_exploratory(page, ask):
     assert {term for term, *_ in rows} == {
         "dose", "condition", "quantity", "principle", "form", "sentence",
     }  # fmt: skip
-    assert told == {
+    found = {
         (term, level): (f"{estimate:+.3f}", f"{note}; {method}")
         for term, level, estimate, note, method in rows
+        if estimate is not None
     }
+    assert found == {key: told[key] for key in found}
+    # What could not be estimated is told as well, with the reason.
+    notes = [note for _, _, estimate, note, _ in rows if estimate is None]
+    assert notes
+    assert all(any(note in said for _, said in told.values()) for note in notes)
     assert "Exploratory: on what the impact depends" in text_of(page.part("ablations"))
 
 
