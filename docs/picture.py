@@ -18,9 +18,10 @@ WIDTH, HEIGHT, GAP = 900, 1010, 24
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
-def seen(page: Page, anchor: str) -> Image.Image:
-    """The screen with this part at its top, once its charts are alive."""
-    page.goto(page.url.partition("#")[0] + anchor)
+def seen(page: Page, part: str) -> Image.Image:
+    """The screen with the first such part at its top, once its charts are alive."""
+    if part:
+        page.goto(f"{page.url}#{page.locator(part).first.get_attribute('id')}")
     page.wait_for_timeout(2500)
     return Image.open(io.BytesIO(page.screenshot()))
 
@@ -32,14 +33,14 @@ def draw(report: Path, picture: Path) -> None:
             executable_path=shutil.which("chromium"), args=list(FLAGS)
         )
         screens = []
-        for scheme, anchor in (("light", ""), ("dark", "#feature-2-5")):
+        for scheme, part in (("light", ""), ("dark", "details[id^=feature-]")):
             page = browser.new_page(
                 viewport={"width": WIDTH, "height": HEIGHT},
                 color_scheme=scheme,
                 reduced_motion="reduce",
             )
             page.goto(report.resolve().as_uri())
-            screens.append(seen(page, anchor))
+            screens.append(seen(page, part))
         browser.close()
     whole = Image.new("RGB", (2 * WIDTH + GAP, HEIGHT), "#8a929c")
     for at, screen in enumerate(screens):
