@@ -63,3 +63,4 @@ L0s = Annotated[
 ]
 SaeWidth = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[km]?$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+WhereBos = Literal["auto", "always", "never"]

@@ -23,6 +23,7 @@ from harness.specs.fields import (
     SaeWidth,
     Share,
     SpecPart,
+    WhereBos,
     without,
 )
 from harness.specs.prompt import Label
@@ -72,6 +73,17 @@ class TargetChoice(SpecPart):
         default=False,
         description="The model shows the method and is no evidence: a toy, or random.",
     )
+    bos: WhereBos | None = Field(
+        default=None,
+        description="Whether prompts begin with the tokenizer's BOS. `auto`, as without it: where the "
+        "tokenizer puts it there by itself, and always with Gemma. `always`: as dictionaries of GPT-2 and "
+        "Pythia were trained, whose tokenizers do not. `never`.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        return without(plain(self), {"bos": None})
 
 
 class Readout(SpecPart):

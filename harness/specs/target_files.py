@@ -152,7 +152,7 @@ def _target(
         check_shape(row.architecture, "architecture")
     choice = TargetChoice(
         model=row.model, revision=row.revision, sae=row.sae, sae_revision=row.sae_revision,
-        files=row.files, width=row.sae_width, l0=row.l0, dtype=row.dtype,
+        files=row.files, width=row.sae_width, l0=row.l0, dtype=row.dtype, bos=row.bos,
         layers="default" if row.sae else "none", stand_in=row.origin == "stand-in",
     )  # fmt: skip
     check_choice(name, choice, (path.parent,), known)

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.errors import Fault, nearest
 from harness.paths import PACKAGE
-from harness.specs.fields import Dtype, L0s, SaeWidth, SpecPart
+from harness.specs.fields import Dtype, L0s, SaeWidth, SpecPart, WhereBos
 from harness.specs.yaml_source import excerpt_of
 
 
@@ -41,6 +41,7 @@ class TargetRow(SpecPart):
     l0: L0s | None = None
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=10_000)] | None = None
     dtype: Dtype = "float32"
+    bos: WhereBos | None = None
     origin: Literal["real", "stand-in", "mock"] = "real"
     blocks: Annotated[int, Field(gt=0, le=10_000)] | None = None
     width: Annotated[int, Field(gt=0, le=1_000_000)] | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import Fault, InputError, nearest, too_long
 from harness.names import is_name
 from harness.paths import PACKAGE, can_be_named, find
+from harness.specs.fields import WhereBos
 from harness.specs.json_file import check_shape, read_mapping, shape_said
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
@@ -56,6 +57,7 @@ class Target:
     architecture: Mapping[str, Any] | None = None
     gated: bool = False
     truth: str | None = None
+    bos: WhereBos = "auto"
     file: str | None = None
 
     @property
@@ -182,6 +184,7 @@ def chosen(
         "l0": choice.l0,
         "files": choice.files,
         "dtype": choice.dtype,
+        "bos": choice.bos,
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
