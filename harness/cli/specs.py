@@ -65,8 +65,9 @@ def new(
     harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
     """
     from harness.specs.scaffold import write_spec
+    from harness.specs.target_files import HERE
 
-    _check_answers(prompts, target)
+    _check_answers(prompts, target, (output or HERE / "NAME").parent)
     allow = partial(_allowed, prompts, allow_shortcuts)
     path, *schema = write_spec(question, target, prompts, name, output, allow)
     for beside in schema:
@@ -77,19 +78,20 @@ def new(
         echo(f"  {command(step, path, *on)}")
 
 
-def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
+def _check_answers(prompts: Path, targets: tuple[str, ...], beside: Path) -> None:
     """Raises `InputError` where `check` would refuse answers of the prompts on known targets."""
     from harness.cli.answers import answers_alike
     from harness.paths import find
     from harness.specs.prompt_file import load_prompts
-    from harness.specs.targets import load_targets
+    from harness.specs.target_files import known_targets
 
     try:
         path = find(prompts)
         read = load_prompts(path, balanced=False) if path else ()
     except InputError:
         return  # what is wrong with the file itself is said where the spec is written
-    known = [load_targets()[name] for name in dict.fromkeys(targets) if name in load_targets()]
+    there = known_targets(beside)
+    known = [there[name] for name in dict.fromkeys(targets) if name in there]
     if faults := answers_alike(path, read, known)[0]:
         raise InputError(*faults)
 
