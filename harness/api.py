@@ -72,7 +72,12 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
     made = make_plan(
         spec,
         resolve(chosen, spec.targets[chosen]),
-        load_prompts(found(spec.prompts), balanced=spec.balance == "family"),
+        load_prompts(
+            found(spec.prompts),
+            balanced=spec.balance == "family",
+            variants=spec.variants,
+            asked=where("contrast", "of"),
+        ),
         load_others(spec, found, where),
     )
     if faults := faults_of(made, where):
