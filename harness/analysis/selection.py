@@ -62,7 +62,7 @@ def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[
     if data.units.n < 2 or not data.features:
         return ()
     contrast = plan.spec.contrast
-    x, y = data.of(contrast.of), data.of(contrast.against)
+    x, y = data.of(contrast.positive), data.of(contrast.negative)
     size = np.abs(paired_statistic(x, y, data.units.of, statistic=contrast.statistic))
     return tuple(data.features[i] for i in np.argsort(-size, kind="stable")[:most])
 

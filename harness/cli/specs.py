@@ -12,7 +12,7 @@ from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.cli.spec_facts import controls_line, spec_facts
+from harness.cli.spec_facts import controls_line, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
 
@@ -147,6 +147,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
             for line in [
+                *filter(None, [variants_line(facts)]),
                 *(str(Clustering(**one)) for one in facts["clusters"]),
                 *facts["sources"],
                 *facts["controls"],
@@ -197,6 +198,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         "question": made.spec.question,
         "hash": made.spec.hash,
         "target": made.target.name,
+        **({} if made.spec.variants.are_roles else {"variants": list(made.spec.variants.names)}),
         "layers": list(made.layers),
         "prompts": len(made.prompts),
         "discovery": list(made.families("discovery")),

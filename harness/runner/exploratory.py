@@ -40,7 +40,9 @@ def register(store: RunStore, plan: Plan) -> str | None:
         "confirming": sorted({prompt.text for prompt in plan.of("confirmation")}),
     }
     seen = _seen_before(store, plan, key | facts)
-    claims = [claim.model_dump(mode="json") for claim in plan.spec.claims_on(plan.target.name)]
+    made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}
+    said = plan.spec.model_dump(mode="json")["claims"]
+    claims = [claim for claim in said if claim["name"] in made]
     row = {
         **key,
         "spec_name": plan.spec.name,
