@@ -65,9 +65,22 @@ GROUP BY t.run_id, r.spec_name, r.target, levels.level
 ORDER BY level;
 
 -- What a verdict rests on, row by row, in long form: `quantity` says what `value` is, `beside` what it
--- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose.
+-- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose. Of a
+-- claim that is made of some of the prompts, their rows alone.
 CREATE OR REPLACE MACRO evidence(of_run, of_claim) AS TABLE
-WITH claim AS (FROM claims WHERE run_id = of_run AND claim = of_claim)
+WITH claim AS (FROM claims WHERE run_id = of_run AND claim = of_claim),
+part AS (
+    SELECT unnest(map_entries(part::JSON::MAP(VARCHAR, VARCHAR)), recursive := true) FROM claim
+),
+asked AS (
+    SELECT p.run_id, p.prompt_id FROM prompts p
+    WHERE p.run_id = of_run AND p.prompt_id NOT IN (
+        SELECT lacking.prompt_id
+        FROM (SELECT prompt_id, key, value FROM prompts CROSS JOIN part WHERE run_id = of_run) lacking
+        ANTI JOIN (FROM prompt_tags WHERE run_id = of_run) t
+            ON t.prompt_id = lacking.prompt_id AND t.tag = lacking.key AND t.value = lacking.value
+    )
+)
 SELECT
     c.claim, c.verdict, 'behaviour' AS source, b.family, b.prompt_id, NULL::INTEGER AS layer,
     NULL::INTEGER AS feature, NULL::VARCHAR AS intervention_id, c.about AS quantity,
@@ -86,6 +99,7 @@ SELECT
 FROM claim c
 JOIN runs r USING (run_id)
 JOIN behaviour b USING (run_id)
+JOIN asked USING (run_id, prompt_id)
 LEFT JOIN baseline_behaviour n USING (run_id, prompt_id)
 WHERE c.kind = 'behaviour' AND b.split = 'confirmation'
 UNION ALL BY NAME
@@ -106,6 +120,7 @@ JOIN (
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
     AND m.metric = r.metric
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 LEFT JOIN (
     SELECT i.ablation, m.prompt_id, m.metric, avg(m.impact) AS impact
     FROM impacts m
@@ -130,6 +145,7 @@ JOIN (
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
     AND m.metric = r.metric
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 WHERE c.kind = 'monotone'
 UNION ALL BY NAME
 SELECT
