@@ -72,18 +72,13 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
 
     made = make_plan(
         spec,
-<<<<<<< HEAD
         resolve(chosen, spec.targets[chosen], known=known_targets()),
-        load_prompts(found(spec.prompts), balanced=spec.balance == "family"),
-=======
-        resolve(chosen, spec.targets[chosen]),
         load_prompts(
             found(spec.prompts),
             balanced=spec.balance == "family",
             variants=spec.variants,
             asked=where("contrast", "of"),
         ),
->>>>>>> helper-b
         load_others(spec, found, where),
     )
     if faults := faults_of(made, where):

@@ -7,19 +7,12 @@ from harness.errors import InputError
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim
-<<<<<<< HEAD
 from harness.specs.known_features import load_truth
-from harness.specs.metrics import METRIC_NAMES, Metric
-from harness.specs.prompt import Label
-from harness.specs.spec import Spec, TargetChoice
-from harness.specs.targets import resolve
-=======
 from harness.specs.metrics import Metric, metric_words
 from harness.specs.prompt import Label
 from harness.specs.spec import Spec, TargetChoice
-from harness.specs.targets import load_truth, resolve
+from harness.specs.targets import resolve
 from harness.specs.variants import Variants
->>>>>>> helper-b
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.results import AblationTests, FeatureTests
