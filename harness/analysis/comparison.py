@@ -75,7 +75,7 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
     check_same_prompts(prompts, others, ids)
     metrics = [behaviours(source.read(Answers, run)) for run in ids]
     cluster, unit_of = _units_of((a, prompts), (b, others))
-    rows = compare_behaviour(prompts, *metrics, unit_of)
+    rows = compare_behaviour(prompts, unit_of, *metrics)
     units = {prompt.id: unit_of[prompt.family] for prompt in prompts}
     impacts = [_target_impacts(source, run) for run in ids]
     ablations = [_ablations_of(run) for run in (a, b)]
@@ -175,9 +175,9 @@ def _content(prompt: Prompt) -> tuple[str, ...]:
 
 def compare_behaviour(
     prompts: Sequence[Prompt],
+    unit_of: Mapping[str, str],
     a: Mapping[str, Values],
     b: Mapping[str, Values],
-    unit_of: Mapping[str, str],
 ) -> list[ComparedQuantity]:
     """What the models prefer: of all prompts, and between the variants of each pair.
 

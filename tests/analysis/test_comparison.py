@@ -203,7 +203,9 @@ def test_units_are_those_of_the_claims_and_the_coarser_where_two_specs_differ(tw
         f"CASE WHEN family < '{families[2]}' THEN 'first' WHEN family < '{families[3]}' THEN 'second' "
         "ELSE 'third' END FROM prompts"
     )
-    grouped = "UPDATE runs SET spec = json_merge_patch(spec, '{\"cluster\": \"group\"}') WHERE run_id = "
+    grouped = (
+        'UPDATE runs SET spec = json_merge_patch(spec, \'{"cluster": "group"}\') WHERE run_id = '
+    )
     both = changed_copy(db, tmp_path, tagged, f"{grouped}'{a}'", f"{grouped}'{b}'")
     found = compared(both, a, b)
     group = [min(2, max(0, i - 1)) for i in range(6)]
