@@ -61,11 +61,11 @@ def nulls(replicates: int) -> Iterator[Row]:
         "sparse, 10 % active": sparse,
         "binary, 30 % active": binary,
     }
-    for name, draw in designs.items():
+    for name, made in designs.items():
         for statistic in ("mean", "pratt+mcnemar"):
             random = np.random.default_rng(1)
             hits = sum(
-                paired_max_t(*draw(random, 12, 40), statistic=statistic).p_adjusted.min() <= 0.05
+                paired_max_t(*made(random, 12, 40), statistic=statistic).p_adjusted.min() <= 0.05
                 for _ in range(replicates)
             )
             yield Row(
@@ -213,7 +213,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=4000)
     parser.add_argument(
-        "--redraw", action="store_true", help="Draw the page that is there again, and simulate nothing."
+        "--redraw",
+        action="store_true",
+        help="Draw the page that is there again, and simulate nothing.",
     )
     options = parser.parse_args()
     page = DOCS / "calibration.md"

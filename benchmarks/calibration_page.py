@@ -5,7 +5,9 @@ from pathlib import Path
 
 from benchmarks.calibration_rows import LEVEL, Row
 
-_LINE = re.compile(r"\| (.+) \| (nothing|(?:≤ )?[\d.]+) \| ([\d.]+) \| [\d.]+ to [\d.]+ \| (\d+) \| .*\|")
+_LINE = re.compile(
+    r"\| (.+) \| (nothing|(?:≤ )?[\d.]+) \| ([\d.]+) \| [\d.]+ to [\d.]+ \| (\d+) \| .*\|"
+)
 SHOWN = (0.003, 0.997)  # shares, of which 0 and 1 lie at the ends
 
 
@@ -76,9 +78,9 @@ def draw(rows: list[Row], path: Path) -> None:
     shares = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99]
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
     axes.minorticks_off()
-    axes.set_xlabel("share of replicates: promised (bar), seen (dot) with its interval; 0 at the left edge")
+    axes.set_xlabel(
+        "share of replicates: promised (bar), seen (dot) with its interval; 0 at the left edge"
+    )
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
