@@ -86,17 +86,19 @@ SELECT
     NULL::INTEGER AS feature, NULL::VARCHAR AS intervention_id, c.about AS quantity,
     CASE c.about
         WHEN 'logit_difference' THEN b.logit_difference
-        WHEN 'log_p_correct' THEN b.log_p_correct
+        WHEN 'log_p_' || r.variant_correct THEN b.log_p_correct
         ELSE b.log_p_misconception
     END AS value,
     CASE WHEN c.beyond = 'baseline' THEN
         CASE c.about
             WHEN 'logit_difference' THEN n.logit_difference
-            WHEN 'log_p_correct' THEN n.log_p_correct
+            WHEN 'log_p_' || r.variant_correct THEN n.log_p_correct
             ELSE n.log_p_misconception
         END
     END AS beside, b.origin
-FROM claim c JOIN behaviour b USING (run_id)
+FROM claim c
+JOIN runs r USING (run_id)
+JOIN behaviour b USING (run_id)
 JOIN asked USING (run_id, prompt_id)
 LEFT JOIN baseline_behaviour n USING (run_id, prompt_id)
 WHERE c.kind = 'behaviour' AND b.split = 'confirmation'
@@ -152,7 +154,12 @@ SELECT
 FROM claim c
 JOIN runs r USING (run_id)
 JOIN side_effects s ON s.run_id = c.run_id AND s.ablation = c.about AND s.role = 'target'
-    AND s.file = coalesce(c.prompts, '') AND s.metric = coalesce(c.metric, r.metric)
+    AND s.file = coalesce(c.prompts, '')
+    AND s.metric = CASE coalesce(c.metric, r.metric)
+        WHEN 'log_p_' || r.variant_correct THEN 'log_p_correct'
+        WHEN 'log_p_' || r.variant_misconception THEN 'log_p_misconception'
+        ELSE coalesce(c.metric, r.metric)
+    END
 LEFT JOIN (
     SELECT ablation, file, prompt_id, metric, avg(impact) AS impact
     FROM side_effects WHERE run_id = of_run AND role = 'control' GROUP BY ALL

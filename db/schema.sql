@@ -59,7 +59,9 @@ CREATE TABLE runs (
     noise_floor DOUBLE,
     arithmetic VARCHAR,
     accelerator VARCHAR,
-    feature_sources VARCHAR
+    feature_sources VARCHAR,
+    variant_correct VARCHAR,
+    variant_misconception VARCHAR
 );
 
 CREATE TABLE units (
@@ -85,7 +87,8 @@ CREATE TABLE prompts (
     correct VARCHAR NOT NULL,
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
-    baseline VARCHAR
+    baseline VARCHAR,
+    variant VARCHAR
 );
 
 CREATE TABLE prompt_tags (
@@ -107,7 +110,8 @@ CREATE TABLE other_prompts (
     correct VARCHAR NOT NULL,
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
-    tags VARCHAR NOT NULL
+    tags VARCHAR NOT NULL,
+    variant VARCHAR
 );
 
 CREATE TABLE generations (

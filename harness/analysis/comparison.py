@@ -73,9 +73,9 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
     ids = (a["run_id"], b["run_id"])
     prompts, others = (stored_prompts(source, run) for run in ids)
     check_same_prompts(prompts, others, ids)
-    metrics = [behaviours(source.read(Answers, run)) for run in ids]
+    first, second = (behaviours(source.read(Answers, run)) for run in ids)
     cluster, unit_of = _units_of((a, prompts), (b, others))
-    rows = compare_behaviour(prompts, unit_of, *metrics)
+    rows = compare_behaviour(prompts, first, second, unit_of)
     units = {prompt.id: unit_of[prompt.family] for prompt in prompts}
     impacts = [_target_impacts(source, run) for run in ids]
     ablations = [_ablations_of(run) for run in (a, b)]
@@ -83,9 +83,9 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
     for ablation in impacts[0]:
         if ablation not in impacts[1]:
             continue
-        first, second = (side.get(ablation, {}) for side in ablations)
-        if differing := [name for name in _EDIT if first.get(name) != second.get(name)]:
-            values = [f"{name} {first.get(name)} against {second.get(name)}" for name in differing]
+        one, other = (side.get(ablation, {}) for side in ablations)
+        if differing := [name for name in _EDIT if one.get(name) != other.get(name)]:
+            values = [f"{name} {one.get(name)} against {other.get(name)}" for name in differing]
             left_out.append(f"ablation {ablation} is not the same edit: {', '.join(values)}")
         else:
             rows += compare_impacts(ablation, units, *(side[ablation] for side in impacts))
@@ -175,9 +175,9 @@ def _content(prompt: Prompt) -> tuple[str, ...]:
 
 def compare_behaviour(
     prompts: Sequence[Prompt],
-    unit_of: Mapping[str, str],
     a: Mapping[str, Values],
     b: Mapping[str, Values],
+    unit_of: Mapping[str, str],
 ) -> list[ComparedQuantity]:
     """What the models prefer: of all prompts, and between the variants of each pair.
 

@@ -134,7 +134,7 @@ def _feature_result(plan: Plan, data: PairedActivations, margins: set[float]) ->
     result = FeatureResult(data.features, None, data.units)
     if data.units.n < 2 or not data.features:
         return result
-    x, y, units = data.of(contrast.of), data.of(contrast.against), data.units.of
+    x, y, units = data.of(contrast.positive), data.of(contrast.negative), data.units.of
     test = paired_max_t(x, y, units, statistic=contrast.statistic)
     within = {margin: simultaneous_equivalence(x, y, units, margin=margin) for margin in margins}
     return replace(result, test=test, within=within)
@@ -148,7 +148,7 @@ def _feature_tests(
     n_units, units = data.units.n, data.units.of
     if n_units < 2 or not data.features:
         return FeatureTests.of([])
-    x, y = data.of(contrast.of), data.of(contrast.against)
+    x, y = data.of(contrast.positive), data.of(contrast.negative)
     n = len(data.features)
     untested = np.full(n, np.nan)
     layers = np.array([layer for layer, _ in data.features])

@@ -13,8 +13,8 @@ from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation, dosed
 from harness.specs.intervention import Feature, Intervention, Role
+from harness.specs.known_features import KnownFeature
 from harness.specs.plan import Plan
-from harness.specs.targets import KnownFeature
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 
@@ -62,7 +62,7 @@ def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[
     if data.units.n < 2 or not data.features:
         return ()
     contrast = plan.spec.contrast
-    x, y = data.of(contrast.of), data.of(contrast.against)
+    x, y = data.of(contrast.positive), data.of(contrast.negative)
     size = np.abs(paired_statistic(x, y, data.units.of, statistic=contrast.statistic))
     return tuple(data.features[i] for i in np.argsort(-size, kind="stable")[:most])
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Fault, HarnessError
+from harness.specs.variants import Variants
 
 if TYPE_CHECKING:
     from harness.specs.ablations import Ablation
@@ -19,6 +20,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.specs.parts import uneven
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
+    from harness.specs.prompt_file import left_aside
     from harness.specs.reach import dependent
     from harness.specs.sources import source_faults, source_lines
     from harness.specs.spec_file import load
@@ -47,6 +49,8 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
+            "variants": list(spec.variants.names),
+            "left_aside": left_aside(file.prompts_path, spec.variants) if file.prompts_path else {},
             "clusters": [asdict(one) for one in clusterings(plan)],
             "controls": [controls_line(one) for one in spec.ablations],
             "sources": source_lines(file),
@@ -65,6 +69,17 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
         faults += error.faults
     faults = list(dict.fromkeys(faults))
     return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def variants_line(facts: dict[str, Any]) -> str:
+    """What is compared, and how many lines are not; nothing where the roles are the names and all are."""
+    positive, other = facts["variants"]
+    aside = ", ".join(f"{label} {count}" for label, count in facts["left_aside"].items())
+    if not aside and Variants(positive, other).are_roles:
+        return ""
+    lines = sum(facts["left_aside"].values())
+    told = f"; left aside: {lines} line{'s' * (lines != 1)} ({aside})" if aside else ""
+    return f"variants: {positive}, the positive one, against {other}{told}"
 
 
 def controls_line(ablation: "Ablation") -> str:

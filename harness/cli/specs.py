@@ -12,7 +12,7 @@ from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.cli.spec_facts import controls_line, spec_facts
+from harness.cli.spec_facts import controls_line, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
 
@@ -65,8 +65,9 @@ def new(
     harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
     """
     from harness.specs.scaffold import write_spec
+    from harness.specs.target_files import HERE
 
-    _check_answers(prompts, target)
+    _check_answers(prompts, target, (output or HERE / "NAME").parent)
     allow = partial(_allowed, prompts, allow_shortcuts)
     path, *schema = write_spec(question, target, prompts, name, output, allow)
     for beside in schema:
@@ -77,19 +78,20 @@ def new(
         echo(f"  {command(step, path, *on)}")
 
 
-def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
+def _check_answers(prompts: Path, targets: tuple[str, ...], beside: Path) -> None:
     """Raises `InputError` where `check` would refuse answers of the prompts on known targets."""
     from harness.cli.answers import answers_alike
     from harness.paths import find
     from harness.specs.prompt_file import load_prompts
-    from harness.specs.targets import load_targets
+    from harness.specs.target_files import known_targets
 
     try:
         path = find(prompts)
         read = load_prompts(path, balanced=False) if path else ()
     except InputError:
         return  # what is wrong with the file itself is said where the spec is written
-    known = [load_targets()[name] for name in dict.fromkeys(targets) if name in load_targets()]
+    there = known_targets(beside)
+    known = [there[name] for name in dict.fromkeys(targets) if name in there]
     if faults := answers_alike(path, read, known)[0]:
         raise InputError(*faults)
 
@@ -145,6 +147,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
                 f"{facts['pairs']} pairs, {facts['claims']} claims on {', '.join(facts['targets'])}"
             )
             for line in [
+                *filter(None, [variants_line(facts)]),
                 *(str(Clustering(**one)) for one in facts["clusters"]),
                 *facts["sources"],
                 *facts["controls"],
@@ -198,6 +201,7 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
         "question": made.spec.question,
         "hash": made.spec.hash,
         "target": made.target.name,
+        **({} if made.spec.variants.are_roles else {"variants": list(made.spec.variants.names)}),
         "layers": list(made.layers),
         "prompts": len(made.prompts),
         "discovery": list(made.families("discovery")),

@@ -18,6 +18,7 @@ from harness.specs.answer_tokens import beginning
 from harness.specs.plan import Plan, layers_of, limited
 from harness.specs.plan_checks import Locate, faults_of
 from harness.specs.spec_file import SpecFile
+from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked
 
 
@@ -53,7 +54,7 @@ def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
     if how.mock:
         targets = {name: mocked(choice, how.mock) for name, choice in targets.items()}
     layers = {name: layers_of(file.spec, choice) for name, choice in targets.items()}
-    name, why = choose_target(targets, layers, target)
+    name, why = choose_target(targets, layers, target, known_targets(file.path.parent))
     plan = whole = file.plan(name, how.mock)
     if faults := findings_of(file).faults:
         raise InputError(*faults)

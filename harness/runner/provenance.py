@@ -61,6 +61,8 @@ def run_facts(
         "layers": list(plan.layers),
         "readout": plan.readout,
         "metric": plan.spec.metric,
+        "variant_correct": plan.spec.variants.correct,
+        "variant_misconception": plan.spec.variants.misconception,
         "alpha": plan.spec.contrast.alpha,
         "seed": plan.spec.split.seed,
         "batch_size": batch_size,

@@ -1,26 +1,30 @@
 """Which of a spec's targets is run: the one that is asked for, or the best one present."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
 from harness.errors import CannotRun, Fault, InputError, nearest
 from harness.models import requirements
-from harness.specs.targets import Target, load_targets
+from harness.specs.targets import Target
 
 
 def choose_target(
-    targets: Mapping[str, Target], layers: Mapping[str, tuple[int, ...]], wanted: str = "auto"
+    targets: Mapping[str, Target],
+    layers: Mapping[str, tuple[int, ...]],
+    wanted: str = "auto",
+    known: Collection[str] = (),
 ) -> tuple[str, str]:
     """The target to run on, of a spec's targets and the layers it reads on each, and why.
 
-    `auto`: a real model where it can run, else what lies on this machine.
+    `auto`: a real model where it can run, else what lies on this machine. What is `known` besides may be
+    named, and is not the spec's.
     """
     if wanted != "auto":
-        known = {**load_targets(), **targets}
-        if wanted not in known:
+        names = {*known, *targets}
+        if wanted not in names:
             raise InputError(
-                Fault(f"target {wanted}", "there is no such target", nearest(wanted, known))
+                Fault(f"target {wanted}", "there is no such target", nearest(wanted, names))
             )
         return wanted, "as asked"
     reasons = []

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
 
 from harness.names import A_SET, LONGEST
-from harness.specs.fields import Kind, LayerKey, Name, Positions, SpecPart, without
+from harness.specs.fields import VARIANT_NAMED, Kind, LayerKey, Name, Positions, SpecPart, without
 from harness.specs.prompt import Label
 
 
@@ -37,10 +37,11 @@ class Select(SpecPart):
         "units of the residual stream. `consistency`: the contrast's statistic, which many features "
         "share that differ in every family, whether much or little.",
     )
-    toward: Literal["correct", "misconception"] = Field(
+    toward: Annotated[Label, WithJsonSchema(VARIANT_NAMED[""])] = Field(
         default="correct",
         description="Keep features whose removal is expected to move the answer this way: toward the "
-        "`correct` one, or toward the `misconception`. With `from`, as the other eval has it.",
+        "`correct` one, or toward the `misconception`, or of the variant of another name. With `from`, as "
+        "the other eval has it.",
     )
     method: Literal["gradient", "integrated-gradients"] = Field(
         default="gradient",
@@ -108,10 +109,10 @@ class Ablation(SpecPart):
         "the `answer`, at `last_prompt_token`, or at numbered tokens of the prompt: 1 is the first "
         "after BOS, -1 the last.",
     )
-    variant: Label = Field(
+    variant: Annotated[Label, WithJsonSchema(VARIANT_NAMED[""])] = Field(
         default="misconception",
         description="The variant on whose prompts the impact is measured, `correct` or "
-        "`misconception`.",
+        "`misconception`, or as the contrast names it; the one that is not positive when left out.",
     )
     controls: int = Field(
         default=99,

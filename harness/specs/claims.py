@@ -16,7 +16,10 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
 )
-from harness.specs.metrics import METRIC_NAMES, Metric
+from harness.specs.metrics import Metric, metric_words
+from harness.specs.variants import Variants
+
+ROLES = Variants()
 
 
 class BehaviourClaim(PartClaim):
@@ -116,13 +119,14 @@ Claim = Annotated[
 ]
 
 
-def in_words(claim: Claim, cluster: str = FAMILY) -> str:
+def in_words(claim: Claim, cluster: str = FAMILY, variants: Variants = ROLES) -> str:
     """One sentence, without the name: what must be seen for the claim to be supported.
 
-    `cluster` is what the spec's tests count, where the claim says nothing of its own.
+    `cluster` is what the spec's tests count, where the claim says nothing of its own, and `variants` what
+    it calls the variants.
     """
     if isinstance(claim, BehaviourClaim):
-        what = METRIC_NAMES[claim.behaviour]
+        what = metric_words(claim.behaviour, variants)
         what = f"the difference between the variants in {what}" if claim.contrast else what
         if claim.beyond == "baseline":
             what = f"{what}, beyond what the same sentences without their scenes give,"
@@ -133,7 +137,9 @@ def in_words(claim: Claim, cluster: str = FAMILY) -> str:
             said = f"{what} is {claim.direction} than {claim.than:g} nats"
         return said + claim.where_in_words
     if isinstance(claim, EditClaim):
-        return claim.words + (claim.where_in_words if isinstance(claim, PartClaim) else "")
+        return claim.in_words(variants) + (
+            claim.where_in_words if isinstance(claim, PartClaim) else ""
+        )
     which = "of the known features " if claim.features == "truth" else ""
     if claim.margin is not None:
         but = f", but at most {claim.at_most}," if claim.at_most else ""

@@ -37,6 +37,9 @@ def contradictions(spec: Spec) -> list[Contradiction]:
         problems.append(
             (("contrast", "against"), "a variant is compared with itself", "name the other one")
         )
+    elif spec.contrast.of.casefold() == spec.contrast.against.casefold():
+        what = f"'{spec.contrast.against}' differs from '{spec.contrast.of}' only in case"
+        problems.append((("contrast", "against"), what, "rename one, in the prompt file as well"))
     if spec.split.strata and spec.split.by != FAMILY:
         what = f"what is split is each {spec.split.by}, which has no strata"
         problems.append((("split", "strata"), what, "drop it, or split `by: family`"))

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from harness.specs.claim_part import ClaimPart, PartClaim
+from harness.specs.fields import VARIANT_NAMED
+from harness.specs.variants import Variants
 
-Direction = Literal["toward-correct", "toward-misconception"]
+Direction = Annotated[
+    Literal["toward-correct", "toward-misconception"], WithJsonSchema(VARIANT_NAMED["toward-"])
+]
 Keeps = Annotated[float, Field(gt=0)]
 _KEEPS = (
     "Of `direction`: by how many nats the probability of both answers together may fall, "
@@ -23,8 +27,7 @@ class EditClaim(ClaimPart):
         """The name of the ablation that it is about."""
         return str(getattr(self, self.kind))
 
-    @property
-    def words(self) -> str:
+    def in_words(self, _: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         raise NotImplementedError
 
@@ -38,7 +41,7 @@ class AblationClaim(EditClaim, PartClaim):
     direction: Direction | None = Field(
         default=None,
         description="Claim that the edit moves the answers `toward-correct` or "
-        "`toward-misconception`. Either this or `within`.",
+        "`toward-misconception`, or toward the variant of another name. Either this or `within`.",
     )
     beyond: Literal["zero", "controls", "directions"] = Field(
         default="controls",
@@ -53,8 +56,7 @@ class AblationClaim(EditClaim, PartClaim):
     )
     keeps: Keeps = Field(default=1.0, description=_KEEPS)
 
-    @property
-    def words(self) -> str:
+    def in_words(self, variants: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         against = {
             "zero": "",
@@ -64,7 +66,7 @@ class AblationClaim(EditClaim, PartClaim):
         moves = f"ablation {self.ablation} moves the answers"
         if self.within is not None:
             return f"{moves}{against} by at most {self.within:g} nats"
-        return f"{moves} {_toward(self.direction)}{against}"
+        return f"{moves} {_toward(self.direction, variants)}{against}"
 
 
 class ShareClaim(EditClaim, PartClaim):
@@ -82,8 +84,7 @@ class ShareClaim(EditClaim, PartClaim):
         default=1.0, description=_KEEPS.removeprefix("Of `direction`: ").capitalize()
     )
 
-    @property
-    def words(self) -> str:
+    def in_words(self, _: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"ablation {self.share} closes more than {self.than:.0%} of what the variants differ by"
@@ -105,12 +106,11 @@ class MonotoneClaim(EditClaim, PartClaim):
         "the claim is that they were destroyed.",
     )
 
-    @property
-    def words(self) -> str:
+    def in_words(self, variants: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"the less ablation {self.monotone} leaves of its features, the further the answers move "
-            f"{_toward(self.direction)}"
+            f"{_toward(self.direction, variants)}"
         )
 
 
@@ -125,8 +125,7 @@ class SpecificClaim(EditClaim):
         "than this, in nats.",
     )
 
-    @property
-    def words(self) -> str:
+    def in_words(self, _: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         what = "the answers of the other variant"
         return f"ablation {self.specific} moves {what} by at most {self.within:g} nats"
@@ -150,12 +149,11 @@ class CollateralClaim(EditClaim):
         gt=0, description="Claim that it changes by less than this on average, in nats."
     )
 
-    @property
-    def words(self) -> str:
+    def in_words(self, variants: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         what = {
             "kl": "the distribution of what follows",
-            "log_p_correct": "the log-probability of the right answer",
+            "log_p_correct": f"the log-probability of the {variants.answer('correct')}",
         }
         return (
             f"ablation {self.collateral} changes {what[self.metric]} by less than {self.within:g} nats "
@@ -182,8 +180,7 @@ class DecoyClaim(EditClaim):
         "of what they differ by between those of the confirming families' pairs.",
     )
 
-    @property
-    def words(self) -> str:
+    def in_words(self, _: Variants) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"the features of ablation {self.decoy} answer the contrasts of {self.prompts} by less than "
@@ -191,6 +188,5 @@ class DecoyClaim(EditClaim):
         )
 
 
-def _toward(direction: str | None) -> str:
-    way = {"toward-correct": "the right answer", "toward-misconception": "the misconception"}
-    return f"toward {way[direction or 'toward-misconception']}"
+def _toward(direction: Direction | None, variants: Variants) -> str:
+    return f"toward the {variants.answer('correct' if direction == 'toward-correct' else 'misconception')}"

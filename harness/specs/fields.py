@@ -19,6 +19,17 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Alpha = Annotated[float, Field(gt=0, lt=1)]
 
 
+# What an editor takes where a variant is named, by what stands before its name: the spec's own names.
+VARIANT_NAMED: Mapping[str, dict[str, Any]] = {
+    prefix: {
+        "type": "string",
+        "pattern": f"^{prefix}{PATTERN[1:]}",
+        "maxLength": len(prefix) + LONGEST,
+    }
+    for prefix in ("", "toward-")
+}
+
+
 class SpecPart(BaseModel):
     """A mapping of a spec: frozen, without unknown keys, and nothing is taken for another type."""
 
@@ -63,3 +74,4 @@ L0s = Annotated[
 ]
 SaeWidth = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[km]?$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+WhereBos = Literal["auto", "always", "never"]

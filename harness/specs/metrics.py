@@ -3,18 +3,25 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from harness.specs.prompt import Label
+from harness.specs.prompt import LABELS, Label
+from harness.specs.variants import Variants
 
 Metric = Literal["logit_difference", "log_p_correct", "log_p_misconception"]
-METRIC_NAMES: Mapping[Metric, str] = {
-    "logit_difference": "log p(right answer) - log p(misconception)",
-    "log_p_correct": "log p(right answer)",
-    "log_p_misconception": "log p(misconception)",
-}
 # What an edit does to log(p(correct) + p(misconception)): a difference does not show whether either still is
 # an answer.
 LOG_MASS = "log_mass"
 Number = TypeVar("Number", bound=Any)  # one prompt's, or an array of many
+
+
+def metric_words(metric: Metric, variants: Variants) -> str:
+    """A metric in words, where the variants are called so."""
+    correct, other = (f"log p({variants.answer(role)})" for role in LABELS)
+    words: Mapping[Metric, str] = {
+        "logit_difference": f"{correct} - {other}",
+        "log_p_correct": correct,
+        "log_p_misconception": other,
+    }
+    return words[metric]
 
 
 def metrics_of(sums: Mapping[Label, Number]) -> dict[str, Number]:

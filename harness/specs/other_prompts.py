@@ -22,8 +22,9 @@ def load_others(
     for i, claim in enumerate(spec.claims):
         if isinstance(claim, CollateralClaim | DecoyClaim) and claim.prompts not in found:
             try:
+                here = where("claims", i, "prompts")
                 found[claim.prompts] = load_prompts(
-                    find(claim.prompts, where("claims", i, "prompts"))
+                    find(claim.prompts, here), variants=spec.variants, or_old=True, asked=here
                 )
             except InputError as error:
                 faults += error.faults

@@ -15,7 +15,8 @@ LABELS: tuple[Label, Label] = ("correct", "misconception")
 class Prompt:
     """One line of a prompt file, completed from its pair.
 
-    `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
+    `label` is the role of its variant, and `variant` what its file calls that; the role where it is left
+    out. `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
     pair, whose log-probabilities are compared. `baseline` is the text without its scene, where that is given.
     """
 
@@ -30,6 +31,10 @@ class Prompt:
     line: int
     tags: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variant", self.variant or self.label)
 
     def candidate(self, which: Label) -> str:
         """The answer that counts as `which`."""

@@ -2,20 +2,65 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Fault, InputError
+from harness.errors import Fault, InputError, first_few, nearest
+from harness.names import is_name
 from harness.specs.prompt import Prompt
-from harness.specs.prompt_pairs import OPTIONAL, REQUIRED, Line, complete
+from harness.specs.prompt_lines import FIELDS, Line, faults_of_line
+from harness.specs.prompt_pairs import OLD, complete
 from harness.specs.text_file import place_order, read_text
+from harness.specs.variants import Variants
 
-_FIELD = re.compile(rf'"({"|".join(REQUIRED + OPTIONAL)})"\s*:')
+_FIELD = re.compile(rf'"({"|".join(FIELDS)})"\s*:')
 LARGEST = 100_000_000  # bytes of a prompt file, some 100,000 prompts
 
 
-def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, ...]:
-    """Read and check a prompt file; raises `InputError` with all of its faults."""
+def load_prompts(
+    path: str | Path,
+    *,
+    balanced: bool = False,
+    variants: Variants = OLD,
+    or_old: bool = False,
+    asked: str = "",
+) -> tuple[Prompt, ...]:
+    """Read and check a prompt file; raises `InputError` with all of its faults.
+
+    `variants` are the labels that are compared, and `asked` is where they are named; lines of further
+    labels are left aside. With `or_old`, a file that has neither may have the old ones.
+    """
+    lines, faults = _lines(path)
+    labels = _labels(lines)
+    if (
+        or_old
+        and labels.keys().isdisjoint(variants.names)
+        and not labels.keys().isdisjoint(OLD.names)
+    ):
+        variants = OLD
+    if absent := _absent(labels, variants, path, asked):
+        of_lines = [
+            Fault(f"{path}:{number}", *wrong)
+            for number, line in lines
+            for wrong in faults_of_line(line)
+        ]
+        raise InputError(absent, *sorted({*faults, *of_lines}, key=place_order))
+    prompts, wrong = complete(str(path), lines, balanced=balanced and not faults, variants=variants)
+    if faults or wrong:
+        raise InputError(*sorted({*faults, *wrong}, key=place_order))
+    return prompts
+
+
+def left_aside(path: str | Path, variants: Variants) -> Counter[str]:
+    """How many lines of a prompt file have each label that is not compared."""
+    labels = _labels(_lines(path)[0])
+    return Counter({label: n for label, n in sorted(labels.items()) if label not in variants.names})
+
+
+def _lines(path: str | Path) -> tuple[list[Line], list[Fault]]:
+    """A file's objects by line, and what is wrong with its JSON."""
     text = read_text(Path(path), LARGEST)
     lines: list[Line] = []
     faults: list[Fault] = []
@@ -44,10 +89,30 @@ def load_prompts(path: str | Path, *, balanced: bool = False) -> tuple[Prompt, .
         raise InputError(Fault(str(path), "none of its lines is a prompt", "name a prompt file"))
     if not lines and not faults:
         faults.append(Fault(f"{path}:1", "the file has no prompts", "write one object a line"))
-    prompts, wrong = complete(str(path), lines, balanced=balanced and not faults)
-    if faults or wrong:
-        raise InputError(*sorted({*faults, *wrong}, key=place_order))
-    return prompts
+    return lines, faults
+
+
+def _labels(lines: Sequence[Line]) -> Counter[str]:
+    labels = (line.get("label") for _, line in lines)
+    return Counter(label for label in labels if isinstance(label, str) and is_name(label))
+
+
+def _absent(labels: Counter[str], variants: Variants, path: str | Path, asked: str) -> Fault | None:
+    """What is wrong where the labels are others than those that are compared.
+
+    Where there are no others, each pair says by itself what it lacks.
+    """
+    further = [label for label in sorted(labels) if label not in variants.names]
+    missing = [name for name in variants.names if not labels[name]]
+    if not missing or not further:
+        return None
+    names = " and ".join(f"'{name}'" for name in missing)
+    what = f"no line of {path} has the label{'s' * (len(missing) > 1)} {names}"
+    advice = nearest(missing[0], labels)
+    remedy = f"name two of its labels in `contrast`: {first_few(sorted(labels), 16)}"
+    if advice.startswith("did you mean"):
+        remedy = f"{advice} It has {first_few(sorted(labels), 16)}"
+    return Fault(asked or f"{path}:1", what, remedy)
 
 
 def _columns(line: str, field: str) -> str:

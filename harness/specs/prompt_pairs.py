@@ -1,32 +1,32 @@
 """Lines of a prompt file completed to prompts, each from its pair, with every fault at once."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
 from harness.specs.likeness import difference, looks_as, named_as, reads_as
-from harness.specs.prompt import LABELS, Prompt
-from harness.specs.text_file import is_whole
+from harness.specs.prompt import LABELS, Label, Prompt
+from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line
+from harness.specs.variants import Variants
 
-REQUIRED = ("id", "pair_id", "label", "prompt", "expected_correct_answer")
-OPTIONAL = ("answer", "family", "foil", "tags", "baseline")
-Line = tuple[int, Mapping[str, Any]]
+OLD = Variants()
 
 
 def complete(
-    path: str, lines: Sequence[Line], *, balanced: bool
+    path: str, lines: Sequence[Line], *, balanced: bool, variants: Variants = OLD
 ) -> tuple[tuple[Prompt, ...], list[Fault]]:
-    """Prompts in file order from parsed (line number, object) lines.
+    """Prompts in file order from parsed (line number, object) lines, those of the two `variants` alone.
 
     `answer` defaults to `expected_correct_answer` and `family` to `pair_id`, as in the proof of
-    concept's files. With `balanced`, every family must use each answer as often as the right one as
-    it does as the wrong one. No prompt is returned where there is a fault.
+    concept's files. With `balanced`, every family must use each answer as often as the positive one as
+    it does as the other. Lines of further labels are left aside. No prompt is returned where there is a
+    fault.
     """
     faults: list[Fault] = []
     good: list[Line] = []
     for number, line in lines:
-        wrong = [Fault(f"{path}:{number}", *fault) for fault in _faults_of_line(line)]
+        wrong = [Fault(f"{path}:{number}", *fault) for fault in faults_of_line(line)]
         faults += wrong
         if not wrong:
             good.append((number, line))
@@ -34,69 +34,38 @@ def complete(
     faults += _twins(path, good)
     pairs: dict[str, dict[str, Line]] = defaultdict(dict)
     for number, line in good:
-        variants = pairs[line["pair_id"]]
-        if line["label"] in variants:
+        of_pair = pairs[line["pair_id"]]
+        if line["label"] in of_pair:
             faults.append(
                 Fault(
                     f"{path}:{number}",
                     f"pair '{line['pair_id']}' has a second {line['label']} variant "
-                    f"(the first is on line {variants[line['label']][0]})",
+                    f"(the first is on line {of_pair[line['label']][0]})",
                     "give each pair one variant of each label",
                 )
             )
         else:
-            variants[line["label"]] = (number, line)
+            of_pair[line["label"]] = (number, line)
     prompts: list[Prompt] = []
-    for pair_id, variants in pairs.items():
-        if len(lines) != len(good) and len(variants) < 2:
-            continue  # its partner may be one of the faulty lines
-        completed, wrong = _pair(path, pair_id, variants)
-        prompts += completed
-        faults += wrong
+    for pair_id, of_pair in pairs.items():
+        compared = {
+            role: of_pair[name] for role in LABELS if (name := variants.name(role)) in of_pair
+        }
+        if len(compared) == len(LABELS):
+            completed, wrong = _pair(path, pair_id, compared, variants)
+            prompts += completed
+            faults += wrong
+        # Its partner may be one of the faulty lines.
+        elif (compared or any(map(_near(variants), of_pair))) and (
+            len(lines) == len(good) or len(of_pair) > 1
+        ):
+            faults += _incomplete(path, pair_id, of_pair, variants)
     faults += _shared(path, prompts)
     if balanced and not faults:
-        faults += _unbalanced(path, prompts)
+        faults += _unbalanced(path, prompts, variants)
     if faults:
         return (), sorted(faults, key=_place)
     return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
-
-
-def _faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
-    problems = []
-    for name in line:
-        if name not in REQUIRED + OPTIONAL:
-            problems.append((f"unknown field '{name}'", nearest(name, REQUIRED + OPTIONAL)))
-    for name in REQUIRED:
-        if name not in line:
-            problems.append((f"'{name}' is missing", "add it"))
-    for name in (*REQUIRED, "answer", "family", "foil", "baseline"):
-        value = line.get(name, "-")
-        if not isinstance(value, str):
-            problems.append((f"'{name}' is {_kind(value)}", "write a text"))
-        elif not is_whole(value):
-            problems.append(
-                (f"'{name}' holds half of a surrogate pair", "write the whole character")
-            )
-        elif not any(letter.isprintable() and not letter.isspace() for letter in value):
-            problems.append((f"'{name}' is empty", "write a text"))
-        elif name not in ("prompt", "id", "baseline") and value != value.strip():
-            problems.append((f"'{name}' begins or ends with a space", "remove it"))
-    label = line.get("label", "correct")
-    if isinstance(label, str) and label.strip() and label not in LABELS:
-        problems.append((f"unknown label '{label}'", nearest(label, LABELS)))
-    for name in ("prompt", "baseline"):
-        text = line.get(name)
-        if isinstance(text, str) and text.strip() and text != text.rstrip():
-            remedy = "remove it: one space is put before the answer"
-            problems.append((f"'{name}' ends with white space", remedy))
-    tags = line.get("tags", {})
-    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
-        problems.append(
-            ("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}')
-        )
-    elif not all(map(is_whole, (*tags, *tags.values()))):
-        problems.append(("'tags' holds half of a surrogate pair", "write the whole character"))
-    return problems
 
 
 def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
@@ -144,24 +113,42 @@ def _twins(path: str, lines: Sequence[Line]) -> list[Fault]:
     return faults
 
 
+def _near(variants: Variants) -> Callable[[str], bool]:
+    """Whether a label is neither of the names, and looks like a misspelling of one."""
+    return lambda label: (
+        label not in variants.names and nearest(label, variants.names).startswith("did you mean")
+    )
+
+
+def _incomplete(
+    path: str, pair_id: str, of_pair: Mapping[str, Line], variants: Variants
+) -> Iterator[Fault]:
+    """What is wrong with a pair that lacks a variant: misspelt labels, or nothing but its absence."""
+    misspelt = [label for label in of_pair if _near(variants)(label)]
+    for label in misspelt:
+        what = f"unknown label '{label}'"
+        yield Fault(f"{path}:{of_pair[label][0]}", what, nearest(label, variants.names))
+    if not misspelt:
+        (missing,) = {*variants.names} - {*of_pair}
+        (there,) = {*variants.names} & {*of_pair}
+        what = f"pair '{pair_id}' has no {missing} variant"
+        yield Fault(f"{path}:{of_pair[there][0]}", what, "add its partner")
+
+
 def _pair(
-    path: str, pair_id: str, variants: Mapping[str, Line]
+    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants
 ) -> tuple[list[Prompt], list[Fault]]:
     """Both prompts of a pair, completed from each other; none where there is a fault."""
-    if len(variants) < 2:
-        ((label, (number, _)),) = variants.items()
-        partner = LABELS[1 - LABELS.index(label)]
-        what = f"pair '{pair_id}' has no {partner} variant"
-        return [], [Fault(f"{path}:{number}", what, "add its partner")]
-    (first, correct), (second, confused) = (variants[label] for label in LABELS)
-    answers = [line.get("answer", line["expected_correct_answer"]) for line in (correct, confused)]
-    problems = _disagreements(pair_id, correct, confused, answers)
+    (first, correct), (second, confused) = (compared[role] for role in LABELS)
+    answers, expected = _answers(correct, confused)
+    problems = _disagreements(pair_id, correct, confused, answers, expected, variants)
     foils = {line["foil"] for line in (correct, confused) if "foil" in line}
     foils = (foils | {answers[1]}) - {answers[0]}
     if len(foils) != 1 and not problems:
         how_many = "no" if not foils else "more than one"
-        what = f"pair '{pair_id}' has {how_many} wrong answer"
-        remedy = "let the misconception variant's answer be it, or give both variants the same foil"
+        what = f"pair '{pair_id}' has {how_many} {_other_answer(variants)}"
+        remedy = f"let the {variants.misconception} variant's answer be it, or give both "
+        remedy += "variants the same foil"
         problems.append((what, remedy))
     problems += _alike(pair_id, answers[0], foils)
     if problems:
@@ -174,6 +161,7 @@ def _pair(
             pair_id=pair_id,
             family=correct.get("family", pair_id),
             label=label,
+            variant=line["label"],
             text=line["prompt"],
             answer=answer,
             correct=answers[0],
@@ -188,12 +176,30 @@ def _pair(
     ], []
 
 
+def _answers(
+    correct: Mapping[str, Any], confused: Mapping[str, Any]
+) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What each line of a pair answers, and what each expects of the positive one."""
+    said = [line[EXPECTED] for line in (correct, confused) if EXPECTED in line]
+    expected = said[0] if said else correct["answer"]
+    wanted = (correct.get(EXPECTED, expected), confused.get(EXPECTED, expected))
+    return (correct.get("answer", wanted[0]), confused.get("answer", wanted[1])), wanted
+
+
+def _other_answer(variants: Variants) -> str:
+    return "wrong answer" if variants.are_roles else variants.answer("misconception")
+
+
 def _disagreements(
-    pair_id: str, correct: Mapping[str, Any], confused: Mapping[str, Any], answers: Sequence[str]
+    pair_id: str,
+    correct: Mapping[str, Any],
+    confused: Mapping[str, Any],
+    answers: Sequence[str],
+    expected: Sequence[str],
+    variants: Variants,
 ) -> list[tuple[str, str]]:
     """In what the lines of a pair contradict each other, or themselves."""
     problems = []
-    expected = [line["expected_correct_answer"] for line in (correct, confused)]
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
@@ -203,7 +209,7 @@ def _disagreements(
         what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)
         problems.append((what, "let them differ in the prompt or in the answer"))
     if answers[0] != expected[0]:
-        what = f"the correct variant of pair '{pair_id}' answers '{answers[0]}' where"
+        what = f"the {variants.correct} variant of pair '{pair_id}' answers '{answers[0]}' where"
         what += f" '{expected[0]}' is expected{_unseen(answers[0], expected[0])}"
         problems.append((what, "make the two the same"))
     if "answer" in confused and expected[1] != expected[0]:
@@ -250,7 +256,7 @@ def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
     return faults
 
 
-def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
+def _unbalanced(path: str, prompts: Sequence[Prompt], variants: Variants) -> list[Fault]:
     uses: dict[str, Counter[str]] = defaultdict(Counter)
     lines: dict[str, int] = {}
     for prompt in prompts:
@@ -258,13 +264,16 @@ def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
             uses[prompt.family][prompt.correct] += 1
             uses[prompt.family][prompt.misconception] -= 1
             lines.setdefault(prompt.family, prompt.line)
+    one, other = "right", "wrong"
+    if not variants.are_roles:
+        one, other = (f"the {variants.answer(role)}" for role in LABELS)
     return [
         Fault(
             f"{path}:{lines[family]}",
             f"family '{family}' is not balanced: "
             + first_few(
-                f"'{answer}' is right {abs(more)} time{'s' * (abs(more) != 1)} "
-                f"{'more' if more > 0 else 'less'} often than wrong"
+                f"'{answer}' is {one} {abs(more)} time{'s' * (abs(more) != 1)} "
+                f"{'more' if more > 0 else 'less'} often than {other}"
                 for answer, more in sorted(count.items())
                 if more
             ),
@@ -277,8 +286,3 @@ def _unbalanced(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
 
 def _place(fault: Fault) -> tuple[int, str]:
     return int(fault.where.rsplit(":", 1)[1]), fault.what
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")

@@ -51,8 +51,9 @@ def source_faults(file: SpecFile) -> Iterator[Fault]:
             what = f"{wanted} of {name} has its features from {there.source[0]} itself"
             yield Fault(here, what, f"write `from: {there.taken_from}`")
         elif there.toward != ablation.select.toward:
-            what = f"{name} selects {wanted} toward the {there.toward} answer"
-            yield Fault(here, what, f"write `toward: {there.toward}` beside it")
+            what = f"{name} selects {wanted} toward the {other.spec.variants.name(there.toward)} answer"
+            toward = file.spec.variants.name(there.toward)
+            yield Fault(here, what, f"write `toward: {toward}` beside it")
 
 
 def in_order(files: Sequence[SpecFile]) -> list[SpecFile]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.specs.ablations import Ablation
 from harness.specs.claim_part import ClaimPart
@@ -23,9 +23,11 @@ from harness.specs.fields import (
     SaeWidth,
     Share,
     SpecPart,
+    WhereBos,
     without,
 )
 from harness.specs.prompt import Label
+from harness.specs.variants import Variants, variants_of
 
 MOST = 500  # targets, ablations or claims of a spec
 
@@ -72,6 +74,17 @@ class TargetChoice(SpecPart):
         default=False,
         description="The model shows the method and is no evidence: a toy, or random.",
     )
+    bos: WhereBos | None = Field(
+        default=None,
+        description="Whether prompts begin with the tokenizer's BOS. `auto`, as without it: where the "
+        "tokenizer puts it there by itself, and always with Gemma. `always`: as dictionaries of GPT-2 and "
+        "Pythia were trained, whose tokenizers do not. `never`.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        return without(plain(self), {"bos": None})
 
 
 class Readout(SpecPart):
@@ -134,13 +147,15 @@ class Split(SpecPart):
 class Contrast(SpecPart):
     """The paired test of every feature between the two variants."""
 
-    of: Label = Field(
+    of: Name = Field(
         default="correct",
-        description="The variant that counts as positive, `correct` or `misconception`.",
+        description="The variant that counts as positive, by its label in the prompt file: `correct`, or "
+        "any other. The spec then calls it so: `toward-NAME`, `log_p_NAME`, `variant: NAME`.",
     )
-    against: Label = Field(
+    against: Name = Field(
         default="misconception",
-        description="The variant it is compared with, `misconception` or `correct`.",
+        description="The variant it is compared with, by its label: `misconception`, or any other. Lines "
+        "of further labels are left aside.",
     )
     statistic: Literal["pratt+mcnemar", "signed-rank", "mcnemar", "mean"] = Field(
         default="pratt+mcnemar",
@@ -153,6 +168,21 @@ class Contrast(SpecPart):
         description="`max-t`: family-wise over every feature of every layer, step-down.",
     )
     alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
+
+    @property
+    def variants(self) -> Variants:
+        """What the two variants are called, by role."""
+        return Variants.compared(self.of, self.against)
+
+    @property
+    def positive(self) -> Label:
+        """The role of the variant from whose values the other's are taken."""
+        return self.variants.role(self.of) or "correct"
+
+    @property
+    def negative(self) -> Label:
+        """The role of the other one."""
+        return "misconception" if self.positive == "correct" else "correct"
 
 
 class Shortcuts(SpecPart):
@@ -232,16 +262,28 @@ class Spec(SpecPart):
         description="Why claims are not corrected for being several: shown beside each of them.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_roles(cls, data: Any) -> Any:
+        """With the variants' roles for their names, see `harness.specs.variants`."""
+        variants = variants_of(data)
+        return data if variants.are_roles else variants.in_roles(data)
+
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is as it was before there was a choice, so that no hash changes."""
-        fields: dict[str, Any] = plain(self)
+        """As it is written, without what is as it was before there was a choice, so that no hash changes."""
+        fields: dict[str, Any] = self.variants.in_names(plain(self))
         later = {"order": "holm", "unadjusted": None, "cluster": FAMILY, "shortcuts": None}
         return without(fields, later)
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def variants(self) -> Variants:
+        """What the two variants that are compared are called, by role."""
+        return self.contrast.variants
 
     @property
     def hash(self) -> str:

@@ -20,9 +20,11 @@ from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
 from harness.specs.spec_paths import find_spec, folders_around
+from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked, resolve
 from harness.specs.text_file import place_order, read_text
 from harness.specs.validation_messages import A_LAYER, IN_QUOTES, explain
+from harness.specs.variants import variants_of
 from harness.specs.yaml_source import LARGEST, Document, Mark, place_of, read_yaml
 
 
@@ -52,7 +54,12 @@ class SpecFile:
         """
         if self.prompts_path is None:
             raise InputError(self._missing(self.where("prompts"), self.spec.prompts))
-        return load_prompts(self.prompts_path, balanced=self.spec.balance == "family")
+        return load_prompts(
+            self.prompts_path,
+            balanced=self.spec.balance == "family",
+            variants=self.spec.variants,
+            asked=self.where("contrast", "of"),
+        )
 
     @cached_property
     def others(self) -> Mapping[str, tuple[Prompt, ...]]:
@@ -160,9 +167,10 @@ def _check(path: Path, document: Document) -> tuple[Spec, dict[str, Target]]:
             for at, what, remedy in contradictions(spec)
             if not any(at[: len(part)] == part for part in faulty)
         ]
+        known = known_targets(path.parent)
         for name, choice in spec.targets.items():
             try:
-                targets[name] = resolve(name, choice, *folders_around(path))
+                targets[name] = resolve(name, choice, *folders_around(path), known=known)
             except InputError as error:
                 if ("targets", name) not in faulty:
                     wrong += [
@@ -192,7 +200,12 @@ def _prompt_faults(path: Path, document: Document) -> tuple[Fault, ...]:
     try:
         prompts = _prompts_path(data["prompts"], path, document)
         if prompts is not None:
-            load_prompts(prompts, balanced=data.get("balance", "family") == "family")
+            load_prompts(
+                prompts,
+                balanced=data.get("balance", "family") == "family",
+                variants=variants_of(data),
+                asked=place_of(path, document.marks, ("contrast", "of")),
+            )
     except InputError as error:
         return error.faults
     except (KeyError, TypeError):

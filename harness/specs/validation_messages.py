@@ -16,6 +16,7 @@ from harness.specs.claims import A_CLAIM_IS, CLAIM_KINDS
 from harness.specs.fields import KeyPath
 from harness.specs.numbers import yaml_number
 from harness.specs.spec import Contrast, Readout, Shortcuts, Spec, Split, TargetChoice
+from harness.specs.variants import MISNAMED, variants_of
 from harness.specs.yaml_source import excerpt_of
 
 # The model that holds each mapping of a spec, so that an unknown key can be answered with a known one.
@@ -49,8 +50,12 @@ def explain(data: Any, detail: Any) -> tuple[KeyPath, str, str]:
     if kind == "missing":
         return at, f"'{detail['loc'][-1]}' is missing", "add it"
     if kind == "literal_error":
-        valid = re.findall(r"'([^']*)'", context["expected"])
+        variants = variants_of(data)
+        valid = [variants.named(one) for one in re.findall(r"'([^']*)'", context["expected"])]
         given = detail["input"]
+        if isinstance(given, str) and given.endswith(MISNAMED):
+            # What is near it may be the other variant: `correct` is nearer to `corrupted` than to `clean`.
+            return at, f"{last} is '{variants.named(given)}'", f"use one of {', '.join(valid)}"
         if isinstance(given, str):
             return at, f"{last} is '{given}'", nearest(given, valid)
         alone = isinstance(given, tuple) and len(given) == 1 and given[0] in valid
@@ -108,6 +113,8 @@ _SHAPES = {
     "targets": "use letters and digits, and `-`, `_` or `.` between them",
     "from": "write the eval and its ablation: SPEC_NAME/ABLATION",
     "width": "write it as it is published: 16k, 65k",
+    "of": "use letters and digits, and `-`, `_` or `.` between them",
+    "against": "use letters and digits, and `-`, `_` or `.` between them",
     "l0": "write a number without quotes, or a word such as canonical",
 }
 

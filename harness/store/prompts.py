@@ -61,6 +61,7 @@ def _columns(prompt: Prompt) -> dict[str, object]:
         "correct": prompt.correct,
         "misconception": prompt.misconception,
         "line": prompt.line,
+        "variant": prompt.variant,
     }
 
 
@@ -77,6 +78,7 @@ def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
         line=row["line"],
         tags=tags,
         baseline=row.get("baseline") or "",
+        variant=row["variant"] or "",
     )
 
 

@@ -318,7 +318,7 @@ def test_a_line_that_is_not_json_is_shown_without_its_escape_sequences(folder):
 
 
 def test_of_many_faults_in_a_file_the_first_are_printed_and_the_others_counted(folder):
-    wrong = [line | {"label": "x"} for line in lines()]
+    wrong = [line | {"answer": " "} for line in lines()]
     write_prompts(folder, wrong)
     (folder / "demo.yaml").write_text(SPEC.replace("question:", "qestion:"))
     said = check(folder).splitlines()

@@ -12,8 +12,9 @@ from harness.reports.html.charts import Chart
 from harness.reports.html.estimates import Figures, ImpactFigure
 from harness.reports.html.run_data import Row, query_rows, rows_with
 from harness.specs.ablations import Ablation
-from harness.specs.metrics import METRIC_NAMES, Metric
+from harness.specs.metrics import Metric, metric_words
 from harness.specs.spec import Spec
+from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.frozen_sets import sets_of
 from harness.store.interface import ReadStore
@@ -58,7 +59,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
     }
     balance = query_rows(store, "balance", run=run["run_id"])
     beside = [
-        row
+        row | {"metric": spec.variants.named(row["metric"])}
         for row in query_rows(store, "side_effects", run=run["run_id"])
         if row["metric"] in (spec.metric, "log_p_correct", "kl")
     ]
@@ -77,6 +78,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
             sections.append(
                 _section(
                     ablation,
+                    spec.variants,
                     spec.metric,
                     target,
                     ceilings.get(ablation.name, ""),
@@ -96,6 +98,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
 
 def _section(
     ablation: Ablation,
+    variants: Variants,
     metric: Metric,
     target: Row,
     ceiling: str,
@@ -115,8 +118,8 @@ def _section(
         name=ablation.name,
         kind=ablation.kind + ("" if ablation.value is None else f" {ablation.value:g}"),
         positions=where if isinstance(where, str) else ", ".join(map(str, where)),
-        variant=ablation.variant,
-        metric=METRIC_NAMES[metric],
+        variant=variants.name(ablation.variant),
+        metric=metric_words(metric, variants),
         figures=figures,
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,

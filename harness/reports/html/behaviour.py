@@ -6,12 +6,12 @@ from typing import Any
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, family_label
 from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
+from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.runs import Prompts
 
-TITLE = "log p(right) - log p(misconception), nats"
-COLOURS = {"after correct": CORRECT, "after misconception": MISCONCEPTION}
+FIELDS = (("after_correct", CORRECT), ("after_misconception", MISCONCEPTION))
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Behaviour:
     chart: Chart
 
 
-def behaviour_of(store: ReadStore, run: Run) -> Behaviour | None:
+def behaviour_of(store: ReadStore, run: Run, variants: Variants) -> Behaviour | None:
     """None where nothing was observed."""
     families = rows_with(
         query_rows(store, "behaviour_by_family", run=run["run_id"]), "after_correct"
@@ -44,18 +44,29 @@ def behaviour_of(store: ReadStore, run: Run) -> Behaviour | None:
             pairs.setdefault(row["pair_id"], {})[row["prompt"]] = prefers[row["prompt_id"]]
     contrasted = any(len(texts) > 1 for texts in pairs.values())
     every = [right for texts in pairs.values() for right in texts.values()]
-    return Behaviour(families, contrasted, sum(every), len(every), _chart(families, contrasted))
+    return Behaviour(
+        families, contrasted, sum(every), len(every), _chart(families, contrasted, variants)
+    )
 
 
-def _chart(families: list[Row], contrasted: bool) -> Chart:
+def _title(variants: Variants) -> str:
+    right = "right" if variants.are_roles else variants.answer("correct")
+    return f"log p({right}) - log p({variants.answer('misconception')}), nats"
+
+
+def _chart(families: list[Row], contrasted: bool, variants: Variants) -> Chart:
+    title = _title(variants)
+    names = [f"after {name}" for name in variants.names]
+    colours = {name: colour for name, (_, colour) in zip(names, FIELDS, strict=True)}
+    kinds = [(name, field) for name, (field, _) in zip(names, FIELDS, strict=True)]
     families = [row | {"family": family_label(row["family"], row["split"])} for row in families]
     order = [row["family"] for row in sorted(families, key=lambda row: row["split"])]
-    kinds = COLOURS if contrasted else {"after correct": CORRECT}
+    kinds = kinds if contrasted else kinds[:1]
     values: list[dict[str, Any]] = [
         {"family": row["family"], "variant": kind, "value": round(value, 4)}
         for row in families
-        for kind in kinds
-        if (value := row[kind.replace(" ", "_")]) is not None
+        for kind, field in kinds
+        if (value := row[field]) is not None
     ]
     placed, y = charts.categories(values, "family", order)
     tip = charts.tooltip(("family", "family"), ("variant", "context"), ("value", "nats", "+.3f"))
@@ -63,7 +74,7 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         "mark": {"type": "rule", "color": "var(--quiet)", "strokeWidth": 2},
         "encoding": {
             "y": y,
-            "x": {"aggregate": "min", **charts.quantity("value", TITLE)},
+            "x": {"aggregate": "min", **charts.quantity("value", title)},
             "x2": {"aggregate": "max", "field": "value"},
         },
     }
@@ -71,16 +82,17 @@ def _chart(families: list[Row], contrasted: bool) -> Chart:
         "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
         "encoding": {
             "y": y,
-            "x": charts.quantity("value", TITLE),
-            "color": charts.colour("variant", COLOURS, legend=contrasted),
+            "x": charts.quantity("value", title),
+            "color": charts.colour("variant", colours, legend=contrasted),
             "tooltip": tip,
         },
     }
-    words = (
-        "after a correct and after a misconceived context" if contrasted else "the mean over pairs"
-    )
+    contexts = "after a correct and after a misconceived context"
+    if not variants.are_roles:
+        contexts = " and ".join(names)
+    words = contexts if contrasted else "the mean over pairs"
     return charts.chart(
-        f"Preference for the right answer in each of {len(families)} families, {words}",
+        f"Preference for the {variants.answer('correct')} in each of {len(families)} families, {words}",
         placed,
         [charts.line_at(0, colour=INK, strokeDash=[3, 3]), *([spread] if contrasted else []), dots],
         width=235,

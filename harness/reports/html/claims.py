@@ -61,7 +61,7 @@ def _claim_card(
         made_of = replace(made_of, features=())  # what is known here is not what the run knew
     return ClaimCard(
         name=claim.name,
-        words=in_words(claim, spec.cluster),
+        words=in_words(claim, spec.cluster, spec.variants),
         verdict=row["verdict"],
         estimate="-"
         if estimate is None

@@ -1,14 +1,16 @@
 """How often a feature fires how strongly, token by token."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, MISCONCEPTION, Chart
 from harness.reports.html.run_data import Row, query_rows
+from harness.specs.prompt import Label
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 
-COLOURS = {"correct": CORRECT, "misconception": MISCONCEPTION}
+COLOURS: Mapping[Label, str] = {"correct": CORRECT, "misconception": MISCONCEPTION}
 
 
 @dataclass(frozen=True)
@@ -20,21 +22,26 @@ class Density:
     chart: Chart
 
 
+def variant_colours(run: Run) -> dict[str, str]:
+    """The colour of each variant, by what the run calls it."""
+    return {run[f"variant_{role}"]: colour for role, colour in COLOURS.items()}
+
+
 def density_of(store: ReadStore, run: Run, layer: int, feature: int) -> Density | None:
     """None where it fires on no token that was traced."""
     rows = query_rows(store, "feature_density", run=run["run_id"], layer=layer, feature=feature)
     if not rows or not rows[0]["n_tokens"]:
         return None
     fires, tokens = sum(row["tokens"] for row in rows), rows[0]["n_tokens"]
-    return Density(fires, tokens, _chart(f"{layer}:{feature}", rows, fires, tokens))
+    return Density(fires, tokens, _chart(f"{layer}:{feature}", rows, fires, tokens, run))
 
 
-def _chart(name: str, rows: list[Row], fires: int, tokens: int) -> Chart:
+def _chart(name: str, rows: list[Row], fires: int, tokens: int, run: Run) -> Chart:
     values = [
         {
             "from": float(f"{row['value_from']:.4g}"),
             "to": float(f"{row['value_to']:.4g}"),
-            "variant": row["label"],
+            "variant": run[f"variant_{row['label']}"],
             "tokens": row["tokens"],
         }
         for row in rows
@@ -47,7 +54,7 @@ def _chart(name: str, rows: list[Row], fires: int, tokens: int) -> Chart:
             ),
             "x2": {"field": "to"},
             "y": charts.quantity("tokens", "tokens", axis={"tickCount": 4}, stack="zero"),
-            "color": charts.colour("variant", COLOURS),
+            "color": charts.colour("variant", variant_colours(run)),
             "tooltip": charts.tooltip(
                 ("from", "value from", ".3g"),
                 ("to", "to", ".3g"),

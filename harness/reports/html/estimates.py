@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from harness.errors import InputError
 from harness.reports.html.run_data import Row, query_rows, table_rows
-from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim
+from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim
-from harness.specs.metrics import METRIC_NAMES, Metric
+from harness.specs.known_features import load_truth
+from harness.specs.metrics import Metric, metric_words
 from harness.specs.prompt import Label
 from harness.specs.spec import Spec, TargetChoice
-from harness.specs.targets import load_truth, resolve
+from harness.specs.targets import resolve
+from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.results import AblationTests, FeatureTests
@@ -38,11 +40,12 @@ class BehaviourMeans:
     n_pairs: int
     shared: bool  # whether the variants of every pair share their prompt, and so their value
     claims: tuple[BehaviourClaim, ...]
+    variants: Variants = ROLES
 
     @property
     def name(self) -> str:
         """The metric in words."""
-        return METRIC_NAMES[self.metric] + self.claims[0].where_in_words
+        return metric_words(self.metric, self.variants) + self.claims[0].where_in_words
 
     @property
     def difference(self) -> float:
@@ -146,8 +149,10 @@ class Figures:
     def _of_behaviour(self, claim: BehaviourClaim) -> Derivation | None:
         if (means := self.behaviour.get(_part_of(claim))) is None:
             return None
-        correct = f"{means.after_correct:+.3f} after the correct variants"
-        confused = f"{means.after_misconception:+.3f} after the misconception variants"
+        correct = f"{means.after_correct:+.3f} after the {means.variants.correct} variants"
+        confused = (
+            f"{means.after_misconception:+.3f} after the {means.variants.misconception} variants"
+        )
         if claim.contrast:
             words = f"{correct} minus {confused}, over {means.n_pairs} pairs"
         elif means.shared:
@@ -236,7 +241,7 @@ def _behaviour_means(store: ReadStore, run: Run, spec: Spec) -> list[BehaviourMe
         if correct and len(correct) == len(confused):
             n = len(correct)
             after = sum(correct) / n, sum(confused) / n
-            means.append(BehaviourMeans(metric, *after, n, shared, tuple(about)))
+            means.append(BehaviourMeans(metric, *after, n, shared, tuple(about), spec.variants))
     return means
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.reports.html import charts
 from harness.reports.html.charts import INK, Chart
-from harness.reports.html.density import COLOURS, Density, density_of
+from harness.reports.html.density import COLOURS, Density, density_of, variant_colours
 from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
 from harness.reports.labels import shown_features
 from harness.specs.targets import feature_page
@@ -185,8 +185,8 @@ def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart 
         family = charts.family_label(pair["family"], pair["split"])
         sides[family] = pair["split"]
         means.setdefault(family, []).append(pair["difference"])
-        for variant in COLOURS:
-            value = pair[f"after_{variant}"]
+        for role in COLOURS:
+            variant, value = run[f"variant_{role}"], pair[f"after_{role}"]
             # Values that cannot be told apart in the picture are one mark that says how many it is.
             spot = (family, variant, round(value / largest * SPOTS))
             mark = {
@@ -206,7 +206,7 @@ def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart 
         "encoding": {
             "y": y,
             "x": charts.quantity("value", "the feature's value at the readout"),
-            "color": charts.colour("variant", COLOURS),
+            "color": charts.colour("variant", variant_colours(run)),
             "opacity": {"value": 0.8},
             "tooltip": tip,
         },
@@ -227,15 +227,15 @@ def _pairs_chart(store: ReadStore, run: Run, layer: int, feature: int) -> Chart 
 def _contexts(store: ReadStore, run: Run, layer: int, feature: int) -> tuple[Context, ...]:
     rows = query_rows(store, "feature_in_context", run=run["run_id"], layer=layer, feature=feature)
     return tuple(
-        Context(prompt_id, *_context_parts(list(tokens), run["readout"] == "last_prompt_token"))
+        Context(prompt_id, *_context_parts(list(tokens), run))
         for prompt_id, tokens in groupby(rows, key=lambda row: row["prompt_id"])
     )
 
 
-def _context_parts(rows: list[Row], reads_last: bool) -> tuple[str, str, float, tuple[Token, ...]]:
+def _context_parts(rows: list[Row], run: Run) -> tuple[str, str, float, tuple[Token, ...]]:
     first = rows[0]
-    tokens = tuple(_tokens(rows, first["peak"], reads_last))
-    return first["family"], first["label"], first["peak"], tokens
+    tokens = tuple(_tokens(rows, first["peak"], run["readout"] == "last_prompt_token"))
+    return first["family"], run[f"variant_{first['label']}"], first["peak"], tokens
 
 
 def _tokens(rows: Sequence[Row], peak: float, reads_last: bool) -> Iterable[Token]:

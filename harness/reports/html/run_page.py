@@ -51,7 +51,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
     features = [_feature(one, renderer) for one in feature_cards(store, run)]
     shown = {(one["layer"], one["feature"]) for one in features}
     layers = layer_panels(store, run, placebo, shown)
-    behaviour, figures = behaviour_of(store, run), figures_of(store, run, spec)
+    behaviour, figures = behaviour_of(store, run, spec.variants), figures_of(store, run, spec)
     health = table_rows(store, SaeHealth, run["run_id"])
     return (
         environment()
@@ -59,6 +59,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
         .render(
             **frame(f"{run['spec_name']} on {run['target']}", caveats_of(run), PARTS, db),
             run=run,
+            variants=spec.variants,
             summary=_summary(run),
             with_caveat=lambda verdict: verdict_with_caveat(verdict, run),
             sql=_SqlCommand(db),

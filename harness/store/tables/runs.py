@@ -86,6 +86,8 @@ class Runs(Columns):
     arithmetic: Column
     accelerator: Column
     feature_sources: Column
+    variant_correct: Column
+    variant_misconception: Column
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Prompts(Columns):
     misconception: Column
     line: Column
     baseline: Column
+    variant: Column
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class OtherPrompts(Columns):
     misconception: Column
     line: Column
     tags: Column
+    variant: Column
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,8 @@
+-- What the two variants that are compared are called; until here by their roles.
+ALTER TABLE runs ADD COLUMN variant_correct VARCHAR;
+ALTER TABLE runs ADD COLUMN variant_misconception VARCHAR;
+UPDATE runs SET variant_correct = 'correct', variant_misconception = 'misconception';
+ALTER TABLE prompts ADD COLUMN variant VARCHAR;
+UPDATE prompts SET variant = label;
+ALTER TABLE other_prompts ADD COLUMN variant VARCHAR;
+UPDATE other_prompts SET variant = label;

@@ -1,0 +1,61 @@
+"""One line of a prompt file: which fields it has, and what is wrong with their form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import nearest
+from harness.names import is_name
+from harness.specs.text_file import is_whole
+
+REQUIRED = ("id", "pair_id", "label", "prompt")
+EXPECTED = "expected_correct_answer"  # needed where a line does not say its `answer`
+OPTIONAL = (EXPECTED, "answer", "family", "foil", "tags", "baseline")
+FIELDS = REQUIRED + OPTIONAL
+Line = tuple[int, Mapping[str, Any]]
+
+
+def faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with a line by itself, whatever its pair says: what, and what to do."""
+    problems = []
+    for name in line:
+        if name not in FIELDS:
+            problems.append((f"unknown field '{name}'", nearest(name, FIELDS)))
+    for name in REQUIRED if "answer" in line else (*REQUIRED, EXPECTED):
+        if name not in line:
+            problems.append((f"'{name}' is missing", "add it"))
+    for name in FIELDS:
+        if name == "tags":
+            continue
+        value = line.get(name, "-")
+        if not isinstance(value, str):
+            problems.append((f"'{name}' is {_kind(value)}", "write a text"))
+        elif not is_whole(value):
+            problems.append(
+                (f"'{name}' holds half of a surrogate pair", "write the whole character")
+            )
+        elif not any(letter.isprintable() and not letter.isspace() for letter in value):
+            problems.append((f"'{name}' is empty", "write a text"))
+        elif name not in ("prompt", "id", "baseline") and value != value.strip():
+            problems.append((f"'{name}' begins or ends with a space", "remove it"))
+    label = line.get("label", "correct")
+    if isinstance(label, str) and label.strip() and not is_name(label):
+        remedy = "use letters and digits, and `-`, `_` or `.` between them"
+        problems.append((f"label '{label}' is no name", remedy))
+    for name in ("prompt", "baseline"):
+        text = line.get(name)
+        if isinstance(text, str) and text.strip() and text != text.rstrip():
+            remedy = "remove it: one space is put before the answer"
+            problems.append((f"'{name}' ends with white space", remedy))
+    tags = line.get("tags", {})
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        problems.append(
+            ("'tags' is not an object of texts", 'write it like {"quantity": "velocity"}')
+        )
+    elif not all(map(is_whole, (*tags, *tags.values()))):
+        problems.append(("'tags' holds half of a surrogate pair", "write the whole character"))
+    return problems
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
