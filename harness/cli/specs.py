@@ -10,7 +10,7 @@ import click
 
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
-from harness.cli.options import JSON, target_option
+from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json, say
 from harness.cli.spec_facts import controls_line, spec_facts, variants_line
 from harness.errors import Fault, InputError
@@ -169,12 +169,14 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
 @target_option(default="", help="One of the spec's targets; its first when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @JSON
+@DB
 @exit_with_status
-def plan(spec: str, target: str, device: str, as_json: bool) -> None:
+def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
     """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
 
     Memory is that of the device in each stage; the time is the least that this machine needs, by what it does
-    in a moment. Nothing is loaded or fetched for it.
+    in a moment. Of features that another eval froze, the results file is asked. Nothing is loaded or
+    fetched for it.
 
     \b
     harness plan voices --target organism
@@ -183,6 +185,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
 
     from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.runner.doctor import expected
+    from harness.runner.planned_sources import planned_sources
     from harness.specs.clusters import plural, sizes_of
     from harness.specs.design import families_needed, smallest_p
     from harness.specs.independence import clusterings
@@ -216,6 +219,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         }
         | ({"trace": len(made.units("trace"))} if made.layers else {}),
         "controls": [controls_line(ablation) for ablation in made.ablations],
+        "sources": planned_sources(made, db),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)
     needs = expected(made, device)
@@ -223,7 +227,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         print_json(facts | {"needs": [asdict(one) for one in needs]})
         return
     for key, value in facts.items():
-        if key in ("clusters", "out of reach") and not value:
+        if key in ("clusters", "sources", "out of reach") and not value:
             continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):

@@ -83,7 +83,7 @@ def test_check_imports_nothing_heavy(root):
         "         'statsmodels', 'sklearn'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "assert CliRunner().invoke(main, ['check', 'placebo']).exit_code == 0\n"
-        "print(sorted({'torch', 'transformers', 'duckdb', 'statsmodels'} & set(sys.modules)))"
+        "print(sorted({'torch', 'transformers', 'duckdb', 'statsmodels', 'sklearn'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["[]", "[]"]
