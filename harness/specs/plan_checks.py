@@ -10,7 +10,7 @@ from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim, DecoyClaim
-from harness.specs.fields import BEFORE_ANSWERS, Contradiction
+from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
 from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
 from harness.specs.prompt import pairs_of
@@ -125,7 +125,9 @@ def _roleless(plan: Plan, where: Locate) -> Iterator[Fault]:
     lines = [prompt.line for prompt in plan.prompts if not prompt.chat]
     if not lines:
         return
-    places = [(plan.spec.readout.at, ("readout", "at"))] if plan.layers else []
+    places: list[tuple[object, KeyPath]] = (
+        [(plan.spec.readout.at, ("readout", "at"))] if plan.layers else []
+    )
     places += [
         (ablation.positions, ("ablations", i, "positions"))
         for i, ablation in enumerate(plan.spec.ablations)
