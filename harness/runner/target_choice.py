@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.errors import Fault, InputError, NothingToRunOn, nearest
 from harness.models import requirements
 from harness.specs.targets import Target
+
+LARGEST = 10**9  # weights: of fewer, a model runs on a processor in minutes
 
 
 def choose_target(
@@ -17,8 +19,9 @@ def choose_target(
 ) -> tuple[str, str]:
     """The target to run on, of a spec's targets and the layers it reads on each, and why.
 
-    `auto`: a real model where it can run, else what lies on this machine. What is `known` besides may be
-    named, and is not the spec's.
+    `auto`: a real model where it can run, else what lies on this machine, else a small model whose weights
+    are here. What is `known` besides may be named, and is not the spec's. Raises `NothingToRunOn` where
+    there is none, `InputError` for a name of none.
     """
     if wanted != "auto":
         names = {*known, *targets}
@@ -40,7 +43,11 @@ def choose_target(
     for name, target in targets.items():
         if requirements.is_local(target):
             return name, ", ".join(reasons) or "it is the only one"
-    raise CannotRun(
+    for name, target in targets.items():
+        small = (requirements.parameters(target) or LARGEST) < LARGEST
+        if small and requirements.is_present(target, layers[name]):
+            return name, f"its weights are here, and few; {', '.join(reasons)}"
+    raise NothingToRunOn(
         Fault(
             ", ".join(targets),
             "; ".join(reasons),
