@@ -88,7 +88,8 @@ CREATE TABLE prompts (
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
     baseline VARCHAR,
-    variant VARCHAR
+    variant VARCHAR,
+    messages VARCHAR
 );
 
 CREATE TABLE prompt_tags (
@@ -111,7 +112,8 @@ CREATE TABLE other_prompts (
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
     tags VARCHAR NOT NULL,
-    variant VARCHAR
+    variant VARCHAR,
+    messages VARCHAR
 );
 
 CREATE TABLE generations (

@@ -78,6 +78,7 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
             balanced=spec.balance == "family",
             variants=spec.variants,
             asked=where("contrast", "of"),
+            chat=spec.chat,
         ),
         load_others(spec, found, where),
     )

@@ -23,6 +23,7 @@ from harness.models.cached_blocks import (
     skip_blocks,
     trim_last_block,
 )
+from harness.models.chat_tokens import tokenize_chat
 from harness.models.forward_types import AnswerScores, CachedForward, GeneratedToken, Tap
 from harness.models.generation import generate_greedily
 from harness.models.hooks import capture, tap_blocks
@@ -32,6 +33,7 @@ from harness.models.suffix import Suffix
 from harness.models.tokenizer import opening, tokenize
 from harness.models.transfer import send
 from harness.models.unembedding import direct_logits
+from harness.specs.chat import Chat
 from harness.specs.fields import WhereBos
 
 
@@ -99,14 +101,19 @@ class LanguageModel:
         """Of the residual stream."""
         return self._config.hidden_size
 
-    def tokens(self, text: str, *answers: str) -> Tokens:
+    def tokens(self, asked: str | Chat, *answers: str) -> Tokens:
         """Tokenize a prompt, jointly with each answer after one space, with BOS once or not at all.
+
+        A chat is tokenized as the model's own template has it, with each answer where the assistant speaks.
 
         Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
         the text contains a special token.
         """
         most = {"longest": self.architecture.longest, "widest": self.architecture.widest}
-        return tokenize(self.tokenizer, self.opening, text, answers, **most)
+        if isinstance(asked, str):
+            return tokenize(self.tokenizer, self.opening, asked, answers, **most)
+        needed = self.architecture.family.marked
+        return tokenize_chat(self.tokenizer, self._where_bos, asked, answers, needed=needed, **most)
 
     @property
     def bos(self) -> int | None:

@@ -1,6 +1,6 @@
 """Texts as token ids: prompt and answers jointly, BOS once or not at all, and no other special token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.errors import Fault, InputError
@@ -41,36 +41,60 @@ def tokenize(
     Raises `InputError` where a prompt has more, where a token spans the boundary, or where the text
     contains a special token.
     """
-    prompt = before + _ids(tokenizer, text)
+
+    def ids(whole: str) -> tuple[int, ...]:
+        check_specials(tokenizer, whole)
+        return before + tuple(tokenizer(whole, add_special_tokens=False).input_ids)
+
+    return join_answers(
+        ids(text), f"{text} ", answers, ids, shown=text, longest=longest, widest=widest
+    )
+
+
+def join_answers(
+    prompt: tuple[int, ...],
+    text: str,
+    answers: Sequence[str],
+    ids: Callable[[str], tuple[int, ...]],
+    *,
+    shown: str,
+    longest: int,
+    widest: int,
+) -> Tokens:
+    """A prompt's tokens and those of each answer after its `text`; `ids` tokenizes both together.
+
+    `shown` is what an error shows of the prompt. Raises `InputError` as `tokenize` does.
+    """
     answer_ids = []
     for answer in answers:
         # Jointly: alone, an answer's first word may be tokenized otherwise than after this prompt.
-        both = before + _ids(tokenizer, f"{text} {answer}")
+        both = ids(f"{text}{answer}")
         if both[: len(prompt)] != prompt or len(both) == len(prompt):
             raise InputError(
                 Fault(
-                    f"prompt '{text[-40:]}'",
+                    f"prompt '{shown[-40:]}'",
                     f"one token spans its end and the answer '{answer}'",
                     "end the prompt with a whole word, so that a space separates the two",
                 )
             )
-        _check_length(text, len(both), longest, "its answer")
+        _check_length(shown, len(both), longest, "its answer")
         answer_ids.append(both[len(prompt) :])
-    _check_length(text, len(prompt) + sum(map(len, answer_ids)), widest, "all of its answers")
+    tokens = len(prompt) + sum(map(len, answer_ids))
+    _check_length(shown, tokens, widest, "all of its answers")
     return Tokens(prompt, tuple(answer_ids))
+
+
+def check_specials(tokenizer: Any, text: str) -> None:
+    """Raises `InputError` where a text contains a special token, as which its words would be read."""
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    if special := {*ids} & {*tokenizer.all_special_ids}:
+        name = tokenizer.convert_ids_to_tokens(min(special))
+        raise InputError(
+            Fault(f"prompt '{text[:40]}'", f"it contains the special token {name}", "remove it")
+        )
 
 
 def _check_length(text: str, tokens: int, most: int, answers: str) -> None:
     if tokens > most:
         what = f"it has {tokens} tokens with {answers}, the model takes {most}"
         raise InputError(Fault(f"prompt '{text[:40]}...'", what, "shorten it"))
-
-
-def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    ids = tuple(tokenizer(text, add_special_tokens=False).input_ids)
-    if special := {*ids} & {*tokenizer.all_special_ids}:
-        name = tokenizer.convert_ids_to_tokens(min(special))
-        raise InputError(
-            Fault(f"prompt '{text[:40]}'", f"it contains the special token {name}", "remove it")
-        )
-    return ids

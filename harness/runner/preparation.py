@@ -123,7 +123,7 @@ def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
             continue  # its other variant said so
         where = f"{path}:{prompt.line}"
         try:
-            answers = model.tokens(prompt.text, prompt.correct, prompt.misconception).answers
+            answers = model.tokens(prompt.asked, prompt.correct, prompt.misconception).answers
             found = beginning(where, prompt, plan.target.name, *answers)
         except InputError as error:
             found = replace(error.faults[0], where=f"{where}, {error.faults[0].where}")
@@ -141,7 +141,7 @@ def _check_positions(plan: Plan, model: LanguageModel) -> None:
         if isinstance(ablation.positions, str):
             continue
         edited = [prompt for prompt in plan.prompts if prompt.label == ablation.variant]
-        longest = max(len(model.tokens(prompt.text).prompt) - 1 for prompt in edited)
+        longest = max(len(model.tokens(prompt.asked).prompt) - 1 for prompt in edited)
         if absent := [place for place in ablation.positions if abs(place) > longest]:
             what = f"no prompt has a token {first_few(map(str, absent))}: the longest has {longest}"
             remedy = "count from 1 after BOS, or from -1 at the end"

@@ -31,7 +31,8 @@ from harness.sae import Sae
 from harness.specs.plan import Plan, make_plan
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
-from harness.specs.spec import Spec, TargetChoice
+from harness.specs.spec import Spec
+from harness.specs.target_choice import TargetChoice
 from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked, resolve
 from harness.store.database import Store

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.errors import nearest
 from harness.names import is_name
+from harness.specs.chat import faults_of_messages
 from harness.specs.text_file import is_whole
 
 REQUIRED = ("id", "pair_id", "label", "prompt")
@@ -27,7 +28,9 @@ def faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name == "tags":
             continue
         value = line.get(name, "-")
-        if not isinstance(value, str):
+        if name == "prompt" and isinstance(value, list):
+            problems += faults_of_messages(value)
+        elif not isinstance(value, str):
             problems.append((f"'{name}' is {_kind(value)}", "write a text"))
         elif not is_whole(value):
             problems.append(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
+from harness.specs.chat import Chat, chat_of, of_user, transcript
 from harness.specs.likeness import difference, looks_as, named_as, reads_as
 from harness.specs.prompt import LABELS, Label, Prompt
 from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line
@@ -14,14 +15,20 @@ OLD = Variants()
 
 
 def complete(
-    path: str, lines: Sequence[Line], *, balanced: bool, variants: Variants = OLD
+    path: str,
+    lines: Sequence[Line],
+    *,
+    balanced: bool,
+    variants: Variants = OLD,
+    chat: bool = False,
 ) -> tuple[tuple[Prompt, ...], list[Fault]]:
     """Prompts in file order from parsed (line number, object) lines, those of the two `variants` alone.
 
     `answer` defaults to `expected_correct_answer` and `family` to `pair_id`, as in the proof of
     concept's files. With `balanced`, every family must use each answer as often as the positive one as
     it does as the other. Lines of further labels are left aside. No prompt is returned where there is a
-    fault.
+    fault. With `chat`,
+    a text is what a user asks.
     """
     faults: list[Fault] = []
     good: list[Line] = []
@@ -52,7 +59,7 @@ def complete(
             role: of_pair[name] for role in LABELS if (name := variants.name(role)) in of_pair
         }
         if len(compared) == len(LABELS):
-            completed, wrong = _pair(path, pair_id, compared, variants)
+            completed, wrong = _pair(path, pair_id, compared, variants, chat)
             prompts += completed
             faults += wrong
         # Its partner may be one of the faulty lines.
@@ -136,7 +143,7 @@ def _incomplete(
 
 
 def _pair(
-    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants
+    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants, chat: bool
 ) -> tuple[list[Prompt], list[Fault]]:
     """Both prompts of a pair, completed from each other; none where there is a fault."""
     (first, correct), (second, confused) = (compared[role] for role in LABELS)
@@ -162,7 +169,8 @@ def _pair(
             family=correct.get("family", pair_id),
             label=label,
             variant=line["label"],
-            text=line["prompt"],
+            text=_text(line),
+            chat=_chat(line, chat),
             answer=answer,
             correct=answers[0],
             misconception=foil,
@@ -186,6 +194,18 @@ def _answers(
     return (correct.get("answer", wanted[0]), confused.get("answer", wanted[1])), wanted
 
 
+def _text(line: Mapping[str, Any]) -> str:
+    asked = line["prompt"]
+    return asked if isinstance(asked, str) else transcript(chat_of(asked))
+
+
+def _chat(line: Mapping[str, Any], chat: bool) -> Chat:
+    asked = line["prompt"]
+    if isinstance(asked, str):
+        return of_user(asked) if chat else ()
+    return chat_of(asked)
+
+
 def _other_answer(variants: Variants) -> str:
     return "wrong answer" if variants.are_roles else variants.answer("misconception")
 
@@ -203,7 +223,7 @@ def _disagreements(
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
-        (line["prompt"], answer) for line, answer in zip((correct, confused), answers, strict=True)
+        (_text(line), answer) for line, answer in zip((correct, confused), answers, strict=True)
     )
     if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):
         what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)

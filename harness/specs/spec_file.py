@@ -59,6 +59,7 @@ class SpecFile:
             balanced=self.spec.balance == "family",
             variants=self.spec.variants,
             asked=self.where("contrast", "of"),
+            chat=self.spec.chat,
         )
 
     @cached_property
@@ -205,6 +206,7 @@ def _prompt_faults(path: Path, document: Document) -> tuple[Fault, ...]:
                 balanced=data.get("balance", "family") == "family",
                 variants=variants_of(data),
                 asked=place_of(path, document.marks, ("contrast", "of")),
+                chat=data.get("chat") is True,
             )
     except InputError as error:
         return error.faults

@@ -20,8 +20,9 @@ from harness.names import LONGEST, is_name
 from harness.paths import PACKAGE, can_be_named
 from harness.specs.json_file import check_shape
 from harness.specs.local_paths import check_file, check_within, written_out
-from harness.specs.spec import MOST, TargetChoice
+from harness.specs.spec import MOST
 from harness.specs.spec_paths import find_spec, folders_around
+from harness.specs.target_choice import TargetChoice
 from harness.specs.target_row import TargetRow, explain_row
 from harness.specs.targets import (
     MOCK,

@@ -21,7 +21,7 @@ from harness.specs.sae_catalogue import (
     read_catalogue,
     scan_folder,
 )
-from harness.specs.spec import TargetChoice
+from harness.specs.target_choice import TargetChoice
 
 MOCK = "mock:"
 MOCKS = ("orthogonal", "jumprelu")

@@ -10,7 +10,8 @@ from harness.specs.edit_claims import AblationClaim
 from harness.specs.known_features import load_truth
 from harness.specs.metrics import Metric, metric_words
 from harness.specs.prompt import Label
-from harness.specs.spec import Spec, TargetChoice
+from harness.specs.spec import Spec
+from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import resolve
 from harness.specs.variants import Variants
 from harness.store.find_run import Run

@@ -50,7 +50,7 @@ def survey(
     So many texts `together` are held until every SAE has seen them. The sums so far are kept in the
     `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
     """
-    texts = list(dict.fromkeys(prompt.text for prompt in prompts))
+    texts = list(dict.fromkeys(prompt.asked for prompt in prompts))
     rows = [context.model.tokens(text) for text in texts]
     sample = _sample(rows)
     steps = len(rows) + len(plan.layers) * len(sample)  # a layer's losses are taken on the sample

@@ -122,6 +122,7 @@ class Prompts(Columns):
     line: Column
     baseline: Column
     variant: Column
+    messages: Column
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class OtherPrompts(Columns):
     line: Column
     tags: Column
     variant: Column
+    messages: Column
 
 
 @dataclass(frozen=True)
