@@ -17,6 +17,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.cli.answers import answers_alike
     from harness.specs.changed_meanings import changed_meanings
     from harness.specs.independence import clusterings, left_out, shared, undeclared
+    from harness.specs.metric_checks import metric_notes, place_of_metric
     from harness.specs.parts import uneven
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
@@ -25,6 +26,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.specs.sources import source_faults, source_lines
     from harness.specs.spec_file import load
     from harness.specs.spec_paths import find_spec
+    from harness.stats.own_metrics import own_metrics
 
     facts: dict[str, Any] = {"spec": name}
     faults: list[Fault] = []
@@ -41,6 +43,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             faults += [*faults_of(plan, file.where), *unreachable(plan, file.where)]
         of_answers, notes = answers_alike(file.prompts_path, file.prompts, file.targets.values())
         shortcuts = findings_of(file)
+        own = own_metrics(spec.metrics, lambda name: file.where(*place_of_metric(spec, name)))
         faults += [*of_answers, *shortcuts.faults, *source_faults(file)]
         facts |= {
             "hash": spec.hash,
@@ -50,6 +53,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "claims": len(spec.claims),
             "targets": list(spec.targets),
             "variants": list(spec.variants.names),
+            "metrics": {name: metric.facts for name, metric in own.items()},
             "left_aside": left_aside(file.prompts_path, spec.variants) if file.prompts_path else {},
             "clusters": [asdict(one) for one in clusterings(plan)],
             "controls": [controls_line(one) for one in spec.ablations],
@@ -60,6 +64,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             },
             "notes": [
                 *notes,
+                *metric_notes(spec),
                 *dict.fromkeys(beside),
                 *shortcuts.notes,
                 *changed_meanings(spec),
@@ -69,6 +74,14 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
         faults += error.faults
     faults = list(dict.fromkeys(faults))
     return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def metric_lines(facts: dict[str, Any]) -> list[str]:
+    """What each registered metric says of itself, and whose it is."""
+    return [
+        f"metric {name}: {one['says']} In {one['unit']}; {one['distribution']} {one['version']}"
+        for name, one in facts["metrics"].items()
+    ]
 
 
 def variants_line(facts: dict[str, Any]) -> str:

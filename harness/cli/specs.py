@@ -12,7 +12,7 @@ from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.cli.spec_facts import controls_line, spec_facts, variants_line
+from harness.cli.spec_facts import controls_line, metric_lines, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
 
@@ -146,6 +146,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
             )
             for line in [
                 *filter(None, [variants_line(facts)]),
+                *metric_lines(facts),
                 *(str(Clustering(**one)) for one in facts["clusters"]),
                 *facts["sources"],
                 *facts["controls"],

@@ -125,7 +125,14 @@ def run_request(
         limit = BatchLimit(started.batch_size, say)
         saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
         context = RunContext(
-            started.run_id, plan.target.origin, model, saes, limit, sets=started.sets
+            started.run_id,
+            plan.target.origin,
+            model,
+            saes,
+            limit,
+            sets=started.sets,
+            asked=plan.spec.metrics,
+            own=prepared.own,
         )
         with noting_what_is_kept(store, plan, started.run_id):
             threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)

@@ -25,6 +25,7 @@ from harness.specs.fields import (
     SpecPart,
     without,
 )
+from harness.specs.metrics import Metric
 from harness.specs.prompt import Label
 from harness.specs.variants import Variants, variants_of
 
@@ -222,10 +223,11 @@ class Spec(SpecPart):
         max_length=MOST,
         description="Edits of the model whose impacts claims are about.",
     )
-    metric: Literal["logit_difference"] = Field(
+    metric: Metric = Field(
         default="logit_difference",
         description="What impacts are measured in. `logit_difference`: log p(correct) - log "
-        "p(misconception), in nats.",
+        "p(misconception), in nats. `log_p_correct`, `log_p_misconception`, `log_mass`, `mass`, `accuracy`: "
+        "as of claims about behaviour; or a metric that you register.",
     )
     new_tokens: int = Field(
         default=10, ge=0, le=512, description="How many tokens are generated for each prompt."
@@ -285,6 +287,19 @@ class Spec(SpecPart):
     def cluster_of(self, claim: ClaimPart) -> str:
         """The tag whose values are the units of a claim's tests: its own, or the spec's."""
         return claim.cluster or self.cluster
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What is measured in it, by role; a claim without a metric of its own is in the spec's."""
+        said = (
+            getattr(claim, "behaviour", None) or getattr(claim, "metric", None)
+            for claim in self.claims
+        )
+        return frozenset({self.metric, *filter(None, said)})
+
+    def metric_of(self, claim: ClaimPart) -> str:
+        """What a claim about an edit is measured in: its own metric, or the spec's."""
+        return getattr(claim, "metric", None) or self.metric
 
     def claims_on(self, target: str) -> tuple[Claim, ...]:
         """The claims that are made on this target."""
