@@ -203,9 +203,7 @@ def ablation_impacts(
     units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
     values, active = _impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.
-    claims = plan.spec.claims_on(plan.target.name)
-    asked = {plan.spec.metric_of(one) for one in claims if isinstance(one, MeasuredClaim)}
-    for metric in {plan.spec.metric} | asked:
+    for metric in _asked(plan):
         values.setdefault(metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
     floors = noise_floors(rows.noise)
@@ -216,9 +214,8 @@ def ablation_impacts(
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
     ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
-    mass = None
-    if LOG_MASS in values:
-        mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
+    moved = values.get(LOG_MASS)
+    mass = None if moved is None else np.r_[moved[roles == "target"], moved[roles == "control"]]
     factors = {
         edit.values[0]: i for i, edit in enumerate(rows.interventions) if edit.role == "dose"
     }
@@ -247,6 +244,13 @@ def ablation_impacts(
         for metric, matrix in values.items()
     }
     return Measured(impacts, values, active)
+
+
+def _asked(plan: Plan) -> set[str]:
+    """The metrics in which the spec, or a claim, asks for impacts."""
+    claims = plan.spec.claims_on(plan.target.name)
+    asked = {plan.spec.metric_of(one) for one in claims if isinstance(one, MeasuredClaim)}
+    return asked | {plan.spec.metric}
 
 
 def _set_profiles(ablation: Ablation, rows: AblationRows) -> Floats | None:

@@ -189,15 +189,17 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
 
     made = load(spec).plan(target)
     confirming = made.families("confirmation")
-    units = len(sizes_of(made.clusters(made.spec.cluster), confirming))
-    alpha = made.spec.contrast.alpha
+    units, alpha = (
+        len(sizes_of(made.clusters(made.spec.cluster), confirming)),
+        made.spec.contrast.alpha,
+    )
     tests = (made.target.features or 0) * len(made.layers)
     facts: dict[str, Any] = {
         "spec": made.spec.name,
         "question": made.spec.question,
         "hash": made.spec.hash,
         "target": made.target.name,
-        **({} if made.spec.variants.are_roles else {"variants": list(made.spec.variants.names)}),
+        **_variants(made),
         "layers": list(made.layers),
         "prompts": len(made.prompts),
         "discovery": list(made.families("discovery")),
@@ -208,12 +210,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         f"{plural(made.spec.cluster)} needed": families_needed(alpha),
         "features tested": tests,
         "detectable d_z": _detectable(units, alpha, tests),
-        "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
-        | {
-            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
-            for ablation in made.ablations
-        }
-        | ({"trace": len(made.units("trace"))} if made.layers else {}),
+        "units": _unit_counts(made),
         "controls": [controls_line(ablation) for ablation in made.ablations],
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)
@@ -230,6 +227,24 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
     for one in needs:
         echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
+
+
+def _unit_counts(made: "Plan") -> dict[str, int]:
+    """How many units the stages have."""
+    return (
+        {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
+        | {
+            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
+            for ablation in made.ablations
+        }
+        | ({"trace": len(made.units("trace"))} if made.layers else {})
+    )
+
+
+def _variants(made: "Plan") -> dict[str, list[str]]:
+    """What is compared, where it is not called by its roles."""
+    variants = made.spec.variants
+    return {} if variants.are_roles else {"variants": list(variants.names)}
 
 
 def _reach(made: "Plan") -> dict[str, Any]:

@@ -160,14 +160,15 @@ def doses_chart(name: str, rows: list[Row], unit: str = "nats") -> Chart | None:
                 },
             }
         )
-    impacts = ", ".join(
-        f"{row['dose']:g}: {row['mean_impact']:+.2f}"
-        + ("" if row["controls"] is None else f" (controls {row['controls']:+.2f})")
-        for row in rows
-    )
+    impacts = ", ".join(map(_dose_words, rows))
     return charts.chart(
         f"Impact of {name} by factor, {unit}: {impacts}", values, layers, width=300, height=150
     )
+
+
+def _dose_words(row: Row) -> str:
+    controls = "" if row["controls"] is None else f" (controls {row['controls']:+.2f})"
+    return f"{row['dose']:g}: {row['mean_impact']:+.2f}{controls}"
 
 
 def parts_chart(target: Row, singles: list[Row], unit: str = "nats") -> Chart | None:
