@@ -64,11 +64,37 @@ WHERE t.run_id = of_run AND t.split = 'confirmation' AND t.p_marginal IS NOT NUL
 GROUP BY t.run_id, r.spec_name, r.target, levels.level
 ORDER BY level;
 
+-- A metric by name of a prompt whose answers have these log-probabilities; of a registered one the difference
+-- of the two, of which it is a function that is not known here.
+CREATE OR REPLACE MACRO measure(metric, positive, negative) AS
+CASE metric
+    WHEN 'log_p_correct' THEN positive
+    WHEN 'log_p_misconception' THEN negative
+    WHEN 'accuracy' THEN (positive > negative)::INTEGER::DOUBLE
+    WHEN 'log_mass' THEN greatest(positive, negative) + ln(1 + exp(-abs(positive - negative)))
+    WHEN 'mass' THEN exp(positive) + exp(negative)
+    ELSE positive - negative
+END;
+
 -- What a verdict rests on, row by row, in long form: `quantity` says what `value` is, `beside` what it
 -- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose. Of a
 -- claim that is made of some of the prompts, their rows alone.
 CREATE OR REPLACE MACRO evidence(of_run, of_claim) AS TABLE
-WITH claim AS (FROM claims WHERE run_id = of_run AND claim = of_claim),
+WITH claim AS (
+    SELECT c.*, r.variant_correct,
+        CASE coalesce(c.metric, r.metric)
+            WHEN 'log_p_' || r.variant_correct THEN 'log_p_correct'
+            WHEN 'log_p_' || r.variant_misconception THEN 'log_p_misconception'
+            ELSE coalesce(c.metric, r.metric)
+        END AS measured,
+        CASE c.about
+            WHEN 'log_p_' || r.variant_correct THEN 'log_p_correct'
+            WHEN 'log_p_' || r.variant_misconception THEN 'log_p_misconception'
+            ELSE c.about
+        END AS said
+    FROM claims c JOIN runs r USING (run_id)
+    WHERE c.run_id = of_run AND c.claim = of_claim
+),
 part AS (
     SELECT unnest(map_entries(part::JSON::MAP(VARCHAR, VARCHAR)), recursive := true) FROM claim
 ),
@@ -84,20 +110,11 @@ asked AS (
 SELECT
     c.claim, c.verdict, 'behaviour' AS source, b.family, b.prompt_id, NULL::INTEGER AS layer,
     NULL::INTEGER AS feature, NULL::VARCHAR AS intervention_id, c.about AS quantity,
-    CASE c.about
-        WHEN 'logit_difference' THEN b.logit_difference
-        WHEN 'log_p_' || r.variant_correct THEN b.log_p_correct
-        ELSE b.log_p_misconception
-    END AS value,
+    measure(c.said, b.log_p_correct, b.log_p_misconception) AS value,
     CASE WHEN c.beyond = 'baseline' THEN
-        CASE c.about
-            WHEN 'logit_difference' THEN n.logit_difference
-            WHEN 'log_p_' || r.variant_correct THEN n.log_p_correct
-            ELSE n.log_p_misconception
-        END
+        measure(c.said, n.log_p_correct, n.log_p_misconception)
     END AS beside, b.origin
 FROM claim c
-JOIN runs r USING (run_id)
 JOIN behaviour b USING (run_id)
 JOIN asked USING (run_id, prompt_id)
 LEFT JOIN baseline_behaviour n USING (run_id, prompt_id)
@@ -118,7 +135,7 @@ JOIN (
     SELECT DISTINCT run_id, ablation, intervention_id FROM interventions WHERE role = 'target'
 ) i ON i.run_id = c.run_id AND i.ablation = c.about
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
-    AND m.metric = r.metric
+    AND m.metric = c.measured
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
 SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 LEFT JOIN (
@@ -143,7 +160,7 @@ JOIN (
     FROM interventions WHERE role = 'dose' GROUP BY ALL
 ) i ON i.run_id = c.run_id AND i.ablation = c.about
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
-    AND m.metric = r.metric
+    AND m.metric = c.measured
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
 SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 WHERE c.kind = 'monotone'
@@ -155,11 +172,7 @@ FROM claim c
 JOIN runs r USING (run_id)
 JOIN side_effects s ON s.run_id = c.run_id AND s.ablation = c.about AND s.role = 'target'
     AND s.file = coalesce(c.prompts, '')
-    AND s.metric = CASE coalesce(c.metric, r.metric)
-        WHEN 'log_p_' || r.variant_correct THEN 'log_p_correct'
-        WHEN 'log_p_' || r.variant_misconception THEN 'log_p_misconception'
-        ELSE coalesce(c.metric, r.metric)
-    END
+    AND s.metric = c.measured
 LEFT JOIN (
     SELECT ablation, file, prompt_id, metric, avg(impact) AS impact
     FROM side_effects WHERE run_id = of_run AND role = 'control' GROUP BY ALL

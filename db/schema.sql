@@ -61,7 +61,8 @@ CREATE TABLE runs (
     accelerator VARCHAR,
     feature_sources VARCHAR,
     variant_correct VARCHAR,
-    variant_misconception VARCHAR
+    variant_misconception VARCHAR,
+    metrics VARCHAR
 );
 
 CREATE TABLE units (

@@ -2,6 +2,8 @@
 ALTER TABLE runs ADD COLUMN variant_correct VARCHAR;
 ALTER TABLE runs ADD COLUMN variant_misconception VARCHAR;
 UPDATE runs SET variant_correct = 'correct', variant_misconception = 'misconception';
+-- The registered metrics that a run names, and whose they are.
+ALTER TABLE runs ADD COLUMN metrics VARCHAR;
 ALTER TABLE prompts ADD COLUMN variant VARCHAR;
 UPDATE prompts SET variant = label;
 ALTER TABLE other_prompts ADD COLUMN variant VARCHAR;

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -12,8 +13,9 @@ from harness.analysis.controls import candidates_of, mean_profiles
 from harness.analysis.noise_floor import noise_floors
 from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
+from harness.specs.edit_claims import MeasuredClaim
 from harness.specs.intervention import Intervention
-from harness.specs.metrics import LOG_MASS
+from harness.specs.metrics import KINDS, LOG_MASS, MetricKind, kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.stats import control_rank_p, residual_rank_p
@@ -23,8 +25,7 @@ from harness.store.tables.interventions import ControlBalance, ImpactNoise, Impa
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 
 Floats = NDArray[np.float64]
-# The sign in which a metric grows when answers move toward correct; KL and flips only grow.
-TOWARD_CORRECT = {"log_p_misconception": -1.0}
+# KL and flips only grow.
 EITHER_WAY = ("kl", "top1_flips")
 
 
@@ -41,7 +42,8 @@ class AblationImpacts:
     probability together; None of runs of before that was kept. `doses` and `dose_mass` have the same of
     the selected set at each dose, (n_prompts,), by the factor that it is scaled by; `rotated` are the impacts
     of edits as large in random directions, (n, n_prompts), if there are any. `ceiling` says which of its
-    features the selection could not order, or nothing.
+    features the selection could not order, or nothing. `kind` says the metric's unit, and toward which
+    answer it grows.
     """
 
     ablation: Ablation
@@ -58,6 +60,12 @@ class AblationImpacts:
     dose_mass: Mapping[float, Floats] = field(default_factory=dict)
     rotated: Floats | None = None
     ceiling: str = ""
+    kind: MetricKind = KINDS["logit_difference"]
+
+    @property
+    def unit(self) -> str:
+        """Of the impacts, as it follows a number."""
+        return self.kind.unit
 
     def beside_directions(self) -> Self:
         """The same with edits as large in random directions for controls, which are like the target."""
@@ -117,10 +125,10 @@ class AblationImpacts:
         """The direction that the selection expects of this metric."""
         if self.metric in EITHER_WAY:
             return 1.0
-        if self.metric == LOG_MASS:
+        if self.metric in (LOG_MASS, "mass"):
             return -1.0  # what is feared of it
         toward = 1.0 if self.ablation.select.toward == "correct" else -1.0
-        return toward * TOWARD_CORRECT.get(self.metric, 1.0)
+        return toward * (self.kind.toward or 1.0)
 
 
 @dataclass(frozen=True)
@@ -176,8 +184,16 @@ class Measured:
     active: Floats
 
 
-def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Measured:
-    """What an ablation's interventions did on the confirming prompts, as far as they were measured."""
+def ablation_impacts(
+    plan: Plan,
+    ablation: Ablation,
+    rows: AblationRows,
+    own_units: Mapping[str, str] = MappingProxyType({}),
+) -> Measured:
+    """What an ablation's interventions did on the confirming prompts, as far as they were measured.
+
+    `own_units` are those of registered metrics.
+    """
     planned = sum(one.role == "control" for one in rows.interventions)
     rows = rows.measured()
     prompts = sorted(
@@ -187,7 +203,8 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
     units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
     values, active = _impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.
-    values.setdefault(plan.spec.metric, np.full(active.shape, np.nan))
+    for metric in _asked(plan):
+        values.setdefault(metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
     floors = noise_floors(rows.noise)
     for metric in floors.keys() & values.keys():
@@ -197,9 +214,8 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
     ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
-    mass = None
-    if LOG_MASS in values:
-        mass = np.concatenate([values[LOG_MASS][roles == role] for role in ("target", "control")])
+    moved = values.get(LOG_MASS)
+    mass = None if moved is None else np.r_[moved[roles == "target"], moved[roles == "control"]]
     factors = {
         edit.values[0]: i for i, edit in enumerate(rows.interventions) if edit.role == "dose"
     }
@@ -223,10 +239,18 @@ def ablation_impacts(plan: Plan, ablation: Ablation, rows: AblationRows) -> Meas
             by_dose(LOG_MASS),
             matrix[roles == "rotated"] if (roles == "rotated").any() else None,
             ceiling,
+            kind_of(metric, own_units),
         )
         for metric, matrix in values.items()
     }
     return Measured(impacts, values, active)
+
+
+def _asked(plan: Plan) -> set[str]:
+    """The metrics in which the spec, or a claim, asks for impacts."""
+    claims = plan.spec.claims_on(plan.target.name)
+    asked = {plan.spec.metric_of(one) for one in claims if isinstance(one, MeasuredClaim)}
+    return asked | {plan.spec.metric}
 
 
 def _set_profiles(ablation: Ablation, rows: AblationRows) -> Floats | None:

@@ -1,7 +1,8 @@
 """Impacts as estimates and tests: each intervention, the target against its controls, doses, sets."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from scipy.stats import rankdata
 from harness.analysis.ablation_impacts import AblationImpacts, AblationRows, ablation_impacts
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
+from harness.specs.metrics import attributed
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin
 from harness.stats import MaxT, effects, mean_interval, paired_max_t, synergy
@@ -19,22 +21,32 @@ Floats = NDArray[np.float64]
 
 
 def ablation_tests(
-    plan: Plan, ablation: Ablation, rows: AblationRows, run_id: str, origin: Origin
-) -> tuple[AblationImpacts, list[AblationTests]]:
-    """The impacts on the spec's metric, and the tests of every intervention on every metric.
+    plan: Plan,
+    ablation: Ablation,
+    rows: AblationRows,
+    run_id: str,
+    origin: Origin,
+    units: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Mapping[str, AblationImpacts], list[AblationTests]]:
+    """The impacts by metric, and the tests of every intervention on every metric.
 
-    There are no tests where fewer than two families confirm, or clusters of them that the spec asks for.
+    `units` are those of registered metrics. There are no tests where fewer than two families confirm, or
+    clusters of them that the spec asks for.
     """
-    measured = ablation_impacts(plan, ablation, rows)
+    measured = ablation_impacts(plan, ablation, rows, units)
     rows = rows.measured()
     found = measured.impacts[plan.spec.metric]
     if found.units.n < 2:
-        return found, []
+        return measured.impacts, []
     predicted = _predict_impacts(rows, {*found.units.families}, len(found.target))
     tests = []
     for metric in sorted(measured.values):
         impacts = measured.impacts[metric]
-        estimates = _test_rows(rows.interventions, measured.values[metric], impacts, predicted)
+        # What is predicted is positive toward the positive answer, whichever the metric is about.
+        known = None
+        if predicted is not None and metric == attributed(plan.spec.metric):
+            known = impacts.kind.toward * predicted
+        estimates = _test_rows(rows.interventions, measured.values[metric], impacts, known)
         common = {"run_id": run_id, "ablation": ablation.name, "metric": metric, "origin": origin}
         tests.append(
             AblationTests.of(
@@ -51,7 +63,7 @@ def ablation_tests(
                 )
             )
         )
-    return found, tests
+    return measured.impacts, tests
 
 
 def _test_rows(
@@ -98,7 +110,7 @@ def _test_rows(
             "synergy_high": together.high,
             "p_synergy": together.p,
         }
-    if predicted is not None and result.metric == "logit_difference":
+    if predicted is not None:
         for row, value in zip(rows, predicted, strict=True):
             row["predicted"] = value
         # Without the target, its doses and its no-op, which are the singles again.

@@ -54,9 +54,14 @@ def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verd
     if claim.beyond == "directions":
         impacts = impacts.beside_directions()
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
-    blank, bound = Verdict(claim.name, "ablation", "nats"), bound_of(claim)
+    direction *= (
+        impacts.kind.toward
+    )  # the sign of a metric that grows toward the other answer is turned
+    blank, bound = Verdict(claim.name, "ablation", impacts.unit), bound_of(claim, impacts.metric)
+    if bound.within is None and claim.direction is None:
+        direction = -1  # what only grows is held to lie below
     own = judge_mean(blank, impacts.target, impacts.units, bound, direction, alpha)
-    own = hold_against_noise(own, bound, impacts.noise)
+    own = hold_against_noise(own, bound, impacts.noise, impacts.unit)
     if claim.beyond == "zero":
         return own if claim.direction is None else hold_against_mass(own, impacts.mass, claim.keeps)
     if apart := unlike(impacts.balance, UNLIKE):
@@ -65,7 +70,7 @@ def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verd
     beyond = judge_mean(blank, impacts.beyond, impacts.units, bound, direction, alpha)
     if direction == 0:
         # A difference of two impacts may be off by the noise of both.
-        return _both_within(own, hold_against_noise(beyond, bound, 2 * impacts.noise))
+        return _both_within(own, hold_against_noise(beyond, bound, 2 * impacts.noise, impacts.unit))
     if beyond.p is None:
         return beyond
     found = _conjunction(impacts, beyond, direction, alpha)
@@ -95,20 +100,20 @@ def hold_against_mass(
     return replace(verdict, verdict="inconclusive", because=because)
 
 
-def hold_against_noise(verdict: Verdict, bound: Bound, noise: float) -> Verdict:
-    """Inconclusive where the device's noise, in nats, could have made the verdict."""
+def hold_against_noise(verdict: Verdict, bound: Bound, noise: float, unit: str = "nats") -> Verdict:
+    """Inconclusive where the device's noise, in this unit, could have made the verdict."""
     if not noise > 0 or verdict.verdict not in ("supported", "refuted"):
         return verdict
     assert verdict.ci_low is not None
     assert verdict.ci_high is not None
     if is_clear_of_noise(verdict.ci_low, verdict.ci_high, bound.margin or bound.than, noise):
         return verdict
-    because = f"{verdict.because}, but {_noise(noise)}"
+    because = f"{verdict.because}, but {_noise(noise, unit)}"
     return replace(verdict, verdict="inconclusive", because=because)
 
 
-def _noise(noise: float) -> str:
-    return f"not clear of the device's noise of {noise:.2g} nats"
+def _noise(noise: float, unit: str) -> str:
+    return f"not clear of the device's noise of {noise:.2g} {unit}"
 
 
 def _both_within(own: Verdict, beyond: Verdict) -> Verdict:
@@ -131,7 +136,7 @@ def _both_within(own: Verdict, beyond: Verdict) -> Verdict:
         shown,
         verdict=verdict,
         p=max(own.p, beyond.p) if verdict != "refuted" else shown.p,
-        because=f"{shown.because}, {what}; {its} {other.estimate:+.3g} nats, {other.verdict}",
+        because=f"{shown.because}, {what}; {its} {other.estimate:+.3g} {shown.unit}, {other.verdict}",
     )
 
 
@@ -148,7 +153,7 @@ def _conjunction(
     if apart := unlike(impacts.balance, NAMED):
         among += f", which lie apart in {apart}"
     own = side_of(impacts.target, impacts.units, 0.0, alpha)
-    alone = f"by itself {own.mean:+.3g} nats (p {own.p:.2g})"
+    alone = f"by itself {own.mean:+.3g} {impacts.unit} (p {own.p:.2g})"
     if 1 / (sets + 1) > alpha:
         because = f"too few controls, {alone}, {among}"
         return replace(beyond, verdict="untestable", because=because)
@@ -168,7 +173,7 @@ def _conjunction(
     elif missing:
         said.append(f"not shown: {', '.join(missing)}")
     if any(part.noisy for part in parts):
-        said.append(_noise(impacts.noise))
+        said.append(_noise(impacts.noise, impacts.unit))
     return replace(
         beyond,
         verdict="refuted" if refuted else "inconclusive" if missing else "supported",

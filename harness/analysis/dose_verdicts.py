@@ -23,7 +23,7 @@ def judge_monotone(impacts: AblationImpacts, claim: MonotoneClaim, alpha: float)
     1. Beside it every step between neighbouring doses is held against the claim: one that is shown to go
     the other way, at alpha divided by the number of steps (Bonferroni), refutes it.
     """
-    direction = 1 if claim.direction == "toward-correct" else -1
+    direction = (1 if claim.direction == "toward-correct" else -1) * impacts.kind.toward
     doses = {1.0: np.zeros(len(impacts.target)), **impacts.doses}
     factors = sorted(doses, reverse=True)
     weights = slope_weights(factors)
@@ -34,9 +34,9 @@ def judge_monotone(impacts: AblationImpacts, claim: MonotoneClaim, alpha: float)
         return found
     # Each dose's impact may be off by the noise.
     noise = impacts.noise * float(np.abs(weights).sum())
-    found = hold_against_noise(found, Bound(0.0, None), noise)
+    found = hold_against_noise(found, Bound(0.0, None), noise, impacts.unit)
     means = ", ".join(f"x{factor:g} {doses[factor].mean():+.3g}" for factor in factors)
-    found = replace(found, because=f"{found.because}, mean impacts {means} nats")
+    found = replace(found, because=f"{found.because}, mean impacts {means} {impacts.unit}")
     if against := _turns(doses, factors, impacts, direction, alpha):
         because = f"{found.because}; the other way: {', '.join(against)}"
         return replace(found, verdict="refuted", p=min(against.values()), because=because)
@@ -67,5 +67,7 @@ def _turns(
         # Two impacts, each of which may be off by the noise.
         clear = not impacts.noise > 0 or min(abs(side.low), abs(side.high)) > 2 * impacts.noise
         if side.rejects and side.sign == -direction and clear:
-            found[f"x{more:g} to x{less:g} {side.mean:+.3g} nats"] = min(1.0, len(steps) * side.p)
+            found[f"x{more:g} to x{less:g} {side.mean:+.3g} {impacts.unit}"] = min(
+                1.0, len(steps) * side.p
+            )
     return found

@@ -11,7 +11,8 @@ from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import FAMILY
 from harness.specs.design import smallest_p
-from harness.specs.edit_claims import CollateralClaim, EditClaim, ShareClaim
+from harness.specs.edit_claims import EditClaim, ShareClaim
+from harness.specs.metrics import KL
 from harness.stats import equivalence, mean_interval, paired_max_t
 from harness.stats.correlation_within import intraclass_correlation
 from harness.stats.max_t import Alternative
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bound:
-    """What a claim holds a mean against, in nats: a value, or a margin around it where it has one."""
+    """What a claim holds a mean against, in its unit: a value, or a margin around it where it has one."""
 
     than: float
     within: float | None
@@ -32,10 +33,14 @@ class Bound:
         return None if self.within is None else (self.than - self.within, self.than + self.within)
 
 
-def bound_of(claim: BehaviourClaim | EditClaim) -> Bound:
-    """The bound of a claim about a mean: an ablation's impact is always held against 0."""
-    if isinstance(claim, CollateralClaim) and claim.metric == "kl":
-        return Bound(claim.within, None)  # it only grows
+def bound_of(claim: BehaviourClaim | EditClaim, metric: str | None = None) -> Bound:
+    """The bound of a claim about a mean: an ablation's impact is always held against 0.
+
+    `metric` is what the claim is measured in, where it is no more than its spec's.
+    """
+    within = getattr(claim, "within", None)
+    if within is not None and (metric or getattr(claim, "metric", None)) == KL:
+        return Bound(within, None)  # it only grows
     than = claim.than if isinstance(claim, BehaviourClaim | ShareClaim) else 0.0
     return Bound(than, getattr(claim, "within", None))
 

@@ -3,16 +3,17 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.units import Units, units_of
 from harness.specs.intervention import Feature
-from harness.specs.metrics import metrics_of
 from harness.specs.plan import Plan
-from harness.specs.prompt import Label, pairs_of
+from harness.specs.prompt import LABELS, Label, pairs_of
 from harness.specs.split import Side
+from harness.stats.own_metrics import Metrics, all_metrics
 from harness.store.tables.observations import Activations, Answers, Baselines
 
 Floats = NDArray[np.float64]
@@ -61,8 +62,13 @@ def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivat
     )
 
 
-def behaviours(rows: Answers | Baselines) -> Mapping[str, Mapping[str, float]]:
-    """Every metric of every prompt, in nats, from the log-probabilities of its candidates' tokens."""
+def behaviours(
+    rows: Answers | Baselines, own: Metrics = MappingProxyType({})
+) -> Mapping[str, Mapping[str, float]]:
+    """Every metric of every prompt, from the log-probabilities of its candidates' tokens.
+
+    In the metric's unit; `own` are registered ones.
+    """
     sums: dict[str, dict[Label, float]] = defaultdict(
         lambda: {"correct": 0.0, "misconception": 0.0}
     )
@@ -72,4 +78,10 @@ def behaviours(rows: Answers | Baselines) -> Mapping[str, Mapping[str, float]]:
         sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(
             logprob
         )
-    return {prompt: metrics_of(candidates) for prompt, candidates in sums.items()}
+    positive, negative = (
+        np.array([one[label] for one in sums.values()], dtype=np.float64) for label in LABELS
+    )
+    values = {name: some.tolist() for name, some in all_metrics(positive, negative, own).items()}
+    return {
+        prompt: {name: some[i] for name, some in values.items()} for i, prompt in enumerate(sums)
+    }

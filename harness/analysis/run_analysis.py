@@ -28,6 +28,7 @@ from harness.stats import (
     simultaneous_equivalence,
 )
 from harness.stats.max_t import paired_statistic
+from harness.stats.own_metrics import own_metrics
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Decoys, SideEffects
@@ -55,11 +56,11 @@ class FeatureResult:
 class Analysis:
     """Everything that verdicts are drawn from, and the `rows` of it to be stored.
 
-    `pairs` are the confirming ones, `behaviour` has each prompt's metrics in nats, `features` the tests by
-    what their units are (a tag, or family), `ablations` the impacts on the spec's metric by name, and
-    `side_effects` what each did to prompts that it is not meant for. `baseline` is the behaviour after
-    prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's features answer
-    irrelevant contrasts, and the trait.
+    `pairs` are the confirming ones, `behaviour` has each prompt's metrics, `features` the tests by what their
+    units are (a tag, or family), `ablations` the impacts on the spec's metric by name, `by_metric` the same
+    on every metric, and `side_effects` what each did to prompts that it is not meant for. `baseline` is the
+    behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
+    features answer irrelevant contrasts, and the trait. `units` are those of registered metrics.
     """
 
     plan: Plan
@@ -71,10 +72,13 @@ class Analysis:
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
     baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
     """All tests of a run whose units are all in. It reads the store and writes nothing."""
+    registered = own_metrics(plan.spec.metrics)
     activations = source.read(Activations, run_id)
     discovery = pair_activations(plan, "discovery", activations)
     confirmation = pair_activations(plan, "confirmation", activations)
@@ -87,7 +91,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         for tag, margins in _margins(plan).items()
     }
     own = features[plan.spec.cluster]
-    ablations: dict[str, AblationImpacts] = {}
+    units = {name: metric.unit for name, metric in registered.items()}
+    by_metric: dict[str, Mapping[str, AblationImpacts]] = {}
     decoys: dict[str, tuple[Decoys, SetContrast]] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
@@ -96,7 +101,9 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     ]
     for ablation in plan.ablations:
         measured = AblationRows.read(source, run_id, ablation.name)
-        ablations[ablation.name], tables = ablation_tests(plan, ablation, measured, run_id, origin)
+        by_metric[ablation.name], tables = ablation_tests(
+            plan, ablation, measured, run_id, origin, units
+        )
         rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
         if plan.decoys_of(ablation.name):
             (chosen,) = (one.features for one in measured.interventions if one.role == "target")
@@ -106,16 +113,18 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
-        behaviour=behaviours(source.read(Answers, run_id)),
-        baseline=behaviours(source.read(Baselines, run_id)),
+        behaviour=behaviours(source.read(Answers, run_id), registered),
+        baseline=behaviours(source.read(Baselines, run_id), registered),
         features=features,
-        ablations=ablations,
+        ablations={name: some[plan.spec.metric] for name, some in by_metric.items()},
+        by_metric=by_metric,
         side_effects={
             ablation.name: source.read(SideEffects, run_id, ablation=ablation.name)
             for ablation in plan.ablations
         },
         decoys=decoys,
         rows=tuple(rows),
+        units=units,
     )
 
 

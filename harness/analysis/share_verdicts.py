@@ -38,11 +38,11 @@ def judge_share(impacts: AblationImpacts, gap: Floats, claim: ShareClaim, alpha:
     found = judge_mean(blank, excess, impacts.units, Bound(0.0, None), 1, alpha)
     if found.p is None:
         return replace(found, estimate=None)
-    found = hold_against_noise(found, Bound(0.0, None), impacts.noise)
+    found = hold_against_noise(found, Bound(0.0, None), impacts.noise, impacts.unit)
     ratio = ratio_interval(impacts.target, gap, impacts.units.of, level=1 - alpha)
     because = (
-        f"{found.because}, {impacts.target.mean():+.3g} nats of a gap of {gap.mean():+.3g}, against "
-        f"{claim.than:g}"
+        f"{found.because}, {impacts.target.mean():+.3g} {impacts.unit} of a gap of {gap.mean():+.3g}, "
+        f"against {claim.than:g}"
     )
     verdict = found.verdict
     if verdict != "inconclusive" and ratio.low <= claim.than <= ratio.high:

@@ -18,6 +18,7 @@ from harness.analysis.control_errors import with_control_errors
 from harness.analysis.decoy_verdicts import judge_decoy
 from harness.analysis.dose_verdicts import judge_monotone
 from harness.analysis.feature_verdicts import judge_features
+from harness.analysis.level_verdicts import judge_level
 from harness.analysis.mean_verdicts import bound_of, judge_mean
 from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
@@ -33,11 +34,13 @@ from harness.specs.edit_claims import (
     CollateralClaim,
     DecoyClaim,
     EditClaim,
+    MeasuredClaim,
     MonotoneClaim,
     ShareClaim,
     SpecificClaim,
 )
 from harness.specs.intervention import Feature
+from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
 from harness.store.queries import evidence_query, view_query
@@ -88,7 +91,11 @@ _VIEWS = {
 
 
 def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
-    plan, impacts = analysis.plan, analysis.ablations[claim.edit]
+    plan = analysis.plan
+    metric = plan.spec.metric_of(claim)
+    impacts = analysis.ablations[claim.edit]
+    if metric != impacts.metric and isinstance(claim, MeasuredClaim):
+        impacts = analysis.by_metric[claim.edit][metric]
     alpha, tag = plan.spec.contrast.alpha, plan.spec.cluster_of(claim)
     impacts = replace(impacts, units=units_of(plan, impacts.units.families, tag))
     mask = None
@@ -105,12 +112,14 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):
-        gap = _gap(analysis, impacts.ablation)
+        gap = _gap(analysis, impacts.ablation, metric)
         return judge_share(impacts, gap if mask is None else gap[mask], claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
     units = partial(units_of, plan, tag=tag, file=file)
-    return judge_side_effect(analysis.side_effects[claim.edit], claim, impacts, alpha, units)
+    return judge_side_effect(
+        analysis.side_effects[claim.edit], claim, impacts, alpha, units, analysis.units
+    )
 
 
 def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_]:
@@ -120,9 +129,8 @@ def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_
     return np.array([claim.asks_of(prompt) for prompt in edited], dtype=bool)
 
 
-def _gap(analysis: Analysis, ablation: Ablation) -> Floats:
-    """How far the other variant lies from the edited one in the spec's metric, (n_prompts,) by id."""
-    metric = analysis.plan.spec.metric
+def _gap(analysis: Analysis, ablation: Ablation, metric: str) -> Floats:
+    """How far the other variant lies from the edited one in a metric, (n_prompts,) by id."""
     gaps = {}
     for pair in analysis.pairs:
         after = {label: analysis.behaviour[getattr(pair, label).id][metric] for label in LABELS}
@@ -154,6 +162,9 @@ def _judge_behaviour(analysis: Analysis, claim: BehaviourClaim) -> Verdict:
     plan = analysis.plan
     units = units_of(plan, [pair.family for pair in pairs], plan.spec.cluster_of(claim))
     direction = {"greater": 1, "less": -1, None: 0}[claim.direction]
-    blank = Verdict(claim.name, "behaviour", "nats")
+    kind = kind_of(claim.behaviour, analysis.units)
+    blank = Verdict(claim.name, "behaviour", kind.unit)
     alpha = plan.spec.contrast.alpha
+    if claim.is_level and kind.bounds:
+        return judge_level(blank, values, units, bound_of(claim), direction, alpha, kind.bounds)
     return judge_mean(blank, values, units, bound_of(claim), direction, alpha)

@@ -7,6 +7,7 @@ from harness.specs.variants import Variants
 
 if TYPE_CHECKING:
     from harness.specs.ablations import Ablation
+    from harness.specs.spec_file import SpecFile
 
 
 def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
@@ -17,10 +18,10 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
     from harness.cli.answers import answers_alike
     from harness.specs.changed_meanings import changed_meanings
     from harness.specs.independence import clusterings, left_out, shared, undeclared
+    from harness.specs.metric_checks import metric_notes
     from harness.specs.parts import uneven
     from harness.specs.plan import make_plan
     from harness.specs.plan_checks import faults_of, unreachable
-    from harness.specs.prompt_file import left_aside
     from harness.specs.reach import dependent
     from harness.specs.sources import source_faults, source_lines
     from harness.specs.spec_file import load
@@ -49,8 +50,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "pairs": len(file.prompts) // 2,
             "claims": len(spec.claims),
             "targets": list(spec.targets),
-            "variants": list(spec.variants.names),
-            "left_aside": left_aside(file.prompts_path, spec.variants) if file.prompts_path else {},
+            **_named(file),
             "clusters": [asdict(one) for one in clusterings(plan)],
             "controls": [controls_line(one) for one in spec.ablations],
             "sources": source_lines(file),
@@ -60,6 +60,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             },
             "notes": [
                 *notes,
+                *metric_notes(spec),
                 *dict.fromkeys(beside),
                 *shortcuts.notes,
                 *changed_meanings(spec),
@@ -69,6 +70,29 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
         faults += error.faults
     faults = list(dict.fromkeys(faults))
     return facts | {"right": not faults, "faults": [asdict(fault) for fault in faults]}, faults
+
+
+def _named(file: "SpecFile") -> dict[str, Any]:
+    """What a spec names: variants, and metrics of other packages. Raises `InputError`."""
+    from harness.specs.metric_checks import place_of_metric
+    from harness.specs.prompt_file import left_aside
+    from harness.stats.own_metrics import own_metrics
+
+    spec = file.spec
+    own = own_metrics(spec.metrics, lambda name: file.where(*place_of_metric(spec, name)))
+    return {
+        "variants": list(spec.variants.names),
+        "left_aside": left_aside(file.prompts_path, spec.variants) if file.prompts_path else {},
+        "metrics": {name: metric.facts for name, metric in own.items()},
+    }
+
+
+def metric_lines(facts: dict[str, Any]) -> list[str]:
+    """What each registered metric says of itself, and whose it is."""
+    return [
+        f"metric {name}: {one['says']} In {one['unit']}; {one['distribution']} {one['version']}"
+        for name, one in facts["metrics"].items()
+    ]
 
 
 def variants_line(facts: dict[str, Any]) -> str:

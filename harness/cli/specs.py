@@ -12,7 +12,7 @@ from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
 from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.cli.spec_facts import controls_line, spec_facts, variants_line
+from harness.cli.spec_facts import controls_line, metric_lines, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
 
@@ -148,6 +148,7 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
             )
             for line in [
                 *filter(None, [variants_line(facts)]),
+                *metric_lines(facts),
                 *(str(Clustering(**one)) for one in facts["clusters"]),
                 *facts["sources"],
                 *facts["controls"],
@@ -193,15 +194,17 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
 
     made = load(spec).plan(target)
     confirming = made.families("confirmation")
-    units = len(sizes_of(made.clusters(made.spec.cluster), confirming))
-    alpha = made.spec.contrast.alpha
+    units, alpha = (
+        len(sizes_of(made.clusters(made.spec.cluster), confirming)),
+        made.spec.contrast.alpha,
+    )
     tests = (made.target.features or 0) * len(made.layers)
     facts: dict[str, Any] = {
         "spec": made.spec.name,
         "question": made.spec.question,
         "hash": made.spec.hash,
         "target": made.target.name,
-        **({} if made.spec.variants.are_roles else {"variants": list(made.spec.variants.names)}),
+        **_variants(made),
         "layers": list(made.layers),
         "prompts": len(made.prompts),
         "discovery": list(made.families("discovery")),
@@ -212,12 +215,7 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
         f"{plural(made.spec.cluster)} needed": families_needed(alpha),
         "features tested": tests,
         "detectable d_z": _detectable(units, alpha, tests),
-        "units": {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
-        | {
-            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
-            for ablation in made.ablations
-        }
-        | ({"trace": len(made.units("trace"))} if made.layers else {}),
+        "units": _unit_counts(made),
         "controls": [controls_line(ablation) for ablation in made.ablations],
         "sources": planned_sources(made, db),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
@@ -235,6 +233,24 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
         echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
     for one in needs:
         echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
+
+
+def _unit_counts(made: "Plan") -> dict[str, int]:
+    """How many units the stages have."""
+    return (
+        {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
+        | {
+            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
+            for ablation in made.ablations
+        }
+        | ({"trace": len(made.units("trace"))} if made.layers else {})
+    )
+
+
+def _variants(made: "Plan") -> dict[str, list[str]]:
+    """What is compared, where it is not called by its roles."""
+    variants = made.spec.variants
+    return {} if variants.are_roles else {"variants": list(variants.names)}
 
 
 def _reach(made: "Plan") -> dict[str, Any]:

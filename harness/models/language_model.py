@@ -118,8 +118,7 @@ class LanguageModel:
     @property
     def bos(self) -> int | None:
         """The token that every prompt begins with; None where it begins with a word."""
-        token = self.tokenizer.bos_token_id
-        return token if token in self.opening else None
+        return next((one for one in self.opening if one == self.tokenizer.bos_token_id), None)
 
     @property
     def lacks_bos(self) -> bool:

@@ -10,6 +10,7 @@ from harness.models.loading import Attention
 from harness.models.padded_batch import Tokens
 from harness.sae import Sae
 from harness.specs.prompt import Origin
+from harness.stats.own_metrics import Metrics
 from harness.store.frozen_sets import FrozenSets
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class RunContext:
     `saes` gives the SAE of a layer, which may have to be read again: a stage takes them in turn. The
     context is frozen, its `limit` is not: where memory runs out it is lowered until the stage ends, and the
     lowest that it was is stored as `runs.batch_size`. `heard` is told how much of what a stage was given
-    is done. `sets` are the features that ablations have from other evals.
+    is done. `sets` are the features that ablations have from other evals. `asked` are the metrics that the
+    spec names, and `own` those of them that are registered ones.
     """
 
     run_id: str
@@ -33,6 +35,8 @@ class RunContext:
     limit: BatchLimit
     heard: Heard = lambda *_: None
     sets: FrozenSets = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    own: Metrics = field(default_factory=dict)
 
     def batches(
         self,

@@ -1,7 +1,7 @@
 """From what is asked for to a plan, a loaded model and the SAEs' files: all that precedes the store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from harness.runner.context import How
 from harness.runner.resources import Resources, acquire
 from harness.runner.target_choice import choose_target
 from harness.specs.answer_tokens import beginning
+from harness.specs.metric_checks import place_of_metric
 from harness.specs.plan import Plan, layers_of, limited
 from harness.specs.plan_checks import Locate, faults_of
 from harness.specs.spec_file import SpecFile
 from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked
+from harness.stats.own_metrics import Metrics, own_metrics
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,11 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan that suits the loaded model, and what it is run with."""
+    """A plan that suits the loaded model, and what it is run with: `own` are the registered metrics."""
 
     plan: Plan
     resources: Resources
+    own: Metrics = field(default_factory=dict)
 
 
 def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
@@ -72,6 +75,9 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
     Raises `InputError` or `CannotRun`.
     """
     plan = request.plan
+    own = own_metrics(
+        plan.spec.metrics, lambda name: request.where(*place_of_metric(plan.spec, name))
+    )
     # A dtype that is asked for is the target's in this run.
     plan = replace(plan, target=replace(plan.target, dtype=how.dtype or plan.target.dtype))
     device, reason = choose_device(how.device, model_bytes(plan.target))
@@ -96,7 +102,8 @@ def prepare(request: RunRequest, how: How, say: Say) -> Prepared:
         check=check,
     )
     _check_answers(plan, request.prompts_path, resources.model)
-    return Prepared(_fit(replace(plan, target=resources.target), resources.model), resources)
+    fitted = _fit(replace(plan, target=resources.target), resources.model)
+    return Prepared(fitted, resources, own)
 
 
 def _fit(plan: Plan, model: LanguageModel) -> Plan:

@@ -1,6 +1,7 @@
 """What a run was made with: everything that could change a number of it."""
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -61,6 +62,9 @@ def run_facts(
         "layers": list(plan.layers),
         "readout": plan.readout,
         "metric": plan.spec.metric,
+        "metrics": json.dumps({name: one.facts for name, one in prepared.own.items()})
+        if prepared.own
+        else None,
         "variant_correct": plan.spec.variants.correct,
         "variant_misconception": plan.spec.variants.misconception,
         "alpha": plan.spec.contrast.alpha,

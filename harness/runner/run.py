@@ -19,10 +19,11 @@ from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress, RunContext
 from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
-from harness.runner.preparation import RunRequest, prepare, request
+from harness.runner.preparation import Prepared, RunRequest, prepare, request
 from harness.runner.provenance import run_facts
 from harness.runner.resources import sae_provider
 from harness.runner.resume import (
+    RunStart,
     finished_run,
     noting_what_is_kept,
     resume_or_begin,
@@ -123,10 +124,7 @@ def run_request(
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         limit = BatchLimit(started.batch_size, say)
-        saes = sae_provider(plan.target, prepared.resources.sae_files, str(model.device), say)
-        context = RunContext(
-            started.run_id, plan.target.origin, model, saes, limit, sets=started.sets
-        )
+        context = _context(prepared, started, limit, say)
         with noting_what_is_kept(store, plan, started.run_id):
             threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)
             with threads_set, settled, memory_is_said("between two stages"):
@@ -147,6 +145,21 @@ def run_request(
             peak_device_memory=on_device,
         )
         return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
+
+
+def _context(prepared: Prepared, started: RunStart, limit: BatchLimit, say: Say) -> RunContext:
+    """What the stages of a run that has begun share."""
+    plan, resources = prepared.plan, prepared.resources
+    return RunContext(
+        started.run_id,
+        plan.target.origin,
+        resources.model,
+        sae_provider(plan.target, resources.sae_files, str(resources.model.device), say),
+        limit,
+        sets=started.sets,
+        asked=plan.spec.metrics,
+        own=prepared.own,
+    )
 
 
 def _outcome_of(store: RunStore, plan: Plan, run: Mapping[str, Any]) -> Outcome:

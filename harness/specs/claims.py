@@ -16,7 +16,7 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
 )
-from harness.specs.metrics import Metric, metric_words
+from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.variants import Variants
 
 ROLES = Variants()
@@ -28,9 +28,11 @@ class BehaviourClaim(PartClaim):
     kind: ClassVar[str] = "behaviour"
     later: ClassVar[Mapping[str, object]] = {"beyond": "zero"}
     behaviour: Metric = Field(
-        description="What the model answers, in nats. `logit_difference`: log p(correct) - log "
-        "p(misconception), of a prompt's two candidate answers. `log_p_correct`, "
-        "`log_p_misconception`: one of the two."
+        description="What the model answers. `logit_difference`: log p(correct) - log "
+        "p(misconception), of a prompt's two candidate answers, in nats. `log_p_correct`, "
+        "`log_p_misconception`: one of the two. `log_mass`, `mass`: the probability of both together, or "
+        "its log, in nats. `accuracy`: the share of prompts on which the positive answer is likelier. Or "
+        "a metric of your own, which a package registers as an entry point of `harness.metrics`."
     )
     contrast: bool = Field(
         default=False, description="Compare the variants of each pair instead of their common mean."
@@ -44,12 +46,19 @@ class BehaviourClaim(PartClaim):
         description="What is taken away first, pair by pair. `zero`: nothing. `baseline`: what each prompt's "
         "`baseline`, the same sentence without its scene, gives for the same two answers.",
     )
-    than: float = Field(default=0.0, description="What the mean is compared with, in nats.")
+    than: float = Field(
+        default=0.0, description="What the mean is compared with, in the metric's unit."
+    )
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Claim equivalence to `than` within this margin, in nats. Either this or "
+        description="Claim equivalence to `than` within this margin, in the metric's unit. Either this or "
         "`direction`.",
     )
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it holds a mean itself against a value, and no difference of two means against none."""
+        return not self.contrast and self.beyond == "zero"
 
 
 class FeatureClaim(ClaimPart):
@@ -119,11 +128,16 @@ Claim = Annotated[
 ]
 
 
-def in_words(claim: Claim, cluster: str = FAMILY, variants: Variants = ROLES) -> str:
+def in_words(
+    claim: Claim,
+    cluster: str = FAMILY,
+    variants: Variants = ROLES,
+    metric: str = "logit_difference",
+) -> str:
     """One sentence, without the name: what must be seen for the claim to be supported.
 
     `cluster` is what the spec's tests count, where the claim says nothing of its own, and `variants` what
-    it calls the variants.
+    it calls the variants; impacts are measured in `metric` where the claim names no other.
     """
     if isinstance(claim, BehaviourClaim):
         what = metric_words(claim.behaviour, variants)
@@ -131,13 +145,14 @@ def in_words(claim: Claim, cluster: str = FAMILY, variants: Variants = ROLES) ->
         if claim.beyond == "baseline":
             what = f"{what}, beyond what the same sentences without their scenes give,"
         what = f"on average over families, {what}"
+        unit = said_unit(claim.behaviour)
         if claim.within is not None:
-            said = f"{what} lies within {claim.within:g} nats of {claim.than:g}"
+            said = f"{what} lies within {claim.within:g}{unit} of {claim.than:g}"
         else:
-            said = f"{what} is {claim.direction} than {claim.than:g} nats"
+            said = f"{what} is {claim.direction} than {claim.than:g}{unit}"
         return said + claim.where_in_words
     if isinstance(claim, EditClaim):
-        return claim.in_words(variants) + (
+        return claim.in_words(variants, getattr(claim, "metric", None) or metric) + (
             claim.where_in_words if isinstance(claim, PartClaim) else ""
         )
     which = "of the known features " if claim.features == "truth" else ""
@@ -157,8 +172,10 @@ def in_words(claim: Claim, cluster: str = FAMILY, variants: Variants = ROLES) ->
 
 def is_equivalence(claim: Claim) -> bool:
     """Whether it says that a mean lies inside a margin: by an interval of 1 - 2 alpha."""
-    if isinstance(claim, BehaviourClaim | AblationClaim):
+    if isinstance(claim, BehaviourClaim):
         return claim.within is not None
-    if isinstance(claim, CollateralClaim):
-        return claim.metric != "kl"
-    return isinstance(claim, SpecificClaim)
+    if isinstance(claim, AblationClaim):
+        return claim.within is not None and claim.metric != KL
+    if isinstance(claim, CollateralClaim | SpecificClaim):
+        return claim.metric != KL
+    return False

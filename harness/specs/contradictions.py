@@ -17,6 +17,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
+from harness.specs.metric_checks import wrong_metrics
 from harness.specs.selections import needs_discovery, wrong_selection
 from harness.specs.spec import Spec
 
@@ -46,6 +47,7 @@ def contradictions(spec: Spec) -> list[Contradiction]:
     if spec.split.discovery == 0 and (needed := needs_discovery(spec)):
         remedy = "give discovery a share such as 0.5, or drop the ablations"
         problems.append((("split", "discovery"), needed, remedy))
+    problems += wrong_metrics(spec)
     for i, ablation in enumerate(spec.ablations):
         problems += _below(("ablations", i), _misfit(spec, ablation) + _powerless(spec, ablation))
     for i, claim in enumerate(spec.claims):

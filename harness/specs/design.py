@@ -18,6 +18,7 @@ TO_CONTRAST = 2  # families that discover: a contrast of one has no spread
 # As `stats.sign_flips` makes them; a test holds the two together.
 FULL_GROUP_UNITS = 16  # up to so many units every flip is taken
 SUBGROUP_BITS = {255: 16, 511: 18}  # up to so many units, there are 2^bits flips
+MOST_STAKED = 0.5  # as `stats.bounded_means` stakes at most of what can be lost
 RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 
@@ -62,6 +63,38 @@ def smallest_p(units: int) -> float:
         bits = next((bits for most, bits in SUBGROUP_BITS.items() if units <= most), RANDOM_BITS)
         return 2.0**-bits
     return 2.0 ** (1 - units) if units else 1.0
+
+
+def smallest_bet(
+    units: int,
+    than: float,
+    within: float | None,
+    direction: int,
+    alpha: float,
+    bounds: tuple[float, float],
+) -> float:
+    """The smallest p that bets on so many units of a bounded mean can give, see `stats.bounded_means`.
+
+    Two-sided against `than`, on the side of `direction`; or of the claim that it lies `within` around it.
+    Where every unit is as far on the claimed side as can be; a test holds the two together.
+    """
+    low, high = bounds
+
+    def won(value: float, sign: int) -> float:
+        m = min(1.0, max(0.0, (value - low) / (high - low)))
+        m = m if sign > 0 else 1 - m
+        total, seen, spread = 0.0, 0.5, 0.25
+        for i in range(1, units + 1):
+            earlier = 0.25 if i == 1 else spread / i
+            stake = math.sqrt(2 * math.log(2 / alpha) / (units * earlier))
+            total += math.log1p((min(stake, MOST_STAKED / m) if m else stake) * (1 - m))
+            seen += 1
+            spread += (1 - seen / (i + 1)) ** 2
+        return total
+
+    if within is None:
+        return min(1.0, 2 * math.exp(-won(than, direction)))
+    return max(math.exp(-won(than - within, 1)), math.exp(-won(than + within, -1)))
 
 
 def families_needed(alpha: float) -> int | None:

@@ -7,6 +7,8 @@ from pydantic import Field, WithJsonSchema
 
 from harness.specs.claim_part import ClaimPart, PartClaim
 from harness.specs.fields import VARIANT_NAMED
+from harness.specs.metrics import Metric, metric_words, said_unit
+from harness.specs.prompt import Label
 from harness.specs.variants import Variants
 
 Direction = Annotated[
@@ -27,16 +29,26 @@ class EditClaim(ClaimPart):
         """The name of the ablation that it is about."""
         return str(getattr(self, self.kind))
 
-    def in_words(self, _: Variants) -> str:
-        """One sentence: what must be seen for the claim to be supported."""
+    def in_words(self, variants: Variants, metric: str) -> str:
+        """One sentence: what must be seen for the claim to be supported, in this metric."""
         raise NotImplementedError
 
 
-class AblationClaim(EditClaim, PartClaim):
+class MeasuredClaim(EditClaim):
+    """A claim about an impact, in a metric that may be another one than the spec's."""
+
+    metric: Metric | None = Field(
+        default=None,
+        description="What the impact is measured in, in place of the spec's `metric`. `kl` too, of a claim "
+        "`within` that is not beside controls: how far the distribution moves that predicts the answers.",
+    )
+
+
+class AblationClaim(MeasuredClaim, PartClaim):
     """About what happens to the answers when features are removed."""
 
     kind: ClassVar[str] = "ablation"
-    later: ClassVar[Mapping[str, object]] = {"keeps": 1.0}
+    later: ClassVar[Mapping[str, object]] = {"keeps": 1.0, "metric": None}
     ablation: str = Field(description="The name of an ablation of this file.")
     direction: Direction | None = Field(
         default=None,
@@ -51,12 +63,12 @@ class AblationClaim(EditClaim, PartClaim):
     )
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Claim that the impact is no larger than this, in nats. Either this or "
+        description="Claim that the impact is no larger than this, in the metric's unit. Either this or "
         "`direction`.",
     )
     keeps: Keeps = Field(default=1.0, description=_KEEPS)
 
-    def in_words(self, variants: Variants) -> str:
+    def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         against = {
             "zero": "",
@@ -65,14 +77,15 @@ class AblationClaim(EditClaim, PartClaim):
         }[self.beyond]
         moves = f"ablation {self.ablation} moves the answers"
         if self.within is not None:
-            return f"{moves}{against} by at most {self.within:g} nats"
-        return f"{moves} {_toward(self.direction, variants)}{against}"
+            return f"{moves}{against} by at most {_much(self.within, metric, variants)}"
+        return f"{moves} {_toward(self.direction, variants)}{against}{_measured(metric, variants)}"
 
 
-class ShareClaim(EditClaim, PartClaim):
+class ShareClaim(MeasuredClaim, PartClaim):
     """About how much of what the variants differ by an edit closes."""
 
     kind: ClassVar[str] = "share"
+    later: ClassVar[Mapping[str, object]] = {"metric": None}
     share: str = Field(description="The name of an ablation of this file.")
     than: float = Field(
         gt=0,
@@ -84,17 +97,19 @@ class ShareClaim(EditClaim, PartClaim):
         default=1.0, description=_KEEPS.removeprefix("Of `direction`: ").capitalize()
     )
 
-    def in_words(self, _: Variants) -> str:
+    def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"ablation {self.share} closes more than {self.than:.0%} of what the variants differ by"
+            f"{_measured(metric, variants)}"
         )
 
 
-class MonotoneClaim(EditClaim, PartClaim):
+class MonotoneClaim(MeasuredClaim, PartClaim):
     """About the order of an edit's doses."""
 
     kind: ClassVar[str] = "monotone"
+    later: ClassVar[Mapping[str, object]] = {"metric": None}
     monotone: str = Field(description="The name of an ablation of this file that has doses.")
     direction: Direction = Field(
         description="Claim that the answers move `toward-correct` or `toward-misconception` the more, "
@@ -106,29 +121,30 @@ class MonotoneClaim(EditClaim, PartClaim):
         "the claim is that they were destroyed.",
     )
 
-    def in_words(self, variants: Variants) -> str:
+    def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"the less ablation {self.monotone} leaves of its features, the further the answers move "
-            f"{_toward(self.direction, variants)}"
+            f"{_toward(self.direction, variants)}{_measured(metric, variants)}"
         )
 
 
-class SpecificClaim(EditClaim):
+class SpecificClaim(MeasuredClaim):
     """About what an edit does where there is nothing to mend: to the pair's other variant."""
 
     kind: ClassVar[str] = "specific"
+    later: ClassVar[Mapping[str, object]] = {"metric": None}
     specific: str = Field(description="The name of an ablation of this file.")
     within: float = Field(
         gt=0,
         description="Claim that the same edit moves the answers of the other variant's prompts by no more "
-        "than this, in nats.",
+        "than this, in the metric's unit.",
     )
 
-    def in_words(self, _: Variants) -> str:
+    def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         what = "the answers of the other variant"
-        return f"ablation {self.specific} moves {what} by at most {self.within:g} nats"
+        return f"ablation {self.specific} moves {what} by at most {_much(self.within, metric, variants)}"
 
 
 class CollateralClaim(EditClaim):
@@ -140,23 +156,24 @@ class CollateralClaim(EditClaim):
         description="A JSONL file of other prompts, each text of which is answered with the edit and "
         "without; looked for where the spec's own are."
     )
-    metric: Literal["kl", "log_p_correct"] = Field(
+    metric: Metric = Field(
         default="kl",
         description="What may change. `kl`: the next token's distribution, where the answers begin. "
-        "`log_p_correct`: the log-probability of the right answer.",
+        "`log_p_correct`: the log-probability of the right answer. Or another metric, as of claims about "
+        "behaviour.",
     )
     within: float = Field(
-        gt=0, description="Claim that it changes by less than this on average, in nats."
+        gt=0, description="Claim that it changes by less than this on average, in its unit."
     )
 
-    def in_words(self, variants: Variants) -> str:
+    def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
-        what = {
-            "kl": "the distribution of what follows",
-            "log_p_correct": f"the log-probability of the {variants.answer('correct')}",
-        }
+        what = metric_words(metric, variants)
+        if metric in ("log_p_correct", "log_p_misconception"):
+            role: Label = "correct" if metric == "log_p_correct" else "misconception"
+            what = f"the log-probability of the {variants.answer(role)}"
         return (
-            f"ablation {self.collateral} changes {what[self.metric]} by less than {self.within:g} nats "
+            f"ablation {self.collateral} changes {what} by less than {self.within:g}{said_unit(metric)} "
             f"on the prompts of {self.prompts}"
         )
 
@@ -180,12 +197,21 @@ class DecoyClaim(EditClaim):
         "of what they differ by between those of the confirming families' pairs.",
     )
 
-    def in_words(self, _: Variants) -> str:
+    def in_words(self, _variants: Variants, _metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"the features of ablation {self.decoy} answer the contrasts of {self.prompts} by less than "
             f"{self.less_than:.0%} of what they answer the trait by"
         )
+
+
+def _measured(metric: str, variants: Variants) -> str:
+    """In what the answers move, where it is not what impacts are usually measured in."""
+    return "" if metric == "logit_difference" else f", in {metric_words(metric, variants)}"
+
+
+def _much(amount: float, metric: str, variants: Variants) -> str:
+    return f"{amount:g}{said_unit(metric)}{_measured(metric, variants)}"
 
 
 def _toward(direction: Direction | None, variants: Variants) -> str:

@@ -14,7 +14,7 @@ from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
 from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
 from harness.specs.prompt import pairs_of
-from harness.specs.reach import never_together, ranked_among, units_of
+from harness.specs.reach import bet_of, never_together, ranked_among, units_of
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -216,7 +216,16 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
         if claim.name not in made:
             continue
         units, tag = units_of(plan, claim), plan.spec.cluster_of(claim)
-        if (floor := smallest_p(units)) > alpha:
+        bet = bet_of(claim, units, alpha)
+        if bet is not None and bet > alpha:
+            what = (
+                f"claim '{claim.name}' cannot reach alpha {alpha:g}: bets on {counted(units, tag)}"
+            )
+            remedy = "add families, or hold it against a value farther from what can be"
+            faults.append(
+                Fault(where("claims", i), f"{what} can give no p below {bet:.3g}", remedy)
+            )
+        elif bet is None and (floor := smallest_p(units)) > alpha:
             faults.append(
                 Fault(
                     where("claims", i),

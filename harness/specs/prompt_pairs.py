@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
-from harness.specs.chat import Chat, chat_of, of_user, transcript
 from harness.specs.likeness import difference, looks_as, named_as, reads_as
 from harness.specs.prompt import LABELS, Label, Prompt
-from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line
+from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line, messages_of, text_of
 from harness.specs.variants import Variants
 
 OLD = Variants()
@@ -169,8 +168,8 @@ def _pair(
             family=correct.get("family", pair_id),
             label=label,
             variant=line["label"],
-            text=_text(line),
-            chat=_chat(line, chat),
+            text=text_of(line),
+            chat=messages_of(line, chat),
             answer=answer,
             correct=answers[0],
             misconception=foil,
@@ -194,18 +193,6 @@ def _answers(
     return (correct.get("answer", wanted[0]), confused.get("answer", wanted[1])), wanted
 
 
-def _text(line: Mapping[str, Any]) -> str:
-    asked = line["prompt"]
-    return asked if isinstance(asked, str) else transcript(chat_of(asked))
-
-
-def _chat(line: Mapping[str, Any], chat: bool) -> Chat:
-    asked = line["prompt"]
-    if isinstance(asked, str):
-        return of_user(asked) if chat else ()
-    return chat_of(asked)
-
-
 def _other_answer(variants: Variants) -> str:
     return "wrong answer" if variants.are_roles else variants.answer("misconception")
 
@@ -223,7 +210,7 @@ def _disagreements(
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
-        (_text(line), answer) for line, answer in zip((correct, confused), answers, strict=True)
+        (text_of(line), answer) for line, answer in zip((correct, confused), answers, strict=True)
     )
     if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):
         what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)

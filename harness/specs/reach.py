@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 from harness.errors import first_few
 from harness.specs.claim_part import PartClaim
-from harness.specs.claims import Claim, FeatureClaim, is_equivalence
+from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
-from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_p
+from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_bet, smallest_p
 from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
+from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 
 MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -81,11 +82,23 @@ def smallest_p_values(
     found = {}
     for claim in tested(plan):
         sets = ranked_among(plan, claim)
-        found[claim.name] = _smallest(claim, given[claim.name], max(sets, controls) if sets else 0)
+        n, alpha = given[claim.name], plan.spec.contrast.alpha
+        found[claim.name] = _smallest(claim, n, max(sets, controls) if sets else 0, alpha)
     return found
 
 
-def _smallest(claim: Claim, units: int, sets: int) -> float:
+def bet_of(claim: Claim, units: int, alpha: float) -> float | None:
+    """The smallest p of a claim that is tested by betting; None of others."""
+    if not isinstance(claim, BehaviourClaim) or not claim.is_level:
+        return None
+    bounds = kind_of(claim.behaviour).bounds
+    direction = -1 if claim.direction == "less" else 1
+    return bounds and smallest_bet(units, claim.than, claim.within, direction, alpha, bounds)
+
+
+def _smallest(claim: Claim, units: int, sets: int, alpha: float) -> float:
+    if (bet := bet_of(claim, units, alpha)) is not None:
+        return bet
     two_sided = smallest_p(units)
     # The whole group has each flip's opposite, of which a one-sided test counts one. How many flips of a
     # subgroup reach the strongest statistic is not known here: at least one.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError
 from harness.specs.clusters import FAMILY, grouping_tag
+from harness.specs.contrast import Contrast
 from harness.specs.design import families_needed, largest_share, smallest_p
 from harness.specs.plan import FEWEST
 from harness.specs.prompt_file import load_prompts
-from harness.specs.spec import Contrast
 
 
 @dataclass(frozen=True)

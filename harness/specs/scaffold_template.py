@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from harness.specs.clusters import plural
+from harness.specs.contrast import Contrast
 from harness.specs.design import smallest_p
 from harness.specs.plan import FEWEST
 from harness.specs.scaffold_facts import PromptFacts, needed
-from harness.specs.spec import Contrast
 from harness.specs.targets import Target
 
 _RESERVED = {

@@ -13,15 +13,15 @@ from harness.specs.ablations import Ablation
 from harness.specs.claim_part import ClaimPart
 from harness.specs.claims import Claim
 from harness.specs.clusters import CORRELATION, FAMILY
+from harness.specs.contrast import Contrast
 from harness.specs.fields import (
-    Alpha,
     Name,
     NamedPositions,
     Share,
     SpecPart,
     without,
 )
-from harness.specs.prompt import Label
+from harness.specs.metrics import Metric
 from harness.specs.target_choice import TargetChoice
 from harness.specs.variants import Variants, variants_of
 
@@ -86,47 +86,6 @@ class Split(SpecPart):
         return without(plain(self), {"strata": None, "holdout": None, "correlation": CORRELATION})
 
 
-class Contrast(SpecPart):
-    """The paired test of every feature between the two variants."""
-
-    of: Name = Field(
-        default="correct",
-        description="The variant that counts as positive, by its label in the prompt file: `correct`, or "
-        "any other. The spec then calls it so: `toward-NAME`, `log_p_NAME`, `variant: NAME`.",
-    )
-    against: Name = Field(
-        default="misconception",
-        description="The variant it is compared with, by its label: `misconception`, or any other. Lines "
-        "of further labels are left aside.",
-    )
-    statistic: Literal["pratt+mcnemar", "signed-rank", "mcnemar", "mean"] = Field(
-        default="pratt+mcnemar",
-        description="What is summed within a family and flipped. `signed-rank`: ranks of the "
-        "differences, by Pratt. `mcnemar`: in which variant the feature fires. `pratt+mcnemar`: the "
-        "larger of the two, corrected. `mean`: the differences themselves.",
-    )
-    correction: Literal["max-t"] = Field(
-        default="max-t",
-        description="`max-t`: family-wise over every feature of every layer, step-down.",
-    )
-    alpha: Alpha = Field(default=0.05, description="The error rate of every claim in the file.")
-
-    @property
-    def variants(self) -> Variants:
-        """What the two variants are called, by role."""
-        return Variants.compared(self.of, self.against)
-
-    @property
-    def positive(self) -> Label:
-        """The role of the variant from whose values the other's are taken."""
-        return self.variants.role(self.of) or "correct"
-
-    @property
-    def negative(self) -> Label:
-        """The role of the other one."""
-        return "misconception" if self.positive == "correct" else "correct"
-
-
 class Shortcuts(SpecPart):
     """What may tell the variants apart without any model."""
 
@@ -181,10 +140,11 @@ class Spec(SpecPart):
         max_length=MOST,
         description="Edits of the model whose impacts claims are about.",
     )
-    metric: Literal["logit_difference"] = Field(
+    metric: Metric = Field(
         default="logit_difference",
         description="What impacts are measured in. `logit_difference`: log p(correct) - log "
-        "p(misconception), in nats.",
+        "p(misconception), in nats. `log_p_correct`, `log_p_misconception`, `log_mass`, `mass`, `accuracy`: "
+        "as of claims about behaviour; or a metric that you register.",
     )
     new_tokens: int = Field(
         default=10, ge=0, le=512, description="How many tokens are generated for each prompt."
@@ -244,6 +204,19 @@ class Spec(SpecPart):
     def cluster_of(self, claim: ClaimPart) -> str:
         """The tag whose values are the units of a claim's tests: its own, or the spec's."""
         return claim.cluster or self.cluster
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What is measured in it, by role; a claim without a metric of its own is in the spec's."""
+        said = (
+            getattr(claim, "behaviour", None) or getattr(claim, "metric", None)
+            for claim in self.claims
+        )
+        return frozenset({self.metric, *filter(None, said)})
+
+    def metric_of(self, claim: ClaimPart) -> str:
+        """What a claim about an edit is measured in: its own metric, or the spec's."""
+        return getattr(claim, "metric", None) or self.metric
 
     def claims_on(self, target: str) -> tuple[Claim, ...]:
         """The claims that are made on this target."""

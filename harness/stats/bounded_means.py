@@ -7,6 +7,8 @@ left out. This is the hedged capital of Waudby-Smith and Ramdas (2024), with the
 for a sample of a known size.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -44,9 +46,66 @@ def bounded_mean_interval(
 
     Exact where the units are independent and of one mean, whatever their distribution is.
     """
+    return bounded_mean(values, low, high, units, alpha=1 - check_share("level", level)).interval(
+        level
+    )
+
+
+@dataclass(frozen=True)
+class BoundedMean:
+    """What bets say of a mean over units. `x` (n_units,) are the units' means, scaled to [0, 1].
+
+    `stakes` (n_units,) were chosen before each bet. `low` and `high` are what 0 and 1 stand for.
+    """
+
+    x: Floats
+    stakes: Floats
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        """Over the units, in the values' unit."""
+        return self._back(float(self.x.mean()))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Every mean that neither side's bets rule out: its ends, in the values' unit."""
+        needed = float(np.log(2 / (1 - level)))
+        lowest = _least_kept(self.x, self.stakes, needed)
+        highest = 1 - _least_kept(1 - self.x, self.stakes, needed)
+        # Where both sides win, nothing is kept: what lies between them is told.
+        return self._back(min(lowest, highest)), self._back(max(lowest, highest))
+
+    def p_above(self, value: float) -> float:
+        """Of the claim that the mean lies above a value: 1 over the capital that bets on it reach."""
+        return _p(self.x, self.stakes, self._scaled(value))
+
+    def p_below(self, value: float) -> float:
+        """Of the claim that it lies below."""
+        return _p(1 - self.x, self.stakes, 1 - self._scaled(value))
+
+    def _scaled(self, value: float) -> float:
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def _back(self, scaled: float) -> float:
+        return self.low + (self.high - self.low) * scaled
+
+
+def bounded_mean(
+    values: ArrayLike,
+    low: float,
+    high: float,
+    units: ArrayLike | None = None,
+    *,
+    alpha: float = 0.05,
+) -> BoundedMean:
+    """The bets on the mean over units, whose stakes suit an interval of 1 - alpha.
+
+    Arguments and errors as of `bounded_mean_interval`. Whatever the stakes suit, each p and each interval
+    holds by itself (Ville 1939).
+    """
     given = vector("values", values)
     low, high = check_finite("low", low), check_finite("high", high)
-    level = check_share("level", level)
     if not low < high:
         raise ValueError(f"high: {high} is not above low, {low}")
     inside = (given >= low) & (given <= high)
@@ -56,17 +115,7 @@ def bounded_mean_interval(
     codes, n_units = unit_codes(units, len(given), at_least=1)
     means = sum_by_unit(given[None], codes, n_units)[0] / np.bincount(codes)
     scaled = np.clip((means - low) / (high - low), 0.0, 1.0)
-    least, most = _ends(scaled, 1 - level)
-    return low + (high - low) * least, low + (high - low) * most
-
-
-def _ends(x: Floats, alpha: float) -> tuple[float, float]:
-    """The smallest and the largest mean of values (n,) in [0, 1] that no bet rules out."""
-    stakes = _stakes(x, alpha)
-    lowest = _least_kept(x, stakes, alpha)
-    highest = 1 - _least_kept(1 - x, stakes, alpha)
-    # Where both sides win, nothing is kept: what lies between them is told.
-    return min(lowest, highest), max(lowest, highest)
+    return BoundedMean(scaled, _stakes(scaled, alpha), low, high)
 
 
 def _stakes(x: Floats, alpha: float) -> Floats:
@@ -78,19 +127,22 @@ def _stakes(x: Floats, alpha: float) -> Floats:
     return np.asarray(np.sqrt(2 * np.log(2 / alpha) / (len(x) * earlier)))
 
 
-def _least_kept(x: Floats, stakes: Floats, alpha: float) -> float:
+def _least_kept(x: Floats, stakes: Floats, needed: float) -> float:
     """The smallest mean that bets on larger values do not rule out: their capital falls as it grows."""
     out, kept = 0.0, 1.0
-    if not _wins(x, stakes, out, alpha):
+    if _most_won(x, stakes, out) < needed:
         return out
     for _ in range(HALVINGS):
         middle = (out + kept) / 2
-        out, kept = (middle, kept) if _wins(x, stakes, middle, alpha) else (out, middle)
+        out, kept = (middle, kept) if _most_won(x, stakes, middle) >= needed else (out, middle)
     return out
 
 
-def _wins(x: Floats, stakes: Floats, mean: float, alpha: float) -> bool:
-    """Whether half a unit, staked on values above `mean`, becomes 1 / alpha after some bet."""
+def _most_won(x: Floats, stakes: Floats, mean: float) -> float:
+    """The log of the most that 1, staked on values above `mean`, becomes after some bet."""
     staked = np.minimum(stakes, MOST / mean) if mean else stakes
-    capital = np.cumsum(np.log1p(staked * (x - mean)))
-    return bool(capital.max() >= np.log(2 / alpha))
+    return float(np.cumsum(np.log1p(staked * (x - mean))).max())
+
+
+def _p(x: Floats, stakes: Floats, mean: float) -> float:
+    return float(min(1.0, np.exp(-_most_won(x, stakes, mean))))

@@ -189,4 +189,5 @@ def test_predictions_are_held_against_exact_impacts():
     assert other["target"]["predicted"] is None
     # Toward correct, log p of the misconception falls: the rank is counted in that direction.
     assert other["target"]["p_rank"] == by_role["target"]["p_rank"]
+    result = result["logit_difference"]
     assert result.metric == "logit_difference"

@@ -4,7 +4,10 @@ from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.run_data import Row
 
-IMPACT = "mean impact, nats"
+
+def impact_in(unit: str) -> str:
+    """What an axis of impacts says."""
+    return f"mean impact, {unit}"
 
 
 def _interval(row: Row) -> dict[str, object]:
@@ -17,7 +20,7 @@ def _interval(row: Row) -> dict[str, object]:
     }
 
 
-def controls_chart(target: Row, controls: list[Row]) -> Chart | None:
+def controls_chart(target: Row, controls: list[Row], unit: str = "nats") -> Chart | None:
     """The matched random sets as dots, the target as a line with its interval."""
     if not controls:
         return None
@@ -29,24 +32,22 @@ def controls_chart(target: Row, controls: list[Row]) -> Chart | None:
         ],
         "mark": {"type": "point", "filled": True, "size": 45, "color": QUIET, "opacity": 1},
         "encoding": {
-            "x": charts.quantity("impact", IMPACT),
+            "x": charts.quantity("impact", impact_in(unit)),
             "y": charts.quantity(
                 "nth", None, axis=None, scale={"domain": [0, max(8, len(controls) // 2)]}
             ),
-            "tooltip": charts.tooltip(
-                ("features", "matched random set"), ("impact", "nats", "+.3f")
-            ),
+            "tooltip": charts.tooltip(("features", "matched random set"), ("impact", unit, "+.3f")),
         },
     }
     mine = {"data": {"values": [_interval(target)]}}
-    tip = charts.tooltip(("features", "target"), ("impact", "nats", "+.3f"))
+    tip = charts.tooltip(("features", "target"), ("impact", unit, "+.3f"))
     layers = [charts.line_at(0, colour=INK, strokeDash=[3, 3])]
     if _interval(target)["low"] is not None:
         layers.append(
             mine
             | {
                 "mark": {"type": "rect", "color": "var(--band)"},
-                "encoding": {"x": charts.quantity("low", IMPACT), "x2": {"field": "high"}},
+                "encoding": {"x": charts.quantity("low", impact_in(unit)), "x2": {"field": "high"}},
             }
         )
     layers += [
@@ -54,18 +55,18 @@ def controls_chart(target: Row, controls: list[Row]) -> Chart | None:
         mine
         | {
             "mark": {"type": "rule", "color": HIT, "strokeWidth": 3},
-            "encoding": {"x": charts.quantity("impact", IMPACT), "tooltip": tip},
+            "encoding": {"x": charts.quantity("impact", impact_in(unit)), "tooltip": tip},
         },
     ]
     stronger = sum(abs(row["mean_impact"]) >= abs(target["mean_impact"]) for row in controls)
     says = (
-        f"The target moves the answers by {target['mean_impact']:+.3f} nats; {stronger} of "
+        f"The target moves the answers by {target['mean_impact']:+.3f} {unit}; {stronger} of "
         f"{len(controls)} matched random sets move them at least as far"
     )
     return charts.chart(says, [], layers, width=310, height=110)
 
 
-def families_chart(name: str, rows: list[Row]) -> Chart | None:
+def families_chart(name: str, rows: list[Row], unit: str = "nats") -> Chart | None:
     """Target and the mean of the controls in each family."""
     if not rows:
         return None
@@ -84,7 +85,7 @@ def families_chart(name: str, rows: list[Row]) -> Chart | None:
             "mark": {"type": "rule", "color": QUIET},
             "encoding": {
                 "y": y,
-                "x": {"aggregate": "min", **charts.quantity("impact", IMPACT)},
+                "x": {"aggregate": "min", **charts.quantity("impact", impact_in(unit))},
                 "x2": {"aggregate": "max", "field": "impact"},
             },
         },
@@ -92,10 +93,10 @@ def families_chart(name: str, rows: list[Row]) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
             "encoding": {
                 "y": y,
-                "x": charts.quantity("impact", IMPACT),
+                "x": charts.quantity("impact", impact_in(unit)),
                 "color": charts.colour("who", kinds),
                 "tooltip": charts.tooltip(
-                    ("family", "family"), ("who", "edit"), ("impact", "nats", "+.3f")
+                    ("family", "family"), ("who", "edit"), ("impact", unit, "+.3f")
                 ),
             },
         },
@@ -104,7 +105,7 @@ def families_chart(name: str, rows: list[Row]) -> Chart | None:
     return charts.chart(says, placed, layers, width=230, height={"step": 15})
 
 
-def doses_chart(name: str, rows: list[Row]) -> Chart | None:
+def doses_chart(name: str, rows: list[Row], unit: str = "nats") -> Chart | None:
     """Impact against the factor by which the features are scaled; 1 leaves them."""
     if not rows:
         return None
@@ -114,7 +115,7 @@ def doses_chart(name: str, rows: list[Row]) -> Chart | None:
         "features scaled by",
         axis={"values": [row["dose"] for row in rows], "labelExpr": charts.LABEL_AS_IS},
     )
-    up = charts.quantity("impact", IMPACT)
+    up = charts.quantity("impact", impact_in(unit))
     layers = [charts.line_at(0, "y", INK, strokeDash=[3, 3])]
     if all(one["low"] is not None for one in values):
         layers.append(
@@ -122,7 +123,7 @@ def doses_chart(name: str, rows: list[Row]) -> Chart | None:
                 "mark": {"type": "area", "color": "var(--band)"},
                 "encoding": {
                     "x": across,
-                    "y": charts.quantity("low", IMPACT),
+                    "y": charts.quantity("low", impact_in(unit)),
                     "y2": {"field": "high"},
                 },
             }
@@ -137,13 +138,13 @@ def doses_chart(name: str, rows: list[Row]) -> Chart | None:
             "encoding": {
                 "x": across,
                 "y": up,
-                "tooltip": charts.tooltip(("dose", "factor", "~g"), ("impact", "nats", "+.3f")),
+                "tooltip": charts.tooltip(("dose", "factor", "~g"), ("impact", unit, "+.3f")),
             },
         }
     )
     controlled = [row for row in rows if row["controls"] is not None]
     if controlled:
-        tip = charts.tooltip(("dose", "factor", "~g"), ("controls", "controls, nats", "+.3f"))
+        tip = charts.tooltip(("dose", "factor", "~g"), ("controls", f"controls, {unit}", "+.3f"))
         layers.append(
             {
                 "data": {
@@ -152,20 +153,25 @@ def doses_chart(name: str, rows: list[Row]) -> Chart | None:
                     ]
                 },
                 "mark": {"type": "point", "shape": "diamond", "color": QUIET, "size": 60},
-                "encoding": {"x": across, "y": charts.quantity("controls", IMPACT), "tooltip": tip},
+                "encoding": {
+                    "x": across,
+                    "y": charts.quantity("controls", impact_in(unit)),
+                    "tooltip": tip,
+                },
             }
         )
-    impacts = ", ".join(
-        f"{row['dose']:g}: {row['mean_impact']:+.2f}"
-        + ("" if row["controls"] is None else f" (controls {row['controls']:+.2f})")
-        for row in rows
-    )
+    impacts = ", ".join(map(_dose_words, rows))
     return charts.chart(
-        f"Impact of {name} by factor, nats: {impacts}", values, layers, width=300, height=150
+        f"Impact of {name} by factor, {unit}: {impacts}", values, layers, width=300, height=150
     )
 
 
-def parts_chart(target: Row, singles: list[Row]) -> Chart | None:
+def _dose_words(row: Row) -> str:
+    controls = "" if row["controls"] is None else f" (controls {row['controls']:+.2f})"
+    return f"{row['dose']:g}: {row['mean_impact']:+.2f}{controls}"
+
+
+def parts_chart(target: Row, singles: list[Row], unit: str = "nats") -> Chart | None:
     """Each feature alone, their sum, and all of them together."""
     if len(singles) < 2:
         return None
@@ -183,25 +189,29 @@ def parts_chart(target: Row, singles: list[Row]) -> Chart | None:
             "mark": {"type": "bar", "height": 9},
             "encoding": {
                 "y": y,
-                "x": charts.quantity("impact", IMPACT),
+                "x": charts.quantity("impact", impact_in(unit)),
                 "color": charts.colour(
                     "kind",
                     {"alone": QUIET, "sum": "var(--quiet-strong)", "together": HIT},
                     legend=False,
                 ),
                 "tooltip": charts.tooltip(
-                    ("name", "feature (layer:number)"), ("impact", "nats", "+.3f")
+                    ("name", "feature (layer:number)"), ("impact", unit, "+.3f")
                 ),
             },
         },
         {
             "transform": [{"filter": "isValid(datum.low)"}],
             "mark": {"type": "rule", "color": INK},
-            "encoding": {"y": y, "x": charts.quantity("low", IMPACT), "x2": {"field": "high"}},
+            "encoding": {
+                "y": y,
+                "x": charts.quantity("low", impact_in(unit)),
+                "x2": {"field": "high"},
+            },
         },
     ]
     says = (
-        f"Each of {len(singles)} features alone; together {target['mean_impact']:+.3f} nats, "
+        f"Each of {len(singles)} features alone; together {target['mean_impact']:+.3f} {unit}, "
         f"the sum of all {total:+.3f}"
     )
     return charts.chart(says, placed, layers, width=300, height={"step": 16})

@@ -12,7 +12,7 @@ from harness.reports.html.charts import Chart
 from harness.reports.html.estimates import Figures, ImpactFigure
 from harness.reports.html.run_data import Row, query_rows, rows_with
 from harness.specs.ablations import Ablation
-from harness.specs.metrics import Metric, metric_words
+from harness.specs.metrics import Metric, kind_of, metric_words
 from harness.specs.spec import Spec
 from harness.specs.variants import Variants
 from harness.store.find_run import Run
@@ -31,6 +31,7 @@ class AblationSection:
     positions: str
     variant: str
     metric: str
+    unit: str
     figures: list[ImpactFigure]
     features: list[tuple[int, int]]
     target: Row
@@ -112,7 +113,7 @@ def _section(
     families: list[Row],
     doses: list[Row],
 ) -> AblationSection:
-    where = ablation.positions
+    where, unit = ablation.positions, kind_of(metric).unit
     singles = [row for row in rows if row["role"] == "single"]
     return AblationSection(
         name=ablation.name,
@@ -120,6 +121,7 @@ def _section(
         positions=where if isinstance(where, str) else ", ".join(map(str, where)),
         variant=variants.name(ablation.variant),
         metric=metric_words(metric, variants),
+        unit=unit,
         figures=figures,
         features=[_layer_and_number(name) for name in str(target["features"]).split()],
         target=target,
@@ -130,10 +132,10 @@ def _section(
         singles=singles,
         side_effects=beside,
         decoys=decoys,
-        controls=controls_chart(target, [row for row in rows if row["role"] == "control"]),
-        families=families_chart(ablation.name, families),
-        doses=doses_chart(ablation.name, doses),
-        parts=parts_chart(target, singles),
+        controls=controls_chart(target, [row for row in rows if row["role"] == "control"], unit),
+        families=families_chart(ablation.name, families, unit),
+        doses=doses_chart(ablation.name, doses, unit),
+        parts=parts_chart(target, singles, unit),
     )
 
 

@@ -61,7 +61,7 @@ def _claim_card(
         made_of = replace(made_of, features=())  # what is known here is not what the run knew
     return ClaimCard(
         name=claim.name,
-        words=in_words(claim, spec.cluster, spec.variants),
+        words=in_words(claim, spec.cluster, spec.variants, spec.metric),
         verdict=row["verdict"],
         estimate="-"
         if estimate is None
@@ -77,17 +77,19 @@ def _claim_card(
         because=row["because"],
         query=row["query"],
         made_of=made_of,
-        chart=None if isinstance(claim, FeatureClaim) else _interval_chart(claim, row),
+        chart=None
+        if isinstance(claim, FeatureClaim)
+        else _interval_chart(claim, row, spec.metric_of(claim)),
         cautions=cautions,
     )
 
 
-def _interval_chart(claim: Claim, row: Row) -> Chart | None:
+def _interval_chart(claim: Claim, row: Row, metric: str) -> Chart | None:
     """The interval beside the value, or the margin, that it was held against."""
     if None in (row["estimate"], row["ci_low"], row["ci_high"]):
         return None
     assert not isinstance(claim, FeatureClaim)
-    bound = bound_of(claim)
+    bound = bound_of(claim, metric)
     ends = [bound.than, row["ci_low"], row["ci_high"]]
     layers = []
     if bound.margin is not None:
@@ -117,10 +119,11 @@ def _interval_chart(claim: Claim, row: Row) -> Chart | None:
             "encoding": {"x": estimate},
         },
     ]
-    held = f"the margin of {bound.within:g} nats" if bound.within else f"{bound.than:g} nats"
+    unit = row["unit"]
+    held = f"the margin of {bound.within:g} {unit}" if bound.within else f"{bound.than:g} {unit}"
     return charts.chart(
         f"{claim.name}: estimate {row['estimate']:+.3f}, interval {row['ci_low']:+.3f} to "
-        f"{row['ci_high']:+.3f} nats, beside {held}",
+        f"{row['ci_high']:+.3f} {unit}, beside {held}",
         [{key: row[key] for key in ("estimate", "ci_low", "ci_high")}],
         layers,
         width=210,

@@ -8,7 +8,7 @@ from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim
 from harness.specs.known_features import load_truth
-from harness.specs.metrics import Metric, metric_words
+from harness.specs.metrics import KINDS, Metric, kind_of, metric_words
 from harness.specs.prompt import Label
 from harness.specs.spec import Spec
 from harness.specs.target_choice import TargetChoice
@@ -33,7 +33,7 @@ _MADE_OF = {
 
 @dataclass(frozen=True)
 class BehaviourMeans:
-    """Means of one metric over the confirming families' pairs, in nats, after either variant."""
+    """Means of one metric over the confirming families' pairs, in its unit, after either variant."""
 
     metric: Metric
     after_correct: float
@@ -47,6 +47,11 @@ class BehaviourMeans:
     def name(self) -> str:
         """The metric in words."""
         return metric_words(self.metric, self.variants) + self.claims[0].where_in_words
+
+    @property
+    def unit(self) -> str:
+        """Of its means."""
+        return kind_of(self.metric).unit
 
     @property
     def difference(self) -> float:
@@ -74,7 +79,7 @@ class Derivation:
 
 @dataclass(frozen=True)
 class ImpactFigure:
-    """One figure of an ablation, in nats, with its 95 % interval, and the claims that are about it."""
+    """One figure of an ablation in the run's metric, with its 95 % interval, and the claims about it."""
 
     what: str
     impact: float
@@ -89,7 +94,8 @@ class Figures:
     """All that the estimates of a run are made of."""
 
     behaviour: Mapping[Part, BehaviourMeans]
-    targets: Mapping[str, Row]
+    on_metric: Mapping[tuple[str, str], Row]  # each ablation's target, by its name and the metric
+    metric: str
     significant: Sequence[Key]
     tested: int
     alpha: float
@@ -109,12 +115,13 @@ class Figures:
 
     def of_ablation(self, name: str, claims: Sequence[Claim]) -> list[ImpactFigure]:
         """Its own impact; where it has controls, their mean, and target minus controls."""
-        if (row := self.targets.get(name)) is None or row["mean_impact"] is None:
+        if (row := self.on_metric.get((name, self.metric))) is None or row["mean_impact"] is None:
             return []
 
         def about(beyond: str) -> tuple[str, ...]:
             mine = (one for one in claims if isinstance(one, AblationClaim))
-            return tuple(c.name for c in mine if (c.ablation, c.beyond) == (name, beyond))
+            of_metric = (c for c in mine if c.metric in (None, self.metric))
+            return tuple(c.name for c in of_metric if (c.ablation, c.beyond) == (name, beyond))
 
         own = ImpactFigure(
             "the target's own impact",
@@ -177,22 +184,22 @@ class Figures:
         return Derivation(words, "layers", "Layers", counted)
 
     def _of_ablation(self, claim: AblationClaim) -> Derivation | None:
-        if (row := self.targets.get(claim.ablation)) is None or row["mean_impact"] is None:
+        metric = claim.metric or self.metric
+        row = self.on_metric.get((claim.ablation, metric))
+        if row is None or row["mean_impact"] is None:
             return None
-        own, controls = row["mean_impact"], row["mean_control"]
+        own, controls, unit = row["mean_impact"], row["mean_control"], kind_of(metric).unit
         anchor, part = f"ablation-{claim.ablation}", f"Ablations, {claim.ablation}"
         if claim.beyond == "zero":
-            return Derivation(f"the target's own impact, {own:+.3f} nats", anchor, part)
+            return Derivation(f"the target's own impact, {own:+.3f} {unit}", anchor, part)
         if claim.beyond == "directions":
-            words = (
-                f"the target's own impact, {own:+.3f} nats, minus the mean of as large random edits"
-            )
+            words = f"the target's own impact, {own:+.3f} {unit}, minus the mean of as large random edits"
             return Derivation(words, anchor, part)
         if controls is None:
             return None
         words = (
-            f"the target's own impact, {own:+.3f} nats, minus the mean of its {row['n_controls']} "
-            f"controls, {controls:+.3f} nats"
+            f"the target's own impact, {own:+.3f} {unit}, minus the mean of its {row['n_controls']} "
+            f"controls, {controls:+.3f} {unit}"
         )
         return Derivation(words, anchor, part)
 
@@ -201,11 +208,12 @@ def figures_of(store: ReadStore, run: Run, spec: Spec) -> Figures:
     """Those of a run; what it has not is left out."""
     run_id = run["run_id"]
     tests = table_rows(store, FeatureTests, run_id, split="confirmation")
-    targets = table_rows(store, AblationTests, run_id, role="target", metric=run["metric"])
+    targets = table_rows(store, AblationTests, run_id, role="target")
     behaviour = _behaviour_means(store, run, spec)
     return Figures(
         behaviour={_part_of(means.claims[0]): means for means in behaviour},
-        targets={row["ablation"]: row for row in targets},
+        on_metric={(row["ablation"], row["metric"]): row for row in targets},
+        metric=run["metric"],
         significant=sorted(
             (row["layer"], row["feature"])
             for row in tests
@@ -229,7 +237,8 @@ def _behaviour_means(store: ReadStore, run: Run, spec: Spec) -> list[BehaviourMe
     }
     claims: dict[Part, list[BehaviourClaim]] = {}
     for claim in spec.claims_on(run["target"]):
-        if isinstance(claim, BehaviourClaim):
+        # A registered metric is a function that need not be here.
+        if isinstance(claim, BehaviourClaim) and claim.behaviour in KINDS:
             claims.setdefault(_part_of(claim), []).append(claim)
     means = []
     for (metric, where), about in claims.items():

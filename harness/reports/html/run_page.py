@@ -77,9 +77,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             tested=figures.tested,
             contrast=f"of {spec.contrast.of} minus {spec.contrast.against}",
             placebo=placebo,
-            calibration=query_rows(store, "placebo_calibration", run=placebo["run_id"])
-            if placebo
-            else [],
+            calibration=_calibration(store, placebo),
             layers=[
                 render_charts(one, renderer, chart="drawn", placebo="placebo_drawn")
                 for one in layers
@@ -161,6 +159,10 @@ def _placebo(store: ReadStore, run: Run) -> Run | None:
         ),
         default=None,
     )
+
+
+def _calibration(store: ReadStore, placebo: Run | None) -> list[Row]:
+    return query_rows(store, "placebo_calibration", run=placebo["run_id"]) if placebo else []
 
 
 def _summary(run: Run) -> str:

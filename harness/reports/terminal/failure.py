@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def failure_text(spec: Spec, claim: Claim, verdict: "Verdict", outcome: "Outcome") -> str:
     """What was claimed, what was seen, what it rests on, and the query that shows the rows."""
     lines = {
-        "claimed": in_words(claim, spec.cluster, spec.variants),
+        "claimed": in_words(claim, spec.cluster, spec.variants, spec.metric),
         "observed": _observed(spec, claim, verdict),
         "rests on": "; ".join([verdict.because, *_needed(spec, claim, verdict, outcome.families)]),
         "caution": "; ".join(map(caution_text, verdict.cautions)),

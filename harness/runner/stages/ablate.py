@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.interventions.layer_edits import EditsByLayer
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
+from harness.runner.edit_metrics import edit_metrics
 from harness.runner.prompt_replays import check_impact, joined, replay_prompts
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import LABELS, Prompt
@@ -49,7 +50,7 @@ def ablate(
         of_batch, noise, row = scores[rows.row(prompt)]
         candidates = rows.candidates(prompt)
         active = of_batch.active[:, row].numpy()
-        for metric, (before, after) in of_batch.metrics(row, candidates).items():
+        for metric, (before, after) in edit_metrics(context, of_batch, row, candidates).items():
             check_impact(interventions, prompt, metric, after)
             impacts.append(
                 Impacts.filled(
@@ -66,7 +67,7 @@ def ablate(
                 )
             )
         if noise.active[:, row].any():
-            changed = noise.metrics(row, candidates)
+            changed = edit_metrics(context, noise, row, candidates)
             noises.append(_noise_of(context, interventions[0].ablation, prompt, changed))
         for label in LABELS:
             for index, token in enumerate(of_batch.tokens(row, candidates[label])):

@@ -30,6 +30,7 @@ from harness.runner.context import RunContext
 from harness.sae import Sae, encode
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
+from harness.specs.metrics import attributed
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
@@ -65,7 +66,7 @@ def attribute(
     family_of_row = torch.zeros(len(rows.tokens), dtype=torch.long)
     for prompt in prompts:
         family_of_row[rows.row(prompt)] = families.index(prompt.family)
-    measure = _Metric(rows, prompts)
+    measure = _Metric(rows, prompts, attributed(plan.spec.metric))
     tables: list[Columns] = []
     for layer, slopes in _slopes(context, plan, ablation, rows, measure):
         sae = context.saes(layer)
@@ -97,13 +98,18 @@ def _add_effects(
 
 
 class _Metric:
-    """The sum of the prompts' metrics, from the log-probabilities of their candidates' tokens."""
+    """The sum of the prompts' metrics, from the log-probabilities of their candidates' tokens.
 
-    def __init__(self, rows: PromptRows, prompts: Sequence[Prompt]) -> None:
+    Positive toward the answer of `correct`, whichever of its answers the metric is about.
+    """
+
+    def __init__(self, rows: PromptRows, prompts: Sequence[Prompt], metric: str) -> None:
         self._weights: dict[tuple[int, int], float] = defaultdict(float)
         for prompt in prompts:
             for label, answer in rows.candidates(prompt).items():
-                self._weights[rows.row(prompt), answer] += 1.0 if label == "correct" else -1.0
+                if metric in ("logit_difference", f"log_p_{label}"):
+                    sign = 1.0 if label == "correct" else -1.0
+                    self._weights[rows.row(prompt), answer] += sign
 
     def __call__(self, scores: Tensor, answer: Tensor, row: Sequence[int]) -> Tensor:
         """Of scores (n, tokens) that belong to `answer` (n, tokens) of these rows."""

@@ -11,6 +11,7 @@ import numpy as np
 from harness.interventions.layer_edits import EditsByLayer
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
+from harness.runner.edit_metrics import edit_metrics
 from harness.runner.prompt_replays import check_impact, joined, replay_prompts
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import Prompt
@@ -36,7 +37,8 @@ def side_effects(
     found: list[SideEffects] = []
     for prompt in prompts:
         of_batch, _, row = scores[rows.row(prompt)]
-        for metric, (before, after) in of_batch.metrics(row, rows.candidates(prompt)).items():
+        measured = edit_metrics(context, of_batch, row, rows.candidates(prompt))
+        for metric, (before, after) in measured.items():
             check_impact(interventions, prompt, metric, after)
             found.append(
                 SideEffects.filled(

@@ -88,6 +88,7 @@ class Runs(Columns):
     feature_sources: Column
     variant_correct: Column
     variant_misconception: Column
+    metrics: Column
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def figures(**given):
     means = BehaviourMeans("logit_difference", 2.0, -1.0, 8, False, ())
     usual = {
         "behaviour": {("logit_difference", ()): means},
-        "targets": {"top": TARGET},
+        "on_metric": {("top", "logit_difference"): TARGET},
+        "metric": "logit_difference",
         "significant": [(0, 3), (2, 5)],
         "tested": 9,
         "alpha": 0.05,
@@ -120,7 +121,9 @@ def test_what_each_kind_of_claim_is_made_of():
 
 def test_what_is_not_there_is_not_derived():
     alone = figures(
-        targets={"top": TARGET | {"mean_control": None, "beyond_controls": None}},
+        on_metric={
+            ("top", "logit_difference"): TARGET | {"mean_control": None, "beyond_controls": None}
+        },
         behaviour={},
         tested=0,
     )

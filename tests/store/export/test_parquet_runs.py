@@ -376,11 +376,14 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
         (folder / f"{name}.parquet").unlink()
         del manifest["sha256"][name]
     columns = {
-        "runs": ["noise_floor", "arithmetic", "accelerator", "feature_sources"],
+        "runs": [
+            *("noise_floor", "arithmetic", "accelerator", "feature_sources"),
+            *("variant_correct", "variant_misconception", "metrics"),
+        ],
         "ablation_tests": ["noise"],
     }
     columns["interventions"] = ["tied"]
-    columns["prompts"] = ["baseline"]
+    columns["prompts"] = ["baseline", "variant", "messages"]
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]
     for name, last in columns.items():
         path = folder / f"{name}.parquet"
@@ -391,7 +394,14 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     assert found.exit_code == 0, found.output
     left = {name: [] for name in later}
     for name, last in columns.items():  # they come last in their table
-        rows = [(*row[: -len(last)], *[None] * len(last)) for row in rows_of(*stored)[name]]
+        kept = [one.startswith("variant") for one in last]  # by its role
+        rows = [
+            (
+                *row[: -len(last)],
+                *(v if k else None for v, k in zip(row[-len(last) :], kept, strict=True)),
+            )
+            for row in rows_of(*stored)[name]
+        ]
         left[name] = sorted(rows, key=repr)
     # It was registered at the latest when it was run.
     of_run = "SELECT spec_hash, created_at FROM runs WHERE run_id = $r"
