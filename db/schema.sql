@@ -89,7 +89,8 @@ CREATE TABLE prompts (
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
     baseline VARCHAR,
-    variant VARCHAR
+    variant VARCHAR,
+    further VARCHAR
 );
 
 CREATE TABLE prompt_tags (
@@ -112,7 +113,8 @@ CREATE TABLE other_prompts (
     misconception VARCHAR NOT NULL,
     line INTEGER NOT NULL,
     tags VARCHAR NOT NULL,
-    variant VARCHAR
+    variant VARCHAR,
+    further VARCHAR
 );
 
 CREATE TABLE generations (
@@ -143,7 +145,8 @@ CREATE TABLE answers (
     token_id INTEGER NOT NULL,
     token VARCHAR NOT NULL,
     logprob DOUBLE NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    member INTEGER
 );
 
 CREATE TABLE baselines (
@@ -298,7 +301,8 @@ CREATE TABLE impact_tokens (
     edited DOUBLE NOT NULL,
     kl DOUBLE NOT NULL,
     flipped BOOLEAN NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    member INTEGER
 );
 
 CREATE TABLE impact_noise (

@@ -8,3 +8,9 @@ ALTER TABLE prompts ADD COLUMN variant VARCHAR;
 UPDATE prompts SET variant = label;
 ALTER TABLE other_prompts ADD COLUMN variant VARCHAR;
 UPDATE other_prompts SET variant = label;
+
+-- Sets of answers: the other members of a prompt's candidates, and of which member a token is.
+ALTER TABLE prompts ADD COLUMN further VARCHAR;
+ALTER TABLE other_prompts ADD COLUMN further VARCHAR;
+ALTER TABLE answers ADD COLUMN member INTEGER;
+ALTER TABLE impact_tokens ADD COLUMN member INTEGER;

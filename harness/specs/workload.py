@@ -55,15 +55,13 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     # Prompts with one text are one row.
     rows = list({prompt.text: prompt for prompt in chosen}.values())
     asked = sum(_length(p.text) for p in rows)
-    scored = asked + sum(_length(p.correct) + _length(p.misconception) for p in rows)
+    scored = asked + sum(_length(one) for p in rows for one in p.answers)
     if stage == "generate":
         said = plan.spec.new_tokens
         return StageWork(stage, name, len(rows), asked + len(rows) * said, forwards=said, reads=0)
     if stage == "baseline":
         without = {prompt.text: prompt for prompt in plan.baselines}.values()
-        scored = sum(
-            _length(p.text) + _length(p.correct) + _length(p.misconception) for p in without
-        )
+        scored = sum(_length(p.text) + sum(map(_length, p.answers)) for p in without)
         return StageWork(stage, name, len(without), scored, reads=0)
     if stage == "survey":
         # A layer's losses are taken on a sample, which is replayed three times and is left out here.
@@ -121,10 +119,7 @@ def longest_row(plan: Plan) -> int:
     Three characters a token, and some to spare: English has four to five, so that the rows that are
     thought to fit do, and nothing need be tokenized to know how many.
     """
-    return max(
-        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3 + 8
-        for prompt in plan.prompts
-    )
+    return max(len(" ".join((prompt.text, *prompt.answers))) // 3 + 8 for prompt in plan.prompts)
 
 
 def _named(plan: Plan, name: str) -> Ablation:

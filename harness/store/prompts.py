@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.specs.prompt import Prompt
+from harness.specs.prompt import LABELS, Answers, Prompt
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import OtherPrompts, Prompts, PromptTags
@@ -62,7 +62,16 @@ def _columns(prompt: Prompt) -> dict[str, object]:
         "misconception": prompt.misconception,
         "line": prompt.line,
         "variant": prompt.variant,
+        "further": json.dumps(dict(zip(LABELS, prompt.further, strict=True)), ensure_ascii=False)
+        if any(prompt.further)
+        else None,
     }
+
+
+def _further(text: str | None) -> tuple[Answers, Answers]:
+    said = json.loads(text) if text else {}
+    correct, misconception = (tuple(map(str, said.get(label, ()))) for label in LABELS)
+    return correct, misconception
 
 
 def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
@@ -79,6 +88,7 @@ def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
         tags=tags,
         baseline=row.get("baseline") or "",
         variant=row["variant"] or "",
+        further=_further(row["further"]),
     )
 
 

@@ -123,6 +123,7 @@ class Prompts(Columns):
     line: Column
     baseline: Column
     variant: Column
+    further: Column
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class OtherPrompts(Columns):
     line: Column
     tags: Column
     variant: Column
+    further: Column
 
 
 @dataclass(frozen=True)
