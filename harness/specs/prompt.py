@@ -39,6 +39,10 @@ class Prompt:
     def __post_init__(self) -> None:
         object.__setattr__(self, "variant", self.variant or self.label)
 
+    def candidate(self, which: Label) -> str:
+        """The answer that counts as `which`; of a set the first."""
+        return self.members(which)[0]
+
     def members(self, which: Label) -> Answers:
         """The answers that count as `which`: their probabilities are added up."""
         if which == "correct":

@@ -8,7 +8,9 @@ from harness.errors import Fault, InputError
 from harness.specs.contrast import Contrast
 from harness.specs.design import families_needed, largest_share, smallest_p
 from harness.specs.plan import FEWEST
-from harness.specs.prompt_file import load_prompts
+from harness.specs.prompt_file import load_prompts, variants_in
+from harness.specs.prompt_pairs import OLD
+from harness.specs.variants import Variants
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,14 @@ class PromptFacts:
     """What of the prompts decides how a spec is written.
 
     `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
-    is right as often as it is wrong within every family.
+    is right as often as it is wrong within every family. `variants` is what they are called.
     """
 
     families: int
     pairs: int
     shared: int
     balanced: bool
+    variants: Variants = OLD
 
     @property
     def discovery(self) -> float:
@@ -45,9 +48,10 @@ def needed() -> int:
 
 def prompt_facts(path: Path) -> PromptFacts:
     """The facts of a prompt file. Raises `InputError`, also where no claim could be reached."""
-    prompts = load_prompts(path)
+    variants = variants_in(path)
+    prompts = load_prompts(path, variants=variants)
     try:
-        load_prompts(path, balanced=True)
+        load_prompts(path, balanced=True, variants=variants)
         balanced = True
     except InputError:
         balanced = False
@@ -62,4 +66,4 @@ def prompt_facts(path: Path) -> PromptFacts:
         )
         raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
     shared = sum(len(distinct) == 1 for distinct in texts.values())
-    return PromptFacts(families, len(texts), shared, balanced)
+    return PromptFacts(families, len(texts), shared, balanced, variants)
