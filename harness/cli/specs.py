@@ -217,20 +217,39 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
 
     from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.runner.doctor import expected
+    from harness.specs.spec_file import load
+
+    made = load(spec).plan(target)
+    facts = _planned(made, db)
+    needs = expected(made, device)
+    if as_json:
+        print_json(facts | {"needs": [asdict(one) for one in needs]})
+        return
+    for key, value in facts.items():
+        if key in ("clusters", "sources", "out of reach") and not value:
+            continue
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            shown = ", ".join(f"{name} {count}" for name, count in value.items())
+        echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
+    for one in needs:
+        echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
+
+
+def _planned(made: "Plan", db: Path) -> dict[str, Any]:
+    """What a run of the plan does, and what it could show; the sources of its features by the results file."""
     from harness.runner.planned_sources import planned_sources
     from harness.specs.clusters import plural, sizes_of
     from harness.specs.design import families_needed, smallest_p
     from harness.specs.independence import clusterings
-    from harness.specs.spec_file import load
 
-    made = load(spec).plan(target)
     confirming = made.families("confirmation")
     units, alpha = (
         len(sizes_of(made.clusters(made.spec.cluster), confirming)),
         made.spec.contrast.alpha,
     )
     tests = (made.target.features or 0) * len(made.layers)
-    facts: dict[str, Any] = {
+    return {
         "spec": made.spec.name,
         "question": made.spec.question,
         "hash": made.spec.hash,
@@ -251,19 +270,6 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
         "sources": planned_sources(made, db),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)
-    needs = expected(made, device)
-    if as_json:
-        print_json(facts | {"needs": [asdict(one) for one in needs]})
-        return
-    for key, value in facts.items():
-        if key in ("clusters", "sources", "out of reach") and not value:
-            continue
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if isinstance(value, dict):
-            shown = ", ".join(f"{name} {count}" for name, count in value.items())
-        echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
-    for one in needs:
-        echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
 
 
 def _unit_counts(made: "Plan") -> dict[str, int]:
