@@ -101,3 +101,8 @@ def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
     for prompt in prompts:
         found[prompt.pair_id][prompt.label] = prompt
     return tuple(Pair(**variants) for _, variants in sorted(found.items()))
+
+
+def shown(answers: Answers) -> str:
+    """Answers within the quotation marks that a sentence puts around one."""
+    return "' or '".join(answers)

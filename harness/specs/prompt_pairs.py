@@ -1,13 +1,14 @@
 """Lines of a prompt file completed to prompts, each from its pair, with every fault at once."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-from harness.errors import Fault, first_few, nearest
-from harness.specs.likeness import difference, looks_as, named_as, reads_as
-from harness.specs.prompt import LABELS, Answers, Label, Prompt
+from harness.errors import Fault, nearest
+from harness.specs.likeness import difference, looks_as, named_as
+from harness.specs.prompt import LABELS, Answers, Label, Prompt, shown
+from harness.specs.prompt_families import shared_texts, unbalanced
 from harness.specs.prompt_lines import (
     EXPECTED,
     Line,
@@ -74,9 +75,9 @@ def complete(
             len(lines) == len(good) or len(of_pair) > 1
         ):
             faults += _incomplete(path, pair_id, of_pair, variants)
-    faults += _shared(path, prompts)
+    faults += shared_texts(path, prompts)
     if balanced and not faults:
-        faults += _unbalanced(path, prompts, variants)
+        faults += unbalanced(path, prompts, variants)
     if faults:
         return (), sorted(faults, key=_place)
     return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
@@ -208,10 +209,6 @@ def _answers(
     return (first, second), (one, other)
 
 
-def _said(answers: Answers) -> str:
-    return "' or '".join(answers)
-
-
 def _other_answer(variants: Variants) -> str:
     return "wrong answer" if variants.are_roles else variants.answer("misconception")
 
@@ -229,19 +226,19 @@ def _disagreements(
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
-        (text_of(line), _said(answer))
+        (text_of(line), shown(answer))
         for line, answer in zip((correct, confused), answers, strict=True)
     )
     if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):
         what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)
         problems.append((what, "let them differ in the prompt or in the answer"))
     if {*answers[0]} != {*expected[0]}:
-        one, other = _said(answers[0]), _said(expected[0])
+        one, other = shown(answers[0]), shown(expected[0])
         what = f"the {variants.correct} variant of pair '{pair_id}' answers '{one}' where"
         what += f" '{other}' is expected{_unseen(one, other)}"
         problems.append((what, "make the two the same"))
     if "answer" in confused and {*expected[1]} != {*expected[0]}:
-        one, other = map(_said, expected)
+        one, other = map(shown, expected)
         what = f"the variants of pair '{pair_id}' expect '{one}' and '{other}'{_unseen(one, other)}"
         problems.append((what, "give both the same expected_correct_answer"))
     return problems
@@ -280,54 +277,6 @@ def _begins(one: str, other: str) -> tuple[str, str] | None:
     """The two where one begins the other, the shorter one first."""
     shorter, longer = sorted((one, other), key=len)
     return (shorter, longer) if longer.startswith(shorter + " ") else None
-
-
-def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
-    """A text that two families use would be counted twice, or stand on both sides of the split."""
-    first: dict[str, Prompt] = {}
-    faults = []
-    for prompt in prompts:
-        other = first.setdefault(reads_as(prompt.text), prompt)
-        if other.family != prompt.family:
-            same = other.text == prompt.text
-            but = "" if same else f" but for {difference(other.text, prompt.text)}"
-            faults.append(
-                Fault(
-                    f"{path}:{prompt.line}",
-                    f"family '{prompt.family}' has the same prompt as family '{other.family}' "
-                    f"(line {other.line}){but}",
-                    "put both pairs into one family",
-                )
-            )
-    return faults
-
-
-def _unbalanced(path: str, prompts: Sequence[Prompt], variants: Variants) -> list[Fault]:
-    uses: dict[str, Counter[str]] = defaultdict(Counter)
-    lines: dict[str, int] = {}
-    for prompt in prompts:
-        if prompt.label == "correct":
-            uses[prompt.family][_said(prompt.members("correct"))] += 1
-            uses[prompt.family][_said(prompt.members("misconception"))] -= 1
-            lines.setdefault(prompt.family, prompt.line)
-    one, other = "right", "wrong"
-    if not variants.are_roles:
-        one, other = (f"the {variants.answer(role)}" for role in LABELS)
-    return [
-        Fault(
-            f"{path}:{lines[family]}",
-            f"family '{family}' is not balanced: "
-            + first_few(
-                f"'{answer}' is {one} {abs(more)} time{'s' * (abs(more) != 1)} "
-                f"{'more' if more > 0 else 'less'} often than {other}"
-                for answer, more in sorted(count.items())
-                if more
-            ),
-            "ask the other question as often, or set `balance: none` in the spec",
-        )
-        for family, count in uses.items()
-        if any(count.values())
-    ]
 
 
 def _place(fault: Fault) -> tuple[int, str]:
