@@ -1,5 +1,6 @@
 """What `check` says of a spec before any weight is loaded: facts, faults and notes."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Fault, HarnessError
