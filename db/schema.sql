@@ -90,7 +90,8 @@ CREATE TABLE prompts (
     line INTEGER NOT NULL,
     baseline VARCHAR,
     variant VARCHAR,
-    messages VARCHAR
+    messages VARCHAR,
+    further VARCHAR
 );
 
 CREATE TABLE prompt_tags (
@@ -114,7 +115,8 @@ CREATE TABLE other_prompts (
     line INTEGER NOT NULL,
     tags VARCHAR NOT NULL,
     variant VARCHAR,
-    messages VARCHAR
+    messages VARCHAR,
+    further VARCHAR
 );
 
 CREATE TABLE generations (
@@ -145,7 +147,8 @@ CREATE TABLE answers (
     token_id INTEGER NOT NULL,
     token VARCHAR NOT NULL,
     logprob DOUBLE NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    member INTEGER
 );
 
 CREATE TABLE baselines (
@@ -300,7 +303,8 @@ CREATE TABLE impact_tokens (
     edited DOUBLE NOT NULL,
     kl DOUBLE NOT NULL,
     flipped BOOLEAN NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    member INTEGER
 );
 
 CREATE TABLE impact_noise (

@@ -3,13 +3,24 @@
 
 -- What the model prefers on each prompt, in nats.
 CREATE OR REPLACE VIEW behaviour AS
+WITH members AS (
+    SELECT run_id, prompt_id, candidate, member, sum(logprob) AS log_p, any_value(origin) AS origin
+    FROM answers GROUP BY run_id, prompt_id, candidate, member
+), likeliest AS (
+    SELECT *, max(log_p) OVER (PARTITION BY run_id, prompt_id, candidate) AS most FROM members
+), candidates AS (
+    -- Of a set of answers the log of their probability together.
+    SELECT run_id, prompt_id, candidate, any_value(most) + ln(sum(exp(log_p - most))) AS log_p,
+        any_value(origin) AS origin
+    FROM likeliest GROUP BY run_id, prompt_id, candidate
+)
 SELECT
     a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split,
-    sum(a.logprob) FILTER (a.candidate = 'correct') AS log_p_correct,
-    sum(a.logprob) FILTER (a.candidate = 'misconception') AS log_p_misconception,
+    sum(a.log_p) FILTER (a.candidate = 'correct') AS log_p_correct,
+    sum(a.log_p) FILTER (a.candidate = 'misconception') AS log_p_misconception,
     log_p_correct - log_p_misconception AS logit_difference,
     any_value(a.origin) AS origin
-FROM answers a JOIN prompts p USING (run_id, prompt_id)
+FROM candidates a JOIN prompts p USING (run_id, prompt_id)
 GROUP BY a.run_id, p.family, p.pair_id, a.prompt_id, p.label, p.split;
 
 -- The same of each prompt without its scene, where a claim asks for it.

@@ -11,3 +11,9 @@ UPDATE other_prompts SET variant = label;
 -- The messages of a prompt that is a chat; until here there were none.
 ALTER TABLE prompts ADD COLUMN messages VARCHAR;
 ALTER TABLE other_prompts ADD COLUMN messages VARCHAR;
+
+-- Sets of answers: the other members of a prompt's candidates, and of which member a token is.
+ALTER TABLE prompts ADD COLUMN further VARCHAR;
+ALTER TABLE other_prompts ADD COLUMN further VARCHAR;
+ALTER TABLE answers ADD COLUMN member INTEGER;
+ALTER TABLE impact_tokens ADD COLUMN member INTEGER;

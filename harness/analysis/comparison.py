@@ -170,7 +170,7 @@ _REMEDY = "runs are compared on the same prompts: run one of them again"
 
 def _content(prompt: Prompt) -> tuple[str, ...]:
     """What two runs must agree on to be asked the same."""
-    return (prompt.text, prompt.correct, prompt.misconception, prompt.family, prompt.label)
+    return (prompt.text, *prompt.answers, prompt.family, prompt.label)
 
 
 def compare_behaviour(

@@ -69,15 +69,18 @@ def behaviours(
 
     In the metric's unit; `own` are registered ones.
     """
-    sums: dict[str, dict[Label, float]] = defaultdict(
-        lambda: {"correct": 0.0, "misconception": 0.0}
-    )
-    for prompt, candidate, logprob in zip(
-        rows.prompt_id, rows.candidate, rows.logprob, strict=True
+    members: dict[tuple[str, Label, int], float] = defaultdict(float)
+    numbers = rows.member if isinstance(rows, Answers) else (0 for _ in rows.prompt_id)
+    for prompt, candidate, member, logprob in zip(
+        rows.prompt_id, rows.candidate, numbers, rows.logprob, strict=True
     ):
-        sums[str(prompt)]["correct" if candidate == "correct" else "misconception"] += float(
-            logprob
-        )
+        label: Label = "correct" if candidate == "correct" else "misconception"
+        members[str(prompt), label, member or 0] += float(logprob)
+    sums: dict[str, dict[Label, float]] = defaultdict(dict)
+    for (prompt, label, _), logprob in members.items():
+        so_far = sums[prompt].get(label)
+        # Of a set of answers the log of their probability together.
+        sums[prompt][label] = logprob if so_far is None else float(np.logaddexp(so_far, logprob))
     positive, negative = (
         np.array([one[label] for one in sums.values()], dtype=np.float64) for label in LABELS
     )

@@ -1,6 +1,5 @@
 """Commands about specs, before any weight is loaded: write one, check it, plan its run."""
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,18 +9,18 @@ import click
 
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
-from harness.cli.options import DB, JSON, target_option
+from harness.cli.options import JSON, target_option
 from harness.cli.output import echo, print_json, say
-from harness.cli.spec_facts import controls_line, metric_lines, spec_facts, variants_line
+from harness.cli.spec_facts import metric_lines, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
 
 if TYPE_CHECKING:
-    from harness.specs.plan import Plan
+    pass
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")
-@click.argument("question")
+@click.argument("question", metavar="QUESTION|FILE.csv")
 @target_option(
     multiple=True,
     required=True,
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--prompts",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of prompt pairs, one JSON object a line; data/README.md says which fields.",
+    help="A file of prompt pairs, one JSON object a line (data/README.md says which fields), or a CSV.",
 )
 @click.option("--name", default="", help="What the eval is called; else made of the question.")
 @click.option(
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
 def new(
     question: str,
     target: tuple[str, ...],
-    prompts: Path,
+    prompts: Path | None,
     name: str,
     output: Path | None,
     allow_shortcuts: str,
@@ -61,12 +59,18 @@ def new(
     variants of a pair differ before the answer, and how many families are there? The file passes
     `harness check` as it is written, and is yours to change before the first run.
 
+    A CSV has a pair a row: under the names of two variants their texts, of which the last words are the
+    answers, unless columns NAME_answer say them; `a|b` is a set of answers, and a column family says
+    which pairs belong together. The prompt file is written beside it.
+
     \b
     harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
+    harness new pairs.csv --target organism
     """
     from harness.specs.scaffold import write_spec
     from harness.specs.target_files import HERE
 
+    question, prompts, name = _from_csv(question, prompts, name)
     _check_answers(prompts, target, (output or HERE / "NAME").parent)
     allow = partial(_allowed, prompts, allow_shortcuts)
     path, *schema = write_spec(question, target, prompts, name, output, allow)
@@ -78,16 +82,42 @@ def new(
         echo(f"  {command(step, path, *on)}")
 
 
+def _from_csv(question: str, prompts: Path | None, name: str) -> tuple[str, Path, str]:
+    """The question, prompt file and name of a new spec: of a CSV its pairs are written into a prompt file.
+
+    Raises `InputError` with what is wrong with the CSV, or where there are no prompts.
+    """
+    from harness.specs.csv_pairs import read_csv, write_pairs
+
+    file = Path(question) if prompts is None else prompts
+    if file.suffix.lower() != ".csv":
+        if prompts is None:
+            remedy = "name it with --prompts, or give a CSV in the question's place: harness new pairs.csv"
+            raise InputError(Fault("--prompts", "there is no prompt file", remedy))
+        return question, prompts, name
+    pairs = read_csv(file)
+    written = write_pairs(file, pairs)
+    count = len(pairs.lines) // 2
+    echo(f"{written}: written, {count} pair{'s' * (count != 1)}.")
+    one, other = pairs.variants.names
+    if pairs.last_words:
+        columns = f"columns {one}_answer and {other}_answer"
+        say(f"note: {file}: the last word of each text is its answer; {columns} say others")
+    if prompts is None:
+        question, name = f"What tells {one} from {other}?", name or file.stem
+    return question, written, name
+
+
 def _check_answers(prompts: Path, targets: tuple[str, ...], beside: Path) -> None:
     """Raises `InputError` where `check` would refuse answers of the prompts on known targets."""
     from harness.cli.answers import answers_alike
     from harness.paths import find
-    from harness.specs.prompt_file import load_prompts
+    from harness.specs.prompt_file import load_prompts, variants_in
     from harness.specs.target_files import known_targets
 
     try:
         path = find(prompts)
-        read = load_prompts(path, balanced=False) if path else ()
+        read = load_prompts(path, variants=variants_in(path)) if path else ()
     except InputError:
         return  # what is wrong with the file itself is said where the spec is written
     there = known_targets(beside)
@@ -103,10 +133,10 @@ def _allowed(prompts: Path, reason: str) -> str:
     """
     from harness.analysis.shortcut_checks import shortcut_findings
     from harness.paths import find
-    from harness.specs.prompt_file import load_prompts
+    from harness.specs.prompt_file import load_prompts, variants_in
 
-    place = str(prompts)
-    read = load_prompts(find(prompts) or prompts)
+    place, path = str(prompts), find(prompts) or prompts
+    read = load_prompts(path, variants=variants_in(path))
     faults = shortcut_findings(place, read, place, None, lambda *_: place).faults
     if faults and not reason.strip():
         raise InputError(*(replace(one, remedy=_SAY_WHY) for one in faults))
@@ -163,116 +193,3 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(WRONG_INPUT if faults else SUPPORTED)
     if faults:
         raise InputError(*dict.fromkeys(faults))
-
-
-@click.command(short_help="Show what a run would do, and what it could show.")
-@click.argument("spec", shell_complete=completion.specs)
-@target_option(default="", help="One of the spec's targets; its first when left out.")
-@click.option("--device", default="auto", show_default=True, help="As for `run`.")
-@JSON
-@DB
-@exit_with_status
-def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
-    """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
-
-    Memory is that of the device in each stage; the time is the least that this machine needs, by what it does
-    in a moment. Of features that another eval froze, the results file is asked. Nothing is loaded or
-    fetched for it.
-
-    \b
-    harness plan voices --target organism
-    """
-    from dataclasses import asdict
-
-    from harness.reports.terminal.width import hanging_indent, known_columns
-    from harness.runner.doctor import expected
-    from harness.runner.planned_sources import planned_sources
-    from harness.specs.clusters import plural, sizes_of
-    from harness.specs.design import families_needed, smallest_p
-    from harness.specs.independence import clusterings
-    from harness.specs.spec_file import load
-
-    made = load(spec).plan(target)
-    confirming = made.families("confirmation")
-    units, alpha = (
-        len(sizes_of(made.clusters(made.spec.cluster), confirming)),
-        made.spec.contrast.alpha,
-    )
-    tests = (made.target.features or 0) * len(made.layers)
-    facts: dict[str, Any] = {
-        "spec": made.spec.name,
-        "question": made.spec.question,
-        "hash": made.spec.hash,
-        "target": made.target.name,
-        **_variants(made),
-        "layers": list(made.layers),
-        "prompts": len(made.prompts),
-        "discovery": list(made.families("discovery")),
-        "confirmation": list(confirming),
-        "alpha": alpha,
-        "clusters": [*map(str, clusterings(made))],
-        "smallest p": smallest_p(units),
-        f"{plural(made.spec.cluster)} needed": families_needed(alpha),
-        "features tested": tests,
-        "detectable d_z": _detectable(units, alpha, tests),
-        "units": _unit_counts(made),
-        "controls": [controls_line(ablation) for ablation in made.ablations],
-        "sources": planned_sources(made, db),
-        "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
-    } | _reach(made)
-    needs = expected(made, device)
-    if as_json:
-        print_json(facts | {"needs": [asdict(one) for one in needs]})
-        return
-    for key, value in facts.items():
-        if key in ("clusters", "sources", "out of reach") and not value:
-            continue
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if isinstance(value, dict):
-            shown = ", ".join(f"{name} {count}" for name, count in value.items())
-        echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
-    for one in needs:
-        echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
-
-
-def _unit_counts(made: "Plan") -> dict[str, int]:
-    """How many units the stages have."""
-    return (
-        {stage: len(made.units(stage)) for stage in ("observe", "generate", "survey")}
-        | {
-            f"ablate {ablation.name}": len(made.units("ablate", ablation.name))
-            for ablation in made.ablations
-        }
-        | ({"trace": len(made.units("trace"))} if made.layers else {})
-    )
-
-
-def _variants(made: "Plan") -> dict[str, list[str]]:
-    """What is compared, where it is not called by its roles."""
-    variants = made.spec.variants
-    return {} if variants.are_roles else {"variants": list(variants.names)}
-
-
-def _reach(made: "Plan") -> dict[str, Any]:
-    """The smallest p that each claim can be left with, and what keeps claims from alpha, in words."""
-    from harness.specs.plan_checks import unreachable
-    from harness.specs.reach import corrected, dependent, smallest_p_values
-
-    best = corrected(made, smallest_p_values(made))
-    faults = unreachable(made, lambda *_: made.spec.name)
-    return {
-        "reach": {name: float(f"{p:.3g}") for name, p in best.items()},
-        "out of reach": [*map(str, faults), *dependent(made)],
-    }
-
-
-def _detectable(units: int, alpha: float, tests: int) -> dict[str, float | None]:
-    """The effects that are found four times in five; the flips' floor is a bound of its own."""
-    from harness.specs.design import smallest_effect, smallest_p
-
-    if smallest_p(units) > alpha:
-        return {"of one test": None, "of every feature": None}
-    return {
-        "of one test": round(smallest_effect(units, alpha), 3),
-        "of every feature": round(smallest_effect(units, alpha / tests), 3) if tests else None,
-    }

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.models.logprobs import compare_distributions
 from harness.models.padded_batch import Reads
 from harness.models.transfer import send
-from harness.specs.metrics import LOG_MASS, metrics_of
+from harness.specs.metrics import LOG_MASS, Number, metrics_of
 from harness.specs.prompt import Label
 
 Floats = NDArray[np.float64]
@@ -117,7 +117,9 @@ class ReplayScores:
         self.kl[..., -reads:][at] = change.kl
         self.flipped[..., -reads:][at] = change.flipped
 
-    def metrics(self, row: int, answers: Mapping[Label, int]) -> dict[str, tuple[Floats, Floats]]:
+    def metrics(
+        self, row: int, answers: Mapping[Label, Sequence[int]]
+    ) -> dict[str, tuple[Floats, Floats]]:
         """Every metric of a row without and with each intervention, (interventions,) each, in nats.
 
         `answers` are the row's candidates, see `PromptRows.candidates`. `top1_flips` is a count.
@@ -126,15 +128,16 @@ class ReplayScores:
         def sums(scores: Tensor) -> dict[Label, Floats]:
             own = scores[:, row].double()
             return {
-                label: own[:, self.answer[row] == answer].sum(1).numpy()
-                for label, answer in answers.items()
+                label: log_sum([own[:, self.answer[row] == one].sum(1).numpy() for one in members])
+                for label, members in answers.items()
             }
 
         before, after = metrics_of(sums(self.before)), metrics_of(sums(self.after))
         metrics = {name: (before[name], after[name]) for name in before}
         metrics[LOG_MASS] = _log_mass(before), _log_mass(after)
         # The candidates may share the position that predicts their first tokens: it counts once.
-        of_candidates = (self.answer[row][:, None] == torch.tensor(list(answers.values()))).any(1)
+        numbers = torch.tensor([one for members in answers.values() for one in members])
+        of_candidates = (self.answer[row][:, None] == numbers).any(1)
         reads = self.at[row][of_candidates].unique()
         for name, values in (("kl", self.kl), ("top1_flips", self.flipped)):
             total = values[:, row, reads].double().sum(1).numpy()
@@ -151,6 +154,15 @@ class ReplayScores:
                 "kl": self.kl[:, row, read].numpy(),
                 "flipped": self.flipped[:, row, read].numpy(),
             }
+
+
+def log_sum(members: Sequence[Number]) -> Number:
+    """The log of the summed probability of a set of answers, from each one's log-probability."""
+    with np.errstate(invalid="ignore"):
+        total = members[0]
+        for one in members[1:]:
+            total = np.logaddexp(total, one)
+        return total
 
 
 def _log_mass(metrics: Mapping[str, Floats]) -> Floats:

@@ -1,6 +1,6 @@
 """Prompts as rows of tokens: each distinct text once, with all of its candidate answers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from harness.models.forward_types import CachedForward
 from harness.models.language_model import LanguageModel
@@ -27,7 +27,7 @@ class PromptRows:
         answers: dict[tuple[str | Chat, str], dict[str, int]] = {}
         for prompt in prompts:
             numbers = answers.setdefault((prompt.asked, apart(prompt)), {})
-            for answer in (prompt.correct, prompt.misconception, prompt.answer):
+            for answer in (*prompt.answers, prompt.answer):
                 numbers.setdefault(answer, len(numbers))
         self._apart = apart
         self._answers = answers
@@ -48,10 +48,17 @@ class PromptRows:
         """The prompt's own answer, as an index into `Tokens.answers` of its row."""
         return self._answers[prompt.asked, self._apart(prompt)][prompt.answer]
 
-    def candidates(self, prompt: Prompt) -> dict[Label, int]:
-        """Its correct answer and its misconception, by label, as indices like `own_answer`."""
+    def candidates(self, prompt: Prompt) -> dict[Label, tuple[int, ...]]:
+        """The members of its two candidates, by label, as indices like `own_answer`."""
         numbers = self._answers[prompt.asked, self._apart(prompt)]
-        return {label: numbers[prompt.candidate(label)] for label in LABELS}
+        return {label: tuple(numbers[one] for one in prompt.members(label)) for label in LABELS}
+
+
+def members_in(candidates: Mapping[Label, Sequence[int]]) -> Iterator[tuple[Label, int, int]]:
+    """Each member of the candidates of a prompt: whose, which of them, and its index in the row."""
+    for label, answers in candidates.items():
+        for number, answer in enumerate(answers):
+            yield label, number, answer
 
 
 def cached_forward(

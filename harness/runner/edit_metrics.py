@@ -1,6 +1,6 @@
 """The metrics of edited rows: those that every run has, and those that a spec asks for besides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def edit_metrics(
-    context: RunContext, scores: ReplayScores, row: int, answers: Mapping[Label, int]
+    context: RunContext, scores: ReplayScores, row: int, answers: Mapping[Label, Sequence[int]]
 ) -> dict[str, tuple[Floats, Floats]]:
     """Every metric of a row without and with each intervention, (interventions,) each, in its unit.
 

@@ -130,7 +130,7 @@ def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
             continue  # its other variant said so
         where = f"{path}:{prompt.line}"
         try:
-            answers = model.tokens(prompt.asked, prompt.correct, prompt.misconception).answers
+            answers = model.tokens(prompt.asked, *prompt.answers).answers
             found = beginning(where, prompt, plan.target.name, *answers)
         except InputError as error:
             found = replace(error.faults[0], where=f"{where}, {error.faults[0].where}")

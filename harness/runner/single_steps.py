@@ -13,6 +13,7 @@ import torch
 
 from harness.errors import Fault, InputError, Say
 from harness.interventions import Edit, apply, gain_and_shift
+from harness.interventions.replay_scores import log_sum
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.arithmetic import exact_arithmetic
 from harness.models.devices import choose_device
@@ -252,15 +253,16 @@ def _removed(
     for prompt in prompts:
         before, after = found[rows.row(prompt)]
         right = rows.candidates(prompt)["correct"]
+        was, now = (float(log_sum([some[one] for one in right])) for some in (before, after))
         results.append(
             AblationResult(
                 id=prompt.id,
                 pair_id=prompt.pair_id,
                 label=prompt.label,
                 answer=prompt.correct,
-                baseline_logprob=before[right],
-                ablated_logprob=after[right],
-                delta=after[right] - before[right],
+                baseline_logprob=was,
+                ablated_logprob=now,
+                delta=now - was,
             )
         )
     return results

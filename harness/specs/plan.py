@@ -74,8 +74,8 @@ class Plan:
 
         def said(p: Prompt) -> str:
             # Without what once was not there, so that the hash of no older file changes.
-            later = (p.baseline,) * bool(p.baseline) + (p.variant,) * (p.variant != p.label)
-            later += tuple(map(repr, p.chat))
+            later = [*[p.baseline] * bool(p.baseline), *[p.variant] * (p.variant != p.label)]
+            later += [*[repr(p.further)] * any(p.further), *map(repr, p.chat)]
             return repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
                          sorted(p.tags.items()), *later))  # fmt: skip
 

@@ -10,6 +10,7 @@ from harness.specs.chat import Chat, asked_instead, transcript
 Label = Literal["correct", "misconception"]
 Origin = Literal["real", "stand-in", "mock"]
 LIMITED = "limited to "  # how `runs.exploratory` of a trial on some of the families begins
+Answers = tuple[str, ...]
 LABELS: tuple[Label, Label] = ("correct", "misconception")
 
 
@@ -19,7 +20,8 @@ class Prompt:
 
     `label` is the role of its variant, and `variant` what its file calls that; the role where it is left
     out. `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
-    pair, whose log-probabilities are compared. `baseline` is the text without its scene, where that is given.
+    pair, whose log-probabilities are compared; `further` are the other members of each where it is a set of
+    answers, of which only the first is named. `baseline` is the text without its scene, where that is given.
     `chat` are the messages of a prompt that the model's own chat template puts into tokens; `text` is then
     how it reads.
     """
@@ -37,6 +39,7 @@ class Prompt:
     baseline: str = ""
     variant: str = ""
     chat: Chat = ()
+    further: tuple[Answers, Answers] = ((), ())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variant", self.variant or self.label)
@@ -52,8 +55,19 @@ class Prompt:
         return "" if self.chat and self.chat[-1].role == "user" else f"{self.text} "
 
     def candidate(self, which: Label) -> str:
-        """The answer that counts as `which`."""
-        return self.correct if which == "correct" else self.misconception
+        """The answer that counts as `which`; of a set the first."""
+        return self.members(which)[0]
+
+    def members(self, which: Label) -> Answers:
+        """The answers that count as `which`: their probabilities are added up."""
+        if which == "correct":
+            return self.correct, *self.further[0]
+        return self.misconception, *self.further[1]
+
+    @property
+    def answers(self) -> Answers:
+        """All members of both candidates, those of `correct` first."""
+        return (*self.members("correct"), *self.members("misconception"))
 
 
 def baselines_of(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
@@ -87,3 +101,8 @@ def pairs_of(prompts: Sequence[Prompt]) -> tuple[Pair, ...]:
     for prompt in prompts:
         found[prompt.pair_id][prompt.label] = prompt
     return tuple(Pair(**variants) for _, variants in sorted(found.items()))
+
+
+def shown(answers: Answers) -> str:
+    """Answers within the quotation marks that a sentence puts around one."""
+    return "' or '".join(answers)

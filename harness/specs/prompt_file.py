@@ -56,6 +56,16 @@ def load_prompts(
     return prompts
 
 
+def variants_in(path: str | Path) -> Variants:
+    """What a prompt file's variants are called: its two labels, in their order, where it has no old one.
+
+    Raises `InputError` where it is no prompt file.
+    """
+    labels = _labels(_lines(path)[0])
+    named = [*labels] if len(labels) == 2 and labels.keys().isdisjoint(OLD.names) else OLD.names
+    return Variants.compared(*named)
+
+
 def left_aside(path: str | Path, variants: Variants) -> Counter[str]:
     """How many lines of a prompt file have each label that is not compared."""
     labels = _labels(_lines(path)[0])

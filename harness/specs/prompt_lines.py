@@ -1,17 +1,20 @@
 """One line of a prompt file: which fields it has, and what is wrong with their form."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.errors import nearest
 from harness.names import is_name
 from harness.specs.chat import Chat, chat_of, faults_of_messages, of_user, transcript
+from harness.specs.prompt import Answers
 from harness.specs.text_file import is_whole
 
 REQUIRED = ("id", "pair_id", "label", "prompt")
 EXPECTED = "expected_correct_answer"  # needed where a line does not say its `answer`
 OPTIONAL = (EXPECTED, "answer", "family", "foil", "tags", "baseline")
 FIELDS = REQUIRED + OPTIONAL
+SETS = (EXPECTED, "answer", "foil")  # may be lists of texts
 Line = tuple[int, Mapping[str, Any]]
 
 
@@ -25,21 +28,12 @@ def faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name not in line:
             problems.append((f"'{name}' is missing", "add it"))
     for name in FIELDS:
-        if name == "tags":
-            continue
-        value = line.get(name, "-")
-        if name == "prompt" and isinstance(value, list):
-            problems += faults_of_messages(value)
-        elif not isinstance(value, str):
-            problems.append((f"'{name}' is {_kind(value)}", "write a text"))
-        elif not is_whole(value):
-            problems.append(
-                (f"'{name}' holds half of a surrogate pair", "write the whole character")
-            )
-        elif not any(letter.isprintable() and not letter.isspace() for letter in value):
-            problems.append((f"'{name}' is empty", "write a text"))
-        elif name not in ("prompt", "id", "baseline") and value != value.strip():
-            problems.append((f"'{name}' begins or ends with a space", "remove it"))
+        if name == "prompt" and isinstance(line.get(name), list):
+            problems += faults_of_messages(line[name])
+        elif name in SETS and isinstance(line.get(name), list):
+            problems += _faults_of_set(name, line[name])
+        elif name != "tags":
+            problems += _faults_of_text(name, line.get(name, "-"))
     label = line.get("label", "correct")
     if isinstance(label, str) and label.strip() and not is_name(label):
         remedy = "use letters and digits, and `-`, `_` or `.` between them"
@@ -71,6 +65,33 @@ def messages_of(line: Mapping[str, Any], chat: bool) -> Chat:
     if isinstance(asked, str):
         return of_user(asked) if chat else ()
     return chat_of(asked)
+
+
+def members_of(line: Mapping[str, Any], name: str) -> Answers:
+    """A line's answer, or the members of a set of them."""
+    value = line[name]
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _faults_of_set(name: str, members: list[Any]) -> Iterator[tuple[str, str]]:
+    if not members:
+        yield f"'{name}' is an empty list", "write a text, or a list of texts"
+    for member in members:
+        yield from _faults_of_text(name, member)
+    texts = [one for one in members if isinstance(one, str)]
+    if twice := [one for one, n in Counter(texts).items() if n > 1]:
+        yield f"'{name}' has '{twice[0]}' twice", "keep one: its probability counts once"
+
+
+def _faults_of_text(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, str):
+        yield f"'{name}' is {_kind(value)}", "write a text"
+    elif not is_whole(value):
+        yield f"'{name}' holds half of a surrogate pair", "write the whole character"
+    elif not any(letter.isprintable() and not letter.isspace() for letter in value):
+        yield f"'{name}' is empty", "write a text"
+    elif name not in ("prompt", "id", "baseline") and value != value.strip():
+        yield f"'{name}' begins or ends with a space", "remove it"
 
 
 def _kind(value: Any) -> str:

@@ -1,13 +1,22 @@
 """Lines of a prompt file completed to prompts, each from its pair, with every fault at once."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, product
 from typing import Any
 
-from harness.errors import Fault, first_few, nearest
-from harness.specs.likeness import difference, looks_as, named_as, reads_as
-from harness.specs.prompt import LABELS, Label, Prompt
-from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line, messages_of, text_of
+from harness.errors import Fault, nearest
+from harness.specs.likeness import difference, looks_as, named_as
+from harness.specs.prompt import LABELS, Answers, Label, Prompt, shown
+from harness.specs.prompt_families import shared_texts, unbalanced
+from harness.specs.prompt_lines import (
+    EXPECTED,
+    Line,
+    faults_of_line,
+    members_of,
+    messages_of,
+    text_of,
+)
 from harness.specs.variants import Variants
 
 OLD = Variants()
@@ -66,9 +75,9 @@ def complete(
             len(lines) == len(good) or len(of_pair) > 1
         ):
             faults += _incomplete(path, pair_id, of_pair, variants)
-    faults += _shared(path, prompts)
+    faults += shared_texts(path, prompts)
     if balanced and not faults:
-        faults += _unbalanced(path, prompts, variants)
+        faults += unbalanced(path, prompts, variants)
     if faults:
         return (), sorted(faults, key=_place)
     return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
@@ -148,19 +157,20 @@ def _pair(
     (first, correct), (second, confused) = (compared[role] for role in LABELS)
     answers, expected = _answers(correct, confused)
     problems = _disagreements(pair_id, correct, confused, answers, expected, variants)
-    foils = {line["foil"] for line in (correct, confused) if "foil" in line}
-    foils = (foils | {answers[1]}) - {answers[0]}
+    wrong = {members_of(line, "foil") for line in (correct, confused) if "foil" in line}
+    foils = {frozenset(one): one for one in (*sorted(wrong), answers[1])}
+    foils.pop(frozenset(answers[0]), None)
     if len(foils) != 1 and not problems:
         how_many = "no" if not foils else "more than one"
         what = f"pair '{pair_id}' has {how_many} {_other_answer(variants)}"
         remedy = f"let the {variants.misconception} variant's answer be it, or give both "
         remedy += "variants the same foil"
         problems.append((what, remedy))
-    problems += _alike(pair_id, answers[0], foils)
+    problems += _alike(pair_id, answers[0], foils.values())
     if problems:
         place = f"{path}:{max(first, second)}"
         return [], [Fault(place, *problem) for problem in problems]
-    (foil,) = foils
+    (foil,) = foils.values()
     return [
         Prompt(
             id=line["id"],
@@ -170,9 +180,10 @@ def _pair(
             variant=line["label"],
             text=text_of(line),
             chat=messages_of(line, chat),
-            answer=answer,
-            correct=answers[0],
-            misconception=foil,
+            answer=answer[0],
+            correct=answers[0][0],
+            misconception=foil[0],
+            further=(answers[0][1:], foil[1:]),
             line=number,
             tags=line.get("tags", {}),
             baseline=line.get("baseline", ""),
@@ -185,12 +196,17 @@ def _pair(
 
 def _answers(
     correct: Mapping[str, Any], confused: Mapping[str, Any]
-) -> tuple[tuple[str, str], tuple[str, str]]:
+) -> tuple[tuple[Answers, Answers], tuple[Answers, Answers]]:
     """What each line of a pair answers, and what each expects of the positive one."""
-    said = [line[EXPECTED] for line in (correct, confused) if EXPECTED in line]
-    expected = said[0] if said else correct["answer"]
-    wanted = (correct.get(EXPECTED, expected), confused.get(EXPECTED, expected))
-    return (correct.get("answer", wanted[0]), confused.get("answer", wanted[1])), wanted
+    lines = (correct, confused)
+    said = [members_of(line, EXPECTED) for line in lines if EXPECTED in line]
+    expected = said[0] if said else members_of(correct, "answer")
+    one, other = (members_of(line, EXPECTED) if EXPECTED in line else expected for line in lines)
+    first, second = (
+        members_of(line, "answer") if "answer" in line else default
+        for line, default in zip(lines, (one, other), strict=True)
+    )
+    return (first, second), (one, other)
 
 
 def _other_answer(variants: Variants) -> str:
@@ -201,8 +217,8 @@ def _disagreements(
     pair_id: str,
     correct: Mapping[str, Any],
     confused: Mapping[str, Any],
-    answers: Sequence[str],
-    expected: Sequence[str],
+    answers: tuple[Answers, Answers],
+    expected: tuple[Answers, Answers],
     variants: Variants,
 ) -> list[tuple[str, str]]:
     """In what the lines of a pair contradict each other, or themselves."""
@@ -210,18 +226,20 @@ def _disagreements(
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
-        (text_of(line), answer) for line, answer in zip((correct, confused), answers, strict=True)
+        (text_of(line), shown(answer))
+        for line, answer in zip((correct, confused), answers, strict=True)
     )
     if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):
         what = f"the variants of pair '{pair_id}' are equal" + " to the eye" * (first != second)
         problems.append((what, "let them differ in the prompt or in the answer"))
-    if answers[0] != expected[0]:
-        what = f"the {variants.correct} variant of pair '{pair_id}' answers '{answers[0]}' where"
-        what += f" '{expected[0]}' is expected{_unseen(answers[0], expected[0])}"
+    if {*answers[0]} != {*expected[0]}:
+        one, other = shown(answers[0]), shown(expected[0])
+        what = f"the {variants.correct} variant of pair '{pair_id}' answers '{one}' where"
+        what += f" '{other}' is expected{_unseen(one, other)}"
         problems.append((what, "make the two the same"))
-    if "answer" in confused and expected[1] != expected[0]:
-        what = f"the variants of pair '{pair_id}' expect '{expected[0]}' and '{expected[1]}'"
-        what += _unseen(*expected)
+    if "answer" in confused and {*expected[1]} != {*expected[0]}:
+        one, other = map(shown, expected)
+        what = f"the variants of pair '{pair_id}' expect '{one}' and '{other}'{_unseen(one, other)}"
         problems.append((what, "give both the same expected_correct_answer"))
     return problems
 
@@ -230,65 +248,35 @@ def _unseen(one: str, other: str) -> str:
     return f", which differ in {difference(one, other)}" if looks_as(one) == looks_as(other) else ""
 
 
-def _alike(pair_id: str, answer: str, foils: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """An answer that begins the other one is the likelier by construction."""
+def _alike(pair_id: str, answer: Answers, foils: Iterable[Answers]) -> Iterator[tuple[str, str]]:
+    """An answer that begins the other one is the likelier by construction, or is counted twice."""
     for foil in sorted(foils):
-        if looks_as(foil) == looks_as(answer):
-            yield f"the answers of pair '{pair_id}' look the same: '{foil}'", "let them differ"
-        shorter, longer = sorted((answer, foil), key=len)
-        if longer.startswith(shorter + " "):
-            yield (
-                f"the answers '{shorter}' and '{longer}' of pair '{pair_id}' begin alike",
-                "let no answer be the beginning of the other: it is the likelier by construction",
-            )
-
-
-def _shared(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
-    """A text that two families use would be counted twice, or stand on both sides of the split."""
-    first: dict[str, Prompt] = {}
-    faults = []
-    for prompt in prompts:
-        other = first.setdefault(reads_as(prompt.text), prompt)
-        if other.family != prompt.family:
-            same = other.text == prompt.text
-            but = "" if same else f" but for {difference(other.text, prompt.text)}"
-            faults.append(
-                Fault(
-                    f"{path}:{prompt.line}",
-                    f"family '{prompt.family}' has the same prompt as family '{other.family}' "
-                    f"(line {other.line}){but}",
-                    "put both pairs into one family",
+        yield from _same(pair_id, answer, foil)
+        for one, other in product(answer, foil):
+            if begun := _begins(one, other):
+                what = f"the answers '{begun[0]}' and '{begun[1]}' of pair '{pair_id}' begin alike"
+                remedy = "let no answer be the beginning of the other: it is the likelier by construction"
+                yield what, remedy
+    for members in (answer, *foils):
+        for one, other in combinations(members, 2):
+            if looks_as(one) == looks_as(other) or _begins(one, other):
+                what = f"'{one}' and '{other}' of one answer of pair '{pair_id}' begin alike"
+                yield (
+                    what,
+                    "keep one of them: the longer one's probability is part of the shorter one's",
                 )
-            )
-    return faults
 
 
-def _unbalanced(path: str, prompts: Sequence[Prompt], variants: Variants) -> list[Fault]:
-    uses: dict[str, Counter[str]] = defaultdict(Counter)
-    lines: dict[str, int] = {}
-    for prompt in prompts:
-        if prompt.label == "correct":
-            uses[prompt.family][prompt.correct] += 1
-            uses[prompt.family][prompt.misconception] -= 1
-            lines.setdefault(prompt.family, prompt.line)
-    one, other = "right", "wrong"
-    if not variants.are_roles:
-        one, other = (f"the {variants.answer(role)}" for role in LABELS)
-    return [
-        Fault(
-            f"{path}:{lines[family]}",
-            f"family '{family}' is not balanced: "
-            + first_few(
-                f"'{answer}' is {one} {abs(more)} time{'s' * (abs(more) != 1)} "
-                f"{'more' if more > 0 else 'less'} often than {other}"
-                for answer, more in sorted(count.items())
-                if more
-            ),
-            "ask the other question as often, or set `balance: none` in the spec",
-        )
-        for family, count in uses.items()
-        if any(count.values())
-    ]
+def _same(pair_id: str, answer: Answers, foil: Answers) -> Iterator[tuple[str, str]]:
+    for one, other in product(foil, answer):
+        if looks_as(one) == looks_as(other):
+            yield f"the answers of pair '{pair_id}' look the same: '{one}'", "let them differ"
+
+
+def _begins(one: str, other: str) -> tuple[str, str] | None:
+    """The two where one begins the other, the shorter one first."""
+    shorter, longer = sorted((one, other), key=len)
+    return (shorter, longer) if longer.startswith(shorter + " ") else None
 
 
 def _place(fault: Fault) -> tuple[int, str]:

@@ -9,7 +9,9 @@ from harness.specs.clusters import FAMILY, grouping_tag
 from harness.specs.contrast import Contrast
 from harness.specs.design import families_needed, largest_share, smallest_p
 from harness.specs.plan import FEWEST
-from harness.specs.prompt_file import load_prompts
+from harness.specs.prompt_file import load_prompts, variants_in
+from harness.specs.prompt_pairs import OLD
+from harness.specs.variants import Variants
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class PromptFacts:
 
     `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
     is right as often as it is wrong within every family. `tag` is the tag that groups families, of which
-    there are so many `groups`; nothing where none does.
+    there are so many `groups`; nothing where none does. `variants` is what they are called.
     """
 
     families: int
@@ -27,6 +29,7 @@ class PromptFacts:
     balanced: bool
     tag: str = ""
     groups: int = 0
+    variants: Variants = OLD
 
     @property
     def cluster(self) -> str:
@@ -59,9 +62,10 @@ def needed() -> int:
 
 def prompt_facts(path: Path) -> PromptFacts:
     """The facts of a prompt file. Raises `InputError`, also where no claim could be reached."""
-    prompts = load_prompts(path)
+    variants = variants_in(path)
+    prompts = load_prompts(path, variants=variants)
     try:
-        load_prompts(path, balanced=True)
+        load_prompts(path, balanced=True, variants=variants)
         balanced = True
     except InputError:
         balanced = False
@@ -78,4 +82,4 @@ def prompt_facts(path: Path) -> PromptFacts:
     shared = sum(len(distinct) == 1 for distinct in texts.values())
     tag = grouping_tag(prompts)
     groups = len({prompt.tags[tag] for prompt in prompts}) if tag else 0
-    return PromptFacts(families, len(texts), shared, balanced, tag, groups)
+    return PromptFacts(families, len(texts), shared, balanced, tag, groups, variants)

@@ -8,6 +8,7 @@ from textwrap import wrap
 from harness.specs.clusters import plural
 from harness.specs.contrast import Contrast
 from harness.specs.design import smallest_p
+from harness.specs.metrics import metric_words
 from harness.specs.plan import FEWEST
 from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.targets import Target
@@ -63,16 +64,24 @@ def draft(
             "The paired test of each feature between the variants, corrected over all features of all "
             "layers. `alpha` is the error rate of every claim below."
         ),
-        "contrast: {of: correct, against: misconception, statistic: pratt+mcnemar, "
+        f"contrast: {{of: {facts.variants.correct}, against: {facts.variants.misconception}, "
+        "statistic: pratt+mcnemar, "
         "correction: max-t, alpha: 0.05}",
         *(_ablations(facts) if facts.discovery else _no_ablations(facts)),
-        *_comment("What impacts are measured in: log p(correct) - log p(misconception), in nats."),
+        *_comment(f"What impacts are measured in: {_difference(facts)}, in nats."),
         "metric: logit_difference",
         *_comment("Tokens that each prompt is continued by, to be read by people; 0 for none."),
         "new_tokens: 6",
         *_claims(targets, facts),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _difference(facts: PromptFacts) -> str:
+    one, other = facts.variants.names
+    if facts.variants.are_roles:
+        return f"log p({one}) - log p({other})"
+    return metric_words("logit_difference", facts.variants)
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
@@ -185,14 +194,14 @@ def _ablations(facts: PromptFacts) -> Iterator[str]:
             "fire too late to change it. `toward` is where their removal should move the answer.",
             "    ",
         )
-        yield "    select: {top: 10, by: attribution, toward: correct}"
+        yield f"    select: {{top: 10, by: attribution, toward: {facts.variants.correct}}}"
     else:
         yield from _comment(
             "By the strongest difference between the variants; or `by: attribution`, by predicted "
             "effect. `toward` is where their removal should move the answer.",
             "    ",
         )
-        yield "    select: {top: 10, by: contrast, rank: size, toward: correct}"
+        yield f"    select: {{top: 10, by: contrast, rank: size, toward: {facts.variants.correct}}}"
     yield from _comment(
         "What the features' values become: `zero`; `mean`; `resample` with a `source`; `clamp`, `scale` "
         "or `steer` with a `value`; `direction`. `doses: [0, 0.5, 2]` scales them as well.",
@@ -204,7 +213,7 @@ def _ablations(facts: PromptFacts) -> Iterator[str]:
         "    ",
     )
     yield f"    positions: {'prompt' if facts.shared else 'all'}"
-    yield "    variant: misconception"
+    yield f"    variant: {facts.variants.misconception}"
     yield from _comment(
         "Sets of random features that are alike where the edit acts; 19 are the fewest that alpha 0.05 "
         "allows, and where more can show nothing they are left out.",
@@ -227,6 +236,9 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
         f"{facts.confirming} {units} can give no p below {floor:.2g}. `within: 0.5` instead of a "
         "direction claims that an effect is no larger than 0.5 nats."
     )
+    right = facts.variants.answer("correct")
+    dashed = right.replace(" ", "-")
+    one = "right one" if facts.variants.are_roles else right
     claims = 2 + bool(facts.discovery)
     if claims * floor > Contrast().alpha:
         yield from _comment(
@@ -236,19 +248,22 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
         yield "order: fixed-sequence"
     yield "claims:"
     if facts.shared:
+        wrong = "wrong one" if facts.variants.are_roles else facts.variants.answer("misconception")
         yield from _comment(
-            "The right answer is likelier than the wrong one; `less` claims the misconception.",
+            f"The {right} is likelier than the {wrong}; `less` claims the "
+            f"{facts.variants.answer('misconception')}.",
             "  ",
         )
         yield (
-            "  - {name: right-answer-likelier, behaviour: logit_difference, direction: greater, than: 0}"
+            f"  - {{name: {dashed}-likelier, behaviour: logit_difference, direction: greater, than: 0}}"
         )
     else:
+        after = facts.variants.correct
         yield from _comment(
-            "The right answer is likelier after the correct variant than after the other one.", "  "
+            f"The {right} is likelier after the {after} variant than after the other one.", "  "
         )
         yield (
-            "  - {name: right-answer-likelier-after-correct, behaviour: logit_difference, contrast: true, "
+            f"  - {{name: {dashed}-likelier-after-{after}, behaviour: logit_difference, contrast: true, "
             "direction: greater, than: 0}"
         )
     yield from _comment("Some feature tells the variants apart.", "  ")
@@ -261,11 +276,11 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
         )
     if facts.discovery:
         yield from _comment(
-            "Without the selected features the answer moves to the right one, by more than without "
+            f"Without the selected features the answer moves to the {one}, by more than without "
             "matched random ones, and `keeps` both answers as likely together, but for 1 nat.",
             "  ",
         )
         yield (
-            "  - {name: right-answer-gains-without-top, ablation: top, direction: toward-correct, "
-            "beyond: controls, keeps: 1}"
+            f"  - {{name: {dashed}-gains-without-top, ablation: top, "
+            f"direction: toward-{facts.variants.correct}, beyond: controls, keeps: 1}}"
         )

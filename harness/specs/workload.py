@@ -57,13 +57,13 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     # Prompts with one text are one row.
     rows = list({prompt.asked: prompt for prompt in chosen}.values())
     asked = sum(_asked(p) for p in rows)
-    scored = asked + sum(_length(p.correct) + _length(p.misconception) for p in rows)
+    scored = asked + sum(_length(one) for p in rows for one in p.answers)
     if stage == "generate":
         said = plan.spec.new_tokens
         return StageWork(stage, name, len(rows), asked + len(rows) * said, forwards=said, reads=0)
     if stage == "baseline":
         without = {prompt.asked: prompt for prompt in plan.baselines}.values()
-        scored = sum(_asked(p) + _length(p.correct) + _length(p.misconception) for p in without)
+        scored = sum(_asked(p) + sum(map(_length, p.answers)) for p in without)
         return StageWork(stage, name, len(without), scored, reads=0)
     if stage == "survey":
         # A layer's losses are taken on a sample, which is replayed three times and is left out here.
@@ -122,7 +122,7 @@ def longest_row(plan: Plan) -> int:
     thought to fit do, and nothing need be tokenized to know how many.
     """
     return max(
-        len(f"{prompt.text} {prompt.correct} {prompt.misconception}") // 3
+        len(" ".join((prompt.text, *prompt.answers))) // 3
         + 8
         + (bool(prompt.chat) + len(prompt.chat)) * MESSAGE
         for prompt in plan.prompts

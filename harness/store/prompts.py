@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.specs.chat import Message
-from harness.specs.prompt import Prompt
+from harness.specs.prompt import LABELS, Answers, Prompt
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import OtherPrompts, Prompts, PromptTags
@@ -64,7 +64,16 @@ def _columns(prompt: Prompt) -> dict[str, object]:
         "line": prompt.line,
         "variant": prompt.variant,
         "messages": json.dumps(prompt.chat, ensure_ascii=False) if prompt.chat else None,
+        "further": json.dumps(dict(zip(LABELS, prompt.further, strict=True)), ensure_ascii=False)
+        if any(prompt.further)
+        else None,
     }
+
+
+def _further(text: str | None) -> tuple[Answers, Answers]:
+    said = json.loads(text) if text else {}
+    correct, misconception = (tuple(map(str, said.get(label, ()))) for label in LABELS)
+    return correct, misconception
 
 
 def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
@@ -82,6 +91,7 @@ def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
         baseline=row.get("baseline") or "",
         variant=row["variant"] or "",
         chat=tuple(Message(*one) for one in json.loads(row["messages"] or "[]")),
+        further=_further(row["further"]),
     )
 
 

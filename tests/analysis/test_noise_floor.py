@@ -35,7 +35,7 @@ def floors(differences):
     )
     rows = rows_of(found, impacts, noise=noise)
     result, (tests,) = ablation_tests(plan, ablation, rows, "r", "mock")
-    return result.noise, set(tests.noise)
+    return result["logit_difference"].noise, set(tests.noise)
 
 
 def test_the_floor_is_the_largest_difference_of_a_prompt():

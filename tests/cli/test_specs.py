@@ -14,7 +14,7 @@ from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines, in_clusters, witho
 def test_check_says_what_is_right(root):
     found = invoke("check", *sorted((root / "evals").glob("*.yaml")))
     assert found.exit_code == 0, found.output
-    assert found.output.count(": right; ") == 5
+    assert found.output.count(": right; ") == 7
     assert "80 families (32 discover, 48 confirm), 384 pairs" in found.output
 
 

@@ -50,4 +50,4 @@ def test_tokens_that_begin_the_other_answers_are_refused(correct, misconception,
     assert (found is None) == (said is None)
     if found:
         assert str(found).startswith(f"p.jsonl:1: {said}"), found
-        assert "(pair 'car'); give the pair two answers" in str(found)
+        assert "(pair 'car'); give the pair answers of which none begins another" in str(found)

@@ -11,7 +11,7 @@ from harness.errors import Fault, InputError
 from harness.reports.terminal.excerpt import with_excerpts
 from harness.specs.local_paths import FOLDERS, is_within, local_path
 from harness.specs.spec_file import load
-from harness.specs.targets import load_targets
+from harness.specs.targets import NO_SAE, load_targets
 from harness.specs.text_file import read_text
 from tests.helpers.cli import invoke
 from tests.helpers.specs import BEHAVIOUR_SPEC, family_lines
@@ -187,7 +187,10 @@ def test_a_known_target_is_never_a_folder_of_the_working_directory(checkout, nam
     assert (local_path(target.model), local_path(target.sae)) == before
     assert not any(path and path.is_relative_to(checkout) for path in before)
     spec = checkout / "evals" / "demo.yaml"
-    spec.write_text(BEHAVIOUR_SPEC.replace("organism: {", f"{name}: {{model: {target.model}, "))
+    text = BEHAVIOUR_SPEC.replace("organism: {", f"{name}: {{model: {target.model}, ")
+    if target.sae == NO_SAE:
+        text = text.replace("layers: [0, 1]", "layers: none")
+    spec.write_text(text)
     resolved = load(spec).targets[name]
     assert (resolved.model, resolved.revision) == (target.model, target.revision)
 

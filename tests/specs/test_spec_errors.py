@@ -111,7 +111,7 @@ error: demo.yaml:4:27: not YAML: expected ',' or ']', but got '}'; correct the l
     |                           ^
 """),
         ("at: last_prompt_token", "at: last_token", """\
-error: demo.yaml:6:11: at is 'last_token'; did you mean 'last_prompt_token'?
+error: demo.yaml:6:11: at is 'last_token'; did you mean 'last_user_token'?
   6 | readout: {at: last_token}
     |           ^^
 """),

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.interventions.layer_edits import EditsByLayer
-from harness.models.prompt_rows import PromptRows
+from harness.models.prompt_rows import PromptRows, members_in
 from harness.runner.context import RunContext
 from harness.runner.edit_metrics import edit_metrics
 from harness.runner.prompt_replays import check_impact, joined, replay_prompts
 from harness.specs.intervention import Intervention
-from harness.specs.prompt import LABELS, Prompt
+from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ImpactNoise, Impacts, ImpactTokens
 
@@ -69,8 +69,8 @@ def ablate(
         if noise.active[:, row].any():
             changed = edit_metrics(context, noise, row, candidates)
             noises.append(_noise_of(context, interventions[0].ablation, prompt, changed))
-        for label in LABELS:
-            for index, token in enumerate(of_batch.tokens(row, candidates[label])):
+        for label, member, answer in members_in(candidates):
+            for index, token in enumerate(of_batch.tokens(row, answer)):
                 tokens.append(
                     ImpactTokens.filled(
                         run_id=context.run_id,
@@ -78,6 +78,7 @@ def ablate(
                         prompt_id=prompt.id,
                         candidate=label,
                         token_index=index,
+                        member=member,
                         **{name: values[active] for name, values in token.items()},
                         origin=context.origin,
                     )

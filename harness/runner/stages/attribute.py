@@ -104,22 +104,28 @@ class _Metric:
     """
 
     def __init__(self, rows: PromptRows, prompts: Sequence[Prompt], metric: str) -> None:
-        self._weights: dict[tuple[int, int], float] = defaultdict(float)
+        # By row: each candidate that counts, as the answers that are its members, and its weight.
+        self._terms: dict[int, dict[tuple[int, ...], float]] = defaultdict(
+            lambda: defaultdict(float)
+        )
         for prompt in prompts:
-            for label, answer in rows.candidates(prompt).items():
+            for label, answers in rows.candidates(prompt).items():
                 if metric in ("logit_difference", f"log_p_{label}"):
                     sign = 1.0 if label == "correct" else -1.0
-                    self._weights[rows.row(prompt), answer] += sign
+                    self._terms[rows.row(prompt)][answers] += sign
 
     def __call__(self, scores: Tensor, answer: Tensor, row: Sequence[int]) -> Tensor:
         """Of scores (n, tokens) that belong to `answer` (n, tokens) of these rows."""
-        weights = torch.tensor(
-            [
-                [self._weights[of, a] if a >= 0 else 0.0 for a in answers]
-                for of, answers in zip(row, answer.tolist(), strict=True)
-            ]
-        )
-        return (weights.to(scores.device) * scores.nan_to_num()).sum()
+        (whose,) = send(scores.device, answer)
+        finite = scores.nan_to_num()
+        total = scores.new_zeros(())
+        for i, of in enumerate(row):
+            for answers, weight in self._terms[of].items():
+                members = [finite[i][whose[i] == number].sum() for number in answers]
+                # Through the log of the summed probability: each member by its share of it.
+                both = members[0] if len(members) == 1 else torch.stack(members).logsumexp(0)
+                total = total + weight * both
+        return total
 
 
 def _slopes(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.interventions.replay_scores import log_sum
 from harness.models.finite import check_scores
 from harness.models.forward_types import AnswerScores
 from harness.models.prompt_rows import PromptRows
@@ -34,10 +35,10 @@ def baseline(context: RunContext, prompts: Sequence[Prompt]) -> list[Columns]:
                 "run_id": context.run_id,
                 "prompt_id": prompt.id,
                 "candidate": label,
-                "logprob": scores[rows.row(prompt)][answer],
+                "logprob": float(log_sum([scores[rows.row(prompt)][one] for one in answers])),
                 "origin": context.origin,
             }
             for prompt in bare
-            for label, answer in rows.candidates(prompt).items()
+            for label, answers in rows.candidates(prompt).items()
         )
     ]

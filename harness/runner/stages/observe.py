@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.prompt_rows import PromptRows
+from harness.models.prompt_rows import PromptRows, members_in
 from harness.runner.context import RunContext
 from harness.runner.readouts import Readout, read
 from harness.specs.plan import Plan
@@ -45,6 +45,7 @@ def _answers(
             "run_id": context.run_id,
             "prompt_id": prompt.id,
             "candidate": label,
+            "member": member,
             "token_index": at,
             "token_id": token,
             "token": name_of(token),
@@ -52,7 +53,7 @@ def _answers(
             "origin": context.origin,
         }
         for prompt in prompts
-        for label, answer in rows.candidates(prompt).items()
+        for label, member, answer in members_in(rows.candidates(prompt))
         for at, (token, logprob) in enumerate(
             zip(
                 rows.tokens[rows.row(prompt)].answers[answer],

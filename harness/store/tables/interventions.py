@@ -88,6 +88,7 @@ class ImpactTokens(Columns):
     kl: Column
     flipped: Column
     origin: Column
+    member: Column
 
 
 @dataclass(frozen=True)

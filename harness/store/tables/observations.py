@@ -47,6 +47,7 @@ class Answers(Columns):
     token: Column
     logprob: Column
     origin: Column
+    member: Column
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class Prompts(Columns):
     baseline: Column
     variant: Column
     messages: Column
+    further: Column
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class OtherPrompts(Columns):
     tags: Column
     variant: Column
     messages: Column
+    further: Column
 
 
 @dataclass(frozen=True)
