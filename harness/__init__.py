@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from harness.errors import CannotRun, Fault, HarnessError, InputError
     from harness.runner.outcome import Outcome
+    from harness.runner.validation.validate import Validation, validate
     from harness.specs.plan import Plan
     from harness.specs.spec import Spec
     from harness.specs.target_files import targets
@@ -47,6 +48,7 @@ _HOMES = {
     "ShortcutScore": "analysis.shortcuts",
     "Spec": "specs.spec",
     "Target": "specs.targets",
+    "Validation": "runner.validation.validate",
     "Verdict": "analysis.verdicts",
     "compare": "api",
     "load_spec": "api",
@@ -56,6 +58,7 @@ _HOMES = {
     "run": "api",
     "shortcuts": "api",
     "targets": "specs.target_files",
+    "validate": "runner.validation.validate",
 }
 __all__ = (
     "CannotRun",
@@ -69,6 +72,7 @@ __all__ = (
     "ShortcutScore",
     "Spec",
     "Target",
+    "Validation",
     "Verdict",
     "__version__",
     "compare",
@@ -79,6 +83,7 @@ __all__ = (
     "run",
     "shortcuts",
     "targets",
+    "validate",
 )
 
 

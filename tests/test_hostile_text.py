@@ -89,6 +89,14 @@ def place(two_dtypes, tmp_path_factory):
     }.items():
         (folder / f"{name}.yaml").write_text(spec)
     (folder / f"{FILE}.yaml").write_text("::error::OWNED: 1\n")
+    lists = {
+        "wrong": f'[{yaml}]\nmodel = {yaml}\n[b]\nmodel = {yaml}\n{yaml} = {yaml}\n[c]\nmodel = "m"\ndtype = {yaml}\n',
+        "listed": '[a]\nsummary = "::error::OWNED ##[error]y"\nmodel = "::error::OWNED ##[x]"\n',
+    }
+    for name, said in lists.items():
+        (folder / name).mkdir()
+        (folder / name / "a.yaml").write_text(SMALL_SPEC)
+        (folder / name / "targets.toml").write_text(said)
     (folder / "run").mkdir()
     (folder / "run" / "features.jsonl").write_text(
         json.dumps({"prompt_id": PAYLOAD}) + "\n::error::OWNED\n"
@@ -125,9 +133,12 @@ CALLS = {
     "extract": [["--model_name", PAYLOAD], ["--prompts", "broken.jsonl"], ["--layers_to_hook", PAYLOAD]],
     "diff": [["--run_dir_a", "run", "--run_dir_b", "run"], ["--run_dir_a", PAYLOAD, "--run_dir_b", "run"]],
     "ablate": [["--layer", PAYLOAD, "--feature_id", "1"], ["--layer", "1", "--feature_id", "1", "--model_name", PAYLOAD]],
-    "targets": [[], ["--json"], [PAYLOAD], [f"--{PAYLOAD}"]],
+    "targets": [[], ["--json"], ["wrong/a.yaml"], ["listed/a.yaml"], ["listed/a.yaml", "--json"], [PAYLOAD], [f"--{PAYLOAD}"]],
     "doctor": [[f"{spec}.yaml", *more] for spec in SPECS for more in ([], ["--json"])],
     "schema": [[], [PAYLOAD]],
+    "validate": [[PAYLOAD], [PAYLOAD, "--json"], ["mock", PAYLOAD], ["organism", "--layers", PAYLOAD], ["mock", "--spec", PAYLOAD],
+                 ["mock", "--prompts", PAYLOAD], ["mock", "--prompts", "broken.jsonl", "--device", "cpu"], ["mock", "--device", PAYLOAD],
+                 ["mock", "--layers", "1", "--prompts", "families.jsonl", "--device", "cpu", "--json"]],
 }  # fmt: skip
 
 

@@ -16,10 +16,12 @@ from harness.cli.runs import compare, rerun, show
 from harness.cli.single_steps import ablate, diff, extract, prompts
 from harness.cli.specs import check, new
 from harness.cli.sql import sql
+from harness.cli.validate import validate
 
 EPILOG = """\
 Exit status: 0 every claim is supported, 1 some claim is not, 2 the spec or the call is wrong,
-3 it could not run here, or its output could not be written, 70 it failed in a way to report.
+3 it could not run here, its output could not be written, or a check of `validate` does not hold,
+70 it failed in a way to report.
 
 \b
 Completion of commands, specs, runs and queries, in ~/.bashrc or ~/.zshrc:
@@ -47,4 +49,4 @@ def main() -> None:
 main.add_section("Evals", new, check, plan, register, run, analyse, rerun)
 main.add_section("Results", report, show, sql, compare, label, export, import_)
 main.add_section("Single steps, which conclude nothing", prompts, extract, diff, ablate)
-main.add_section("What there is", targets, doctor, schema)
+main.add_section("What there is", targets, validate, doctor, schema)

@@ -61,6 +61,11 @@ def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return [(name, target.summary) for name, target in known.items()]
 
 
+def models(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The targets, as of `--target`, or a path."""
+    return targets(ctx, parameter, typed) or [CompletionItem(typed, type="file")]
+
+
 @_completing
 def runs(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """`latest`, the specs that were run and the ids of their runs, newest first."""

@@ -17,6 +17,10 @@ from harness.names import command
 from harness.store.export import FORMAT_NAMES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.runner.doctor import Requirement
+    from harness.specs.plan import Plan
     from harness.specs.targets import Target
 
 
@@ -192,6 +196,7 @@ def doctor(
                 "target": plan.target.name,
                 "layers": list(plan.layers),
                 "can_run": able,
+                "validate": _validating(plan.target, spec, beside),
                 "needs": [asdict(one) for one in needed],
             }
             for plan, needed, able in needs
@@ -202,15 +207,35 @@ def doctor(
         for name, value in machine(beside):
             echo(hanging_indent(f"{name:<14}", value, width))
         for plan, needed, able in needs:
-            layers = ", ".join(map(str, plan.layers)) or "none"
-            echo(f"\n{plan.spec.name} on {plan.target.name}, layers {layers}")
-            widest = max(len(one.what) for one in needed)
-            for one in needed:
-                echo(hanging_indent(f"  {one.mark} {one.what:<{widest}}  ", one.text, width))
-            able_to = command("run", spec, "--target", plan.target.name)
-            echo(f"  {able_to if able else 'It cannot run here like this.'}")
+            for line in _plan_lines(plan, needed, able, spec, beside):
+                echo(hanging_indent(*line, width))
     if needs and not any(able for _, _, able in needs):
         sys.exit(CANNOT_RUN)
+
+
+def _plan_lines(
+    plan: "Plan", needed: "list[Requirement]", able: bool, spec: str, beside: "Path"
+) -> Iterator[tuple[str, str]]:
+    """What is said of a spec on a target: the head of each line, and its text."""
+    layers = ", ".join(map(str, plan.layers)) or "none"
+    yield "", ""
+    yield "", f"{plan.spec.name} on {plan.target.name}, layers {layers}"
+    widest = max(len(one.what) for one in needed)
+    for one in needed:
+        yield f"  {one.mark} {one.what:<{widest}}  ", one.text
+    able_to = command("run", spec, "--target", plan.target.name)
+    yield "  ", able_to if able else "It cannot run here like this."
+    if able:
+        yield "  ", f"{_validating(plan.target, spec, beside)}   (is it read as it is by itself?)"
+
+
+def _validating(target: "Target", spec: str, beside: "Path") -> str:
+    """The command that validates a target, which without its spec may not be known."""
+    from harness.specs.target_files import HERE, known_targets
+
+    known = beside == HERE or target.file is None
+    more = () if known and target.name in known_targets() else ("--spec", spec)
+    return command("validate", target.name, *more)
 
 
 @click.command(short_help="Print the JSON Schema of a spec, or of another file.")

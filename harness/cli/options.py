@@ -9,6 +9,7 @@ import click
 from harness.cli import completion
 from harness.cli.parser import Decimal, OneOf, Whole
 from harness.paths import DEFAULT_DB
+from harness.specs.numbers import whole_number
 from harness.store.interface import WAIT_SECONDS
 
 DB = click.option(
@@ -87,6 +88,15 @@ def how_of(options: dict[str, Any]) -> Any:
 
     given = {key: value for key, value in options.items() if value is not None}
     return How(**given | {"mock": MOCKS[0] if options["mock"] else ""})
+
+
+def parse_numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
+    """What an option says as numbers with commas between. Raises `click.BadParameter`."""
+    try:
+        return tuple(whole_number(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        what = f"'{text}' is no list of numbers"
+        raise click.BadParameter(f"{what}; write them with commas between: 0,6,12") from None
 
 
 def target_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

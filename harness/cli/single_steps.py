@@ -8,10 +8,9 @@ import click
 
 from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
-from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of
+from harness.cli.options import DB, DEVICE_OPTIONS, MOCK_OPTIONS, OUTPUT_DIR, how_of, parse_numbers
 from harness.cli.output import echo, say
 from harness.cli.parser import OneOf, Whole
-from harness.specs.numbers import whole_number
 
 
 def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,14 +53,6 @@ def _step(options: dict[str, Any], layers: tuple[int, ...] = ()) -> Any:
     )
 
 
-def _parse_numbers(_context: Any, _parameter: Any, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(whole_number(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        what = f"'{text}' is no list of numbers"
-        raise click.BadParameter(f"{what}; write them with commas between: 0,6,12") from None
-
-
 @click.command(short_help="Write what the model says to each prompt.")
 @_step_options
 @click.option("--max_new_tokens", "--max-new-tokens", type=Whole(1), default=10, show_default=True)
@@ -86,7 +77,7 @@ def prompts(max_new_tokens: int, **options: Any) -> None:
     "--layers_to_hook",
     "--layers-to-hook",
     default="",
-    callback=_parse_numbers,
+    callback=parse_numbers,
     help="Layers, as 0,6,12,18,24; the target's own when left out.",
 )
 @click.option("--topk_features", "--topk-features", type=Whole(1), default=20, show_default=True)

@@ -28,8 +28,8 @@ class Family:
     `windowed`: all blocks attend within the configuration's window, and no `layer_types` say so. `shaped`:
     the decoder gives its output the shape of its input, so that it must have as many columns. `tupled`:
     blocks return a tuple that begins with the stream. `by_column`: blocks hide keys by their columns as
-    well, so that no row may be longer than their window. `marked`: it is of no use without BOS. `known`:
-    it is in the table, and tests hold it against transformers' own forward.
+    well, so that no row may be longer than half of their window. `marked`: it is of no use without BOS.
+    `known`: it is in the table, and tests hold it against transformers' own forward.
     """
 
     windowed: bool = False
@@ -99,7 +99,9 @@ class Architecture:
         # Of a family that nobody has tried it is not known whether its window is that of all blocks.
         unsure = not self.family.known and not self._types
         window = self._window if self.family.by_column or unsure else None
-        return window or UNBOUNDED
+        # In a replay of rows of several lengths a row's own columns come after the cache's, which may be
+        # as many again: a family that counts columns would hide the first of them.
+        return (window or UNBOUNDED) // (2 if self.family.by_column else 1)
 
     @property
     def heads(self) -> int:

@@ -105,7 +105,6 @@ class LanguageModel:
         """Tokenize a prompt, jointly with each answer after one space, with BOS once or not at all.
 
         A chat is tokenized as the model's own template has it, with each answer where the assistant speaks.
-
         Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
         the text contains a special token.
         """
@@ -142,9 +141,9 @@ class LanguageModel:
         """
         return direct_logits(self.network, self.architecture.norm, directions)
 
-    def batch(self, rows: Sequence[Tokens]) -> Batch:
-        """The rows padded on the model's side, on the processor."""
-        return self._pad(rows, self.padding_side)
+    def batch(self, rows: Sequence[Tokens], side: PaddingSide | None = None) -> Batch:
+        """The rows padded on the model's side, or another, on the processor."""
+        return self._pad(rows, side or self.padding_side)
 
     def forward(
         self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False

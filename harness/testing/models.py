@@ -143,7 +143,7 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("gemma3_text", {"query_pre_attn_scalar": 8, "layer_types": _ALTERNATING}),
     "gemma3_multimodal": ("gemma3", {"query_pre_attn_scalar": 8, "layer_types": _ALTERNATING}),
     "gpt2": ("gpt2", _GPT),
-    "gpt_neo": ("gpt_neo", {"num_heads": 4, "window_size": 64}),
+    "gpt_neo": ("gpt_neo", {"num_heads": 4, "window_size": 128}),
     "gpt_oss": ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "qwen3_moe": ("qwen3_moe", _EXPERTS | {"use_sliding_window": True}),
 }

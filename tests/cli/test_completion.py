@@ -27,6 +27,9 @@ def test_the_shell_completes_specs_targets_queries_and_words():
     assert completed("run", "voices", "--target", "g") == ["gemma-2-2b", "gemma-3-270m"]
     assert "mock" not in completed("plan", "voices", "--target", "")
     assert "mock" in completed("run", "--target", "")
+    assert completed("validate", "org") == ["organism"]
+    assert completed("validate", "--spec", "voices", "g") == ["gemma-2-2b", "gemma-3-270m"]
+    assert completed("validate", "./m") == ["file,./m"]
     assert "top_features" in completed("sql", "top")
     assert completed("sql", "evidence", "--set", "c") == ["claim="]
     assert completed("sql", "--format", "m") == ["markdown"]

@@ -64,7 +64,7 @@ def survey(
         so_far.groups += 1
         context.heard(min(so_far.groups * together, len(rows)), steps)
         so_far.keep()
-    sample_streams = _of_every_block(context, sample)
+    sample_streams = streams_of_every_block(context, sample)
     unmarked = context.model.lacks_bos
     for layer in plan.layers[len(so_far.lines) :]:
         health = so_far.health(layer)
@@ -181,7 +181,7 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
     }
 
 
-def _of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
+def streams_of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
     """The stream after every block at positions spread over some rows, (TRIED, width) at most."""
     blocks = range(context.model.depth)
 
