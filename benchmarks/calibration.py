@@ -2,6 +2,7 @@
 
 `nox -s calibration` writes `docs/calibration.md` and its picture; the tests run a slice of it. Every
 row says what was promised, what was seen in how many replicates, and the binomial interval of it.
+`python -m benchmarks.calibration --redraw` draws the picture of the page that is there.
 """
 
 import argparse
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.calibration_rows import LEVEL, Row
+from benchmarks.calibration_page import draw, rows_of, table
+from benchmarks.calibration_rows import Row
 from benchmarks.causes import caused
 from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
@@ -59,11 +61,11 @@ def nulls(replicates: int) -> Iterator[Row]:
         "sparse, 10 % active": sparse,
         "binary, 30 % active": binary,
     }
-    for name, draw in designs.items():
+    for name, made in designs.items():
         for statistic in ("mean", "pratt+mcnemar"):
             random = np.random.default_rng(1)
             hits = sum(
-                paired_max_t(*draw(random, 12, 40), statistic=statistic).p_adjusted.min() <= 0.05
+                paired_max_t(*made(random, 12, 40), statistic=statistic).p_adjusted.min() <= 0.05
                 for _ in range(replicates)
             )
             yield Row(
@@ -206,69 +208,23 @@ def calibrate(replicates: int) -> list[Row]:
     return [row for part in PARTS for row in part(replicates)]
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a page."""
-    lines = [
-        "# Calibration",
-        "",
-        "What the statistics promise and what simulation shows, written by `nox -s calibration`. Each row",
-        f"is held against the exact {LEVEL:.1%} binomial interval of what was seen. Below a promise of",
-        "*at most* is in order: max-T is conservative on sparse and binary data, where its statistic",
-        "takes few values. Where nothing is promised, an assumption does not hold and what is seen is what",
-        "that costs, or a power is shown.",
-        "",
-        "![Promised and seen](calibration.png)",
-        "",
-        "| | promised | seen | interval | replicates | holds |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        low, high = row.interval
-        sign = "≤ " if row.kind == "at most" else ""
-        promised = "nothing" if row.kind == "none" else f"{sign}{row.nominal:.3f}"
-        holds = "" if row.kind == "none" else "yes" if row.holds else "**no**"
-        lines.append(
-            f"| {row.what} | {promised} | {row.share:.4f} | {low:.4f} to {high:.4f} "
-            f"| {row.replicates} | {holds} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def draw(rows: list[Row], path: Path) -> None:
-    """Promised against seen, a row each."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(10, 0.34 * len(rows) + 1), layout="constrained")
-    for i, row in enumerate(rows):
-        low, high = row.interval
-        colour = "#777777" if row.kind == "none" else "#1b7837" if row.holds else "#b2182b"
-        axes.plot([low, high], [i, i], color=colour, linewidth=2)
-        axes.plot(row.share, i, "o", color=colour, markersize=5)
-        axes.plot(row.nominal, i, "|", color="black", markersize=14)
-    axes.set_yticks(range(len(rows)), [row.what for row in rows], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xscale("logit")
-    axes.set_xlim(0.003, 0.997)
-    shares = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99]
-    axes.set_xticks(shares, [f"{share:g}" for share in shares])
-    axes.minorticks_off()
-    axes.set_xlabel("share of replicates: promised (black bar), seen (dot) with its interval")
-    axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
 def main() -> int:
     """Write the page and its picture; 1 where a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=4000)
+    parser.add_argument(
+        "--redraw",
+        action="store_true",
+        help="Draw the page that is there again, and simulate nothing.",
+    )
     options = parser.parse_args()
+    page = DOCS / "calibration.md"
+    if options.redraw:
+        draw(rows_of(page.read_text(encoding="utf-8")), DOCS / "calibration.png")
+        return 0
     rows = calibrate(options.replicates)
     DOCS.mkdir(exist_ok=True)
-    (DOCS / "calibration.md").write_text(table(rows), encoding="utf-8")
+    page.write_text(table(rows), encoding="utf-8")
     draw(rows, DOCS / "calibration.png")
     for row in rows:
         show(row.what, row.share, "of 1", row.nominal, row.holds, promise=row.kind)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.design import FORMS, Family, contexts, families
+from data.other_contrasts import indirect_objects, reviews
 from data.scenarios import (
     HERE,
     QUANTITIES,
@@ -133,13 +134,19 @@ def decoys(forms: Forms) -> Iterator[Line]:
                 yield line
 
 
-SETS: dict[str, Callable[[Forms], Iterator[Line]]] = {
+# Those of physics, from the tables.
+PHYSICS: dict[str, Callable[[Forms], Iterator[Line]]] = {
     "prompts_physics": pilot,
     "kinematics": kinematics,
     "voices": voices,
     "placebo": placebo,
     "decoys": decoys,
     "transfer": transfer,
+}
+SETS: dict[str, Callable[[Forms], Iterator[Line]]] = {
+    **PHYSICS,
+    "indirect_objects": lambda _: indirect_objects(),
+    "reviews": lambda _: reviews(),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import harness
+from data.render import PHYSICS
 from data.scenarios import HERE
 
 KINDS = (
@@ -42,4 +43,4 @@ def table(files: Sequence[Path]) -> Iterator[str]:
 
 if __name__ == "__main__":
     given = [Path(name) for name in sys.argv[1:]]
-    print("\n".join(table(given or sorted(HERE.glob("*.jsonl")))))
+    print("\n".join(table(given or [HERE / f"{name}.jsonl" for name in sorted(PHYSICS)])))

@@ -77,7 +77,8 @@ CASE metric
 END;
 
 -- What a verdict rests on, row by row, in long form: `quantity` says what `value` is, `beside` what it
--- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose.
+-- is held against (a test's adjusted p, the mean of the controls on the same prompt), or its dose. Of a
+-- claim that is made of some of the prompts, their rows alone.
 CREATE OR REPLACE MACRO evidence(of_run, of_claim) AS TABLE
 WITH claim AS (
     SELECT c.*, r.variant_correct,
@@ -93,6 +94,18 @@ WITH claim AS (
         END AS said
     FROM claims c JOIN runs r USING (run_id)
     WHERE c.run_id = of_run AND c.claim = of_claim
+),
+part AS (
+    SELECT unnest(map_entries(part::JSON::MAP(VARCHAR, VARCHAR)), recursive := true) FROM claim
+),
+asked AS (
+    SELECT p.run_id, p.prompt_id FROM prompts p
+    WHERE p.run_id = of_run AND p.prompt_id NOT IN (
+        SELECT lacking.prompt_id
+        FROM (SELECT prompt_id, key, value FROM prompts CROSS JOIN part WHERE run_id = of_run) lacking
+        ANTI JOIN (FROM prompt_tags WHERE run_id = of_run) t
+            ON t.prompt_id = lacking.prompt_id AND t.tag = lacking.key AND t.value = lacking.value
+    )
 )
 SELECT
     c.claim, c.verdict, 'behaviour' AS source, b.family, b.prompt_id, NULL::INTEGER AS layer,
@@ -101,7 +114,9 @@ SELECT
     CASE WHEN c.beyond = 'baseline' THEN
         measure(c.said, n.log_p_correct, n.log_p_misconception)
     END AS beside, b.origin
-FROM claim c JOIN behaviour b USING (run_id)
+FROM claim c
+JOIN behaviour b USING (run_id)
+JOIN asked USING (run_id, prompt_id)
 LEFT JOIN baseline_behaviour n USING (run_id, prompt_id)
 WHERE c.kind = 'behaviour' AND b.split = 'confirmation'
 UNION ALL BY NAME
@@ -122,6 +137,7 @@ JOIN (
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
     AND m.metric = c.measured
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 LEFT JOIN (
     SELECT i.ablation, m.prompt_id, m.metric, avg(m.impact) AS impact
     FROM impacts m
@@ -146,6 +162,7 @@ JOIN (
 JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
     AND m.metric = c.measured
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 WHERE c.kind = 'monotone'
 UNION ALL BY NAME
 SELECT

@@ -90,6 +90,7 @@ CREATE TABLE prompts (
     line INTEGER NOT NULL,
     baseline VARCHAR,
     variant VARCHAR,
+    messages VARCHAR,
     further VARCHAR
 );
 
@@ -114,6 +115,7 @@ CREATE TABLE other_prompts (
     line INTEGER NOT NULL,
     tags VARCHAR NOT NULL,
     variant VARCHAR,
+    messages VARCHAR,
     further VARCHAR
 );
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
     from harness.specs.plan import Plan
     from harness.specs.spec import Spec
+    from harness.specs.target_files import targets
+    from harness.specs.targets import Target
 
     __version__: str
 
@@ -44,6 +46,7 @@ _HOMES = {
     "ResultsFile": "api",
     "ShortcutScore": "analysis.shortcuts",
     "Spec": "specs.spec",
+    "Target": "specs.targets",
     "Verdict": "analysis.verdicts",
     "compare": "api",
     "load_spec": "api",
@@ -52,6 +55,7 @@ _HOMES = {
     "report": "api",
     "run": "api",
     "shortcuts": "api",
+    "targets": "specs.target_files",
 }
 __all__ = (
     "CannotRun",
@@ -64,6 +68,7 @@ __all__ = (
     "ResultsFile",
     "ShortcutScore",
     "Spec",
+    "Target",
     "Verdict",
     "__version__",
     "compare",
@@ -73,6 +78,7 @@ __all__ = (
     "report",
     "run",
     "shortcuts",
+    "targets",
 )
 
 

@@ -15,6 +15,7 @@ from harness.specs.plan_checks import faults_of
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
 from harness.specs.spec_file import load
+from harness.specs.target_files import known_targets
 from harness.specs.targets import resolve
 from harness.store.find_run import LATEST, find_two_runs
 from harness.store.find_run import find_run as found_run
@@ -71,12 +72,13 @@ def plan(spec: Spec | str | Path, target: str = "") -> Plan:
 
     made = make_plan(
         spec,
-        resolve(chosen, spec.targets[chosen]),
+        resolve(chosen, spec.targets[chosen], known=known_targets()),
         load_prompts(
             found(spec.prompts),
             balanced=spec.balance == "family",
             variants=spec.variants,
             asked=where("contrast", "of"),
+            chat=spec.chat,
         ),
         load_others(spec, found, where),
     )

@@ -63,6 +63,10 @@ class CannotRun(HarnessError):
     status = 3
 
 
+class NothingToRunOn(CannotRun):
+    """None of the targets that are asked for can be run here."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The advice for a misspelt name: the closest valid one, or all of them."""
     names = sorted(set(valid))

@@ -7,6 +7,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)
 os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it for processes that are begun
 
+# Nobody's own targets are tested, or in the way.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+
 from pathlib import Path
 
 import pytest

@@ -8,6 +8,9 @@ ALTER TABLE prompts ADD COLUMN variant VARCHAR;
 UPDATE prompts SET variant = label;
 ALTER TABLE other_prompts ADD COLUMN variant VARCHAR;
 UPDATE other_prompts SET variant = label;
+-- The messages of a prompt that is a chat; until here there were none.
+ALTER TABLE prompts ADD COLUMN messages VARCHAR;
+ALTER TABLE other_prompts ADD COLUMN messages VARCHAR;
 
 -- Sets of answers: the other members of a prompt's candidates, and of which member a token is.
 ALTER TABLE prompts ADD COLUMN further VARCHAR;

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from harness.analysis.verdict import Caution, Verdict
-from harness.specs.targets import load_targets, load_truth
+from harness.specs.known_features import load_truth
+from harness.specs.targets import load_targets
 from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries
 

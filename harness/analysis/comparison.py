@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.pairs import behaviours
 from harness.errors import Fault, InputError, first_few
+from harness.specs.clusters import FAMILY, clusters_of
 from harness.specs.prompt import Pair, Prompt, pairs_of
 from harness.stats import effects, mean_interval, paired_max_t
 from harness.store.interface import ReadStore
@@ -24,10 +25,10 @@ BEHAVIOUR = ("logit_difference", "log_p_correct", "log_p_misconception")
 
 @dataclass(frozen=True)
 class ComparedQuantity:
-    """One quantity in two runs; `difference` is b - a, with a 95 % CRV3-t interval by family.
+    """One quantity in two runs; `difference` is b - a, with a 95 % CRV3-t interval by `n_units` units.
 
-    `p` is the two-sided sign-flip p over families, `p_adjusted` its step-down max-T over the rows
-    with the same `about`. None where there are fewer than two families.
+    `p` is the two-sided sign-flip p over units, `p_adjusted` its step-down max-T over the rows
+    with the same `about`. None where there are fewer than two units.
     """
 
     about: str
@@ -49,6 +50,7 @@ class ComparedQuantity:
 class Comparison:
     """Two runs side by side: their lines, what was compared, and the verdicts of both by claim.
 
+    `cluster` is what units are: families, or values of a tag that a spec's claims are made by.
     `left_out` says which ablations are not the same edit in both, and which pairs have no difference
     between their variants, whatever the models are. `same_text` is the share of prompts
     to which both said the same; None where either was not asked.
@@ -60,6 +62,7 @@ class Comparison:
     left_out: tuple[str, ...]
     verdicts: Mapping[str, tuple[str | None, str | None]]
     same_text: float | None
+    cluster: str = FAMILY
 
 
 def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
@@ -70,21 +73,22 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
     ids = (a["run_id"], b["run_id"])
     prompts, others = (stored_prompts(source, run) for run in ids)
     check_same_prompts(prompts, others, ids)
-    metrics = [behaviours(source.read(Answers, run)) for run in ids]
-    rows = compare_behaviour(prompts, *metrics)
-    families = {prompt.id: prompt.family for prompt in prompts}
+    first, second = (behaviours(source.read(Answers, run)) for run in ids)
+    cluster, unit_of = _units_of((a, prompts), (b, others))
+    rows = compare_behaviour(prompts, first, second, unit_of)
+    units = {prompt.id: unit_of[prompt.family] for prompt in prompts}
     impacts = [_target_impacts(source, run) for run in ids]
     ablations = [_ablations_of(run) for run in (a, b)]
     left_out = list(_without_contrast(prompts))
     for ablation in impacts[0]:
         if ablation not in impacts[1]:
             continue
-        first, second = (side.get(ablation, {}) for side in ablations)
-        if differing := [name for name in _EDIT if first.get(name) != second.get(name)]:
-            values = [f"{name} {first.get(name)} against {second.get(name)}" for name in differing]
+        one, other = (side.get(ablation, {}) for side in ablations)
+        if differing := [name for name in _EDIT if one.get(name) != other.get(name)]:
+            values = [f"{name} {one.get(name)} against {other.get(name)}" for name in differing]
             left_out.append(f"ablation {ablation} is not the same edit: {', '.join(values)}")
         else:
-            rows += compare_impacts(ablation, families, *(side[ablation] for side in impacts))
+            rows += compare_impacts(ablation, units, *(side[ablation] for side in impacts))
     texts = [
         dict(zip(generated.prompt_id, generated.decoded_answer, strict=True))
         for generated in (source.read(Generations, run) for run in ids)
@@ -103,7 +107,21 @@ def compare(source: ReadStore, a: Mapping[str, Any], b: Mapping[str, Any]) -> Co
             for claim in dict.fromkeys([*drawn[0], *drawn[1]])
         },
         same_text=sum(same) / len(same) if same else None,
+        cluster=cluster,
     )
+
+
+def _units_of(
+    *sides: tuple[Mapping[str, Any], Sequence[Prompt]],
+) -> tuple[str, Mapping[str, str]]:
+    """What the claims of the two specs count, the coarser where they differ, and each family's unit."""
+    found = []
+    for run, prompts in sides:
+        spec = spec_mapping(run, "analysed_spec" if run["analysed_spec"] else "spec")
+        tag = spec.get("cluster") or FAMILY
+        unit_of = clusters_of(prompts, tag, file=run["prompts_path"], asked="`cluster`")
+        found.append((tag, unit_of))
+    return min(found, key=lambda one: len(set(one[1].values())))
 
 
 # What makes two ablations the same edit; their features may be others, as in wider SAEs.
@@ -156,15 +174,18 @@ def _content(prompt: Prompt) -> tuple[str, ...]:
 
 
 def compare_behaviour(
-    prompts: Sequence[Prompt], a: Mapping[str, Values], b: Mapping[str, Values]
+    prompts: Sequence[Prompt],
+    a: Mapping[str, Values],
+    b: Mapping[str, Values],
+    unit_of: Mapping[str, str],
 ) -> list[ComparedQuantity]:
     """What the models prefer: of all prompts, and between the variants of each pair.
 
-    `a` and `b` hold each prompt's `logit_difference` and log-probabilities, nats. `right` is the share
-    of prompts whose right answer is the likelier one. Pairs whose variants have the same prompt are left
-    out between the variants: their difference is zero by construction.
+    `a` and `b` hold each prompt's `logit_difference` and log-probabilities, nats, and `unit_of` the unit of
+    each family. `right` is the share of prompts whose right answer is the likelier one. Pairs whose variants
+    have the same prompt are left out between the variants: their difference is zero by construction.
     """
-    units = [prompt.family for prompt in prompts]
+    units = [unit_of[prompt.family] for prompt in prompts]
     x, y = (
         np.array([[side[prompt.id][name] for name in BEHAVIOUR] for prompt in prompts])
         for side in (a, b)
@@ -187,8 +208,8 @@ def compare_behaviour(
         )
         for side in (a, b)
     )
-    families = [pair.family for pair in pairs]
-    return rows + _compare_columns("between variants", BEHAVIOUR, nats, first, second, families)
+    units = [unit_of[pair.family] for pair in pairs]
+    return rows + _compare_columns("between variants", BEHAVIOUR, nats, first, second, units)
 
 
 def _differ(pair: Pair) -> bool:
@@ -208,13 +229,13 @@ def _without_contrast(prompts: Sequence[Prompt]) -> Iterator[str]:
 
 def compare_impacts(
     ablation: str,
-    families: Mapping[str, str],
+    unit_of: Mapping[str, str],
     a: Mapping[str, Values],
     b: Mapping[str, Values],
 ) -> list[ComparedQuantity]:
     """What two runs' ablations of one name do to the prompts that both measured, metric by metric.
 
-    `a` and `b` hold the impacts by metric and prompt, `families` the family of each prompt.
+    `a` and `b` hold the impacts by metric and prompt, `unit_of` the unit of each prompt.
     """
     metrics = [metric for metric in a if metric in b]
     if not metrics:
@@ -223,9 +244,9 @@ def compare_impacts(
     if not shared:
         return []
     x, y = (np.array([[side[m][prompt] for m in metrics] for prompt in shared]) for side in (a, b))
-    units = ["flips" if metric == "top1_flips" else "nats" for metric in metrics]
-    by_family = [families[prompt] for prompt in shared]
-    return _compare_columns(f"ablation {ablation}", metrics, units, x, y, by_family)
+    measured_in = ["flips" if metric == "top1_flips" else "nats" for metric in metrics]
+    units = [unit_of[prompt] for prompt in shared]
+    return _compare_columns(f"ablation {ablation}", metrics, measured_in, x, y, units)
 
 
 def _compare_columns(
@@ -234,10 +255,10 @@ def _compare_columns(
     unit: Sequence[str],
     a: NDArray[np.float64],
     b: NDArray[np.float64],
-    families: Sequence[str],
+    units: Sequence[str],
 ) -> list[ComparedQuantity]:
-    """One row a column of `a` and `b`, (n_prompts, n_quantities), clustered by `families`."""
-    n_units = len(set(families))
+    """One row a column of `a` and `b`, (n_prompts, n_quantities), clustered by `units`."""
+    n_units = len(set(units))
     means = (values.mean(axis=0).tolist() for values in (a, b, b - a))
     plain = [
         ComparedQuantity(about, quantity, unit[i], len(a), n_units, *means_of)
@@ -247,9 +268,9 @@ def _compare_columns(
     ]
     if n_units < 2:
         return plain
-    mean = mean_interval(b - a, families)
-    test = paired_max_t(b, a, families, statistic="mean")
-    size = effects(b, a, families)
+    mean = mean_interval(b - a, units)
+    test = paired_max_t(b, a, units, statistic="mean")
+    size = effects(b, a, units)
     return [
         ComparedQuantity(
             **{

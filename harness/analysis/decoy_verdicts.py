@@ -137,7 +137,8 @@ def judge_decoy(
         worst = min(above, key=lambda one: one.p)
         p = min(1.0, worst.p * len(kinds))
     told = ", ".join(map(str, kinds))
-    because = f"{n_units} {trait.units.names}, {told} of the trait, against {claim.less_than:g}"
+    rests_on = _counts(trait.units, {kind: own for kind, (_, own) in of_kind.items()})
+    because = f"{rests_on}, {told} of the trait, against {claim.less_than:g}"
     return replace(
         blank,
         verdict=verdict,
@@ -148,6 +149,18 @@ def judge_decoy(
         n_pairs=worst.n_pairs,
         because=because,
     )
+
+
+def _counts(trait: Units, decoys: Mapping[str, Units]) -> str:
+    """How many units the trait's contrast rests on, and that of each kind of decoy."""
+    own: dict[str, list[str]] = {}
+    for kind, units in decoys.items():
+        own.setdefault(units.words, []).append(kind)
+    if len(own) == 1:
+        which = "each" if len(decoys) > 1 else "the"
+        return f"{trait.words} of the trait and {next(iter(own))} of {which} decoy"
+    several = ", ".join(f"{words} of {' and '.join(kinds)}" for words, kinds in own.items())
+    return f"{trait.words} of the trait, {several}"
 
 
 def _kind(

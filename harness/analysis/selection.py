@@ -13,8 +13,8 @@ from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation, dosed
 from harness.specs.intervention import Feature, Intervention, Role
+from harness.specs.known_features import KnownFeature
 from harness.specs.plan import Plan
-from harness.specs.targets import KnownFeature
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 

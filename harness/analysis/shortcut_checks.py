@@ -1,6 +1,6 @@
 """Whether a spec's prompts give the answer away: its shortcut scores as faults, notes and a line.
 
-What loads scikit-learn is imported where a score is computed: most calls need none.
+What loads numpy is imported where a score is computed: most calls need none.
 """
 
 from collections.abc import Callable, Sequence

@@ -43,7 +43,7 @@ from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
-from harness.store.queries import view_query
+from harness.store.queries import evidence_query, view_query
 from harness.store.tables.results import Verdicts
 
 Floats = NDArray[np.float64]
@@ -74,6 +74,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
         else:
             verdict = _judge_edit(analysis, claim)
             query = view_query(_VIEWS[claim.kind], run_id, ablation=claim.edit)
+        if isinstance(claim, PartClaim) and claim.where:
+            query = evidence_query(run_id, claim.name)  # views are of all prompts
         yield replace(verdict, query=query)
 
 

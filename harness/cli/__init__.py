@@ -8,12 +8,13 @@ import click
 from harness.cli.environment import doctor, schema, targets
 from harness.cli.exchange import export, import_
 from harness.cli.labels import label
+from harness.cli.new import new
 from harness.cli.parser import Commands
 from harness.cli.report import report
 from harness.cli.run import analyse, register, run
 from harness.cli.runs import compare, rerun, show
 from harness.cli.single_steps import ablate, diff, extract, prompts
-from harness.cli.specs import check, new, plan
+from harness.cli.specs import check, plan
 from harness.cli.sql import sql
 
 EPILOG = """\

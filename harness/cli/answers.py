@@ -36,7 +36,7 @@ def answers_alike(
         for prompt in doubtful:
             if prompt.pair_id in faulty:
                 continue  # its other variant said so
-            ids = [tokens_of(f"{prompt.text} {one}") for one in prompt.answers]
+            ids = [tokens_of(prompt.before_answer + one) for one in prompt.answers]
             if fault := beginning(f"{path}:{prompt.line}", prompt, target.name, *ids):
                 faults.append(fault)
                 faulty.add(prompt.pair_id)

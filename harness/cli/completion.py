@@ -49,16 +49,16 @@ def specs(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionI
 @_completing
 def targets(ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The targets of the specs that are named before, or all that are known."""
-    from harness.specs.targets import load_targets
-
-    known = {name: target.summary for name, target in load_targets().items()}
     spec = _argument(ctx, "spec", "specs")
     if spec:
         from harness.specs.spec_file import load
 
-        of_spec = load(spec).targets
-        known = {name: known.get(name, "of the spec's own") for name in of_spec}
-    return known.items()
+        known = load(spec).targets
+    else:
+        from harness.specs.target_files import targets as every_target
+
+        known = every_target()
+    return [(name, target.summary) for name, target in known.items()]
 
 
 @_completing

@@ -12,6 +12,7 @@ from harness.cli.exit_status import CANNOT_RUN, exit_with_status
 from harness.cli.options import DTYPES, JSON, target_option
 from harness.cli.output import echo, print_json
 from harness.cli.parser import OneOf
+from harness.errors import HarnessError
 from harness.names import command
 from harness.store.export import FORMAT_NAMES
 
@@ -19,21 +20,26 @@ if TYPE_CHECKING:
     from harness.specs.targets import Target
 
 
-@click.command(short_help="List what evals can run on, and what of it is here.")
+@click.command(short_help="List what evals can run on, what of it is here.")
+@click.argument("spec", default="", shell_complete=completion.specs)
 @JSON
 @exit_with_status
-def targets(as_json: bool) -> None:
+def targets(spec: str, as_json: bool) -> None:
     """List what evals can run on, what of it is here, and what a run would fetch.
 
-    Any other folder or repository can be named in a spec: `model:` and `sae:` of a target.
+    The package's targets, those of targets.toml in the folder of your settings, and those of targets.toml
+    beside SPEC, or in ./evals where none is given. Any other folder or repository can be named in a spec:
+    `model:` and `sae:` of a target.
 
     \b
     harness targets
+    harness targets voices --json
     """
     from harness.reports.terminal.width import hanging_indent, terminal_columns
-    from harness.specs.targets import load_targets
+    from harness.specs.target_files import targets as every_target
+    from harness.specs.target_files import user_file
 
-    facts = [_target_facts(target) for target in load_targets().values()]
+    facts = [_target_facts(target) for target in every_target(spec).values()]
     if as_json:
         print_json(facts)
         return
@@ -41,6 +47,8 @@ def targets(as_json: bool) -> None:
     for target in facts:
         for head, text in _target_lines(target):
             echo(hanging_indent(head, text, width))
+    if not user_file().exists():
+        echo(hanging_indent(f"{'of your own':<14}", f"none: there is no {user_file()}", width))
 
 
 def _target_facts(target: "Target") -> dict[str, Any]:
@@ -48,13 +56,17 @@ def _target_facts(target: "Target") -> dict[str, Any]:
     from harness.models import hub_settings
     from harness.models.requirements import found_here, is_local, needs
 
-    layers = target.layers or tuple(range(target.blocks or 0))
-    wants = needs(target, layers)
+    fault = None
+    try:
+        wants = needs(target, target.default_layers)
+    except HarnessError as error:  # of a user's own: its folders are not what it says
+        wants, fault = needs(target, ()), str(error.faults[0])
     missing = [need for need in wants if not need.here]
     wanted = any(need.what == "the model" for need in missing)
     return {
         "name": target.name,
         "summary": target.summary,
+        "listed_in": target.file or "package",
         "origin": target.origin,
         "model": target.model,
         "sae": target.sae,
@@ -62,8 +74,8 @@ def _target_facts(target: "Target") -> dict[str, Any]:
         "width": target.width,
         "features": target.features,
         "dtype": target.dtype,
-        "layers": list(layers),
-        "comes_with_the_package": is_local(target),
+        "layers": list(target.default_layers),
+        "comes_with_the_package": target.file is None and is_local(target),
         "here": [
             {
                 "place": need.place,
@@ -82,6 +94,7 @@ def _target_facts(target: "Target") -> dict[str, Any]:
         "gated": target.gated and wanted,
         "token": hub_settings.has_token() if target.gated and wanted else None,
         "package": target.distribution if wanted else None,
+        "fault": fault,
     }
 
 
@@ -89,31 +102,49 @@ def _target_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a target: the head of each line, and its text."""
     from harness.models.requirements import gigabytes
 
-    if facts["missing"]:
-        layers = ", ".join(map(str, facts["layers"]))
-        state = f"a run of layers {layers} fetches {gigabytes(facts['bytes'])}"
-    else:
-        local = facts["comes_with_the_package"]
-        state = "comes with the package" if local else "its files are here"
     margin, inner = " " * 14, " " * 16
-    yield f"{facts['name']:<14}", facts["summary"]
     yield (
-        margin,
-        f"{facts['blocks']} layers of width {facts['width']}, "
-        f"{facts['features']:,} features a layer, {facts['dtype']}; {facts['origin']}",
+        f"{facts['name']:<14}" if len(facts["name"]) < 14 else f"{facts['name']} ",
+        facts["summary"],
     )
-    yield margin, state
+    yield margin, f"{_shape_of(facts)}, {facts['dtype']}; {facts['origin']}"
+    if facts["listed_in"] != "package":
+        yield margin, f"of {facts['listed_in']}"
+    yield margin, _state_of(facts)
     for line in facts["found"]:
         yield f"{inner}here     ", line
     for need in facts["missing"]:
         how_large = f", {gigabytes(need['bytes'])}" if need["bytes"] else ""
         yield f"{inner}missing  ", f"{need['place']}: {need['what']}{how_large}"
+    if facts["fault"]:
+        yield f"{inner}wrong    ", facts["fault"]
     if facts["gated"]:
         token = "a token is set" if facts["token"] else "no token is set: `hf auth login`"
         yield f"{inner}gated    ", f"accept the terms of {facts['model']} on the hub; {token}"
     if facts["package"]:
         how = "(the model in 4 bits, without a gate)"
         yield f"{inner}or       ", f"pip install {facts['package']} {how}"
+
+
+def _shape_of(facts: dict[str, Any]) -> str:
+    """How many layers and features a target has, as far as that is known before it is loaded."""
+    if facts["blocks"] is None or facts["width"] is None:
+        layers = "its layers are known once the model is here"
+    else:
+        layers = f"{facts['blocks']} layers of width {facts['width']}"
+    if facts["sae"] == "none":
+        return f"{layers}, no SAEs"
+    return f"{layers}, {facts['features']:,} features a layer" if facts["features"] else layers
+
+
+def _state_of(facts: dict[str, Any]) -> str:
+    from harness.models.requirements import gigabytes
+
+    if facts["missing"]:
+        layers = ", ".join(map(str, facts["layers"]))
+        size = gigabytes(facts["bytes"]) if facts["bytes"] else "what is missing"
+        return f"a run of layers {layers} fetches {size}" if layers else f"a run fetches {size}"
+    return "comes with the package" if facts["comes_with_the_package"] else "its files are here"
 
 
 @click.command(short_help="Say what this machine has, and what a run would need.")
@@ -138,11 +169,13 @@ def doctor(
     from harness.reports.terminal.width import hanging_indent, terminal_columns
     from harness.runner.doctor import machine, requirements
     from harness.specs.spec_file import load
+    from harness.specs.target_files import HERE
     from harness.specs.targets import MOCKS
 
-    plans = []
+    plans, beside = [], HERE
     if spec:
         file = load(spec)
+        beside = file.path.parent
         names = [target] if target else list(file.targets)
         plans = [file.plan(name, MOCKS[0] if mock else "") for name in names]
     if dtype:
@@ -163,10 +196,10 @@ def doctor(
             }
             for plan, needed, able in needs
         ]
-        print_json({"machine": dict(machine()), "runs": runs})
+        print_json({"machine": dict(machine(beside)), "runs": runs})
     else:
         width = terminal_columns(sys.stdout)
-        for name, value in machine():
+        for name, value in machine(beside):
             echo(hanging_indent(f"{name:<14}", value, width))
         for plan, needed, able in needs:
             layers = ", ".join(map(str, plan.layers)) or "none"

@@ -75,11 +75,14 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
 def _named(file: "SpecFile") -> dict[str, Any]:
     """What a spec names: variants, and metrics of other packages. Raises `InputError`."""
     from harness.specs.metric_checks import place_of_metric
+    from harness.specs.metrics import KINDS
     from harness.specs.prompt_file import left_aside
-    from harness.stats.own_metrics import own_metrics
 
-    spec = file.spec
-    own = own_metrics(spec.metrics, lambda name: file.where(*place_of_metric(spec, name)))
+    spec, own = file.spec, {}
+    if not spec.metrics <= KINDS.keys():  # what needs arrays is loaded only where it is asked for
+        from harness.stats.own_metrics import own_metrics
+
+        own = dict(own_metrics(spec.metrics, lambda one: file.where(*place_of_metric(spec, one))))
     return {
         "variants": list(spec.variants.names),
         "left_aside": left_aside(file.prompts_path, spec.variants) if file.prompts_path else {},

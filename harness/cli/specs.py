@@ -1,8 +1,6 @@
 """Commands about specs, before any weight is loaded: write one, check it, plan its run."""
 
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,142 +8,13 @@ import click
 
 from harness.cli import completion
 from harness.cli.exit_status import SUPPORTED, WRONG_INPUT, exit_with_status, print_faults
-from harness.cli.options import JSON, target_option
+from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json, say
 from harness.cli.spec_facts import controls_line, metric_lines, spec_facts, variants_line
 from harness.errors import Fault, InputError
-from harness.names import command
 
 if TYPE_CHECKING:
     from harness.specs.plan import Plan
-
-
-@click.command(short_help="Write a spec for a question, a target and a prompt file.")
-@click.argument("question", metavar="QUESTION|FILE.csv")
-@target_option(
-    multiple=True,
-    required=True,
-    metavar="NAME",
-    help="What to run on; see `harness targets`. Give it again for another.",
-)
-@click.option(
-    "--prompts",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of prompt pairs, one JSON object a line (data/README.md says which fields), or a CSV.",
-)
-@click.option("--name", default="", help="What the eval is called; else made of the question.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The new file; evals/NAME.yaml when left out. A file that is there is left alone.",
-)
-@click.option(
-    "--allow-shortcuts",
-    default="",
-    metavar="REASON",
-    help="Why words, answers or lengths may tell the variants apart, where they do.",
-)
-@exit_with_status
-def new(
-    question: str,
-    target: tuple[str, ...],
-    prompts: Path | None,
-    name: str,
-    output: Path | None,
-    allow_shortcuts: str,
-) -> None:
-    """Write a spec for QUESTION, a target and a prompt file, with a comment for each part.
-
-    How features are read, selected and split, and what is claimed, follows from the prompts: do the
-    variants of a pair differ before the answer, and how many families are there? The file passes
-    `harness check` as it is written, and is yours to change before the first run.
-
-    A CSV has a pair a row: under the names of two variants their texts, of which the last words are the
-    answers, unless columns NAME_answer say them; `a|b` is a set of answers, and a column family says
-    which pairs belong together. The prompt file is written beside it.
-
-    \b
-    harness new "Does a voice change the answer?" --target organism --prompts data/voices.jsonl
-    harness new pairs.csv --target organism
-    """
-    from harness.specs.scaffold import write_spec
-
-    question, prompts, name = _from_csv(question, prompts, name)
-    _check_answers(prompts, target)
-    allow = partial(_allowed, prompts, allow_shortcuts)
-    path, *schema = write_spec(question, target, prompts, name, output, allow)
-    for beside in schema:
-        echo(f"{beside}: written. Editors read there what a spec may say.")
-    echo(f"{path}: written. Read it, change it, and then:")
-    for step in ("check", "plan", "run"):
-        on = ("--target", target[0]) if step == "run" else ()
-        echo(f"  {command(step, path, *on)}")
-
-
-def _from_csv(question: str, prompts: Path | None, name: str) -> tuple[str, Path, str]:
-    """The question, prompt file and name of a new spec: of a CSV its pairs are written into a prompt file.
-
-    Raises `InputError` with what is wrong with the CSV, or where there are no prompts.
-    """
-    from harness.specs.csv_pairs import read_csv, write_pairs
-
-    file = Path(question) if prompts is None else prompts
-    if file.suffix.lower() != ".csv":
-        if prompts is None:
-            remedy = "name it with --prompts, or give a CSV in the question's place: harness new pairs.csv"
-            raise InputError(Fault("--prompts", "there is no prompt file", remedy))
-        return question, prompts, name
-    pairs = read_csv(file)
-    written = write_pairs(file, pairs)
-    count = len(pairs.lines) // 2
-    echo(f"{written}: written, {count} pair{'s' * (count != 1)}.")
-    one, other = pairs.variants.names
-    if pairs.last_words:
-        columns = f"columns {one}_answer and {other}_answer"
-        say(f"note: {file}: the last word of each text is its answer; {columns} say others")
-    if prompts is None:
-        question, name = f"What tells {one} from {other}?", name or file.stem
-    return question, written, name
-
-
-def _check_answers(prompts: Path, targets: tuple[str, ...]) -> None:
-    """Raises `InputError` where `check` would refuse answers of the prompts on known targets."""
-    from harness.cli.answers import answers_alike
-    from harness.paths import find
-    from harness.specs.prompt_file import load_prompts, variants_in
-    from harness.specs.targets import load_targets
-
-    try:
-        path = find(prompts)
-        read = load_prompts(path, variants=variants_in(path)) if path else ()
-    except InputError:
-        return  # what is wrong with the file itself is said where the spec is written
-    known = [load_targets()[name] for name in dict.fromkeys(targets) if name in load_targets()]
-    if faults := answers_alike(path, read, known)[0]:
-        raise InputError(*faults)
-
-
-def _allowed(prompts: Path, reason: str) -> str:
-    """The reason, where words, answers or lengths tell the variants apart.
-
-    Raises `InputError` where they do and there is none: `check` would refuse the spec.
-    """
-    from harness.analysis.shortcut_checks import shortcut_findings
-    from harness.paths import find
-    from harness.specs.prompt_file import load_prompts, variants_in
-
-    place, path = str(prompts), find(prompts) or prompts
-    read = load_prompts(path, variants=variants_in(path))
-    faults = shortcut_findings(place, read, place, None, lambda *_: place).faults
-    if faults and not reason.strip():
-        raise InputError(*(replace(one, remedy=_SAY_WHY) for one in faults))
-    return reason if faults else ""
-
-
-_SAY_WHY = (
-    "let both variants use the same words, answers and lengths equally often, or say why it may be so: "
-    "`--allow-shortcuts REASON`"
-)
 
 
 @click.command(short_help="Say everything that is wrong with specs, before any run.")
@@ -199,12 +68,14 @@ def check(specs: tuple[str, ...], as_json: bool) -> None:
 @target_option(default="", help="One of the spec's targets; its first when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
 @JSON
+@DB
 @exit_with_status
-def plan(spec: str, target: str, device: str, as_json: bool) -> None:
+def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
     """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
 
     Memory is that of the device in each stage; the time is the least that this machine needs, by what it does
-    in a moment. Nothing is loaded or fetched for it.
+    in a moment. Of features that another eval froze, the results file is asked. Nothing is loaded or
+    fetched for it.
 
     \b
     harness plan voices --target organism
@@ -213,6 +84,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
 
     from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.runner.doctor import expected
+    from harness.runner.planned_sources import planned_sources
     from harness.specs.clusters import plural, sizes_of
     from harness.specs.design import families_needed, smallest_p
     from harness.specs.independence import clusterings
@@ -220,10 +92,8 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
 
     made = load(spec).plan(target)
     confirming = made.families("confirmation")
-    units, alpha = (
-        len(sizes_of(made.clusters(made.spec.cluster), confirming)),
-        made.spec.contrast.alpha,
-    )
+    units = len(sizes_of(made.clusters(made.spec.cluster), confirming))
+    alpha = made.spec.contrast.alpha
     tests = (made.target.features or 0) * len(made.layers)
     facts: dict[str, Any] = {
         "spec": made.spec.name,
@@ -243,6 +113,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         "detectable d_z": _detectable(units, alpha, tests),
         "units": _unit_counts(made),
         "controls": [controls_line(ablation) for ablation in made.ablations],
+        "sources": planned_sources(made, db),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)
     needs = expected(made, device)
@@ -250,7 +121,7 @@ def plan(spec: str, target: str, device: str, as_json: bool) -> None:
         print_json(facts | {"needs": [asdict(one) for one in needs]})
         return
     for key, value in facts.items():
-        if key in ("clusters", "out of reach") and not value:
+        if key in ("clusters", "sources", "out of reach") and not value:
             continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):

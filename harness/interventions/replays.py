@@ -64,7 +64,7 @@ class BatchReplays:
         if prompts := [prompt for prompt in sources if prompt is not None]:
             # A source is asked the same answers, so that their tokens have counterparts too.
             source_tokens = [
-                model.tokens(prompt.text, *rows.answers(row))
+                model.tokens(prompt.asked, *rows.answers(row))
                 for prompt, row in zip(prompts, chosen, strict=True)
             ]
             has_source = self._take_from(source_tokens, tokens)

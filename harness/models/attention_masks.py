@@ -1,7 +1,6 @@
-"""Which keys a query may attend to, where answers lie side by side, and that as additive masks."""
+"""Which keys a query may attend to, where answers lie side by side."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,16 +41,3 @@ class Sight:
         own = torch.eye(queries, dtype=torch.bool, device=visible.device)
         visible[:, :, -queries:] |= own
         return visible
-
-
-def additive_masks(sight: Sight, config: Any, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The mask of each kind of attention of a model, (rows, 1, queries, keys): 0, or the lowest number."""
-    # transformers takes masks as they are where they come as a dictionary by kind. It cannot make
-    # these itself: answers side by side are branches of one prompt, and do not see each other.
-    lowest = torch.finfo(dtype).min
-    masks = {}
-    for kind in set(config.layer_types):
-        window = config.sliding_window if kind == "sliding_attention" else None
-        allowed = sight.visible(window)[:, None]
-        masks[kind] = torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, lowest)
-    return masks

@@ -4,6 +4,7 @@ Left out are blocks whose output is known, columns that nothing reads, and colum
 values are cached.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -13,22 +14,26 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
+from harness.models.architecture import Family
 from harness.models.hooks import finish
 
 
 @contextmanager
-def skip_blocks(blocks: nn.ModuleList, last: int, residual: Tensor) -> Iterator[None]:
+def skip_blocks(
+    blocks: nn.ModuleList, last: int, residual: Tensor, family: Family
+) -> Iterator[None]:
     """Blocks up to `last` compute nothing, and `residual` (n, columns, width) comes out of them."""
-    stand_ins = [KnownOutput(None) for _ in range(last)] + [KnownOutput(residual)]
-    with _replace_blocks(blocks, dict(enumerate(stand_ins))):
+    known = [None] * last + [residual]
+    stand_ins = {i: KnownOutput(output, family.tupled) for i, output in enumerate(known)}
+    with _replace_blocks(blocks, stand_ins):
         yield
 
 
 @contextmanager
-def trim_last_block(blocks: nn.ModuleList, reads: int) -> Iterator[None]:
+def trim_last_block(blocks: nn.ModuleList, reads: int, family: Family) -> Iterator[None]:
     """The last block is computed only at the last `reads` columns."""
     last = len(blocks) - 1
-    with _replace_blocks(blocks, {last: TrimmedBlock(blocks[last], reads)}):
+    with _replace_blocks(blocks, {last: TrimmedBlock(blocks[last], reads, family.shaped)}):
         yield
 
 
@@ -46,60 +51,67 @@ def _replace_blocks(blocks: nn.ModuleList, stand_ins: Mapping[int, nn.Module]) -
 class KnownOutput(nn.Module):
     """Stands for a block whose output is known."""
 
-    def __init__(self, residual: Tensor | None) -> None:
+    def __init__(self, residual: Tensor | None, tupled: bool = False) -> None:
         super().__init__()
-        self.residual = residual
+        self.residual, self.tupled = residual, tupled
 
-    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
-        """The known output (rows, columns, width); without one, what came in."""
-        return hidden_states if self.residual is None else self.residual
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        """The known output (rows, columns, width), alone or in a tuple; without one, what came in."""
+        residual = hidden_states if self.residual is None else self.residual
+        return (residual, None) if self.tupled else residual
 
 
 class TrimmedBlock(nn.Module):
     """A last block, computed only at the columns that are read, which come last.
 
-    Of the others nothing but their keys and values is wanted, to which the read ones attend.
+    Of the others nothing but their keys and values is wanted, to which the read ones attend. What is
+    `shaped` has all columns, of which the others are 0.
     """
 
-    def __init__(self, block: nn.Module, reads: int) -> None:
+    def __init__(self, block: nn.Module, reads: int, shaped: bool = False) -> None:
         super().__init__()
-        self.block, self.reads = block, reads
+        self.block, self.reads, self.shaped = block, reads, shaped
+        (_, *self._names) = inspect.signature(block.forward).parameters
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        *,
-        attention_mask: Tensor,
-        position_embeddings: tuple[Tensor, Tensor],
-        position_ids: Tensor,
-        past_key_values: "KeyValueCache",
-        **rest: Any,
-    ) -> Any:
+    def forward(self, hidden_states: Tensor, *given: Any, **named: Any) -> Any:
         """The block's output at the last columns, as many as are read: (rows, reads, width).
 
-        `hidden_states` (rows, columns, width), `attention_mask` (rows, 1, columns, keys).
+        `hidden_states` (rows, columns, width); what else is `given` and `named` is as the block takes it.
         """
+        named |= dict(zip(self._names, given, strict=False))
+        # A cache is false where it says that it is empty.
+        caches = [one for one in named.values() if isinstance(one, KeyValueCache)]
         cut = hidden_states.shape[1] - self.reads
 
         def run(columns: slice) -> Any:
-            return self.block(
-                hidden_states[:, columns],
-                attention_mask=attention_mask[:, :, columns],
-                position_embeddings=tuple(part[:, columns] for part in position_embeddings),
-                position_ids=position_ids[:, columns],
-                past_key_values=past_key_values,
-                **rest,
-            )
+            parts = {name: _at_columns(name, value, columns) for name, value in named.items()}
+            return self.block(hidden_states[:, columns], **parts)
 
         if cut > 0:
             # The block's own code makes the keys and values, with its norms and rotations, and hands
             # them to the cache just before it attends. There an exception leaves it: what follows at
             # these columns, attention and MLP and by far the most of the block, would go nowhere, as
             # nothing reads them and no block comes after.
-            past_key_values.leave_block = True
+            caches[0].leave_block = True
             with suppress(_BlockLeft):
                 run(slice(None, cut))
-        return run(slice(max(cut, 0), None))
+        output = run(slice(max(cut, 0), None))
+        if not self.shaped or cut <= 0:
+            return output
+        stream = output[0] if isinstance(output, tuple) else output
+        stream = nn.functional.pad(stream, (0, 0, cut, 0))
+        return (stream, *output[1:]) if isinstance(output, tuple) else stream
+
+
+def _at_columns(name: str, value: Any, columns: slice) -> Any:
+    """An argument of a block at some columns of those that it has."""
+    if isinstance(value, tuple) and name == "position_embeddings":
+        return tuple(part[:, columns] for part in value)
+    if not isinstance(value, Tensor):
+        return value
+    if name == "attention_mask":
+        return value[:, :, columns]
+    return value[:, columns] if name == "position_ids" else value
 
 
 class _BlockLeft(Exception):

@@ -6,14 +6,16 @@ left behind on any way out.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
 
-from harness.models.attention_masks import Sight, additive_masks
+from harness.models.architecture import Architecture
+from harness.models.attention_masks import Sight
 from harness.models.cached_blocks import (
     KeyValueCache,
     RecordingCache,
@@ -21,25 +23,37 @@ from harness.models.cached_blocks import (
     skip_blocks,
     trim_last_block,
 )
+from harness.models.chat_tokens import tokenize_chat
 from harness.models.forward_types import AnswerScores, CachedForward, GeneratedToken, Tap
 from harness.models.generation import generate_greedily
 from harness.models.hooks import capture, tap_blocks
 from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, pad, reads_of
 from harness.models.suffix import Suffix
-from harness.models.tokenizer import tokenize
+from harness.models.tokenizer import opening, tokenize
 from harness.models.transfer import send
 from harness.models.unembedding import direct_logits
+from harness.specs.chat import Chat
+from harness.specs.fields import WhereBos
 
 
 class LanguageModel:
     """A model and its tokenizer on one device, in evaluation mode, with eager attention."""
 
-    def __init__(self, model: Any, tokenizer: Any, padding_side: PaddingSide = "left") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        padding_side: PaddingSide = "left",
+        bos: WhereBos = "auto",
+    ) -> None:
+        """Raises `InputError` where the model is of a kind that cannot be replayed."""
         self.network = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.padding_side: PaddingSide = padding_side
-        self.blocks: nn.ModuleList = model.get_decoder().layers
+        self.architecture = Architecture(model)
+        self.blocks: nn.ModuleList = self.architecture.blocks
+        self._where_bos: WhereBos = bos
 
     @property
     def device(self) -> torch.device:
@@ -61,10 +75,10 @@ class LanguageModel:
         """What it computes in, e.g. `bfloat16`."""
         return str(self.network.dtype).removeprefix("torch.")
 
-    @property
-    def bos(self) -> int | None:
-        """The token that every prompt begins with."""
-        return self.tokenizer.bos_token_id
+    @cached_property
+    def opening(self) -> tuple[int, ...]:
+        """What every prompt begins with: BOS, or nothing, as the target or the tokenizer has it."""
+        return opening(self.tokenizer, self._where_bos, needed=self.architecture.family.marked)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -80,22 +94,37 @@ class LanguageModel:
 
     @property
     def _config(self) -> Any:
-        # Of the language model within, where the model sees pictures too.
-        return self.network.config.get_text_config()
+        return self.architecture.config
 
     @property
     def width(self) -> int:
         """Of the residual stream."""
         return self._config.hidden_size
 
-    def tokens(self, text: str, *answers: str) -> Tokens:
-        """Tokenize a prompt, jointly with each answer after one space, with BOS exactly once.
+    def tokens(self, asked: str | Chat, *answers: str) -> Tokens:
+        """Tokenize a prompt, jointly with each answer after one space, with BOS once or not at all.
+
+        A chat is tokenized as the model's own template has it, with each answer where the assistant speaks.
 
         Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
         the text contains a special token.
         """
-        longest = self._config.max_position_embeddings
-        return tokenize(self.tokenizer, text, answers, longest=longest)
+        most = {"longest": self.architecture.longest, "widest": self.architecture.widest}
+        if isinstance(asked, str):
+            return tokenize(self.tokenizer, self.opening, asked, answers, **most)
+        needed = self.architecture.family.marked
+        return tokenize_chat(self.tokenizer, self._where_bos, asked, answers, needed=needed, **most)
+
+    @property
+    def bos(self) -> int | None:
+        """The token that every prompt begins with; None where it begins with a word."""
+        return next((one for one in self.opening if one == self.tokenizer.bos_token_id), None)
+
+    @property
+    def lacks_bos(self) -> bool:
+        """Whether prompts begin without the BOS that a model of this family was always given."""
+        has_one = self.tokenizer.bos_token_id is not None
+        return self.architecture.family.marked and has_one and self.bos is None
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Token ids as text, without special tokens."""
@@ -111,7 +140,7 @@ class LanguageModel:
         By way of the final norm's weight and the unembedding alone, in float32 and on the processor;
         None where these cannot be read. See `harness.models.unembedding`.
         """
-        return direct_logits(self.network, directions)
+        return direct_logits(self.network, self.architecture.norm, directions)
 
     def batch(self, rows: Sequence[Tokens]) -> Batch:
         """The rows padded on the model's side, on the processor."""
@@ -183,7 +212,8 @@ class LanguageModel:
             *(sight.branch, sight.place, sight.key_branch, sight.key_place),
         )
         cache = ReplayCache(cached.keys_and_values, row, suffix.cached)
-        with torch.set_grad_enabled(gradients), skip_blocks(self.blocks, block, residual):
+        skipped = skip_blocks(self.blocks, block, residual, self.architecture.family)
+        with torch.set_grad_enabled(gradients), skipped:
             return self._continue(
                 ids,
                 Sight(*sight_of),
@@ -192,31 +222,6 @@ class LanguageModel:
                 taps or {},
                 first=block + 1,
             )
-
-    def rows_within(self, budget: int, columns: int, blocks: Sequence[int]) -> int:
-        """How many rows of so many columns a cached forward can have in `budget` bytes, at least 1."""
-        return max(1, budget // self.bytes_per_cached_row(columns, blocks))
-
-    def bytes_per_cached_row(self, columns: int, blocks: Sequence[int]) -> int:
-        """What a cached forward keeps of one row of so many columns, with its reads."""
-        config = self._config
-        size = self.network.dtype.itemsize
-        cache = 2 * config.num_key_value_heads * config.head_dim * (self.depth - min(blocks))
-        return columns * size * (cache + self.width * len(blocks)) + 3 * self.bytes_per_read
-
-    def bytes_per_row(self, columns: int) -> int:
-        """What one row of so many columns takes in a forward, about: its widest block and its reads."""
-        config = self._config
-        size = self.network.dtype.itemsize
-        block = size * (4 * config.hidden_size + 3 * config.intermediate_size)
-        # A softmax is taken in float32: what goes in, what comes out, and the scores that it is of.
-        scores = (4 + 4 + size) * config.num_attention_heads * columns
-        return columns * (block + scores) + 8 * 3 * self.bytes_per_read
-
-    @property
-    def bytes_per_read(self) -> int:
-        """Of one float32 distribution over the vocabulary."""
-        return 4 * self._config.vocab_size
 
     def generate(
         self, rows: Sequence[Tokens], new_tokens: int, top: int
@@ -246,7 +251,7 @@ class LanguageModel:
         sight = Sight(branch, place, branch, place)
         output = self.network(
             input_ids=ids,
-            attention_mask=additive_masks(sight, self._config, self.network.dtype),
+            attention_mask=self.architecture.masks(sight, self.network.dtype),
             position_ids=place,
             use_cache=False,
             logits_to_keep=batch.columns - first,
@@ -272,17 +277,20 @@ class LanguageModel:
         # stand-ins the last one is not computed at all.
         last = self.depth - 1
         can_trim = first <= last and last not in taps
-        trimmed = trim_last_block(self.blocks, reads) if can_trim else nullcontext()
+        trimmed = self._trimmed(reads) if can_trim else nullcontext()
         with tap_blocks(self.blocks, taps, self.device), trimmed:
             output = self.network(
                 input_ids=ids,
-                attention_mask=additive_masks(sight, self._config, self.network.dtype),
+                attention_mask=self.architecture.masks(sight, self.network.dtype),
                 position_ids=sight.place,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=reads,
             )
         return output.logits.float().log_softmax(-1)
+
+    def _trimmed(self, reads: int) -> AbstractContextManager[None]:
+        return trim_last_block(self.blocks, reads, self.architecture.family)
 
     @property
     def _pad_id(self) -> int:

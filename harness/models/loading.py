@@ -15,7 +15,10 @@ from harness.models.hub_settings import is_offline
 from harness.models.language_model import LanguageModel
 from harness.models.model_files import INDEX, ModelFiles, shards_of
 from harness.models.padded_batch import PaddingSide
+from harness.models.tokenizer import opening
+from harness.models.trial_forwards import try_family
 from harness.models.waiting import waiting_for
+from harness.specs.fields import WhereBos
 from harness.specs.json_file import check_shape, read_mapping
 
 Attention = Literal["eager", "sdpa"]
@@ -32,8 +35,12 @@ def load_model(
     device: str = "cpu",
     attention: Attention = "eager",
     padding_side: PaddingSide = "left",
+    bos: WhereBos = "auto",
 ) -> LanguageModel:
     """Load a model and its tokenizer; raises `CannotRun` where they cannot be had or are not whole.
+
+    Raises `InputError` where its blocks are of a kind that cannot be replayed, or BOS is asked for and
+    there is none.
 
     Device `split` spreads the model over all devices and, where they do not suffice, main memory.
     """
@@ -65,7 +72,11 @@ def load_model(
         )
     model, report = loaded
     _check_whole(files, model, report)
-    return LanguageModel(model if device == SPLIT else model.to(device), tokenizer, padding_side)
+    placed = model if device == SPLIT else model.to(device)
+    made = LanguageModel(placed, tokenizer, padding_side, bos)
+    opening(tokenizer, bos, needed=False)
+    try_family(made)
+    return made
 
 
 def _placed(device: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from harness.models.language_model import LanguageModel
+from harness.models.row_bytes import bytes_per_cached_row, bytes_per_read, bytes_per_row
 
 # Rows in a forward, at most: on a CPU small batches stay in its caches.
 LOGIT_BYTES = 2**27  # of distributions over the vocabulary that one forward may return
@@ -42,7 +43,7 @@ def rows_within(free: int | None, model: LanguageModel, columns: int, *, on_cpu:
     most = MOST_ROWS[on_cpu]
     if free is None:
         return most
-    fit = free // 2 // model.bytes_per_row(columns)
+    fit = free // 2 // bytes_per_row(model, columns)
     return most if fit >= most else 2 ** max(0, fit.bit_length() - 1)
 
 
@@ -52,7 +53,7 @@ def reads_within(model: LanguageModel, rows: int, *, on_cpu: bool) -> int:
     On a processor as many as fit into `LOGIT_BYTES`. Elsewhere `rows_that_fit` left room for more with
     every row, so that a replay may have as many distributions as make the device busy.
     """
-    least = LOGIT_BYTES // model.bytes_per_read
+    least = LOGIT_BYTES // bytes_per_read(model)
     return least if on_cpu else max(least, 8 * rows)
 
 
@@ -64,7 +65,7 @@ def cached_rows_within(
     A processor is as fast with a few. Another device is faster the more replays of a block there are at a
     time; half of the `rows` of a forward take no more than a quarter of what was free for them.
     """
-    least = model.rows_within(CACHED_BYTES, columns, blocks)
+    least = max(1, CACHED_BYTES // bytes_per_cached_row(model, columns, blocks))
     return least if on_cpu else max(least, rows // 2)
 
 

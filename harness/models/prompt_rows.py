@@ -6,13 +6,14 @@ from harness.models.forward_types import CachedForward
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import Tokens, reads_of
 from harness.models.suffix import compact
+from harness.specs.chat import Chat
 from harness.specs.prompt import LABELS, Label, Prompt
 
 
 class PromptRows:
     """The distinct texts of some prompts, each with all of its candidate answers, tokenized once.
 
-    `tokens` has one entry a row. Prompts with the same text share a row, unless `apart` tells them
+    `tokens` has one entry a row. Prompts that ask the same share a row, unless `apart` tells them
     apart. Raises `InputError` where a prompt cannot be tokenized, see `LanguageModel.tokens`.
     """
 
@@ -23,9 +24,9 @@ class PromptRows:
         apart: Callable[[Prompt], str] = lambda _: "",
     ) -> None:
         # By row: each distinct answer of its prompts, and which of them it is.
-        answers: dict[tuple[str, str], dict[str, int]] = {}
+        answers: dict[tuple[str | Chat, str], dict[str, int]] = {}
         for prompt in prompts:
-            numbers = answers.setdefault((prompt.text, apart(prompt)), {})
+            numbers = answers.setdefault((prompt.asked, apart(prompt)), {})
             for answer in (*prompt.answers, prompt.answer):
                 numbers.setdefault(answer, len(numbers))
         self._apart = apart
@@ -37,7 +38,7 @@ class PromptRows:
 
     def row(self, prompt: Prompt) -> int:
         """The row of a prompt: an index into `tokens`."""
-        return self._rows[prompt.text, self._apart(prompt)]
+        return self._rows[prompt.asked, self._apart(prompt)]
 
     def answers(self, row: int) -> tuple[str, ...]:
         """The answers of a row as texts, in the order of its `Tokens.answers`."""
@@ -45,11 +46,11 @@ class PromptRows:
 
     def own_answer(self, prompt: Prompt) -> int:
         """The prompt's own answer, as an index into `Tokens.answers` of its row."""
-        return self._answers[prompt.text, self._apart(prompt)][prompt.answer]
+        return self._answers[prompt.asked, self._apart(prompt)][prompt.answer]
 
     def candidates(self, prompt: Prompt) -> dict[Label, tuple[int, ...]]:
         """The members of its two candidates, by label, as indices like `own_answer`."""
-        numbers = self._answers[prompt.text, self._apart(prompt)]
+        numbers = self._answers[prompt.asked, self._apart(prompt)]
         return {label: tuple(numbers[one] for one in prompt.members(label)) for label in LABELS}
 
 

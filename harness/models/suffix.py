@@ -116,6 +116,7 @@ def compact(batch: Batch, reads: Reads) -> tuple[Batch, Reads]:
             ids=whole.of(batch.ids),
             branch=whole.of(batch.branch, -1),
             place=whole.of(batch.place),
+            role=whole.of(batch.role),
             predictor=moved.gather(1, whole.of(batch.predictor).clamp(min=0)),
         ),
         Reads(read_column, reads.token, reads.at, reads.answer),

@@ -78,7 +78,12 @@ class ClaimItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run the eval, once for all of its claims, and hold the verdict against the claim."""
-        outcome = self.config.stash[OUTCOMES].of(self.path, self._run)
+        from harness.errors import NothingToRunOn
+
+        try:
+            outcome = self.config.stash[OUTCOMES].of(self.path, self._run)
+        except NothingToRunOn as missing:
+            pytest.skip(one_line(str(missing)))
         for verdict in outcome.verdicts:
             if verdict.claim == self.name:
                 self.user_properties += _properties(verdict, outcome)

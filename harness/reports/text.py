@@ -4,14 +4,16 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import first_few
+from harness.errors import InputError, first_few
 from harness.names import command
 from harness.paths import DEFAULT_DB
 from harness.store.find_run import trial_word
+from harness.store.frozen_sets import sets_of
 from harness.store.queries import rows_query, verdicts_query
 from harness.store.values import short_text
 
@@ -135,6 +137,10 @@ def value_text(key: str, value: Any) -> str:
         return "-"
     if key in ("peak_memory", "peak_device_memory"):
         return f"{value / 1e9:.2f} GB"
+    if key == "feature_sources":
+        with suppress(InputError):  # else as it is: a stranger's line is shown, too
+            sets = sets_of({key: value, "run_id": ""})
+            return "; ".join(f"{name} edits {one}" for name, one in sets.items())
     if isinstance(value, list):
         return ", ".join("-" if each is None else str(each) for each in value) or "-"
     return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else short_text(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness.errors import HarnessError
 from harness.models import hub_settings
 from harness.models.devices import choose_device
 from harness.models.memory import free_memory
@@ -23,7 +24,8 @@ from harness.models.requirements import (
 from harness.paths import DEFAULT_DB
 from harness.runner.estimate import Duration, Estimate, estimate, free_on, time_of
 from harness.specs.plan import Plan
-from harness.specs.targets import Target, load_targets
+from harness.specs.target_files import HERE, known_targets
+from harness.specs.targets import Target
 
 PACKAGES = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "scipy", "duckdb")
 EXTRAS = {"accelerate": "--device split", "gguf": "models as GGUF", "hypothesis": "the tests"}
@@ -53,8 +55,8 @@ class Requirement:
         return "; ".join(filter(None, parts))
 
 
-def machine() -> Iterator[tuple[str, str]]:
-    """The machine as names and words."""
+def machine(beside: Path = HERE) -> Iterator[tuple[str, str]]:
+    """The machine as names and words; of the targets also those of a file in the folder `beside`."""
     yield "system", platform.platform()
     yield "python", platform.python_version()
     yield "packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
@@ -81,12 +83,21 @@ def machine() -> Iterator[tuple[str, str]]:
     )
     cache = hub_settings.cache_folder()
     yield "downloads", f"{cache} (HF_HOME), {gigabytes(hub_settings.free_bytes(cache))} free"
-    for name, target in load_targets().items():
-        found = found_here(needs(target, target.layers or range(target.blocks or 0)))
-        yield name, "; ".join(found) or "nothing of it is here"
+    for name, target in known_targets(beside).items():
+        yield name, _found_of(target)
     results = Path(DEFAULT_DB)
     size = gigabytes(results.stat().st_size) if results.exists() else "none yet"
     yield "results", f"{results}: {size}"
+
+
+def _found_of(target: Target) -> str:
+    """What of a target is here; of a user's own its folders may be wrong."""
+    try:
+        return (
+            "; ".join(found_here(needs(target, target.default_layers))) or "nothing of it is here"
+        )
+    except HarnessError as error:
+        return str(error.faults[0])
 
 
 def requirements(plan: Plan, device: str = "auto") -> list[Requirement]:

@@ -20,6 +20,7 @@ from harness.models.memory import cached_rows_within, free_memory, reads_within,
 from harness.models.model_files import configuration_of
 from harness.models.rehearsal import ANSWERS, Rehearsal, Taken
 from harness.models.requirements import model_bytes
+from harness.models.row_bytes import bytes_per_cached_row, bytes_per_read
 from harness.models.sae_files import sae_bytes
 from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
@@ -217,10 +218,10 @@ class _Stages:
         rows = min(self.asked, group * work.replays)
         most = reads_within(model, self.asked, on_cpu=on_cpu) // ANSWERS
         most = max(2, min(4 * self.asked, most))
-        kept = group * model.bytes_per_cached_row(self.columns, layers)
+        kept = group * bytes_per_cached_row(model, self.columns, layers)
         encoded = group * self.columns * work.features * POSITION_BYTES
         # Short rows are more in a replay of as many tokens, and so are their distributions.
-        reads = max(0, most - rows) * ANSWERS * COPIES * model.bytes_per_read
+        reads = max(0, most - rows) * ANSWERS * COPIES * bytes_per_read(model)
         # Of every group one forward that is replayed, at least one replay from each layer, and the
         # no-op by itself, twice.
         replays = max(ceil(group * work.replays / most), len(layers))

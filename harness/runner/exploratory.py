@@ -30,9 +30,10 @@ def register(store: RunStore, plan: Plan) -> str | None:
         "prompts_hash": plan.prompts_hash,
     }
     found = store.read(Registrations, **key)
-    if len(found):
-        return found.seen[0] or None
     revision, digest = model_here(plan.target)
+    if len(found):
+        then = found.model_revision[0], found.model_hash[0]
+        return found.seen[0] or _other_model(then, (revision, digest))
     facts = {
         "model_revision": revision,
         "model_hash": digest,
@@ -52,6 +53,15 @@ def register(store: RunStore, plan: Plan) -> str | None:
     }
     store.commit(Registrations.of([row]))
     return seen
+
+
+def _other_model(then: tuple[str | None, ...], now: tuple[str | None, ...]) -> str | None:
+    """Whether a target stands for another model than when its spec was registered, in words.
+
+    What a target is may be said in a file of its own, which the hash of a spec does not see.
+    """
+    differ = any(a and b and a != b for a, b in zip(then, now, strict=True))
+    return "the model changed since its spec was registered" if differ else None
 
 
 def reason_exploratory(store: RunStore, plan: Plan, sae_hash: str) -> str | None:

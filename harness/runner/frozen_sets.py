@@ -5,6 +5,7 @@ has the same features whatever became of the other eval since.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.errors import CannotRun, Fault, InputError, first_few, nearest
@@ -13,7 +14,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.plan import Plan
 from harness.store.find_run import Run, trial_word
 from harness.store.frozen_sets import FrozenSet, sets_of
-from harness.store.interface import RunStore
+from harness.store.interface import ReadStore, RunStore
 from harness.store.interventions import interventions_of
 from harness.store.stored_spec import stored_spec
 from harness.store.tables.interventions import Interventions
@@ -28,7 +29,7 @@ def find_sets(store: RunStore, plan: Plan, facts: Mapping[str, Any]) -> dict[str
     such run, `InputError` where it has no such set, or one of layers that the plan does not read.
     """
     return {
-        ablation.name: _find(store, plan, ablation, facts)
+        ablation.name: find_set(store, plan, ablation, facts, store.path)
         for ablation in plan.ablations
         if ablation.select.source
     }
@@ -55,10 +56,16 @@ def why_sets_explore(store: RunStore, plan: Plan, sets: Mapping[str, FrozenSet])
     return None
 
 
-def _find(store: RunStore, plan: Plan, ablation: Ablation, facts: Mapping[str, Any]) -> FrozenSet:
+def find_set(
+    store: ReadStore, plan: Plan, ablation: Ablation, facts: Mapping[str, Any], db: Path
+) -> FrozenSet:
+    """The set that one ablation takes from another eval. Raises as `find_sets`.
+
+    Without a `sae_hash` in `facts`, before the SAEs' files are known, they are taken to be the same.
+    """
     assert ablation.select.source
     spec, name = ablation.select.source
-    run = _latest(store, plan, ablation, facts)
+    run = _latest(store, plan, ablation, facts, db)
     where = f"{plan.spec.name}, ablation {ablation.name}"
     there = sets_of(run).get(name)
     if there is not None:
@@ -72,20 +79,23 @@ def _find(store: RunStore, plan: Plan, ablation: Ablation, facts: Mapping[str, A
     unread = [f for f in frozen[name] if f[0] not in plan.layers]
     if unread:
         names = [f"{layer}:{index}" for layer, index in unread]
-        layers = sorted({layer for layer, _ in unread})
+        lacking = sorted({layer for layer, _ in unread})
         what = (
             f"{name} of {spec} has features of layers that are not read on {plan.target.name}: "
             f"{first_few(names)}"
         )
-        remedy = f"add {first_few(map(str, layers))} to the target's layers"
+        remedy = f"add {first_few(map(str, lacking))} to the target's layers"
         raise InputError(Fault(where, what, remedy))
-    if other := _other_saes(run, facts, sorted({layer for layer, _ in frozen[name]})):
+    layers = sorted({layer for layer, _ in frozen[name]})
+    if "sae_hash" in facts and (other := _other_saes(run, facts, layers)):
         what = f"run {run['run_id']} has other SAEs of layer {first_few(map(str, other))}"
         raise CannotRun(Fault(where, what, _run_it(spec, plan)))
     return FrozenSet(spec, name, run["spec_hash"], run["run_id"], frozen[name])
 
 
-def _latest(store: RunStore, plan: Plan, ablation: Ablation, facts: Mapping[str, Any]) -> Run:
+def _latest(
+    store: ReadStore, plan: Plan, ablation: Ablation, facts: Mapping[str, Any], db: Path
+) -> Run:
     """The run that froze the set. Raises `CannotRun`."""
     assert ablation.select.source
     spec, _ = ablation.select.source
@@ -97,13 +107,21 @@ def _latest(store: RunStore, plan: Plan, ablation: Ablation, facts: Mapping[str,
         complete = there
     if complete:
         return max(complete, key=lambda run: (run["finished_at"], run["run_id"]))
-    missing = "only trials of it are" if there else "no finished run of it is"
+    raise no_source(plan, ablation, db, "only trials of it are" if there else NO_RUN)
+
+
+NO_RUN = "no finished run of it is"
+
+
+def no_source(plan: Plan, ablation: Ablation, db: Path, missing: str = NO_RUN) -> CannotRun:
+    """That the run which froze an ablation's features is not there, and the command that makes it."""
+    assert ablation.select.source
     what = (
-        f"it takes its features from {ablation.select.taken_from}, and {missing} in {store.path} on "
+        f"it takes its features from {ablation.select.taken_from}, and {missing} in {db} on "
         f"{plan.target.name}"
     )
     where = f"{plan.spec.name}, ablation {ablation.name}"
-    raise CannotRun(Fault(where, what, _run_it(spec, plan)))
+    return CannotRun(Fault(where, what, _run_it(ablation.select.source[0], plan)))
 
 
 def _run_it(spec: str, plan: Plan) -> str:

@@ -8,8 +8,9 @@ from harness.analysis.cautions import cautions_of, with_cautions
 from harness.analysis.run_analysis import analyse
 from harness.analysis.verdict import Verdict
 from harness.analysis.verdicts import verdict_rows, verdicts
+from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
-from harness.specs.targets import Target, load_truth
+from harness.specs.targets import Target
 from harness.store.interface import ReadStore, RunStore
 from harness.store.tables.observations import SaeHealth
 from harness.store.tables.results import Verdicts

@@ -41,8 +41,8 @@ from harness.runner.stages.survey import survey
 from harness.runner.stages.trace import prepare_trace, trace
 from harness.specs.ablations import Ablation, looks
 from harness.specs.intervention import Feature, Intervention
+from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
-from harness.specs.targets import load_truth
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import ControlBalance, Interventions

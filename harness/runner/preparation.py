@@ -19,6 +19,7 @@ from harness.specs.metric_checks import place_of_metric
 from harness.specs.plan import Plan, layers_of, limited
 from harness.specs.plan_checks import Locate, faults_of
 from harness.specs.spec_file import SpecFile
+from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked
 from harness.stats.own_metrics import Metrics, own_metrics
 
@@ -56,7 +57,7 @@ def request(file: SpecFile, target: str, how: How, say: Say) -> RunRequest:
     if how.mock:
         targets = {name: mocked(choice, how.mock) for name, choice in targets.items()}
     layers = {name: layers_of(file.spec, choice) for name, choice in targets.items()}
-    name, why = choose_target(targets, layers, target)
+    name, why = choose_target(targets, layers, target, known_targets(file.path.parent))
     plan = whole = file.plan(name, how.mock)
     if faults := findings_of(file).faults:
         raise InputError(*faults)
@@ -129,7 +130,7 @@ def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
             continue  # its other variant said so
         where = f"{path}:{prompt.line}"
         try:
-            answers = model.tokens(prompt.text, *prompt.answers).answers
+            answers = model.tokens(prompt.asked, *prompt.answers).answers
             found = beginning(where, prompt, plan.target.name, *answers)
         except InputError as error:
             found = replace(error.faults[0], where=f"{where}, {error.faults[0].where}")
@@ -147,7 +148,7 @@ def _check_positions(plan: Plan, model: LanguageModel) -> None:
         if isinstance(ablation.positions, str):
             continue
         edited = [prompt for prompt in plan.prompts if prompt.label == ablation.variant]
-        longest = max(len(model.tokens(prompt.text).prompt) - 1 for prompt in edited)
+        longest = max(len(model.tokens(prompt.asked).prompt) - 1 for prompt in edited)
         if absent := [place for place in ablation.positions if abs(place) > longest]:
             what = f"no prompt has a token {first_few(map(str, absent))}: the longest has {longest}"
             remedy = "count from 1 after BOS, or from -1 at the end"

@@ -20,6 +20,7 @@ from harness.specs.plan import make_plan
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
 from harness.specs.spec_paths import folders_around
+from harness.specs.target_files import known_targets
 from harness.specs.targets import MOCK, mocked, resolve
 from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
@@ -132,7 +133,8 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     path = Path(run["spec_path"])
     # Where a stranger's spec lay says nothing about whose files are meant here.
     around = folders_around(path) if is_within(path) else ()
-    target = resolve(run["target"], spec.targets[run["target"]], *around)
+    known = known_targets(path.parent if around else None)
+    target = resolve(run["target"], spec.targets[run["target"]], *around, known=known)
     if run["origin"] == "mock":
         target = mocked(target, run["sae"].removeprefix(MOCK))
     of_run = run["run_id"]

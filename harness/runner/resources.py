@@ -67,7 +67,9 @@ def acquire(
     files = model_files(usable)
     with waiting_for(f"checking the files of {files.name}"):
         verify(files.folder, [*files.weights, *sae_files.values()])
-    model = load_or_reuse(files, dtype=usable.dtype, device=device, attention=how.attention)
+    model = load_or_reuse(
+        files, dtype=usable.dtype, device=device, attention=how.attention, bos=usable.bos
+    )
     return Resources(usable, model, files, sae_files)
 
 

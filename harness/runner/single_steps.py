@@ -32,8 +32,10 @@ from harness.sae import Sae
 from harness.specs.plan import Plan, make_plan
 from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
-from harness.specs.spec import Spec, TargetChoice
-from harness.specs.targets import Target, load_targets, mocked, resolve
+from harness.specs.spec import Spec
+from harness.specs.target_choice import TargetChoice
+from harness.specs.target_files import known_targets
+from harness.specs.targets import Target, mocked, resolve
 from harness.store.database import Store
 from harness.store.export.feature_diff import diff_features
 from harness.store.export.files import read_features, write, write_new
@@ -200,7 +202,7 @@ def _prepare(
 
 def _target(step: Step) -> Target:
     """A known target by its name or its model's, or any other model."""
-    known = load_targets()
+    known = known_targets()
     name = next(
         (name for name, target in known.items() if step.model in (name, target.model)), None
     )
@@ -209,7 +211,7 @@ def _target(step: Step) -> Target:
         sae=step.sae or (None if name else "mock:orthogonal"),
         dtype=step.how.dtype or None,  # type: ignore[arg-type] # checked by the model itself
     )
-    return resolve(name or "step", choice)
+    return resolve(name or "step", choice, known=known)
 
 
 def _spec(target: Target, layers: Sequence[int], at: str, new_tokens: int) -> Spec:

@@ -1,26 +1,33 @@
 """Which of a spec's targets is run: the one that is asked for, or the best one present."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
-from harness.errors import CannotRun, Fault, InputError, nearest
+from harness.errors import Fault, InputError, NothingToRunOn, nearest
 from harness.models import requirements
-from harness.specs.targets import Target, load_targets
+from harness.specs.targets import Target
+
+LARGEST = 10**9  # weights: of fewer, a model runs on a processor in minutes
 
 
 def choose_target(
-    targets: Mapping[str, Target], layers: Mapping[str, tuple[int, ...]], wanted: str = "auto"
+    targets: Mapping[str, Target],
+    layers: Mapping[str, tuple[int, ...]],
+    wanted: str = "auto",
+    known: Collection[str] = (),
 ) -> tuple[str, str]:
     """The target to run on, of a spec's targets and the layers it reads on each, and why.
 
-    `auto`: a real model where it can run, else what lies on this machine.
+    `auto`: a real model where it can run, else what lies on this machine, else a small model whose weights
+    are here. What is `known` besides may be named, and is not the spec's. Raises `NothingToRunOn` where
+    there is none, `InputError` for a name of none.
     """
     if wanted != "auto":
-        known = {**load_targets(), **targets}
-        if wanted not in known:
+        names = {*known, *targets}
+        if wanted not in names:
             raise InputError(
-                Fault(f"target {wanted}", "there is no such target", nearest(wanted, known))
+                Fault(f"target {wanted}", "there is no such target", nearest(wanted, names))
             )
         return wanted, "as asked"
     reasons = []
@@ -36,7 +43,11 @@ def choose_target(
     for name, target in targets.items():
         if requirements.is_local(target):
             return name, ", ".join(reasons) or "it is the only one"
-    raise CannotRun(
+    for name, target in targets.items():
+        small = (requirements.parameters(target) or LARGEST) < LARGEST
+        if small and requirements.is_present(target, layers[name]):
+            return name, f"its weights are here, and few; {', '.join(reasons)}"
+    raise NothingToRunOn(
         Fault(
             ", ".join(targets),
             "; ".join(reasons),

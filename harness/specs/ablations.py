@@ -107,7 +107,7 @@ class Ablation(SpecPart):
         default="all",
         description="Where the edit is made, never at BOS: at `all` tokens, those of the `prompt` or "
         "the `answer`, at `last_prompt_token`, or at numbered tokens of the prompt: 1 is the first "
-        "after BOS, -1 the last.",
+        "after BOS, -1 the last. Of chats also at `last_user_token`, and at all that the `assistant` says.",
     )
     variant: Annotated[Label, WithJsonSchema(VARIANT_NAMED[""])] = Field(
         default="misconception",

@@ -11,7 +11,11 @@ from harness.names import LONGEST, PATTERN
 
 KeyPath = tuple[str | int, ...]  # the keys and numbers that lead to a part of a spec
 Contradiction = tuple[KeyPath, str, str]  # (path, what is wrong, what to do)
-NamedPositions = Literal["last_prompt_token", "prompt", "answer", "all"]
+NamedPositions = Literal[
+    "last_prompt_token", "prompt", "answer", "all", "last_user_token", "assistant"
+]
+SINGLE = ("last_prompt_token", "last_user_token")  # of which a prompt has one
+BEFORE_ANSWERS = (*SINGLE, "prompt")
 Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
 VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
 Name = Annotated[str, Field(pattern=PATTERN, max_length=LONGEST)]
@@ -74,3 +78,4 @@ L0s = Annotated[
 ]
 SaeWidth = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[km]?$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+WhereBos = Literal["auto", "always", "never"]

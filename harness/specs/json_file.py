@@ -12,16 +12,24 @@ LARGEST = 32_000_000  # bytes: the index of a model of a thousand shards has som
 # More than any model has, and less than what a loop or an allocation would not come back from.
 _MOST = {
     "num_hidden_layers": 10_000,
+    "num_layers": 10_000,
     "n_layer": 10_000,
     "hidden_size": 1_000_000,
+    "n_embd": 1_000_000,
     "intermediate_size": 10_000_000,
+    "n_inner": 10_000_000,
     "vocab_size": 100_000_000,
     "num_attention_heads": 100_000,
+    "num_heads": 100_000,
+    "n_head": 100_000,
     "num_key_value_heads": 100_000,
     "head_dim": 1_000_000,
     "num_experts": 100_000,
     "num_local_experts": 100_000,
 }
+# What families call a model's blocks, and the width of its residual stream.
+_BLOCKS = ("num_hidden_layers", "n_layer", "num_layers")
+_WIDTH = ("hidden_size", "n_embd")
 
 
 def read_mapping(path: Path) -> dict[str, Any] | None:
@@ -48,8 +56,8 @@ def shape_said(config: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Blocks and width as a configuration says them, each where it does."""
     text = config.get("text_config", config)
     said = (text if isinstance(text, dict) else {}).get
-    blocks, width = said("num_hidden_layers"), said("hidden_size")
-    return (
-        blocks if isinstance(blocks, int) else None,
-        width if isinstance(width, int) else None,
+    blocks, width = (
+        next((value for name in names if isinstance(value := said(name), int)), None)
+        for names in (_BLOCKS, _WIDTH)
     )
+    return blocks, width

@@ -24,9 +24,15 @@ def find_named(name: str, *around: Path, what: str = "") -> Path | None:
     Raises `InputError`, at the part `what` of the spec, where it lies in no folder that specs are read from.
     """
     found = find(name, *around)
-    if found is None or is_within(found, *around):
-        return found
-    raise InputError(_outside(name, found, what))
+    if found is not None:
+        check_within(name, found, what, *around)
+    return found
+
+
+def check_within(name: str, path: Path, what: str, *around: Path) -> None:
+    """Raises `InputError`, at the part `what`, where a named path leads to where specs are not read from."""
+    if not is_within(path, *around):
+        raise InputError(_outside(name, path, what))
 
 
 def is_within(path: Path, *around: Path) -> bool:

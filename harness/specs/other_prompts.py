@@ -24,8 +24,9 @@ def load_others(
             try:
                 here = where("claims", i, "prompts")
                 found[claim.prompts] = load_prompts(
-                    find(claim.prompts, here), variants=spec.variants, or_old=True, asked=here
-                )
+                    find(claim.prompts, here), variants=spec.variants, or_old=True, asked=here,
+                    chat=spec.chat,
+                )  # fmt: skip
             except InputError as error:
                 faults += error.faults
     if faults:

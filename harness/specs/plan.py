@@ -10,6 +10,7 @@ from harness.specs.ablations import Ablation, looks
 from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, DecoyClaim, SpecificClaim
+from harness.specs.fields import SINGLE
 from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
@@ -60,7 +61,7 @@ class Plan:
     def readout(self) -> str:
         """The readout as the store names it: `last_prompt_token`, or like `answer:mean`."""
         at, reduce = self.spec.readout.at, self.spec.readout.reduce
-        return at if at == "last_prompt_token" else f"{at}:{reduce}"
+        return at if at in SINGLE else f"{at}:{reduce}"
 
     @property
     def limited(self) -> str | None:
@@ -74,7 +75,7 @@ class Plan:
         def said(p: Prompt) -> str:
             # Without what once was not there, so that the hash of no older file changes.
             later = [*[p.baseline] * bool(p.baseline), *[p.variant] * (p.variant != p.label)]
-            later += [repr(p.further)] * any(p.further)
+            later += [*map(repr, p.chat), *[repr(p.further)] * any(p.further)]
             return repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
                          sorted(p.tags.items()), *later))  # fmt: skip
 
@@ -156,7 +157,9 @@ class Plan:
             chosen = self.others[file]
         elif file:
             # A text is one prompt, whichever variants share it.
-            chosen = tuple({prompt.text: prompt for prompt in reversed(self.others[file])}.values())
+            chosen = tuple(
+                {prompt.asked: prompt for prompt in reversed(self.others[file])}.values()
+            )
         elif stage in ("survey", "attribute", "profile"):
             chosen = self.of("discovery") or self.prompts
         elif stage in ("baseline", "predict", "ablate", "side effects", "trace"):

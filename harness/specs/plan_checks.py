@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 
 from harness.errors import Fault, InputError, first_few
 from harness.specs.ablations import Ablation
+from harness.specs.chat import ROLE_POSITIONS
 from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim, DecoyClaim
-from harness.specs.fields import Contradiction
+from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
 from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
 from harness.specs.prompt import pairs_of
@@ -20,7 +21,7 @@ Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
 def faults_of(plan: Plan, where: Locate) -> list[Fault]:
     """What makes the plan meaningless whatever the weights are; `where` places a part of the spec."""
-    faults = [*_unreadable(plan, where), *faults_of_parts(plan, where)]
+    faults = [*_unreadable(plan, where), *faults_of_parts(plan, where), *_roleless(plan, where)]
     if not plan.families("confirmation"):
         faults.append(
             Fault(
@@ -34,7 +35,7 @@ def faults_of(plan: Plan, where: Locate) -> list[Fault]:
         texts.setdefault(prompt.pair_id, set()).add(prompt.text)
     same = [pair for pair, distinct in texts.items() if len(distinct) == 1]
     # Where no layer is read there is no readout.
-    if plan.layers and plan.spec.readout.at in ("last_prompt_token", "prompt") and same:
+    if plan.layers and plan.spec.readout.at in BEFORE_ANSWERS and same:
         faults.append(
             Fault(
                 where("readout", "at"),
@@ -74,7 +75,7 @@ def _without_baseline(plan: Plan, where: Locate) -> Iterator[Fault]:
 def _without_contrast(plan: Plan, where: Locate) -> Iterator[Fault]:
     """Claims about decoys whose variants have the same prompt, where features are read before the answer."""
     made = plan.spec.claims_on(plan.target.name)
-    if plan.spec.readout.at not in ("last_prompt_token", "prompt"):
+    if plan.spec.readout.at not in BEFORE_ANSWERS:
         return
     for i, claim in enumerate(plan.spec.claims):
         if isinstance(claim, DecoyClaim) and claim in made:
@@ -119,6 +120,26 @@ def _unreadable(plan: Plan, where: Locate) -> list[Fault]:
     return faults
 
 
+def _roleless(plan: Plan, where: Locate) -> Iterator[Fault]:
+    """Positions of a role where a prompt is no chat, and nobody says anything in it."""
+    lines = [prompt.line for prompt in plan.prompts if not prompt.chat]
+    if not lines:
+        return
+    places: list[tuple[object, KeyPath]] = (
+        [(plan.spec.readout.at, ("readout", "at"))] if plan.layers else []
+    )
+    places += [
+        (ablation.positions, ("ablations", i, "positions"))
+        for i, ablation in enumerate(plan.spec.ablations)
+        if ablation in plan.ablations
+    ]
+    for at, keys in places:
+        if at in ROLE_POSITIONS:
+            what = f"`{at}` is of chats, and the prompts of {len(lines)} lines are none, the first "
+            remedy = "set `chat: true`, or write prompts as messages"
+            yield Fault(where(*keys), f"{what}in line {min(lines)}", remedy)
+
+
 def _reading(plan: Plan) -> Iterator[tuple[str, int]]:
     """The parts of a spec that need SAEs."""
     name = plan.target.name
@@ -138,7 +159,7 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
             "the impact is zero by construction: both variants of a pair have the same prompt",
             "use `source: random`",
         )
-    if not isinstance(ablation.positions, str):
+    if not isinstance(ablation.positions, str) and not any(p.chat for p in plan.prompts):
         # No tokenizer makes more tokens of a text than it has bytes, beside a mark before it.
         longest = max((len(prompt.text.encode()) for prompt in plan.prompts), default=0)
         if absent := [place for place in ablation.positions if abs(place) > longest + 1]:

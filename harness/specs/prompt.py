@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from harness.specs.chat import Chat, asked_instead, transcript
+
 Label = Literal["correct", "misconception"]
 Origin = Literal["real", "stand-in", "mock"]
 LIMITED = "limited to "  # how `runs.exploratory` of a trial on some of the families begins
@@ -20,6 +22,8 @@ class Prompt:
     out. `answer` is what this variant says. `correct` and `misconception` are the two candidates of its
     pair, whose log-probabilities are compared; `further` are the other members of each where it is a set of
     answers, of which only the first is named. `baseline` is the text without its scene, where that is given.
+    `chat` are the messages of a prompt that the model's own chat template puts into tokens; `text` is then
+    how it reads.
     """
 
     id: str
@@ -34,10 +38,21 @@ class Prompt:
     tags: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""
     variant: str = ""
+    chat: Chat = ()
     further: tuple[Answers, Answers] = ((), ())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variant", self.variant or self.label)
+
+    @property
+    def asked(self) -> str | Chat:
+        """What the model is given: two prompts that are asked alike are one row of tokens."""
+        return self.chat or self.text
+
+    @property
+    def before_answer(self) -> str:
+        """What an answer follows as a text: the prompt and a space, or nothing where a turn begins."""
+        return "" if self.chat and self.chat[-1].role == "user" else f"{self.text} "
 
     def candidate(self, which: Label) -> str:
         """The answer that counts as `which`; of a set the first."""
@@ -57,7 +72,14 @@ class Prompt:
 
 def baselines_of(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """The prompts without their scenes, with the same answers."""
-    return tuple(replace(prompt, text=prompt.baseline) for prompt in prompts)
+    return tuple(_baseline_of(prompt) for prompt in prompts)
+
+
+def _baseline_of(prompt: Prompt) -> Prompt:
+    if not prompt.chat:
+        return replace(prompt, text=prompt.baseline)
+    chat = asked_instead(prompt.chat, prompt.baseline)
+    return replace(prompt, text=transcript(chat), chat=chat)
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,13 @@ def load_prompts(
     variants: Variants = OLD,
     or_old: bool = False,
     asked: str = "",
+    chat: bool = False,
 ) -> tuple[Prompt, ...]:
     """Read and check a prompt file; raises `InputError` with all of its faults.
 
     `variants` are the labels that are compared, and `asked` is where they are named; lines of further
-    labels are left aside. With `or_old`, a file that has neither may have the old ones.
+    labels are left aside. With `or_old`, a file that has neither may have the old ones. With `chat`, a
+    text is what a user asks, and the model's own chat template puts it into tokens.
     """
     lines, faults = _lines(path)
     labels = _labels(lines)
@@ -47,7 +49,8 @@ def load_prompts(
             for wrong in faults_of_line(line)
         ]
         raise InputError(absent, *sorted({*faults, *of_lines}, key=place_order))
-    prompts, wrong = complete(str(path), lines, balanced=balanced and not faults, variants=variants)
+    balanced = balanced and not faults
+    prompts, wrong = complete(str(path), lines, balanced=balanced, variants=variants, chat=chat)
     if faults or wrong:
         raise InputError(*sorted({*faults, *wrong}, key=place_order))
     return prompts

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.errors import nearest
 from harness.names import is_name
+from harness.specs.chat import Chat, chat_of, faults_of_messages, of_user, transcript
 from harness.specs.prompt import Answers
 from harness.specs.text_file import is_whole
 
@@ -27,7 +28,9 @@ def faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name not in line:
             problems.append((f"'{name}' is missing", "add it"))
     for name in FIELDS:
-        if name in SETS and isinstance(line.get(name), list):
+        if name == "prompt" and isinstance(line.get(name), list):
+            problems += faults_of_messages(line[name])
+        elif name in SETS and isinstance(line.get(name), list):
             problems += _faults_of_set(name, line[name])
         elif name != "tags":
             problems += _faults_of_text(name, line.get(name, "-"))
@@ -48,6 +51,20 @@ def faults_of_line(line: Mapping[str, Any]) -> list[tuple[str, str]]:
     elif not all(map(is_whole, (*tags, *tags.values()))):
         problems.append(("'tags' holds half of a surrogate pair", "write the whole character"))
     return problems
+
+
+def text_of(line: Mapping[str, Any]) -> str:
+    """How the prompt of a line without faults reads."""
+    asked = line["prompt"]
+    return asked if isinstance(asked, str) else transcript(chat_of(asked))
+
+
+def messages_of(line: Mapping[str, Any], chat: bool) -> Chat:
+    """The messages of its prompt; of a text none, unless every text is what a user asks (`chat`)."""
+    asked = line["prompt"]
+    if isinstance(asked, str):
+        return of_user(asked) if chat else ()
+    return chat_of(asked)
 
 
 def members_of(line: Mapping[str, Any], name: str) -> Answers:

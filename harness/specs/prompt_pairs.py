@@ -6,23 +6,37 @@ from itertools import combinations, product
 from typing import Any
 
 from harness.errors import Fault, first_few, nearest
-from harness.specs.likeness import difference, looks_as, named_as, reads_as
+from harness.specs.likeness import difference, looks_as, reads_as
 from harness.specs.prompt import LABELS, Answers, Label, Prompt
-from harness.specs.prompt_lines import EXPECTED, Line, faults_of_line, members_of
+from harness.specs.prompt_lines import (
+    EXPECTED,
+    Line,
+    faults_of_line,
+    members_of,
+    messages_of,
+    text_of,
+)
+from harness.specs.prompt_names import duplicates, twins
 from harness.specs.variants import Variants
 
 OLD = Variants()
 
 
 def complete(
-    path: str, lines: Sequence[Line], *, balanced: bool, variants: Variants = OLD
+    path: str,
+    lines: Sequence[Line],
+    *,
+    balanced: bool,
+    variants: Variants = OLD,
+    chat: bool = False,
 ) -> tuple[tuple[Prompt, ...], list[Fault]]:
     """Prompts in file order from parsed (line number, object) lines, those of the two `variants` alone.
 
     `answer` defaults to `expected_correct_answer` and `family` to `pair_id`, as in the proof of
     concept's files. With `balanced`, every family must use each answer as often as the positive one as
     it does as the other. Lines of further labels are left aside. No prompt is returned where there is a
-    fault.
+    fault. With `chat`,
+    a text is what a user asks.
     """
     faults: list[Fault] = []
     good: list[Line] = []
@@ -31,8 +45,8 @@ def complete(
         faults += wrong
         if not wrong:
             good.append((number, line))
-    faults += _duplicates(path, lines)
-    faults += _twins(path, good)
+    faults += duplicates(path, lines)
+    faults += twins(path, good)
     pairs: dict[str, dict[str, Line]] = defaultdict(dict)
     for number, line in good:
         of_pair = pairs[line["pair_id"]]
@@ -53,7 +67,7 @@ def complete(
             role: of_pair[name] for role in LABELS if (name := variants.name(role)) in of_pair
         }
         if len(compared) == len(LABELS):
-            completed, wrong = _pair(path, pair_id, compared, variants)
+            completed, wrong = _pair(path, pair_id, compared, variants, chat)
             prompts += completed
             faults += wrong
         # Its partner may be one of the faulty lines.
@@ -67,51 +81,6 @@ def complete(
     if faults:
         return (), sorted(faults, key=_place)
     return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
-
-
-def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
-    first: dict[str, int] = {}
-    faults = []
-    for number, line in lines:
-        name = line.get("id")
-        if isinstance(name, str) and first.setdefault(name, number) != number:
-            faults.append(
-                Fault(
-                    f"{path}:{number}",
-                    f"id '{name}' is used on line {first[name]} already",
-                    "give each prompt its own id",
-                )
-            )
-    return faults
-
-
-def _twins(path: str, lines: Sequence[Line]) -> list[Fault]:
-    """Names that are taken for each other: what belongs together would count as independent.
-
-    Ids and pairs are only labels, and may differ in case.
-    """
-    first: dict[tuple[str, str], tuple[str, int]] = {}
-    said: set[str] = set()
-    faults = []
-    for number, line in lines:
-        family = line.get("family", line["pair_id"])
-        for field, name, key in (
-            ("family", family, named_as(family)),
-            ("pair", line["pair_id"], looks_as(line["pair_id"])),
-            ("id", line["id"], looks_as(line["id"])),
-        ):
-            other, there = first.setdefault((field, key), (name, number))
-            if other != name and name not in said:
-                said.add(name)
-                faults.append(
-                    Fault(
-                        f"{path}:{number}",
-                        f"{field} '{name}' differs from {field} '{other}' (line {there}) only in "
-                        f"{difference(name, other)}",
-                        "write both alike, or give them names that differ",
-                    )
-                )
-    return faults
 
 
 def _near(variants: Variants) -> Callable[[str], bool]:
@@ -137,7 +106,7 @@ def _incomplete(
 
 
 def _pair(
-    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants
+    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants, chat: bool
 ) -> tuple[list[Prompt], list[Fault]]:
     """Both prompts of a pair, completed from each other; none where there is a fault."""
     (first, correct), (second, confused) = (compared[role] for role in LABELS)
@@ -164,7 +133,8 @@ def _pair(
             family=correct.get("family", pair_id),
             label=label,
             variant=line["label"],
-            text=line["prompt"],
+            text=text_of(line),
+            chat=messages_of(line, chat),
             answer=answer[0],
             correct=answers[0][0],
             misconception=foil[0],
@@ -215,7 +185,7 @@ def _disagreements(
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (
-        (line["prompt"], _said(answer))
+        (text_of(line), _said(answer))
         for line, answer in zip((correct, confused), answers, strict=True)
     )
     if all(looks_as(one) == looks_as(other) for one, other in zip(first, second, strict=True)):

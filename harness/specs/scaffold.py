@@ -10,7 +10,7 @@ from harness.errors import CannotRun, Fault, InputError, nearest
 from harness.paths import PACKAGE, bundled, find, whole_file
 from harness.specs.scaffold_facts import prompt_facts
 from harness.specs.scaffold_template import draft
-from harness.specs.targets import load_targets
+from harness.specs.target_files import known_targets
 
 SCHEMA = PACKAGE / "eval.schema.json"
 LONGEST_NAME = 40
@@ -43,7 +43,8 @@ def write_spec(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", name):
         remedy = "use letters, digits, `-`, `_` and `.`"
         raise InputError(Fault(f"--name {name}", "it is no name of an eval", remedy))
-    known = load_targets()
+    output = output or Path("evals") / f"{name}.yaml"
+    known = known_targets(output.parent)
     if unknown := [target for target in targets if target not in known]:
         what = "there is no such target"
         raise InputError(*(Fault(f"--target {one}", what, nearest(one, known)) for one in unknown))
@@ -52,7 +53,6 @@ def write_spec(
         what, remedy = "there is no such prompt file", "name a file of JSON lines"
         raise InputError(Fault(f"--prompts {prompts}", what, remedy))
     facts = prompt_facts(prompt_file)
-    output = output or Path("evals") / f"{name}.yaml"
     chosen = [known[target] for target in dict.fromkeys(targets)]
     # An empty file is what a full disk leaves, or `mktemp`: nothing is lost with it.
     if output.exists() and not (output.is_file() and output.stat().st_size == 0):

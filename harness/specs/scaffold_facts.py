@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Fault, InputError
+from harness.specs.clusters import FAMILY, grouping_tag
 from harness.specs.contrast import Contrast
 from harness.specs.design import families_needed, largest_share, smallest_p
 from harness.specs.plan import FEWEST
@@ -18,27 +19,40 @@ class PromptFacts:
     """What of the prompts decides how a spec is written.
 
     `shared` counts the pairs whose variants have the same prompt; `balanced` says whether each answer
-    is right as often as it is wrong within every family. `variants` is what they are called.
+    is right as often as it is wrong within every family. `tag` is the tag that groups families, of which
+    there are so many `groups`; nothing where none does. `variants` is what the variants are called.
     """
 
     families: int
     pairs: int
     shared: int
     balanced: bool
+    tag: str = ""
+    groups: int = 0
     variants: Variants = OLD
 
     @property
+    def cluster(self) -> str:
+        """What counts as independent: groups of families, where they are enough for a claim."""
+        return self.tag if self.tag and self.groups >= needed() else FAMILY
+
+    @property
+    def units(self) -> int:
+        """How many of them there are."""
+        return self.families if self.cluster == FAMILY else self.groups
+
+    @property
     def discovery(self) -> float:
-        """The share of families that discover; 0 where none can be spared from the confirming side."""
-        if self.families // 2 >= needed():
+        """The share of units that discover; 0 where none can be spared from the confirming side."""
+        if self.units // 2 >= needed():
             return 0.5
-        share = largest_share(self.families, needed()) or 0.0
-        return share if math.ceil(share * self.families) >= FEWEST else 0.0
+        share = largest_share(self.units, needed()) or 0.0
+        return share if math.ceil(share * self.units) >= FEWEST else 0.0
 
     @property
     def confirming(self) -> int:
-        """How many families confirm."""
-        return self.families - math.ceil(self.discovery * self.families)
+        """How many units confirm."""
+        return self.units - math.ceil(self.discovery * self.units)
 
 
 def needed() -> int:
@@ -66,4 +80,6 @@ def prompt_facts(path: Path) -> PromptFacts:
         )
         raise InputError(Fault(str(path), what, f"add families: a claim needs {needed()}"))
     shared = sum(len(distinct) == 1 for distinct in texts.values())
-    return PromptFacts(families, len(texts), shared, balanced, variants)
+    tag = grouping_tag(prompts)
+    groups = len({prompt.tags[tag] for prompt in prompts}) if tag else 0
+    return PromptFacts(families, len(texts), shared, balanced, tag, groups, variants)

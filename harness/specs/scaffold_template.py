@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from harness.specs.clusters import plural
 from harness.specs.contrast import Contrast
 from harness.specs.design import smallest_p
 from harness.specs.metrics import metric_words
@@ -12,6 +13,17 @@ from harness.specs.plan import FEWEST
 from harness.specs.scaffold_facts import PromptFacts, needed
 from harness.specs.targets import Target
 
+_RESERVED = {
+    "true",
+    "false",
+    "null",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "y",
+    "n",
+}  # which YAML reads as values
 # A sentence that YAML reads as itself.
 _PLAIN = re.compile(r"[A-Za-z][\w ,;().?/-]* [\w ,;().?/-]*")
 
@@ -122,19 +134,52 @@ def _readout(facts: PromptFacts) -> Iterator[str]:
 
 
 def _split(facts: PromptFacts) -> Iterator[str]:
+    units = _several(facts.cluster)
     if facts.discovery:
         text = (
-            f"{facts.families - facts.confirming} families select features and {facts.confirming} others "
+            f"{facts.units - facts.confirming} {units} select features and {facts.confirming} others "
             f"confirm the claims; {needed()} is the fewest that can. Another seed, another split: choose "
             "it before the first run."
         )
     else:
         text = (
-            f"All {facts.families} families confirm: {needed()} must, and {FEWEST} more would be needed to "
+            f"All {facts.units} {units} confirm: {needed()} must, and {FEWEST} more would be needed to "
             "select features on."
         )
     yield from _comment(text)
-    yield f"split: {{by: family, discovery: {facts.discovery:g}, seed: 42}}"
+    yield f"split: {{by: {_word(facts.cluster)}, discovery: {facts.discovery:g}, seed: 42}}"
+    yield from _cluster(facts)
+
+
+def _cluster(facts: PromptFacts) -> Iterator[str]:
+    """What hangs together, where a tag tells: as the units of every test, or why it cannot be."""
+    if not facts.tag:
+        return
+    tag, several = _word(facts.tag), _several(facts.tag)
+    if facts.cluster == facts.tag:
+        yield from _comment(
+            f"Families that share a {tag} are not independent: {several} are the units of every test, so "
+            f"that what is shown holds for others. `family` would speak of these {several} alone."
+        )
+        yield f"cluster: {tag}"
+    else:
+        yield from _comment(
+            f"Families that share a {tag} are not independent, but {facts.groups} {several} can give no p "
+            f"below {smallest_p(facts.groups):.3g}: families count as if they were, and what is shown holds "
+            f"for these {several}. With {needed()} or more, split by it and write:"
+        )
+        yield f"# cluster: {tag}"
+
+
+def _word(tag: str) -> str:
+    """A tag as YAML reads it, whatever it is."""
+    plain = re.fullmatch(r"[A-Za-z][\w-]*", tag, re.ASCII) and tag.lower() not in _RESERVED
+    return tag if plain else json.dumps(tag)
+
+
+def _several(tag: str) -> str:
+    """Several of its values, in words."""
+    return plural(tag) if _word(tag) == tag else f"values of {_word(tag)}"
 
 
 def _ablations(facts: PromptFacts) -> Iterator[str]:
@@ -179,16 +224,16 @@ def _ablations(facts: PromptFacts) -> Iterator[str]:
 
 def _no_ablations(facts: PromptFacts) -> Iterator[str]:
     yield from _comment(
-        f"No ablations: with {needed() + FEWEST} families instead of {facts.families}, some could select "
-        "the features to remove and enough would be left to confirm what that does."
+        f"No ablations: with {needed() + FEWEST} {_several(facts.cluster)} instead of {facts.units}, some "
+        "could select the features to remove and enough would be left to confirm what that does."
     )
 
 
 def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
-    floor = smallest_p(facts.confirming)
+    floor, units = smallest_p(facts.confirming), _several(facts.cluster)
     yield from _comment(
         f"What is claimed, fixed before the run; the names say what is tested, whatever the question asks. "
-        f"{facts.confirming} families can give no p below {floor:.2g}. `within: 0.5` instead of a "
+        f"{facts.confirming} {units} can give no p below {floor:.2g}. `within: 0.5` instead of a "
         "direction claims that an effect is no larger than 0.5 nats."
     )
     right = facts.variants.answer("correct")
@@ -198,7 +243,7 @@ def _claims(targets: Sequence[Target], facts: PromptFacts) -> Iterator[str]:
     if claims * floor > Contrast().alpha:
         yield from _comment(
             "Each claim at alpha in the order below, until one is not supported: corrected by Holm "
-            f"(`holm`), {claims} claims need a p of {Contrast().alpha / claims:.2g}, and more families."
+            f"(`holm`), {claims} claims need a p of {Contrast().alpha / claims:.2g}, and more {units}."
         )
         yield "order: fixed-sequence"
     yield "claims:"

@@ -15,64 +15,17 @@ from harness.specs.claims import Claim
 from harness.specs.clusters import CORRELATION, FAMILY
 from harness.specs.contrast import Contrast
 from harness.specs.fields import (
-    Dtype,
-    L0s,
-    Layers,
     Name,
     NamedPositions,
-    SaeWidth,
     Share,
     SpecPart,
     without,
 )
 from harness.specs.metrics import Metric
+from harness.specs.target_choice import TargetChoice
 from harness.specs.variants import Variants, variants_of
 
 MOST = 500  # targets, ablations or claims of a spec
-
-
-class TargetChoice(SpecPart):
-    """How a known target is used, or what a target of the spec's own is."""
-
-    layers: Layers = Field(
-        default="default",
-        description="Blocks whose output is read, counted from 0; `all`; the target's `default`; or "
-        "`none`, which needs no SAE and leaves only claims about behaviour.",
-    )
-    width: SaeWidth | None = Field(
-        default=None,
-        description="How many features the SAEs have, as it is published: `16k`, `65k`.",
-    )
-    l0: L0s | None = Field(
-        default=None,
-        description="Which of several SAEs of a layer and width: its average L0, `small`, `medium` or "
-        "`big`, or `canonical` (nearest to 100). For some layers their own: {12: 176, 24: 73}.",
-    )
-    model: str | None = Field(
-        default=None,
-        description="A folder, a GGUF file, or a repository of the hub, for a target of your own.",
-    )
-    revision: str | None = Field(default=None, description="Of the model's repository.")
-    sae: str | None = Field(
-        default=None,
-        description="A folder or a repository of SAEs; `mock:orthogonal` or `mock:jumprelu` for random "
-        "ones, which are no evidence of anything.",
-    )
-    sae_revision: str | None = Field(default=None, description="Of the SAEs' repository.")
-    files: str | None = Field(
-        default=None,
-        description="Where a layer's SAE lies within `sae`, if its name does not tell: "
-        "`layers/{layer}/params.npz`. A * stands for the only match in a local folder.",
-    )
-    dtype: Dtype | None = Field(
-        default=None,
-        description="What the model computes in: `float32`, `bfloat16`, or `float16`, which overflows "
-        "in this family of models. Of a target of your own float32.",
-    )
-    stand_in: bool = Field(
-        default=False,
-        description="The model shows the method and is no evidence: a toy, or random.",
-    )
 
 
 class Readout(SpecPart):
@@ -81,7 +34,8 @@ class Readout(SpecPart):
     at: NamedPositions = Field(
         default="last_prompt_token",
         description="`last_prompt_token`: before any answer is given. `answer`: on the tokens of the "
-        "variant's own answer. `prompt`: on every prompt token but BOS. `all`: on both.",
+        "variant's own answer. `prompt`: on every prompt token but BOS. `all`: on both. Of chats also "
+        "`last_user_token`, and `assistant`: on all that the assistant says, the answer too.",
     )
     reduce: Literal["mean", "max", "sum"] = Field(
         default="mean",
@@ -156,6 +110,11 @@ class Spec(SpecPart):
         description="A JSONL file of prompts, beside the spec, in the folder above it, or below the "
         "working directory."
     )
+    chat: bool = Field(
+        default=False,
+        description="Every prompt is what a user asks, put into tokens by the model's own chat template, and "
+        "the answer is the assistant's. A prompt line may be a list of messages in any case.",
+    )
     balance: Literal["family", "none"] = Field(
         default="family",
         description="`family`: each answer must be right as often as it is wrong within every family. "
@@ -222,7 +181,7 @@ class Spec(SpecPart):
         """As it is written, without what is as it was before there was a choice, so that no hash changes."""
         fields: dict[str, Any] = self.variants.in_names(plain(self))
         later = {"order": "holm", "unadjusted": None, "cluster": FAMILY, "shortcuts": None}
-        return without(fields, later)
+        return without(fields, {**later, "chat": False})
 
     def canonical(self) -> str:
         """The spec as JSON with sorted keys and every default written out."""

@@ -20,6 +20,7 @@ from harness.specs.prompt import Prompt
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec import Spec
 from harness.specs.spec_paths import find_spec, folders_around
+from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked, resolve
 from harness.specs.text_file import place_order, read_text
 from harness.specs.validation_messages import A_LAYER, IN_QUOTES, explain
@@ -58,6 +59,7 @@ class SpecFile:
             balanced=self.spec.balance == "family",
             variants=self.spec.variants,
             asked=self.where("contrast", "of"),
+            chat=self.spec.chat,
         )
 
     @cached_property
@@ -166,9 +168,10 @@ def _check(path: Path, document: Document) -> tuple[Spec, dict[str, Target]]:
             for at, what, remedy in contradictions(spec)
             if not any(at[: len(part)] == part for part in faulty)
         ]
+        known = known_targets(path.parent)
         for name, choice in spec.targets.items():
             try:
-                targets[name] = resolve(name, choice, *folders_around(path))
+                targets[name] = resolve(name, choice, *folders_around(path), known=known)
             except InputError as error:
                 if ("targets", name) not in faulty:
                     wrong += [
@@ -203,6 +206,7 @@ def _prompt_faults(path: Path, document: Document) -> tuple[Fault, ...]:
                 balanced=data.get("balance", "family") == "family",
                 variants=variants_of(data),
                 asked=place_of(path, document.marks, ("contrast", "of")),
+                chat=data.get("chat") is True,
             )
     except InputError as error:
         return error.faults

@@ -1,16 +1,16 @@
 """Targets: a model, its SAEs and its default layers, as data from `targets.toml` and the spec."""
 
-import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import Fault, InputError, nearest, too_long
 from harness.names import is_name
-from harness.paths import PACKAGE, bundled, can_be_named, find
+from harness.paths import PACKAGE, can_be_named, find
+from harness.specs.fields import WhereBos
 from harness.specs.json_file import check_shape, read_mapping, shape_said
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
@@ -21,7 +21,7 @@ from harness.specs.sae_catalogue import (
     read_catalogue,
     scan_folder,
 )
-from harness.specs.spec import TargetChoice
+from harness.specs.target_choice import TargetChoice
 
 MOCK = "mock:"
 MOCKS = ("orthogonal", "jumprelu")
@@ -32,7 +32,8 @@ MOCK_FEATURES = {"orthogonal": 1, "jumprelu": 4}  # times the width of the resid
 class Target:
     """What a spec runs on. `width` is the residual stream's, `sae_width` the SAEs' as published.
 
-    `blocks` and `width` are None until the model is loaded, where nothing here tells them.
+    `blocks` and `width` are None until the model is loaded, where nothing here tells them. `file` is the
+    one of a user's own that lists it.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Target:
     architecture: Mapping[str, Any] | None = None
     gated: bool = False
     truth: str | None = None
+    bos: WhereBos = "auto"
+    file: str | None = None
 
     @property
     def mock(self) -> str | None:
@@ -68,6 +71,11 @@ class Target:
         if self.mock is not None:
             return None if self.width is None else MOCK_FEATURES[self.mock] * self.width
         return None if self.sae_width is None else features_of(self.sae_width)
+
+    @property
+    def default_layers(self) -> tuple[int, ...]:
+        """What is read where nobody says; none without SAEs, or where the number of blocks is unknown."""
+        return () if self.sae == NO_SAE else self.layers or tuple(range(self.blocks or 0))
 
     @property
     def distribution(self) -> str | None:
@@ -105,8 +113,9 @@ class Target:
         return feature_page(self.neuronpedia(layer), feature)
 
 
+NO_SAE = "none"  # where a target has none, and only claims about behaviour can be made of it
 # What is assumed of a target that only its spec knows.
-_UNKNOWN = Target("", "of the spec's own", "", "none", "float32", "real")
+UNKNOWN = Target("", "of the spec's own", "", NO_SAE, "float32", "real")
 
 
 def feature_page(source: str | None, feature: int) -> str | None:
@@ -120,31 +129,9 @@ def feature_page(source: str | None, feature: int) -> str | None:
     return f"https://www.neuronpedia.org/{source}/{int(feature)}"
 
 
-@dataclass(frozen=True)
-class KnownFeature:
-    """A feature that is known to tell the voices apart, and by how much (`auroc`, .5 to 1).
-
-    `sign` is 1 where it is stronger for the confused voice, and -1 where it is weaker.
-    """
-
-    layer: int
-    feature: int
-    sign: int
-    auroc: float
-
-
-def load_truth(target: Target) -> tuple[KnownFeature, ...] | None:
-    """The features that are known to carry the contrast; None where nothing is known."""
-    if target.truth is None:
-        return None
-    known = json.loads(bundled(target.truth).read_text(encoding="utf-8"))["known"]
-    names = tuple(field.name for field in fields(KnownFeature))
-    return tuple(KnownFeature(**{name: entry[name] for name in names}) for entry in known)
-
-
 @cache
 def load_targets() -> Mapping[str, Target]:
-    """Every target that specs know by name."""
+    """Every target that comes with the package."""
     with (PACKAGE / "targets.toml").open("rb") as file:
         rows: dict[str, dict[str, Any]] = tomllib.load(file)
     frozen: dict[str, dict[str, Any]] = {
@@ -154,15 +141,26 @@ def load_targets() -> Mapping[str, Target]:
     return {name: Target(name=name, **row) for name, row in frozen.items()}
 
 
-def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
-    """The target that a spec means: a known one with its own choices, or one of its own.
+def resolve(
+    name: str, choice: TargetChoice, *folders: Path, known: Mapping[str, Target] | None = None
+) -> Target:
+    """The target that a spec means: a `known` one with its own choices, or one of its own.
 
-    A relative path is looked for in `folders` too. Raises `InputError`, at no place in particular.
+    A relative path is looked for in `folders` too. The package's targets are known where none are given.
+    Raises `InputError`, at no place in particular.
     """
-    _check_choice(name, choice, folders)
-    base = load_targets().get(name) or replace(_UNKNOWN, name=name)
-    model = base.model if choice.model is None else _path("model", choice.model, folders)
-    sae = base.sae if choice.sae is None else _path("sae", choice.sae, folders)
+    known = load_targets() if known is None else known
+    check_choice(name, choice, folders, known)
+    base = known.get(name) or replace(UNKNOWN, name=name)
+    model = base.model if choice.model is None else _path("model", choice.model, folders, known)
+    sae = base.sae if choice.sae is None else _path("sae", choice.sae, folders, known)
+    return chosen(base, choice, model, sae, known)
+
+
+def chosen(
+    base: Target, choice: TargetChoice, model: str, sae: str, known: Mapping[str, Target]
+) -> Target:
+    """A target with what is chosen of it, whose model and SAEs are these. Raises `InputError`."""
     if choice.files is not None:
         _check_files(choice.files, local_path(sae) is not None)
     if choice.model is not None and model != base.model:
@@ -170,11 +168,11 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         base = replace(
             base, model=model, revision="main", package=None, blocks=blocks, width=width,
             bytes=None, parameters=None, architecture=None, gated=False, truth=None,
-            origin=_origin(model, choice),
+            origin=_origin(model, choice, known),
         )  # fmt: skip
     if choice.sae is not None and sae != base.sae:
         # A collection that another target uses is known here too, and read as it is there.
-        other = next((target for target in load_targets().values() if target.sae == sae), _UNKNOWN)
+        other = next((target for target in known.values() if target.sae == sae), UNKNOWN)
         base = replace(
             base, sae=sae, sae_revision=other.sae_revision, catalogue=other.catalogue,
             sae_width=other.sae_width, l0=other.l0, truth=None,
@@ -186,16 +184,24 @@ def resolve(name: str, choice: TargetChoice, *folders: Path) -> Target:
         "l0": choice.l0,
         "files": choice.files,
         "dtype": choice.dtype,
+        "bos": choice.bos,
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
 
 
-def _check_choice(name: str, choice: TargetChoice, folders: tuple[Path, ...]) -> None:
+def check_choice(
+    name: str, choice: TargetChoice, folders: tuple[Path, ...], known: Mapping[str, Target]
+) -> None:
     """Raises `InputError` where a spec can mean no target."""
-    _check_names(choice, folders)
-    if name not in load_targets():
-        _check_own(name, choice)
+    _check_names(choice, folders, known)
+    if name not in known:
+        _check_own(name, choice, known)
+    elif choice.model is not None and (file := known[name].file):
+        what = f"'{name}' is a target of {file}, and `model:` makes another one of it"
+        raise InputError(Fault("model", what, "rename it here, or leave `model:` out"))
+    elif known[name].sae == NO_SAE:
+        _check_saes(name, choice)
     for key in ("model", "sae", "files"):
         if not can_be_named(getattr(choice, key) or ""):
             raise InputError(too_long(getattr(choice, key), key))
@@ -206,31 +212,36 @@ def _check_choice(name: str, choice: TargetChoice, folders: tuple[Path, ...]) ->
         )
 
 
-def _check_names(choice: TargetChoice, folders: tuple[Path, ...]) -> None:
+def _check_names(
+    choice: TargetChoice, folders: tuple[Path, ...], known: Mapping[str, Target]
+) -> None:
     """Raises `InputError` where a target stands for a model or for SAEs, and is no folder here."""
-    targets = load_targets()
     meant = {key: (getattr(choice, key) or "").casefold() for key in ("model", "sae")}
     for key, target in meant.items():
         given = getattr(choice, key)
-        if target in targets and find(given, *folders) is None:
-            own = "FOLDER" if choice.sae is None or meant["sae"] in targets else choice.sae
+        if target in known and find(given, *folders) is None:
+            own = "FOLDER" if choice.sae is None or meant["sae"] in known else choice.sae
             used = "layers: none" if choice.layers == "none" else f"sae: {own}"
-            write = f"{target}: {{{used}}}" if key == "model" else f"sae: {targets[target].sae}"
+            write = f"{target}: {{{used}}}" if key == "model" else f"sae: {known[target].sae}"
             what = f"{key} is '{given}', and that is a target"
             raise InputError(Fault(key, what, f"write `{write}`"))
 
 
-def _check_own(name: str, choice: TargetChoice) -> None:
+def _check_own(name: str, choice: TargetChoice, known: Mapping[str, Target]) -> None:
     """Raises `InputError` where a target that only the spec knows has no model or no SAEs."""
-    alike = next((known for known in load_targets() if known.casefold() == name.casefold()), None)
+    alike = next((one for one in known if one.casefold() == name.casefold()), None)
     if choice.model is None:
-        remedy = nearest(name, load_targets())
+        remedy = nearest(name, known)
         if not remedy.endswith("?"):
             remedy += ", or give it a `model:` and an `sae:`"
         raise InputError(Fault("", f"unknown target '{name}'", remedy))
     if alike is not None:
         what = f"'{name}' differs from the known target '{alike}' only in case"
         raise InputError(Fault("", what, "rename it, or write it alike"))
+    _check_saes(name, choice)
+
+
+def _check_saes(name: str, choice: TargetChoice) -> None:
     if choice.sae is None and choice.layers != "none":
         remedy = "add `sae:`, or `layers: none` for claims about behaviour alone"
         raise InputError(Fault("", f"target '{name}' has a model and no SAEs", remedy))
@@ -254,13 +265,17 @@ def mocked(target: Target, kind: str = MOCKS[0]) -> Target:
     )  # fmt: skip
 
 
-def _path(key: str, name: str, folders: tuple[Path, ...]) -> str:
+def is_remote(name: str, known: Mapping[str, Target]) -> bool:
+    """Whether a name is never a folder's: a known target's repository, or random SAEs."""
+    return name.startswith(MOCK) or any(name in (one.model, one.sae) for one in known.values())
+
+
+def _path(key: str, name: str, folders: tuple[Path, ...], known: Mapping[str, Target]) -> str:
     """A path as it is found from here, or the name of a repository.
 
     A folder that is called like a known target's repository is not meant by that name.
     """
-    known = {one for target in load_targets().values() for one in (target.model, target.sae)}
-    found = None if name in known or name.startswith(MOCK) else find_named(name, *folders, what=key)
+    found = None if is_remote(name, known) else find_named(name, *folders, what=key)
     return name if found is None else written_out(found)
 
 
@@ -272,14 +287,14 @@ def _shape(model: str) -> tuple[int | None, int | None]:
     return shape_said(said or {})
 
 
-def _origin(model: str, choice: TargetChoice) -> Origin:
+def _origin(model: str, choice: TargetChoice, known: Mapping[str, Target]) -> Origin:
     """A stand-in stays one under another name."""
     folder = local_path(model)
-    toys = [known for known in load_targets().values() if known.origin != "real"]
     same = any(
         folder is not None
-        and (own := local_path(known.model))
+        and toy.origin != "real"
+        and (own := local_path(toy.model))
         and own.resolve() == folder.resolve()
-        for known in toys
+        for toy in known.values()
     )
     return "stand-in" if choice.stand_in or same else "real"

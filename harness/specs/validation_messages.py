@@ -16,7 +16,8 @@ from harness.specs.claims import A_CLAIM_IS, CLAIM_KINDS
 from harness.specs.contrast import Contrast
 from harness.specs.fields import KeyPath
 from harness.specs.numbers import yaml_number
-from harness.specs.spec import Readout, Shortcuts, Spec, Split, TargetChoice
+from harness.specs.spec import Readout, Shortcuts, Spec, Split
+from harness.specs.target_choice import TargetChoice
 from harness.specs.variants import MISNAMED, variants_of
 from harness.specs.yaml_source import excerpt_of
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from harness.specs.ablations import Ablation, dosed, looks
 from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
 from harness.specs.unit import Stage
 
+MESSAGE = 24  # tokens that a chat template puts around a message, about
 CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
 
 
@@ -53,15 +55,15 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         for one in unit.prompts
     ]
     # Prompts with one text are one row.
-    rows = list({prompt.text: prompt for prompt in chosen}.values())
-    asked = sum(_length(p.text) for p in rows)
+    rows = list({prompt.asked: prompt for prompt in chosen}.values())
+    asked = sum(_asked(p) for p in rows)
     scored = asked + sum(_length(one) for p in rows for one in p.answers)
     if stage == "generate":
         said = plan.spec.new_tokens
         return StageWork(stage, name, len(rows), asked + len(rows) * said, forwards=said, reads=0)
     if stage == "baseline":
-        without = {prompt.text: prompt for prompt in plan.baselines}.values()
-        scored = sum(_length(p.text) + sum(map(_length, p.answers)) for p in without)
+        without = {prompt.asked: prompt for prompt in plan.baselines}.values()
+        scored = sum(_asked(p) + sum(map(_length, p.answers)) for p in without)
         return StageWork(stage, name, len(without), scored, reads=0)
     if stage == "survey":
         # A layer's losses are taken on a sample, which is replayed three times and is left out here.
@@ -119,7 +121,12 @@ def longest_row(plan: Plan) -> int:
     Three characters a token, and some to spare: English has four to five, so that the rows that are
     thought to fit do, and nothing need be tokenized to know how many.
     """
-    return max(len(" ".join((prompt.text, *prompt.answers))) // 3 + 8 for prompt in plan.prompts)
+    return max(
+        len(" ".join((prompt.text, *prompt.answers))) // 3
+        + 8
+        + (bool(prompt.chat) + len(prompt.chat)) * MESSAGE
+        for prompt in plan.prompts
+    )
 
 
 def _named(plan: Plan, name: str) -> Ablation:
@@ -133,6 +140,10 @@ def _share(plan: Plan) -> float:
     if not (plan.layers and blocks):
         return 1.0
     return sum(blocks - 1 - layer for layer in plan.layers) / len(plan.layers) / blocks
+
+
+def _asked(prompt: Prompt) -> float:
+    return _length(prompt.text) + MESSAGE * len(prompt.chat)
 
 
 def _length(text: str) -> float:

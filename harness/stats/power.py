@@ -8,6 +8,7 @@ floor: docs/calibration.md shows the two beside each other.
 """
 
 import math
+from functools import cache, partial
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
@@ -24,7 +25,7 @@ from harness.stats.arguments import (
 
 LARGEST = 1e6  # effect sizes and unit counts are looked for up to here
 LARGEST_NU = 10**9  # from here on t is normal, to nine digits
-POINTS, WEIGHTS = leggauss(400)
+_legendre = cache(partial(leggauss, 400))  # points and weights; not before they are needed
 
 
 def power(d_z: float, units: int, *, alpha: float = 0.05, two_sided: bool = True) -> float:
@@ -53,8 +54,9 @@ def power(d_z: float, units: int, *, alpha: float = 0.05, two_sided: bool = True
     # Over s = sqrt(V), whose density is bounded also at nu = 1; apart where the tails are reached.
     top = float(stats.chi.isf(1e-16, nu))
     edge = min(top / 2, (abs(shift) + 9) * math.sqrt(nu) / critical)
-    s = np.concatenate([(POINTS + 1) * edge / 2, edge + (POINTS + 1) * (top - edge) / 2])
-    weights = np.concatenate([WEIGHTS * edge, WEIGHTS * (top - edge)])
+    points, weight = _legendre()
+    s = np.concatenate([(points + 1) * edge / 2, edge + (points + 1) * (top - edge) / 2])
+    weights = np.concatenate([weight * edge, weight * (top - edge)])
     reach = critical * s / math.sqrt(nu)
     tails = stats.norm.cdf(shift - reach)
     if two_sided:

@@ -27,6 +27,11 @@ class FrozenSet:
         """Where it came from, in words."""
         return f"{self.ablation} of {self.spec}, run {self.run_id}"
 
+    def __str__(self) -> str:
+        """The same, with the features."""
+        names = [f"{layer}:{feature}" for layer, feature in self.features]
+        return f"the {len(names)} features of {self.words}: {' '.join(names)}"
+
 
 FrozenSets = Mapping[str, FrozenSet]  # by the ablation that takes them
 _STORED = TypeAdapter(dict[str, FrozenSet])

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.specs.chat import Message
 from harness.specs.prompt import LABELS, Answers, Prompt
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
@@ -62,6 +63,7 @@ def _columns(prompt: Prompt) -> dict[str, object]:
         "misconception": prompt.misconception,
         "line": prompt.line,
         "variant": prompt.variant,
+        "messages": json.dumps(prompt.chat, ensure_ascii=False) if prompt.chat else None,
         "further": json.dumps(dict(zip(LABELS, prompt.further, strict=True)), ensure_ascii=False)
         if any(prompt.further)
         else None,
@@ -88,6 +90,7 @@ def _prompt(row: Mapping[str, Any], tags: Mapping[str, str]) -> Prompt:
         tags=tags,
         baseline=row.get("baseline") or "",
         variant=row["variant"] or "",
+        chat=tuple(Message(*one) for one in json.loads(row["messages"] or "[]")),
         further=_further(row["further"]),
     )
 

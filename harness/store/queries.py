@@ -94,6 +94,12 @@ def view_query(view: str, run_id: str, **equal: str) -> str:
     return f"FROM {view} WHERE " + " AND ".join(f"{k} = '{v}'" for k, v in texts.items())
 
 
+def evidence_query(run_id: str, claim: str) -> str:
+    """SQL for the rows that a verdict rests on, one by one."""
+    run, name = (text.replace("'", "''") for text in (run_id, claim))
+    return f"FROM evidence('{run}', '{name}')"
+
+
 def verdicts_query(run_id: str, *, trial: bool) -> str:
     """SQL for the verdicts that stand, of all evals; a trial's own, as it is not among them."""
     return view_query("verdicts", run_id) if trial else "FROM latest_verdicts"

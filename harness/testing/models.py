@@ -1,16 +1,10 @@
-"""Small random Gemma 2 and Gemma 3 models, and SAEs for them: a forward takes milliseconds."""
+"""Small random decoders of many families, and SAEs for them: a forward takes milliseconds."""
 
 from functools import cache
 from typing import Any, Literal, get_args
 
 import torch
-from transformers import (
-    AutoTokenizer,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.argument_types import Count, checked
 from harness.errors import Fault, InputError
@@ -19,9 +13,13 @@ from harness.models.padded_batch import PaddingSide
 from harness.paths import bundled
 from harness.sae import Sae
 
-Architecture = Literal["gemma2", "gemma3"]
+Architecture = Literal[
+    "gemma2", "gemma3", "llama", "mistral", "qwen2", "qwen3", "olmo2", "phi3", "smollm3", "gpt_neox",
+    "gpt2", "gpt_neo", "gpt_oss", "qwen3_moe", "granite", "cohere", "gemma3_multimodal",
+]  # fmt: skip
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 WIDTH = 32  # of the random models' residual stream
+MOST = 6  # blocks
 
 
 @cache
@@ -45,12 +43,12 @@ def random_model(
     architecture: Architecture = "gemma2",
     dtype: torch.dtype = torch.float32,
 ) -> LanguageModel:
-    """A random Gemma of width 32 with a window shorter than most texts: both attentions are used.
+    """A random decoder of width 32. Where the family has a window, it is shorter than most texts.
 
     Arguments:
         seed: of the weights; torch's global seed is set to it.
         padding_side: where the shorter rows of a batch are filled up.
-        layers: how many blocks; Gemma 3 takes at most 6.
+        layers: how many blocks, at most 6.
         architecture: one of `ARCHITECTURES`.
         dtype: what it computes in.
 
@@ -62,28 +60,11 @@ def random_model(
         InputError: where an argument is another thing than it says above.
         OSError: where the installation lacks the tokenizer.
     """
-    config_class, model_class, more = _ARCHITECTURES[architecture]
-    if any(layers > len(values) for values in more.values()):
-        raise InputError(Fault(f"layers {layers}", f"{architecture} has at most 6", "give fewer"))
+    if layers > MOST:
+        raise InputError(Fault(f"layers {layers}", f"there are at most {MOST}", "give fewer"))
     torch.manual_seed(seed)
-    network = model_class(
-        config_class(
-            vocab_size=len(tokenizer()),
-            hidden_size=WIDTH,
-            intermediate_size=64,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-            query_pre_attn_scalar=8,
-            sliding_window=8,
-            max_position_embeddings=256,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=2,
-            attn_implementation="eager",
-            **{name: values[:layers] for name, values in more.items()},
-        )
+    network = AutoModelForCausalLM.from_config(
+        _configuration(architecture, layers), attn_implementation="eager"
     )
     for parameter in network.parameters():
         # The default initialisation is so small that every answer is equally likely.
@@ -120,11 +101,49 @@ def random_sae(seed: int = 0, width: Count = WIDTH, features: Count = 64) -> Sae
     )
 
 
-_ARCHITECTURES: dict[str, tuple[Any, Any, dict[str, list[str]]]] = {
-    "gemma2": (Gemma2Config, Gemma2ForCausalLM, {}),
-    "gemma3": (
-        Gemma3TextConfig,
-        Gemma3ForCausalLM,
-        {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2},
-    ),
+def _configuration(architecture: Architecture, layers: int) -> Any:
+    kind, own = _OWN.get(architecture, (architecture, {}))
+    own = {name: value[:layers] if name == "layer_types" else value for name, value in own.items()}
+    text = _SHARED | {"vocab_size": len(tokenizer()), "num_hidden_layers": layers} | own
+    if architecture.startswith("gpt_neo") or architecture == "gpt2":
+        text = {name: value for name, value in text.items() if name not in _LATER}
+    if architecture == "gpt_neo":
+        text["attention_types"] = [[["local"], layers]]
+    if architecture != "gemma3_multimodal":
+        return AutoConfig.for_model(kind, **text)
+    pictures: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "image_size": 28,
+    }
+    pictures |= {"num_attention_heads": 2, "patch_size": 14, "model_type": "siglip_vision_model"}
+    return AutoConfig.for_model(kind, text_config=text, vision_config=pictures)
+
+
+_SHARED: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "sliding_window": 8,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 2,
+}
+_LATER = ("num_key_value_heads", "head_dim", "sliding_window")  # than those of GPT
+_ALTERNATING = ["sliding_attention", "sliding_attention", "full_attention"] * 2
+_GPT = {"n_embd": WIDTH, "n_head": 4, "n_positions": 256}
+_EXPERTS = {"num_experts_per_tok": 2, "num_experts": 4, "moe_intermediate_size": 32}
+# What an architecture is called by transformers, and what is its own.
+_OWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemma2": ("gemma2", {"query_pre_attn_scalar": 8}),
+    "gemma3": ("gemma3_text", {"query_pre_attn_scalar": 8, "layer_types": _ALTERNATING}),
+    "gemma3_multimodal": ("gemma3", {"query_pre_attn_scalar": 8, "layer_types": _ALTERNATING}),
+    "gpt2": ("gpt2", _GPT),
+    "gpt_neo": ("gpt_neo", {"num_heads": 4, "window_size": 64}),
+    "gpt_oss": ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen3_moe": ("qwen3_moe", _EXPERTS | {"use_sliding_window": True}),
 }

@@ -14,7 +14,7 @@ from harness.reports.plain_data import outcome_data
 from harness.reports.terminal.progress import console
 from harness.reports.terminal.verdicts import print_verdicts
 from harness.reports.text import caution_text
-from harness.specs.targets import KnownFeature
+from harness.specs.known_features import KnownFeature
 from harness.store.database import Store
 from tests.helpers.cli import invoke
 from tests.helpers.outcomes import an_outcome

@@ -193,3 +193,34 @@ def test_other_prompts_are_refused_by_name(two_dtypes, tmp_path, statement, said
 def test_a_run_is_not_compared_with_itself(two_dtypes):
     found = invoke("compare", two_dtypes[1], two_dtypes[1], "--db", two_dtypes[0])
     assert (found.exit_code, found.stderr) == (2, f"error: run {two_dtypes[1]}: it is both; name two runs\n")  # fmt: skip
+
+
+def test_units_are_those_of_the_claims_and_the_coarser_where_two_specs_differ(two_dtypes, tmp_path):
+    db, a, b = two_dtypes
+    families = [f for (f,) in query(db, "SELECT DISTINCT family FROM prompts ORDER BY family")]
+    tagged = (
+        "INSERT INTO prompt_tags SELECT run_id, prompt_id, 'group', "
+        f"CASE WHEN family < '{families[2]}' THEN 'first' WHEN family < '{families[3]}' THEN 'second' "
+        "ELSE 'third' END FROM prompts"
+    )
+    grouped = (
+        'UPDATE runs SET spec = json_merge_patch(spec, \'{"cluster": "group"}\') WHERE run_id = '
+    )
+    both = changed_copy(db, tmp_path, tagged, f"{grouped}'{a}'", f"{grouped}'{b}'")
+    found = compared(both, a, b)
+    group = [min(2, max(0, i - 1)) for i in range(6)]
+    unit_of = dict(zip(families, group, strict=True))
+    assert found.cluster == "group"
+    assert {row.n_units for row in found.rows if not row.about.startswith("ablation")} == {3}
+    rows = query(both, LOG_P, r=a), query(both, LOG_P, r=b)
+    values = [np.array([[c - m, c, m, c > m] for *_, c, m in side], dtype=float) for side in rows]
+    units = [unit_of[row[3]] for row in rows[0]]
+    check_rows(found.rows, "behaviour", (*BEHAVIOUR, "right"), *values, units)
+    said = invoke("compare", a, b, "--db", both, "--report", tmp_path / "c.html").output
+    (head,) = (line for line in said.splitlines() if "B - A" in line)
+    assert head.split()[-1] == "groups"
+    assert "sign flips of whole groups" in (tmp_path / "c.html").read_text()
+    one = tmp_path / "one"
+    one.mkdir()
+    assert compared(changed_copy(db, one, tagged, f"{grouped}'{a}'"), a, b).cluster == "group"
+    assert compared(db, a, b).cluster == "family"

@@ -180,7 +180,22 @@ def test_by_clusters_it_is_that_of_families_that_are_the_clusters():
     assert (found.estimate, found.ci_low, found.ci_high, found.p, found.verdict) == (
         theirs.estimate, theirs.ci_low, theirs.ci_high, theirs.p, theirs.verdict,
     )  # fmt: skip
-    assert found.because.startswith("8 principles, ")
+    assert found.because.startswith(
+        "8 principles, 24 families of the trait and 8 principles, 24 families of each decoy, hats +0."
+    )
     plain = judge_decoy(rows, CLAIM, own, 0.05)
     assert plain.n_units == 24
     assert plain.p != found.p
+
+
+def test_it_says_how_many_units_the_trait_and_each_decoy_rest_on():
+    assert judge({"left": 1.0}, families=9).because.startswith(
+        "12 families of the trait and 9 families of the decoy, left +0."
+    )
+    rows = [*decoys({"left": 1.0, "hats": 1.0}, families=9).rows()]
+    rows += decoys({"tense": 1.0}, families=11).rows()
+    found = judge_decoy(Decoys.of(rows), CLAIM, trait(), 0.05)
+    assert found.n_units == 9
+    assert found.because.startswith(
+        "12 families of the trait, 9 families of hats and left, 11 families of tense, hats +0."
+    )

@@ -9,7 +9,8 @@ from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.selection import attribution_scores, select_interventions, truth_scores
 from harness.errors import CannotRun
 from harness.specs.ablations import Ablation
-from harness.specs.targets import load_targets, load_truth
+from harness.specs.known_features import load_truth
+from harness.specs.targets import load_targets
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions

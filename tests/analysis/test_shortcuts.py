@@ -334,3 +334,17 @@ def test_margins_are_those_of_a_ridge_with_a_penalty_of_1():
         own = x[groups != group]
         weights = np.linalg.solve(own.T @ own + np.eye(30), own.sum(axis=0))
         assert found[i] == pytest.approx(x[i] @ weights, abs=1e-10)
+
+
+def test_more_groups_than_folds_are_left_out_several_at_a_time():
+    """The largest first, each whole to the fold of fewest pairs; every fold by a fit of its own."""
+    random = np.random.default_rng(1)
+    sizes = {"a": 1, "b": 7, "c": 2, "d": 3, "e": 3, "f": 5, "g": 2}
+    groups = random.permutation([name for name, size in sizes.items() for _ in range(size)])
+    x = random.normal(size=(len(groups), 12))
+    found = margins_of(x @ x.T, groups, 3)
+    for fold in ("ab", "fg", "cde"):  # 8, 7 and 8 pairs
+        out = np.isin(groups, [*fold])
+        rest = x[~out]
+        weights = np.linalg.solve(rest.T @ rest + np.eye(12), rest.sum(axis=0))
+        assert found[out] == pytest.approx(x[out] @ weights, abs=1e-10)

@@ -15,6 +15,7 @@ from benchmarks import (
     verdict_nulls,
 )
 from benchmarks.calibration import Row, calibrate, table
+from benchmarks.calibration_page import rows_of
 from benchmarks.cause_splits import COMMITTED
 from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
 from harness.stats import control_rank_p
@@ -31,6 +32,14 @@ def test_every_promise_is_kept(rows):
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())
     assert [row.what for row in rows if not row.holds] == []
+
+
+def test_a_page_s_rows_are_read_again_as_they_were_written(rows, root):
+    again = rows_of(table(rows))
+    assert table(again) == table(rows)
+    assert [row.hits for row in again] == [row.hits for row in rows]
+    page = (root / "docs" / "calibration.md").read_text(encoding="utf-8")
+    assert table(rows_of(page)) == page
 
 
 def test_the_page_says_each_row(rows, root):

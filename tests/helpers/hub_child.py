@@ -20,7 +20,7 @@ from harness.models import model_files as sources
 from harness.models import waiting
 from harness.models.model_files import model_files
 from harness.models.sae_files import sae_file
-from harness.specs.spec import TargetChoice
+from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import resolve
 
 __all__ = ["harness", "hub", "sources"]  # for the expression

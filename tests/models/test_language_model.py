@@ -89,8 +89,9 @@ def test_a_token_across_the_boundary_is_refused():
 
         bos_token_id, all_special_ids = 2, [0, 1, 2]
 
-        def __call__(self, text):
-            ids = [2, *(10 + len(word) for word in text.replace("is zero", "iszero").split())]
+        def __call__(self, text, add_special_tokens=True):
+            ids = [10 + len(word) for word in text.replace("is zero", "iszero").split()]
+            ids = [2, *ids] if add_special_tokens else ids
             return type("Encoding", (), {"input_ids": ids})
 
     model.tokenizer = Merging()

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.models.memory import free_memory, rows_that_fit
+from harness.models.row_bytes import bytes_per_row
 from harness.testing.models import random_model
 
 
@@ -12,7 +13,7 @@ def test_rows_follow_the_free_memory(monkeypatch, free, rows):
     monkeypatch.setattr("harness.models.memory.free_memory", lambda device: free)
     assert rows_that_fit(model, 40) == rows
     if free == 10**12:
-        each = model.bytes_per_row(40)
+        each = bytes_per_row(model, 40)
         monkeypatch.setattr("harness.models.memory.free_memory", lambda device: 2 * 7 * each)
         assert rows_that_fit(model, 40) == 4
 

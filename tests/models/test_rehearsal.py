@@ -10,6 +10,7 @@ from harness.models.language_model import LanguageModel
 from harness.models.model_files import configuration_of
 from harness.models.padded_batch import Tokens, reads_of
 from harness.models.rehearsal import META, Rehearsal, _watched
+from harness.models.row_bytes import bytes_per_row
 from harness.specs.targets import load_targets
 
 SHAPE = {
@@ -78,7 +79,7 @@ def test_a_backward_pass_holds_what_a_real_one_saves():
 def test_the_rows_that_fit_are_reckoned_with_enough(shape, dtype, rows, columns):
     """Batches are made by `bytes_per_row`: a forward of them takes no more."""
     rehearsal = Rehearsal(shape, dtype)
-    allowed = rows * rehearsal.model.bytes_per_row(columns)
+    allowed = rows * bytes_per_row(rehearsal.model, columns)
     assert rehearsal.score(rows, columns).bytes <= allowed
     assert rehearsal.replay(rows, columns, [0]).bytes <= allowed
 

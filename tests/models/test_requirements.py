@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from harness.models.requirements import model_bytes, needs, parameters
 from harness.models.sae_files import sae_bytes
 from harness.paths import bundled
-from harness.specs.spec import TargetChoice
+from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import load_targets, resolve
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.models.sae_files import sae_file
-from harness.specs.spec import TargetChoice
+from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import load_targets, resolve
 from tests.helpers.files import write_files
 from tests.helpers.hub import (

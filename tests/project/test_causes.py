@@ -317,7 +317,6 @@ def test_a_part_needs_a_place_and_a_trial_enough_features(more, says, monkeypatc
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not COMMITTED.exists(), reason="the causes are not measured yet")
 def test_the_committed_causes_are_of_these_prompts_and_weights_and_are_true(prompts, plain):
     causes = Causes.read(COMMITTED)
     chosen = chosen_prompts(prompts)

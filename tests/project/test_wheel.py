@@ -32,6 +32,9 @@ def test_the_wheel_runs_an_eval_from_an_empty_directory(root, tmp_path):
     assert found.returncode == 0, found.stdout + found.stderr
     assert "answers-right" in found.stdout
     assert (here / "db" / "results.duckdb").exists()
+    specs = [spec.stem for spec in (root / "evals").glob("*.yaml")]
+    right = run(*call, "check", *specs, cwd=here, env=environment)
+    assert right.stdout.count(": right; ") == len(specs), right.stdout + right.stderr
     asked = run(*call, "sql", "SELECT count(*) AS n FROM latest_verdicts", "--format", "csv",
                 cwd=here, env=environment)  # fmt: skip
     assert asked.stdout.splitlines()[-1] == "1", asked.stderr

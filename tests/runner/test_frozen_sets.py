@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CannotRun, InputError
+from harness.reports.text import value_text
 from harness.runner.rerun import rerun
 from harness.store.database import Store
 from tests.helpers.cli import invoke
@@ -280,6 +281,59 @@ def test_the_report_says_whose_features_they_are(taken, few):
     said = f"None of them was selected here: they are those of top of few, run {few[1]}, unchanged."
     assert said in Page(page_of(taken, "taker")).text
     assert "None of them was selected here" not in Page(page_of(taken, "few")).text
+
+
+def planned(spec, db, *more):
+    call = ("plan", spec, "--target", "organism", "--device", "cpu", "--db", db, *more)
+    found = invoke(*call)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_a_plan_names_the_run_that_it_would_take_features_from(few, tmp_path):
+    taker = write_taker(tmp_path)
+    frozen = " ".join(f"{a}:{b}" for a, b, _ in query(few[0], TARGETS, r=few[1], a="top"))
+    line = f"again: the 2 features of top of few, run {few[1]}: {frozen}"
+    assert json.loads(planned(taker, few[0], "--json"))["sources"] == [line]
+    assert f" sources {line}" in " ".join(planned(taker, few[0]).split())
+    assert "sources" not in planned(write_few(tmp_path), few[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DELETE FROM runs", "no finished run of it is in"),
+        ("UPDATE runs SET model_hash = 'other'", "no finished run of it is in"),
+        ("UPDATE runs SET exploratory = 'limited to 2 families'", "only trials of it are in"),
+        (None, "no finished run of it is in"),
+    ],
+)
+def test_a_plan_says_which_run_is_missing_and_how_it_is_made(few, tmp_path, change, words):
+    db = changed_copy(few[0], tmp_path, change) if change else tmp_path / "none.duckdb"
+    (line,) = json.loads(planned(write_taker(tmp_path), db, "--json"))["sources"]
+    assert line.startswith(
+        f"taker, ablation again: it takes its features from few/top, and {words} {db}"
+    )
+    assert line.endswith(" on organism; first: `harness run few --target organism`")
+    assert change or not db.exists()
+
+
+def test_a_plan_says_what_keeps_a_set_from_being_edited(few, tmp_path):
+    (line,) = json.loads(planned(write_taker(tmp_path, "few/topp"), few[0], "--json"))["sources"]
+    assert "froze no features of an ablation 'topp'; did you mean 'top'?" in line
+    broken = tmp_path / "broken.duckdb"
+    broken.write_text("no results")
+    (line,) = json.loads(planned(write_taker(tmp_path), broken, "--json"))["sources"]
+    assert line.startswith(f"{broken}: ")
+
+
+def test_a_shown_run_names_the_run_that_its_features_are_of(taken, few):
+    shown = " ".join(invoke("show", "taker", "--db", taken).output.split())
+    frozen = " ".join(f"{a}:{b}" for a, b, _ in query(few[0], TARGETS, r=few[1], a="top"))
+    assert (
+        f"feature sources again edits the 2 features of top of few, run {few[1]}: {frozen}" in shown
+    )
+    assert value_text("feature_sources", "{") == "{"  # a stranger's line
 
 
 def test_a_source_that_is_named_later_runs_first(tmp_path):

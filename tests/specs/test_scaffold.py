@@ -20,6 +20,7 @@ from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 from tests.helpers import ROOT
 from tests.helpers.cli import invoke
+from tests.helpers.specs import in_clusters
 
 DATA = sorted(path.stem for path in (ROOT / "data").glob("*.jsonl"))
 TARGETS = ("organism", "gemma-2-2b")
@@ -73,8 +74,13 @@ def test_a_new_spec_on_every_prompt_file_passes_check(tmp_path, root, prompts, t
     (ablation,) = spec.ablations
     assert ablation.select.by == ("attribution" if shared else "contrast")
     assert plan.layers == (load_targets()[target].layers or tuple(range(6)))
-    assert spec.balance == ("none" if prompts == "prompts_physics" else "family")
-    assert smallest_p(len(plan.families("confirmation"))) <= spec.contrast.alpha
+    assert spec.balance == ("none" if prompts in ("prompts_physics", "reviews") else "family")
+    confirming = {plan.clusters(spec.cluster)[one] for one in plan.families("confirmation")}
+    assert smallest_p(len(confirming)) <= spec.contrast.alpha
+    grouped = prompts not in ("prompts_physics", "reviews", "indirect_objects")
+    assert (spec.cluster, spec.split.by) == (("principle",) * 2 if grouped else ("family",) * 2)
+    # Nothing is left to declare; of four sentences none is: so few units could reach no claim.
+    assert ("count as independent" in checked.stderr) == (prompts == "indirect_objects")
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -94,6 +100,59 @@ def test_few_families_leave_out_what_they_cannot_reach_and_say_why(tmp_path, fam
     assert bool(spec.ablations) == (families >= 8)
     assert ("No ablations: with 8 families instead of" in path.read_text()) == (families < 8)
     assert len(spec.claims) == (3 if spec.ablations else 2)
+
+
+def grouped(tag, sizes):
+    """Lines whose first so many families have the tag's first value, and so on."""
+    lines = map(json.loads, lines_of(sum(sizes), shared=False).splitlines())
+    return "".join(json.dumps(line) + "\n" for line in in_clusters(list(lines), sizes, tag))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "order", "edits"),
+    [((2,) * 14, "holm", True), ((1, 3, 2, 2, 5, 2, 2, 2), "fixed-sequence", True), ((3,) * 6, "fixed-sequence", False)],
+)  # fmt: skip
+def test_families_that_share_a_tag_are_split_and_counted_by_it(tmp_path, sizes, order, edits):
+    (tmp_path / "p.jsonl").write_text(grouped("topic", sizes))
+    path, found = write(tmp_path, tmp_path / "p.jsonl")
+    assert found.exit_code == 0, found.output
+    checked = invoke("check", path)
+    assert checked.exit_code == 0, checked.output
+    assert "count as independent" not in checked.stderr
+    spec, plan = load(path).spec, load(path).plan("organism")
+    assert (spec.cluster, spec.split.by, spec.order, bool(spec.ablations)) == (
+        "topic",
+        "topic",
+        order,
+        edits,
+    )
+    of = plan.clusters("topic")
+    sides = [{of[one] for one in plan.families(side)} for side in ("discovery", "confirmation")]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) >= needed()
+    assert f"{len(sides[1])} topics can give no p below" in " ".join(
+        path.read_text().replace("#", "").split()
+    )
+
+
+def test_groups_that_are_too_few_are_named_and_not_counted(tmp_path):
+    (tmp_path / "p.jsonl").write_text(grouped("topic", (4, 4, 4, 4, 4)))
+    path, _ = write(tmp_path, tmp_path / "p.jsonl")
+    assert invoke("check", path).exit_code == 0
+    spec = load(path).spec
+    assert (spec.cluster, spec.split.by) == ("family", "family")
+    text = path.read_text()
+    assert "but 5 topics can give no p below 0.0625" in " ".join(text.replace("#", "").split())
+    assert "\n# cluster: topic\n" in text
+
+
+@pytest.mark.parametrize("tag", ["on", "a b: {c}", "Prinzip größer", "x\u0085y"])
+def test_any_tag_is_read_as_it_is(tmp_path, tag):
+    (tmp_path / "p.jsonl").write_text(grouped(tag, (2,) * 12))
+    path, found = write(tmp_path, tmp_path / "p.jsonl")
+    assert found.exit_code == 0, found.output
+    spec = load(path).spec
+    assert (spec.cluster, spec.split.by) == (tag, tag)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.errors import InputError
-from harness.specs.spec import TargetChoice
 from harness.specs.spec_file import load
+from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import load_targets, mocked, resolve
 
 

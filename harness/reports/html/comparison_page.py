@@ -12,6 +12,7 @@ from harness.reports.html.charts import HIT, INK, QUIET, Chart
 from harness.reports.html.layout import environment, frame
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.text import COMPARED_COLUMNS, db_option, value_text
+from harness.specs.clusters import plural
 
 PARTS = (
     ("verdicts", "Verdicts"),
@@ -55,6 +56,7 @@ def comparison_page(comparison: Comparison, db: Path) -> str:
                 for about, rows in groups
             ],
             alpha=alpha,
+            units=plural(comparison.cluster),
             left_out=comparison.left_out,
             same_text=comparison.same_text,
             apart=[

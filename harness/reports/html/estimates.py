@@ -7,10 +7,12 @@ from harness.errors import InputError
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim
+from harness.specs.known_features import load_truth
 from harness.specs.metrics import KINDS, Metric, kind_of, metric_words
 from harness.specs.prompt import Label
-from harness.specs.spec import Spec, TargetChoice
-from harness.specs.targets import load_truth, resolve
+from harness.specs.spec import Spec
+from harness.specs.target_choice import TargetChoice
+from harness.specs.targets import resolve
 from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore

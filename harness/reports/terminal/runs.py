@@ -10,6 +10,7 @@ from harness.characters import one_line
 from harness.reports.terminal.progress import Terminal
 from harness.reports.terminal.tables import print_rows
 from harness.reports.text import COMPARED_COLUMNS, p_text, value_text, verdict_with_trial
+from harness.specs.clusters import plural
 from harness.store.values import short_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def print_comparison(out: Terminal, comparison: "Comparison") -> None:
         print_rows(out, ("not the same", "A", "B"), apart)
     else:
         out.print("made in the same way")
-    names = ("about", "quantity", "A", "B", "B - A", "95 % interval", "p", "adjusted", "families")
+    units = plural(comparison.cluster)
+    names = ("about", "quantity", "A", "B", "B - A", "95 % interval", "p", "adjusted", units)
     rows = [
         (
             row.about,

@@ -39,7 +39,7 @@ def ablate(
     """
     # Prompts with the same text are resampled each from its own source: then each has its own row.
     rows = PromptRows(
-        context.model, prompts, lambda prompt: sources[prompt.id].text if sources else ""
+        context.model, prompts, lambda prompt: repr(sources[prompt.id].asked) if sources else ""
     )
     scores = replay_prompts(context, interventions, edits(), rows, sources, prompts)
     ids = np.array([edit.id for edit in interventions])

@@ -11,6 +11,7 @@ import torch
 
 from harness.models.forward_types import GeneratedToken
 from harness.runner.context import RunContext
+from harness.specs.chat import Chat
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
@@ -21,14 +22,14 @@ TOP_LOGITS = 50
 
 def generate(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list[Columns]:
     """What the model says by itself, and the best logits at each step."""
-    texts = list(dict.fromkeys(prompt.text for prompt in prompts))
+    texts = list(dict.fromkeys(prompt.asked for prompt in prompts))
     rows = [context.model.tokens(text) for text in texts]
 
     def continue_batch(chosen: list[int]) -> list[list[GeneratedToken]]:
         chosen_rows = [rows[i] for i in chosen]
         return context.model.generate(chosen_rows, plan.spec.new_tokens, TOP_LOGITS)
 
-    generated: dict[str, list[GeneratedToken]] = {}
+    generated: dict[str | Chat, list[GeneratedToken]] = {}
     for chosen, continued in context.batches(rows, continue_batch):
         generated |= {texts[i]: row for i, row in zip(chosen, continued, strict=True)}
     generations = Generations.of(
@@ -36,9 +37,9 @@ def generate(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list
             "run_id": context.run_id,
             "prompt_id": prompt.id,
             "decoded_answer": context.model.text_of(
-                [step.token for step in generated[prompt.text]]
+                [step.token for step in generated[prompt.asked]]
             ),
-            "token_ids": [step.token for step in generated[prompt.text]],
+            "token_ids": [step.token for step in generated[prompt.asked]],
             "origin": context.origin,
         }
         for prompt in prompts
@@ -46,7 +47,7 @@ def generate(context: RunContext, plan: Plan, prompts: Sequence[Prompt]) -> list
     steps = [
         (prompt.id, number, step)
         for prompt in prompts
-        for number, step in enumerate(generated[prompt.text])
+        for number, step in enumerate(generated[prompt.asked])
     ]
     return [generations, _logits(context, steps)] if steps else [generations]
 

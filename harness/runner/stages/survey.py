@@ -17,6 +17,7 @@ from harness.models.logprobs import token_logprobs
 from harness.models.memory import LOGIT_BYTES
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import cached_forward
+from harness.models.row_bytes import bytes_per_read
 from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.checkpoint import UNKEPT, Checkpoint
@@ -49,7 +50,7 @@ def survey(
     So many texts `together` are held until every SAE has seen them. The sums so far are kept in the
     `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
     """
-    texts = list(dict.fromkeys(prompt.text for prompt in prompts))
+    texts = list(dict.fromkeys(prompt.asked for prompt in prompts))
     rows = [context.model.tokens(text) for text in texts]
     sample = _sample(rows)
     steps = len(rows) + len(plan.layers) * len(sample)  # a layer's losses are taken on the sample
@@ -64,8 +65,7 @@ def survey(
         context.heard(min(so_far.groups * together, len(rows)), steps)
         so_far.keep()
     sample_streams = _of_every_block(context, sample)
-    bos = context.model.bos
-    unmarked = bos is None or any(row.prompt[0] != bos for row in rows)
+    unmarked = context.model.lacks_bos
     for layer in plan.layers[len(so_far.lines) :]:
         health = so_far.health(layer)
         so_far.lines.append(
@@ -169,7 +169,7 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
         return torch.stack(parts).tolist(), sum(len(scored[i].answers[0]) for i in chosen)
 
     longest = max(map(len, scored), default=1)
-    most = max(1, LOGIT_BYTES // (context.model.bytes_per_read * longest))
+    most = max(1, LOGIT_BYTES // (bytes_per_read(context.model) * longest))
     for _, (parts, tokens) in map_batches(context.limit, scored, sum_losses, most):
         sums, count = sums + parts, count + tokens
     plain, spliced, zeroed = (float(total) / max(count, 1) for total in sums)

@@ -123,6 +123,7 @@ class Prompts(Columns):
     line: Column
     baseline: Column
     variant: Column
+    messages: Column
     further: Column
 
 
@@ -144,6 +145,7 @@ class OtherPrompts(Columns):
     line: Column
     tags: Column
     variant: Column
+    messages: Column
     further: Column
 
 

@@ -10,7 +10,6 @@ from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
-from harness.models.padded_batch import Tokens
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.runner import checkpoint
@@ -93,14 +92,14 @@ def test_relu_in_the_place_of_jumprelu_is_named():
 
 
 def test_prompts_without_bos_are_named():
-    class Unmarked(type(organism())):
-        def tokens(self, text, *answers):
-            whole = super().tokens(text, *answers)
-            return Tokens(whole.prompt[1:], whole.answers)
-
-    model = Unmarked(organism().network, organism().tokenizer)
+    model = LanguageModel(organism().network, organism().tokenizer, bos="never")
     found = health(model=model, layers=[2])
     assert "without BOS" in found[2]["warning"]
+
+
+def test_a_model_whose_family_has_no_need_of_bos_is_not_warned_of():
+    model = random_model(architecture="gpt2")
+    assert not LanguageModel(model.network, model.tokenizer, bos="never").lacks_bos
 
 
 def test_an_sae_of_another_model_is_warned_of_without_a_reason():

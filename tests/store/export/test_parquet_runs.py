@@ -383,7 +383,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
         "ablation_tests": ["noise"],
     }
     columns["interventions"] = ["tied"]
-    columns["prompts"] = ["baseline", "variant", "further"]
+    columns["prompts"] = ["baseline", "variant", "messages", "further"]
     columns |= {name: ["member"] for name in ("answers", "impact_tokens")}
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]
     for name, last in columns.items():
