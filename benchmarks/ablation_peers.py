@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.figures import seconds
 from benchmarks.place import place
+from harness.models.architecture import Architecture
 from harness.sae.jumprelu import Sae, encode
 
 CLOSE = 1e-4  # nats
@@ -58,7 +59,7 @@ class Hooks:
             def ablate(_block: Any, _args: Any, residual: Tensor, sae: Sae = sae) -> None:
                 residual[:, 1:] -= encode(sae, residual[:, 1:]) @ sae.w_dec
 
-            hook = self.network.model.layers[layer].register_forward_hook(ablate)
+            hook = Architecture(self.network).blocks[layer].register_forward_hook(ablate)
             try:
                 logits = self.network(ids, use_cache=False, logits_to_keep=1).logits
             finally:
@@ -290,12 +291,14 @@ def main() -> int:
     return 0 if all(held) else 1
 
 
-def example_network(layers: int = 12, width: int = 512) -> Any:
-    """A Gemma 2 of eight heads with random weights in float32 and eager attention."""
-    from transformers import Gemma2Config, Gemma2ForCausalLM
+def example_network(layers: int = 12, width: int = 512, family: str = "gemma2") -> Any:
+    """A decoder of eight heads with random weights in float32 and eager attention."""
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
-    config = Gemma2Config(  # type: ignore[call-arg]
+    # What a family does not have it does not read.
+    config = AutoConfig.for_model(
+        family,
         vocab_size=8192,
         hidden_size=width,
         intermediate_size=4 * width,
@@ -305,15 +308,22 @@ def example_network(layers: int = 12, width: int = 512) -> Any:
         head_dim=width // 8,
         query_pre_attn_scalar=width // 8,
         sliding_window=4096,
-        attn_implementation="eager",
+        bos_token_id=2,
+        pad_token_id=0,
+        eos_token_id=1,
     )
-    network = Gemma2ForCausalLM(config).eval().requires_grad_(False)
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    network = network.eval().requires_grad_(False)
     for name, weight in network.named_parameters():  # large enough for every detail to count
-        if "norm" in name:
+        if "norm" in name or "ln_" in name:
             weight.normal_(std=0.2)
+        elif family != "gemma2" and ("embed" in name or "wte" in name):
+            weight.mul_(2 * width**0.5)  # as Gemma does by itself, and its norms on top
         elif "q_proj" in name or "k_proj" in name:
             weight.mul_(2)
-    network.model.norm.weight.add_(4)
+    norm = Architecture(network).norm
+    assert norm is not None
+    norm.weight.add_(4)  # type: ignore[operator, union-attr]
     return network.to(place())
 
 

@@ -22,6 +22,7 @@ from benchmarks.ablation_peers import (
 from benchmarks.figures import figure, seconds
 from benchmarks.place import place
 from harness.models.adaptive_batching import BatchLimit
+from harness.models.architecture import Architecture
 from harness.models.language_model import LanguageModel
 from harness.runner.context import RunContext
 from harness.runner.prompt_replays import prepare_edits
@@ -61,9 +62,9 @@ class Words:
 
     bos_token_id, all_special_ids = 2, (0, 1, 2)
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str, add_special_tokens: bool = True) -> Any:
         """As tokenizers of transformers are called."""
-        ids = [self.bos_token_id, *map(int, text.split())]
+        ids = [*[self.bos_token_id] * add_special_tokens, *map(int, text.split())]
         return argparse.Namespace(input_ids=ids)
 
 
@@ -104,7 +105,7 @@ class Job:
                 moved = residual.float() - encode(part, residual) @ part.w_dec
                 return torch.cat([residual[:, :1], moved[:, 1:].to(residual.dtype)], 1)
 
-            hook = network.model.layers[self.layer].register_forward_hook(ablate)
+            hook = Architecture(network).blocks[self.layer].register_forward_hook(ablate)
             try:
                 logits = network(self.ids[row : row + 1]).logits
             finally:
@@ -175,7 +176,7 @@ def raw_values(job: Job, part: Sae) -> Tensor:
     def read(residual: Tensor) -> None:
         values[0] = encode(open_, residual[:, 1:])
 
-    hook = job.run_context.model.network.model.layers[job.layer].register_forward_hook(
+    hook = job.run_context.model.blocks[job.layer].register_forward_hook(
         lambda _block, _args, residual: read(residual)
     )
     with torch.inference_mode():
@@ -221,7 +222,7 @@ def seconds_of_a_token_layer(job: Job) -> float:
         run = lambda: network(job.ids, use_cache=False, logits_to_keep=1)  # noqa: E731
         run()
         taken = statistics.median(seconds(run) for _ in range(7))
-    return taken / (job.ids.numel() * len(network.model.layers))
+    return taken / (job.ids.numel() * len(Architecture(network).blocks))
 
 
 def close(job: Job, name: str, reference: Tool, near: float) -> bool:
@@ -261,7 +262,7 @@ def no_noisier(job: Job, count: int = 8) -> bool:
             return torch.cat([residual[:, :1], moved[:, 1:].to(residual.dtype)], 1)
 
         plain = logprobs(network(job.ids).logits, job.candidates)
-        hook = network.model.layers[job.layer].register_forward_hook(ablate)
+        hook = Architecture(network).blocks[job.layer].register_forward_hook(ablate)
         try:
             edited = network(job.ids).logits
         finally:

@@ -1,6 +1,6 @@
 """What an intervention costs, beside the ways in which it is done elsewhere, on the same weights.
 
-`python -m benchmarks.interventions [--quick] [--only small capture organism large]`
+`python -m benchmarks.interventions [--quick] [--only small families capture organism large]`
 
 The other ways: the proof of concept's (a prompt at a time, one full forward a cell), one batched
 hooked forward a feature, and, where they are installed, nnsight and SAELens as their documentation
@@ -64,6 +64,7 @@ from harness.specs.intervention import At, Intervention
 from harness.specs.spec_file import load
 
 FULL = Size()
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gpt_neox", "gpt2")
 
 
 def main() -> int:
@@ -103,9 +104,9 @@ def others(network: Any, saes: Mapping[int, Sae]) -> dict[str, Other]:
     return found
 
 
-def a_third_active(size: Size) -> Job:
+def a_third_active(size: Size, family: str = "gemma2") -> Job:
     """Features of an SAE in the middle of an example network, each active on a third of the prompts."""
-    network, layer = example_network(size.layers, size.width), size.layers // 2
+    network, layer = example_network(size.layers, size.width, family), size.layers // 2
     sae, features = example_sae(size.width, size.sae, layer), torch.arange(size.ablated)
     job = a_job(network, layer, sae, features.tolist(), size.prompts)
     sae = firing(sae, raw_values(job, sae.only(features)), features, 1 / 3)
@@ -326,8 +327,37 @@ def in_bfloat16(network: Any, layer: int, features: int, quick: bool) -> list[bo
     return held
 
 
+def families(quick: bool, size: Size = FULL) -> list[bool]:
+    """The same beside batched hooks on decoders of other families: how much of Gemma's gain each has."""
+    rounds, part = (2, 4) if quick else (7, 8)
+    jobs = {family: a_third_active(size, family) for family in ("gemma2", *FAMILIES)}
+    gains: dict[str, list[float]] = {family: [] for family in jobs}
+    held = []
+    for round_ in range(rounds + 1):
+        for family, job in jobs.items():  # in turn, so that what else the machine does is in all
+            network = job.run_context.model.network
+            hooks = Hooks(network, {job.layer: job.run_context.saes(job.layer)})
+            if not round_:
+                held.append(close(job, f"{family}'s hooks", hooks, 1e-5))
+                job.ours()
+                continue
+            some = job.features[:part]
+            theirs = seconds(partial(hooks.ablations, job.ids, job.layer, some, job.candidates))
+            gains[family].append(theirs * len(job.features) / part / seconds(job.ours))
+    gemma = statistics.median(gains["gemma2"])
+    print(f"batched hooks / ours on gemma2: {gemma:.1f} times as long")
+    for family in FAMILIES:
+        pairs = zip(gains[family], gains["gemma2"], strict=True)
+        share = statistics.median(one / other for one, other in pairs)
+        gain = statistics.median(gains[family])
+        print(f"  {family}: {gain:.1f} times as long, {share:.2f} of Gemma's gain")
+        held.append(figure(f"families: gain on {family} / on gemma2", share, "x", bar(0.9)))
+    return held
+
+
 SIZES: dict[str, Callable[[bool], list[bool]]] = {
     "small": small,
+    "families": families,
     "capture": capture,
     "organism": organism,
     "large": large,

@@ -17,9 +17,10 @@ def opening(tokenizer: Any, bos: WhereBos, *, needed: bool) -> tuple[int, ...]:
     token = tokenizer.bos_token_id
     if bos == "always" and token is None:
         raise InputError(Fault("bos", "the tokenizer has no BOS", "write `bos: auto`"))
-    letter = tokenizer("a", add_special_tokens=False).input_ids
-    whole = tokenizer("a").input_ids
-    own = tuple(whole[: next((i for i, one in enumerate(whole) if [one] == letter[:1]), 0)])
+    text = "7"  # any will do
+    words = tokenizer(text, add_special_tokens=False).input_ids
+    whole = tokenizer(text).input_ids
+    own = tuple(whole[: next((i for i, one in enumerate(whole) if [one] == words[:1]), 0)])
     wanted = bos == "always" or (bos == "auto" and needed and token is not None)
     if bos == "never":
         return ()

@@ -16,8 +16,10 @@ from benchmarks.intervention_jobs import (
     raw_values,
 )
 from benchmarks.interventions import (
+    FAMILIES,
     a_third_active,
     capture,
+    families,
     in_bfloat16,
     organism,
     others,
@@ -40,6 +42,15 @@ def test_every_way_to_ablate_agrees_with_ours(figures):
         assert shown[f"small: difference from {name}"]["holds"]
         assert shown[f"small: {name} / ours"]["value"] > 0
     assert shown["small: a forward a cell / ours"]["value"] > 0
+
+
+def test_other_families_agree_with_their_hooks_and_their_gain_is_shown(figures):
+    families(True, TINY)
+    shown = figures()
+    for family in ("gemma2", *FAMILIES):
+        assert shown[f"small: difference from {family}'s hooks"]["holds"]
+    for family in FAMILIES:
+        assert shown[f"families: gain on {family} / on gemma2"]["value"] > 0
 
 
 def test_a_way_that_ablates_something_else_is_seen(figures, monkeypatch):
