@@ -77,6 +77,10 @@ def test_bos_is_never_edited_in_a_replay(architecture, features, kind, at, side,
     assert found == impacts_of(run_context_of(used), edits, chosen)
 
 
+# An expert multiplies the tokens that chose it together: how many they are decides how sums are rounded.
+MIXTURES = ("gpt_oss", "qwen3_moe")
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @few_examples
 @given(rows(len(tokenizer())), padding_sides(), st.sampled_from(LAYERS), feature_sets(32))
@@ -107,5 +111,8 @@ def test_the_stream_at_bos_stays_as_it_is_under_every_edit(
         plain = streams(lambda x: x)
         moved = streams(lambda x, e=steer: apply(e, x, positions_of(batch, "all")))
         for block, before in plain.items():
-            assert torch.equal(moved[block][still], before[still])
+            if architecture in MIXTURES:
+                assert torch.allclose(moved[block][still], before[still], atol=1e-4, rtol=1e-5)
+            else:
+                assert torch.equal(moved[block][still], before[still])
         assert (moved[layer] != plain[layer]).any(-1)[~still].all()
