@@ -213,6 +213,23 @@ def test_a_network_without_blocks_is_refused():
         Architecture(network)
 
 
+def test_a_network_whose_tokens_see_later_ones_is_refused():
+    network = random_model(architecture="gemma3").network
+    config = network.config.get_text_config()
+    config.use_bidirectional_attention = True
+    with pytest.raises(InputError, match="attend to those after them"):
+        Architecture(network)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "layernorm"])
+def test_the_final_norm_is_found_by_other_names(name):
+    network = of_a_lab()
+    norm = network.model.norm
+    del network.model.norm
+    setattr(network.model, name, norm)
+    assert Architecture(network).norm is norm
+
+
 def test_the_table_names_families_that_transformers_has():
     assert set(FAMILIES) <= set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     assert architecture.UNKNOWN not in FAMILIES.values()

@@ -180,3 +180,12 @@ def test_a_prompt_file_of_two_other_labels_is_compared_by_them(tmp_path):
     )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert load(tmp_path / "again.yaml").spec.variants.names == ("clean", "corrupted")
+
+
+def test_one_of_two_names_may_be_an_old_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "\n".join(["free,correct", *names()]))
+    done = invoke("new", str(path), "--target", "organism", *ALLOW)
+    assert done.exit_code == 0, done.output
+    spec = load(tmp_path / "evals" / "names.yaml").spec
+    assert (spec.contrast.of, spec.contrast.against) == ("free", "correct")
