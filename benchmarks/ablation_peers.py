@@ -311,6 +311,7 @@ def example_network(layers: int = 12, width: int = 512, family: str = "gemma2") 
         bos_token_id=2,
         pad_token_id=0,
         eos_token_id=1,
+        tie_word_embeddings=family == "gemma2",
     )
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     network = network.eval().requires_grad_(False)
@@ -318,7 +319,7 @@ def example_network(layers: int = 12, width: int = 512, family: str = "gemma2") 
         if "norm" in name or "ln_" in name:
             weight.normal_(std=0.2)
         elif family != "gemma2" and ("embed" in name or "wte" in name):
-            weight.mul_(2 * width**0.5)  # as Gemma does by itself, and its norms on top
+            weight.mul_(8 * width**0.5)  # as Gemma does by itself, and its norms on top
         elif "q_proj" in name or "k_proj" in name:
             weight.mul_(2)
     norm = Architecture(network).norm

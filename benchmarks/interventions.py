@@ -64,7 +64,9 @@ from harness.specs.intervention import At, Intervention
 from harness.specs.spec_file import load
 
 FULL = Size()
-FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gpt_neox", "gpt2")
+# How much of the gain on Gemma each has at least. A block of GPT has two matrices in its MLP for Gemma's three:
+# a forward takes less, and what a replay takes beside its blocks is more of it.
+FAMILIES = {"llama": 0.9, "qwen2": 0.9, "qwen3": 0.9, "mistral": 0.9, "gpt_neox": 0.8, "gpt2": 0.8}
 
 
 def main() -> int:
@@ -346,12 +348,12 @@ def families(quick: bool, size: Size = FULL) -> list[bool]:
             gains[family].append(theirs * len(job.features) / part / seconds(job.ours))
     gemma = statistics.median(gains["gemma2"])
     print(f"batched hooks / ours on gemma2: {gemma:.1f} times as long")
-    for family in FAMILIES:
+    for family, least in FAMILIES.items():
         pairs = zip(gains[family], gains["gemma2"], strict=True)
         share = statistics.median(one / other for one, other in pairs)
         gain = statistics.median(gains[family])
         print(f"  {family}: {gain:.1f} times as long, {share:.2f} of Gemma's gain")
-        held.append(figure(f"families: gain on {family} / on gemma2", share, "x", bar(0.9)))
+        held.append(figure(f"families: gain on {family} / on gemma2", share, "x", bar(least)))
     return held
 
 
