@@ -64,7 +64,7 @@ from harness.specs.intervention import At, Intervention
 from harness.specs.spec_file import load
 
 FULL = Size()
-# How much of the gain on Gemma each has at least. A block of GPT has two matrices in its MLP for Gemma's three:
+# How much of the gain on Gemma each has at least. An MLP of GPT has two matrices where Gemma's has three:
 # a forward takes less, and what a replay takes beside its blocks is more of it.
 FAMILIES = {"llama": 0.9, "qwen2": 0.9, "qwen3": 0.9, "mistral": 0.9, "gpt_neox": 0.8, "gpt2": 0.8}
 
