@@ -105,27 +105,36 @@ class _Metric:
 
     def __init__(self, rows: PromptRows, prompts: Sequence[Prompt], metric: str) -> None:
         # By row: each candidate that counts, as the answers that are its members, and its weight.
-        self._terms: dict[int, dict[tuple[int, ...], float]] = defaultdict(
-            lambda: defaultdict(float)
-        )
+        self._terms: dict[int, dict[tuple[int, ...], int]] = defaultdict(lambda: defaultdict(int))
         for prompt in prompts:
             for label, answers in rows.candidates(prompt).items():
                 if metric in ("logit_difference", f"log_p_{label}"):
-                    sign = 1.0 if label == "correct" else -1.0
+                    sign = 1 if label == "correct" else -1
                     self._terms[rows.row(prompt)][answers] += sign
 
     def __call__(self, scores: Tensor, answer: Tensor, row: Sequence[int]) -> Tensor:
         """Of scores (n, tokens) that belong to `answer` (n, tokens) of these rows."""
-        (whose,) = send(scores.device, answer)
-        finite = scores.nan_to_num()
-        total = scores.new_zeros(())
-        for i, of in enumerate(row):
-            for answers, weight in self._terms[of].items():
-                members = [finite[i][whose[i] == number].sum() for number in answers]
-                # Through the log of the summed probability: each member by its share of it.
-                both = members[0] if len(members) == 1 else torch.stack(members).logsumexp(0)
-                total = total + weight * both
-        return total
+        terms = [
+            (i, members, weight)
+            for i, of in enumerate(row)
+            for members, weight in self._terms[of].items()
+        ]
+        most = int(answer.max()) + 1
+        counted = torch.zeros(len(terms), most, dtype=torch.bool)
+        for at, (_, members, _) in enumerate(terms):
+            counted[at, list(members)] = True
+        # As tensors of all terms: what picks tokens one by one makes the host wait for each.
+        of_token, of_term, at_row, weights = send(
+            scores.device,
+            answer[:, :, None] == torch.arange(most),
+            counted,
+            torch.tensor([i for i, _, _ in terms], dtype=torch.long),
+            torch.tensor([weight for _, _, weight in terms], dtype=torch.long),
+        )
+        sums = (scores.nan_to_num()[:, :, None] * of_token).sum(1)
+        # Through the log of the summed probability: each member of a set by its share of it.
+        answered = sums[at_row].masked_fill(~of_term, -torch.inf).logsumexp(-1)
+        return (weights * answered).sum()
 
 
 def _slopes(
