@@ -19,7 +19,7 @@ def choose(monkeypatch, targets, *, cuda=False, present=(), wanted="auto"):
         target_choice.requirements, "is_present", lambda target, _: target.name in present
     )
     named = {target.name: target for target in targets}
-    return choose_target(named, {name: () for name in named}, wanted)
+    return choose_target(named, dict.fromkeys(named, ()), wanted)
 
 
 def test_a_real_model_that_is_here_is_run_where_there_is_a_gpu(monkeypatch):
@@ -30,7 +30,9 @@ def test_a_real_model_that_is_here_is_run_where_there_is_a_gpu(monkeypatch):
 
 
 def test_without_a_gpu_what_comes_with_the_package_is_run(monkeypatch):
-    name, why = choose(monkeypatch, (LARGE, SMALL, ORGANISM), present=("gemma-2-2b", "smollm2-135m"))
+    name, why = choose(
+        monkeypatch, (LARGE, SMALL, ORGANISM), present=("gemma-2-2b", "smollm2-135m")
+    )
     assert name == "organism"
     assert why == "no CUDA device for gemma-2-2b, no CUDA device for smollm2-135m"
 

@@ -12,8 +12,8 @@ from harness.specs.sae_catalogue import (
     ranges,
     read_catalogue,
     scan_folder,
-    site_layer,
 )
+from harness.specs.sae_configuration import site_layer
 from tests.helpers.files import write_files
 
 SCOPE = read_catalogue("gemma-scope-2b-pt-res")
