@@ -154,7 +154,7 @@ def check_shapes(shapes: Shapes, layout: Layout, width: int | None, broken: Brok
     """
     keys = tuple(layout.arrays)
     if missing := [key for key in (*keys, *layout.scalars) if key not in shapes]:
-        known = f"it has {', '.join(map(layout.named, sorted(shapes))) or 'nothing'}"
+        known = f"it has {', '.join(sorted(map(layout.named, shapes))) or 'nothing'}"
         names = ", ".join(map(layout.named, missing))
         raise broken(f"it has no {names}", f"{known}; name an SAE's weights")
     encoder = shapes["W_enc"]

@@ -167,7 +167,7 @@ def of_batch(**change):
         ({"threshold": torch.tensor(-1.0)}, {}, "threshold is -1, as where it was never set"),
         ({"threshold": torch.tensor(math.nan)}, {}, "threshold is nan, as where"),
         ({"threshold": torch.ones(3)}, {}, r"threshold has shape \(3,\), and should be one number"),
-        ({"threshold": None}, {}, "it has no threshold; it has b_dec, encoder.bias, encoder.weight"),
+        ({"threshold": None}, {}, "it has no threshold; it has b_dec, decoder.weight, encoder.bias, encoder.weight"),
         ({"encoder.weight": drawn(WIDTH, FEATURES)}, {}, r"encoder.weight has shape \(8, 16\), not \(16, 8\).*decoder"),
         ({"encoder.bias": torch.zeros(FEATURES, dtype=torch.int)}, {}, "encoder.bias holds int32, not floats"),
         ({"encoder.bias": torch.full((FEATURES,), math.inf)}, {}, "encoder.bias holds NaN or infinity"),
