@@ -16,7 +16,9 @@ from harness.errors import Fault, InputError
 from harness.models.attention_masks import Sight
 
 BLOCKS = ("layers", "h", "blocks")
-NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm")
+NORMS = (
+    "norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "layer_norm", "layernorm",
+)  # fmt: skip
 KINDS = ("full_attention", "sliding_attention")  # of attention, as `layer_types` names them
 UNBOUNDED = 2**31 - 1  # tokens, where a configuration names no most
 
@@ -79,6 +81,10 @@ class Architecture:
         if blocks is None or odd:
             what = f"it has blocks of {' and '.join(odd)}" if odd else "it has no list of blocks"
             what += ", which cannot be computed again from an edited stream"
+            raise InputError(Fault(f"models of kind {kind}", what, REMEDY))
+        # Embedding models; a value such as `vision` is of pictures alone.
+        if getattr(self.config, "use_bidirectional_attention", None) is True:
+            what = "its tokens attend to those after them, so that it gives no text's probability"
             raise InputError(Fault(f"models of kind {kind}", what, REMEDY))
         self.blocks: nn.ModuleList = blocks
 

@@ -17,6 +17,7 @@ from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
 
 IDS = (11, 23, 5, 17, 29, 7)  # of any tokens: what they mean does not matter
+LONGEST = 48  # tokens of a row
 NEAR = {
     torch.float32: 1e-3,
     torch.bfloat16: 0.5,
@@ -47,7 +48,10 @@ def _differences(model: LanguageModel) -> Iterator[tuple[float, str]]:
     """How far apart what must be the same is, in nats, and what it means where it is not."""
     vocabulary = model.architecture.config.vocab_size
     ids = tuple(token % vocabulary for token in IDS)
-    rows = [Tokens(ids[:3], (ids[3:5], ids[4:])), Tokens(ids[:2], (ids[3:5], ids[4:]))]
+    # Longer than the windows that models have within which they would be wrong unseen, as far as they may be.
+    fits = min(LONGEST, model.architecture.widest, model.architecture.longest) - len(ids)
+    long = (ids * LONGEST)[: max(3, fits)]
+    rows = [Tokens(long, (ids[3:5], ids[4:])), Tokens(ids[:2], (ids[3:5], ids[4:]))]
     batch = model.batch(rows)
     alone = [
         [_plain(model, row.prompt + said)[-len(said) :] for said in row.answers] for row in rows

@@ -34,9 +34,10 @@ def choose_target(
     for name, target in targets.items():
         if requirements.is_local(target):
             continue
-        if not torch.cuda.is_available():
+        here = requirements.is_present(target, layers[name])
+        if not torch.cuda.is_available() and (here or not _is_small(target)):
             reasons.append(f"no CUDA device for {name}")
-        elif not requirements.is_present(target, layers[name]):
+        elif not here:
             reasons.append(f"the weights of {name} are not here")
         else:
             return name, "its weights and a CUDA device are here"
@@ -44,8 +45,7 @@ def choose_target(
         if requirements.is_local(target):
             return name, ", ".join(reasons) or "it is the only one"
     for name, target in targets.items():
-        small = (requirements.parameters(target) or LARGEST) < LARGEST
-        if small and requirements.is_present(target, layers[name]):
+        if _is_small(target) and requirements.is_present(target, layers[name]):
             return name, f"its weights are here, and few; {', '.join(reasons)}"
     raise NothingToRunOn(
         Fault(
@@ -54,3 +54,7 @@ def choose_target(
             "name one with --target to run it all the same, or add `organism: {layers: all}`",
         )
     )
+
+
+def _is_small(target: Target) -> bool:
+    return (requirements.parameters(target) or LARGEST) < LARGEST

@@ -43,7 +43,7 @@ class CsvPairs:
 
 def read_csv(path: Path) -> CsvPairs:
     """The pairs of a CSV file. Raises `InputError` with all of its faults, at file:line."""
-    reader = csv.reader(io.StringIO(read_text(path, LARGEST), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, LARGEST, marked=True), newline=""), strict=True)
     try:
         # The line that a row ends on: a cell in quotes may have several.
         rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
@@ -99,7 +99,10 @@ _HEADER = "begin with the names of the two variants: clean,corrupted"
 
 def _faults_of_header(header: Sequence[str]) -> Iterator[tuple[str, str]]:
     if len(header) < 2:
-        yield f"the header has one column, '{header[0][:40]}'", _HEADER
+        remedy = _HEADER
+        if any(one in header[0] for one in ";\t"):
+            remedy = "put commas between the columns, which other signs part here"
+        yield f"the header has one column, '{header[0][:40]}'", remedy
         return
     names = header[:2]
     for name in names:

@@ -57,12 +57,12 @@ def load_prompts(
 
 
 def variants_in(path: str | Path) -> Variants:
-    """What a prompt file's variants are called: its two labels, in their order, where it has no old one.
+    """What a prompt file's variants are called: its two labels in their order, or the old ones.
 
     Raises `InputError` where it is no prompt file.
     """
     labels = _labels(_lines(path)[0])
-    named = [*labels] if len(labels) == 2 and labels.keys().isdisjoint(OLD.names) else OLD.names
+    named = [*labels] if len(labels) == 2 else OLD.names
     return Variants.compared(*named)
 
 

@@ -156,7 +156,7 @@ def _pair(
     """Both prompts of a pair, completed from each other; none where there is a fault."""
     (first, correct), (second, confused) = (compared[role] for role in LABELS)
     answers, expected = _answers(correct, confused)
-    problems = _disagreements(pair_id, correct, confused, answers, expected, variants)
+    problems = _disagreements(pair_id, correct, confused, answers, expected, variants, chat)
     wrong = {members_of(line, "foil") for line in (correct, confused) if "foil" in line}
     foils = {frozenset(one): one for one in (*sorted(wrong), answers[1])}
     foils.pop(frozenset(answers[0]), None)
@@ -220,9 +220,14 @@ def _disagreements(
     answers: tuple[Answers, Answers],
     expected: tuple[Answers, Answers],
     variants: Variants,
+    chat: bool,
 ) -> list[tuple[str, str]]:
     """In what the lines of a pair contradict each other, or themselves."""
     problems = []
+    if len({isinstance(line["prompt"], list) for line in (correct, confused)}) > 1 and not chat:
+        what = f"one variant of pair '{pair_id}' is a chat and the other is a text"
+        what += ", so that a chat template is all of the contrast"
+        problems.append((what, "write both as messages, or both as texts"))
     if correct.get("family", pair_id) != confused.get("family", pair_id):
         problems.append((f"pair '{pair_id}' spans two families", "give both variants one family"))
     first, second = (

@@ -16,10 +16,14 @@ def was_read(path: str) -> bool:
     return path in _READ
 
 
-def read_text(path: Path, most: int, *, given: bool = False) -> str:
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_text(path: Path, most: int, *, given: bool = False, marked: bool = False) -> str:
     """The text of a file of at most so many bytes, with line ends as "\\n".
 
-    A pipe or a device is read only where it was `given` by whoever runs this.
+    A pipe or a device is read only where it was `given` by whoever runs this, and a byte order mark left
+    out only of a file that may be `marked` with one.
 
     Raises `InputError` where it is none.
     """
@@ -41,7 +45,9 @@ def read_text(path: Path, most: int, *, given: bool = False) -> str:
     if len(data) > most:
         what = f"has more than {most:,} bytes"
         raise InputError(Fault(str(path), what, "name the file that is meant, or split it"))
-    if data.startswith(b"\xef\xbb\xbf"):
+    if marked:
+        data = data.removeprefix(BYTE_ORDER_MARK)
+    if data.startswith(BYTE_ORDER_MARK):
         raise InputError(
             Fault(f"{path}:1", "begins with a byte order mark", "save it as UTF-8 without BOM")
         )

@@ -184,6 +184,8 @@ _SAME = (
     (r"\b\d+(\.\d+)? (seconds|s|ms|MB|GB)\b", r"N \2"),
     (r"\b\d+\.\d+s\b", "Ns"),
     (r"[─━]+", "─"),
+    # Of impacts beside controls it hangs on which controls were drawn: see `alike`.
+    (r"correlation within (\w+) [\d.]+", r"correlation within \1 N"),
 )
 _PROGRESS = re.compile(r"^ *[\w -]+: \d+ of \d+ \(.*\)$\n?", flags=re.M)
 # Seen only where a machine is slow: no page shows it.
@@ -201,11 +203,15 @@ def settled(text: str) -> list[str]:
 
 
 def alike(shown: str, printed: str) -> bool:
-    """Whether a line is the other but for the last digits of numbers."""
+    """Whether a line is the other but for the last digits of numbers.
+
+    Which controls are drawn hangs on the last bit of activities, and these on the processor: means over
+    them differ by hundredths of a nat from machine to machine.
+    """
     if _NUMBER.sub("0", shown) != _NUMBER.sub("0", printed):
         return False
     pairs = zip(_NUMBER.findall(shown), _NUMBER.findall(printed), strict=True)
-    return all(abs(float(a) - float(b)) <= 0.005 + 0.05 * abs(float(a)) for a, b in pairs)
+    return all(abs(float(a) - float(b)) <= 0.02 + 0.05 * abs(float(a)) for a, b in pairs)
 
 
 def first_difference(shown: str, printed: str) -> str | None:

@@ -167,6 +167,22 @@ def looks_back(network):
         block.__class__ = Layer
 
 
+def forgets(network):
+    """Each block hides keys of more than 16 tokens ago, by a window of another name."""
+
+    class Layer(LlamaDecoderLayer):
+        def forward(self, hidden_states, attention_mask=None, **named):
+            queries, keys = attention_mask.shape[-2:] if attention_mask is not None else (0, 0)
+            if keys:
+                far = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries - 16)
+                lowest = torch.finfo(attention_mask.dtype).min
+                attention_mask = attention_mask.masked_fill(far, lowest)
+            return super().forward(hidden_states, attention_mask=attention_mask, **named)
+
+    for block in network.model.layers:
+        block.__class__ = Layer
+
+
 def raises(network):
     def forward(self, *args, **named):
         raise TypeError("takes no masks\nof that kind")
@@ -179,6 +195,7 @@ def raises(network):
     [
         (drops_masks, "change each other"),
         (looks_back, "does not give what an edit does|change each other"),
+        (forgets, "does not give what an edit does|change each other"),
         (raises, r"cannot be called one by one \(takes no masks\)"),
     ],
 )
@@ -211,6 +228,23 @@ def test_a_network_without_blocks_is_refused():
     network.model.layers = torch.nn.Sequential(*network.model.layers)
     with pytest.raises(InputError, match="no list of blocks"):
         Architecture(network)
+
+
+def test_a_network_whose_tokens_see_later_ones_is_refused():
+    network = random_model(architecture="gemma3").network
+    config = network.config.get_text_config()
+    config.use_bidirectional_attention = True
+    with pytest.raises(InputError, match="attend to those after them"):
+        Architecture(network)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "layernorm"])
+def test_the_final_norm_is_found_by_other_names(name):
+    network = of_a_lab()
+    norm = network.model.norm
+    del network.model.norm
+    setattr(network.model, name, norm)
+    assert Architecture(network).norm is norm
 
 
 def test_the_table_names_families_that_transformers_has():

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from data.render import SETS, render
+from data.render import PHYSICS, SETS, render
 from data.scenarios import load_forms, load_scenarios
 from data.shortcuts import table
 from fixtures.training.corpus import Mixture, write
@@ -18,7 +18,7 @@ from harness.specs.prompt_file import load_prompts
 def sets(root):
     return {
         name: load_prompts(root / "data" / f"{name}.jsonl", balanced=name != "prompts_physics")
-        for name in SETS
+        for name in PHYSICS
     }
 
 

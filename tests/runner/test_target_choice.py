@@ -49,7 +49,8 @@ def test_where_nothing_else_is_here_a_small_model_is_run_on_the_processor(monkey
 
 
 def test_where_nothing_is_here_it_is_said_why(monkeypatch):
-    with pytest.raises(NothingToRunOn, match="no CUDA device for gemma-2-2b") as raised:
+    why = "no CUDA device for gemma-2-2b; the weights of smollm2-135m are not here"
+    with pytest.raises(NothingToRunOn, match=why) as raised:
         choose(monkeypatch, (LARGE, SMALL))
     assert isinstance(raised.value, CannotRun)
     assert raised.value.status == 3

@@ -107,6 +107,14 @@ def test_messages_that_are_none_are_named_with_their_line(tmp_path, prompt_lines
     assert what in str(raised.value)
 
 
+def test_a_chat_is_not_compared_with_a_text(tmp_path, prompt_lines):
+    half = [{**prompt_lines[0], "prompt": [USER]}, *prompt_lines[1:]]
+    spec = written(tmp_path, half)
+    with pytest.raises(InputError, match="is a chat and the other is a text"):
+        load_prompts(tmp_path / "prompts.jsonl")
+    assert load(written(tmp_path, half, spec.read_text() + "chat: true\n")).prompts[0].chat
+
+
 def test_variants_that_differ_in_who_speaks_alone_are_no_twins(tmp_path, prompt_lines):
     first, second = prompt_lines[:2]
     roles = ("user", "assistant")

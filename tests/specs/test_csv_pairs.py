@@ -44,6 +44,13 @@ def new(path, *more):
     )
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    """Spreadsheets put one before what they save as UTF-8."""
+    path = write(tmp_path, "\ufeffclean,corrupted\n" + "\n".join(names()) + "\n")
+    assert new(path).exit_code == 0
+    assert load(tmp_path / "names.yaml").spec.contrast.of == "clean"
+
+
 def test_two_columns_become_a_spec_that_is_right(tmp_path):
     path = write(tmp_path, "clean,corrupted\n" + "\n".join(names()) + "\n")
     found = new(path)
@@ -117,7 +124,7 @@ def test_a_cell_may_have_several_lines_and_quotes(tmp_path):
     "text, said",
     [
         ("", "names.csv:1: the file has no rows; begin with the names of the two variants"),
-        ("\ufeffclean,corrupted\nx y,x z\n", "names.csv:1: begins with a byte order mark; save it as UTF-8 without BOM"),
+        ("clean;corrupted\nx y;x z\n", "names.csv:1: the header has one column, 'clean;corrupted'; put commas between the columns"),
         ("clean\nx y\n", "names.csv:1: the header has one column, 'clean'"),
         ("clean,corrupted\n", "names.csv:1: no row follows the header"),
         ("a text,another one\nx y,x z\n", "names.csv:1: 'a text' is no name of a variant"),
@@ -180,3 +187,12 @@ def test_a_prompt_file_of_two_other_labels_is_compared_by_them(tmp_path):
     )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert load(tmp_path / "again.yaml").spec.variants.names == ("clean", "corrupted")
+
+
+def test_one_of_two_names_may_be_an_old_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "\n".join(["free,correct", *names()]))
+    done = invoke("new", str(path), "--target", "organism", *ALLOW)
+    assert done.exit_code == 0, done.output
+    spec = load(tmp_path / "evals" / "names.yaml").spec
+    assert (spec.contrast.of, spec.contrast.against) == ("free", "correct")
