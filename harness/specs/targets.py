@@ -94,9 +94,8 @@ class Target:
         if folder is None and self.catalogue is None:
             return None
         entries = scan_folder(folder) if folder else read_catalogue(self.catalogue or "")
-        return choose_entry(
-            entries, layer, self.sae_width, self.l0_of(layer), str(folder or self.sae)
-        )
+        where = str(folder or self.sae)
+        return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where)
 
     def l0_of(self, layer: int) -> int | str | None:
         """Which L0 is asked for at a layer."""
