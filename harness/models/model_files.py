@@ -97,15 +97,6 @@ def configuration_of(target: Target) -> dict[str, Any] | None:
     return read_mapping(config) if config else None
 
 
-def configuration_beside(path: str) -> tuple[str, ...]:
-    """The files beside an SAE's weights that say what it is."""
-    folder = path.rpartition("/")[0]
-    prefix = f"{folder}/" if folder else ""
-    if path.endswith("sae_weights.safetensors"):
-        return (f"{prefix}cfg.json",)
-    return (f"{prefix}config.json",) if path.endswith(".safetensors") else ()
-
-
 def shards_of(index: Path | None) -> list[str]:
     """The files of weights that an index names, or the one that there is without an index.
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from harness.errors import CannotRun, Fault, InputError, Say
 from harness.models import hub_download as hub
-from harness.models.model_files import configuration_beside
 from harness.specs.local_paths import local_path
 from harness.specs.sae_catalogue import OTHER_SITE, choose_entry, list_entries
+from harness.specs.sae_configuration import configurations_beside
 from harness.specs.targets import Target, mocked
 
 
@@ -36,8 +36,9 @@ def sae_file(target: Target, layer: int) -> Path:
         entry = choose_entry(found, layer, target.sae_width, target.l0_of(layer), target.sae)
     if folder is None:
         path = hub.fetch(target.sae, entry.path, target.sae_revision)
-        for beside in configuration_beside(entry.path):
-            hub.fetch_if_any(target.sae, beside, target.sae_revision)
+        for beside in configurations_beside(entry.path):
+            if hub.fetch_if_any(target.sae, beside, target.sae_revision):
+                break
         return path
     found_here = [folder / entry.path] if (folder / entry.path).is_file() else []
     matches = sorted(folder.glob(entry.path)) if "*" in entry.path else found_here

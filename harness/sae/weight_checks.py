@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import CannotRun
-from harness.specs.sae_catalogue import site_layer
+from harness.sae import folds
+from harness.sae.layout import Layout, Step
+from harness.specs.sae_configuration import site_layer
 
 KEYS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 Shapes = Mapping[str, tuple[int, ...]]
@@ -18,33 +21,39 @@ Broken = Callable[..., CannotRun]  # what is wrong and what to do, as an error t
 
 # What can be done about an SAE that is computed in another way. What depends on the token, as the norm
 # of its stream or the k largest of its features do, is in no weight, and cannot be folded into one.
-_OTHER = "name a JumpReLU or standard SAE whose input is not normalised"
-_TOP_K = (
+OTHER = "name a JumpReLU or standard SAE whose input is not normalised"
+TOP_K = (
     "its number of active features is fixed, which no threshold does exactly: name a JumpReLU or standard "
-    "SAE, or a BatchTopK one, which SAELens saves as jumprelu"
+    "SAE, or a BatchTopK one, which SAELens saves as jumprelu and dictionary_learning with one threshold"
 )
-_BY_NORM = (
+BY_NORM = (
     "it divides each token's stream by its own norm, which no weights can hold: name an SAE of the stream "
     "as it is"
 )
 _SITE = "it is of attention heads: name an SAE of the residual stream after a block"
 _FOLD = "fold it into the weights with SAELens ({}), and save it again"
 _OTHERWISE = {
-    "topk": _TOP_K,
+    "topk": TOP_K,
     "batchtopk": "save it with SAELens, which makes a jumprelu SAE of it: the k becomes a threshold",
+}
+# What SAELens' files have by architecture, and what makes a JumpReLU of it.
+_SAELENS: Mapping[str, tuple[tuple[str, ...], tuple[Step, ...]]] = {
+    "standard": (KEYS[:-1], (folds.without_threshold,)),
+    "jumprelu": (KEYS, ()),
+    "gated": (("W_enc", "b_gate", "b_mag", "r_mag", "W_dec", "b_dec"), (folds.gated,)),
 }
 # Keys of SAELens: the values that change nothing, and what can be done about others ("" for any).
 _PLAIN: Mapping[str, tuple[tuple[object, ...], Mapping[str, str]]] = {
     "normalize_activations": (
         ("none", None, False),
         {
-            "": _BY_NORM,
+            "": BY_NORM,
             "expected_average_only_in": _FOLD.format("fold_activation_norm_scaling_factor"),
         },
     ),
     "reshape_activations": (("none", None), {"": _SITE}),
-    "activation_fn": (("relu", None), {"topk": _TOP_K}),
-    "activation_fn_str": (("relu", None), {"topk": _TOP_K}),
+    "activation_fn": (("relu", None), {"topk": TOP_K}),
+    "activation_fn_str": (("relu", None), {"topk": TOP_K}),
     "finetuning_scaling_factor": (
         (False, None),
         {
@@ -55,23 +64,21 @@ _PLAIN: Mapping[str, tuple[tuple[object, ...], Mapping[str, str]]] = {
 }
 
 
-def check_gemma_scope(
-    config: Mapping[str, Any], layer: int | None, broken: Broken
-) -> tuple[str, ...]:
+def check_gemma_scope(config: Mapping[str, Any], layer: int | None, broken: Broken) -> Layout:
     """Refuse what Gemma Scope 2's configuration says is not an SAE of the residual stream.
 
-    `layer` is the one that is asked for, if any. Returns the names of the arrays that such a file has,
-    and raises what `broken` makes.
+    `layer` is the one that is asked for, if any. Returns the layout of such a file, and raises what
+    `broken` makes.
     """
     kind = config.get("architecture", "jump_relu")
     if kind not in ("jump_relu", "jumprelu"):
         raise broken(f"its architecture is {kind}, not jump_relu", "name a JumpReLU SAE")
     hook = config.get("hf_hook_point_in")
     check_hook(hook, config.get("hf_hook_point_out", hook), layer, broken)
-    return KEYS
+    return Layout({key: key for key in KEYS}, facts=config)
 
 
-def check_saelens(config: Mapping[str, Any], layer: int | None, broken: Broken) -> tuple[str, ...]:
+def check_saelens(config: Mapping[str, Any], layer: int | None, broken: Broken) -> Layout:
     """Refuse what SAELens' configuration says cannot be read as a JumpReLU of the raw stream.
 
     Arguments and result as in `check_gemma_scope`; a standard SAE has no thresholds.
@@ -79,17 +86,22 @@ def check_saelens(config: Mapping[str, Any], layer: int | None, broken: Broken) 
     if "d_in" not in config or "d_sae" not in config:
         raise broken("cfg.json beside it describes no SAE", "put SAELens' configuration there")
     kind = config.get("architecture", "standard")
-    if kind not in ("standard", "jumprelu"):
-        raise broken(f"its architecture is {kind}", _OTHERWISE.get(str(kind), _OTHER))
+    if kind not in _SAELENS:
+        raise broken(f"its architecture is {kind}", _OTHERWISE.get(str(kind), OTHER))
     for key, (plain, remedies) in _PLAIN.items():
         if (value := config.get(key)) not in plain:
-            remedy = remedies.get(str(value)) or remedies.get("", _OTHER)
+            remedy = remedies.get(str(value)) or remedies.get("", OTHER)
             raise broken(f"its {key} is {value}, which is not supported", remedy)
-    if not isinstance(config.get("apply_b_dec_to_input", True), bool):
+    if not isinstance(subtracts := config.get("apply_b_dec_to_input", True), bool):
         raise broken("its apply_b_dec_to_input is neither true nor false", "correct cfg.json")
     hook = config.get("hook_name", config.get("hook_point"))
     check_hook(hook, config.get("hook_name_out", hook), layer, broken)
-    return KEYS if kind == "jumprelu" else KEYS[:-1]
+    keys, steps = _SAELENS[kind]
+    if subtracts:
+        steps = (*steps, folds.subtracted)
+    return Layout(
+        {key: key for key in keys}, steps, relu=kind == "standard", facts=config
+    )  # fmt: skip
 
 
 def check_sizes(config: Mapping[str, Any], shape: tuple[int, ...], broken: Broken) -> None:
@@ -131,33 +143,33 @@ def check_layer(trained: int, layer: int | None, broken: Broken) -> None:
         raise broken(f"it was trained on layer {trained}, not on layer {layer}", "name another SAE")
 
 
-def check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int | None, broken: Broken) -> None:
+def check_shapes(shapes: Shapes, layout: Layout, width: int | None, broken: Broken) -> None:
     """Refuse arrays that are missing, or not of one size, before any of them is read.
 
     Without a `width` it is that of `b_dec`.
 
-    `shapes` are the file's by name, `keys` the names that it must have: `W_enc` (width, n_features),
-    `b_enc` (n_features,), `W_dec` (n_features, width), `b_dec` (width,), `threshold` (n_features,).
+    `shapes` are the file's by our names, as they are stored: `W_enc` (width, n_features), `W_dec`
+    (n_features, width), where the layout does not turn both; `b_dec` (width,), one number for a scalar,
+    and (n_features,) for all else.
     """
-    missing = [key for key in keys if key not in shapes]
-    if missing:
-        known = f"it has {', '.join(sorted(shapes)) or 'nothing'}"
-        raise broken(f"it has no {', '.join(missing)}", f"{known}; name an SAE's weights")
+    keys = tuple(layout.arrays)
+    if missing := [key for key in (*keys, *layout.scalars) if key not in shapes]:
+        known = f"it has {', '.join(sorted(map(layout.named, shapes))) or 'nothing'}"
+        names = ", ".join(map(layout.named, missing))
+        raise broken(f"it has no {names}", f"{known}; name an SAE's weights")
     encoder = shapes["W_enc"]
     if width is None:
         width = shapes["b_dec"][0] if shapes["b_dec"] else 0
     # Where the two matrices are swapped, the other length is still the number of features.
     if len(encoder) != 2:
-        raise broken(f"W_enc has shape {encoder}, not two dimensions", "name an SAE's weights")
-    turned = encoder[0] != width and encoder[1] == width
-    features = encoder[0] if turned else encoder[1]
-    wanted = {
-        "W_enc": (width, features),
-        "b_enc": (features,),
-        "W_dec": (features, width),
-        "b_dec": (width,),
-        "threshold": (features,),
-    }
+        what = f"{layout.named('W_enc')} has shape {encoder}, not two dimensions"
+        raise broken(what, "name an SAE's weights")
+    first, last = encoder[::-1] if layout.turned else encoder
+    features = first if first != width and last == width else last
+    matrix = (features, width) if layout.turned else (width, features)
+    wanted = dict.fromkeys(keys, (features,)) | {
+        "W_enc": matrix, "W_dec": matrix[::-1], "b_dec": (width,),
+    }  # fmt: skip
     for key in keys:
         if shapes[key] == wanted[key] and 0 not in shapes[key]:
             continue
@@ -165,18 +177,29 @@ def check_shapes(shapes: Shapes, keys: tuple[str, ...], width: int | None, broke
             (other for other in keys if other != key and shapes[key] == wanted[other]), ""
         )
         raise broken(
-            f"{key} has shape {shapes[key]}, not {wanted[key]} for a model of width {width}"
-            + (f"; it looks like {swapped}" if swapped else ""),
+            f"{layout.named(key)} has shape {shapes[key]}, not {wanted[key]} for a model of width {width}"
+            + (f"; it looks like {layout.named(swapped)}" if swapped else ""),
             "name an SAE of this model's residual stream",
         )
+    for key in layout.scalars:
+        if prod(shapes[key]) != 1:
+            raise broken(f"{layout.named(key)} has shape {shapes[key]}, and should be one number")
 
 
-def check_values(tensors: Mapping[str, Tensor], broken: Broken) -> None:
+def check_scalars(scalars: Mapping[str, float], layout: Layout, broken: Broken) -> None:
+    """Refuse a threshold that was never set, which dictionary_learning stores as -1, and such norms."""
+    for key, value in scalars.items():
+        if not 0 <= value < float("inf") or (value == 0 and key.startswith("norm")):
+            what = f"{layout.named(key)} is {value:g}, as where it was never set"
+            raise broken(what, "name an SAE whose training was finished")
+
+
+def check_values(tensors: Mapping[str, Tensor], layout: Layout, broken: Broken) -> None:
     """Refuse numbers that are not finite, and thresholds below 0."""
     for key, tensor in tensors.items():
         # The extremes are NaN where anything is: no second array of this size is needed.
         low, high = tensor.aminmax()
         if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise broken(f"{key} holds NaN or infinity")
+            raise broken(f"{layout.named(key)} holds NaN or infinity")
     if "threshold" in tensors and float(tensors["threshold"].min()) < 0:
         raise broken("threshold holds negative values", "are threshold and b_enc swapped?")

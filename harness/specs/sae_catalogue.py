@@ -2,8 +2,9 @@
 
 A collection is a folder or a repository. Its SAEs are known from a list that comes with the package,
 or from the names of its files: GemmaScope's (`layer_5/width_16k/average_l0_68/params.npz`), Gemma
-Scope 2's (`resid_post/layer_5_width_16k_l0_medium/params.safetensors`) and SAELens' (a folder with
-`cfg.json` and `sae_weights.safetensors`).
+Scope 2's (`resid_post/layer_5_width_16k_l0_medium/params.safetensors`), SAELens' (a folder with
+`cfg.json` and `sae_weights.safetensors`), dictionary_learning's (`resid_post_layer_5/trainer_0/ae.pt`) and
+Llama Scope's (`Llama3_1-8B-Base-L5R-8x/checkpoints/final.safetensors`, `L5R/sae_weights.safetensors`).
 """
 
 import csv
@@ -15,25 +16,23 @@ from pathlib import Path
 
 from harness.errors import Fault, InputError, first_few
 from harness.paths import PACKAGE
-from harness.specs.json_file import read_mapping
+from harness.specs.sae_configuration import layer_said, site_layer
 
-NAMES = ("params.npz", "params.safetensors", "sae_weights.safetensors")
+NAMES = (
+    "params.npz", "params.safetensors", "sae_weights.safetensors", "ae.pt", "final.safetensors"
+)  # fmt: skip
+WEIGHTS = (".npz", ".safetensors", ".pt")  # how the names of files of weights end
 USUAL_L0 = 100  # what a canonical SAE is nearest to, where none is marked
 _LAYER = re.compile(r"layer_(\d+)(?![\dk])")
-# Of the language model alone: an image encoder has blocks too.
-_SITE = re.compile(
-    r"(?:(?:base_model|model|language_model|text_model|transformer|gpt_neox|backbone|decoder|module)\.)*"
-    r"(?:blocks|layers|h)\.(?P<block>\d+)"
-    r"(?:\.(?P<side>hook_resid_post|hook_resid_pre|hook_out|hook_in|output|input)(?:\.0|\[0\])?)?"
-)
 _HOOK = re.compile(r"(?:^|[._])(?:blocks|layers|h)\.\d+(?![\dk])")
 _WIDTH = re.compile(r"width_(\d+[km]?)")
 _L0 = re.compile(r"average_l0_(\d+)")
+_OPENMOSS = re.compile(r"(?:^|[-/])L(\d+)R(?:[-/]|$)")
 _LABEL = re.compile(r"_l0_([a-z]+(?:_seed_\d+)?)")
 # Sites that are not the residual stream after a block, as the published collections name them.
 OTHER_SITE = re.compile(
     r"(?:^|[-_/.])(att|attn|attn_out|hook_z|mlp|mlp_out|hook_mlp_out|mlp_in|transcoders?|clt|crosscoder"
-    r"|embedding)(?:[-_/.]|$)"
+    r"|embedding|L[\dX]+(?:A|M|TC))(?:[-_/.]|$)"
 )
 
 
@@ -106,7 +105,7 @@ def list_entries(files: Iterable[str]) -> tuple[Entry, ...]:
 
 
 def scan_folder(folder: Path) -> tuple[Entry, ...]:
-    """The SAEs of a local folder; SAELens' configured say in `cfg.json` which layer they read.
+    """The SAEs of a local folder; a configuration beside them may say which layer they read.
 
     Raises `InputError` where all that it has is of another site than the residual stream.
     """
@@ -120,8 +119,7 @@ def scan_folder(folder: Path) -> tuple[Entry, ...]:
     )
     configured = []
     for path in files:
-        config = folder / Path(path).with_name("cfg.json")
-        if path.endswith(NAMES[2]) and (layer := _layer_said(config)) is not None:
+        if path.endswith(NAMES[2:]) and (layer := layer_said(folder / path)) is not None:
             configured.append(Entry(layer, path))
     with_configuration = {entry.path for entry in configured}
     entries = (*configured, *list_entries(path for path in files if path not in with_configuration))
@@ -134,20 +132,6 @@ def scan_folder(folder: Path) -> tuple[Entry, ...]:
             )
         )
     return tuple(sorted(entries, key=lambda entry: (entry.layer, entry.path)))
-
-
-def site_layer(hook: str) -> int | None:
-    """The block after whose output a hook point stands; None for other sites.
-
-    In the names of TransformerLens (`blocks.2.hook_resid_post`; `hook_resid_pre` is after the block
-    below), or of a module of transformers or nnsight (`model.layers.2`, `transformer.h.2.output`): what a
-    block puts out is the stream after it.
-    """
-    match = _SITE.fullmatch(hook)
-    if match is None:
-        return None
-    layer = int(match["block"]) - (match["side"] in ("hook_resid_pre", "hook_in", "input"))
-    return layer if layer >= 0 else None
 
 
 def choose_entry(
@@ -227,15 +211,5 @@ def _layer_in(folder: str) -> int | None:
     for part in reversed(folder.split("/")):
         if _HOOK.search(part):
             return site_layer(part)
-    layer = _LAYER.search(folder)
+    layer = _LAYER.search(folder) or _OPENMOSS.search(folder)
     return int(layer[1]) if layer else None
-
-
-def _layer_said(config: Path) -> int | None:
-    """The layer that SAELens' configuration names; None where it cannot be read: the loader says why."""
-    try:
-        said = read_mapping(config) or {}
-        hook = said.get("hook_name") or said.get("hook_point") or said["metadata"]["hook_name"]
-        return site_layer(str(hook))
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return None

@@ -15,6 +15,7 @@ from harness.specs.json_file import check_shape, read_mapping, shape_said
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
 from harness.specs.sae_catalogue import (
+    WEIGHTS,
     Entry,
     choose_entry,
     features_of,
@@ -93,9 +94,8 @@ class Target:
         if folder is None and self.catalogue is None:
             return None
         entries = scan_folder(folder) if folder else read_catalogue(self.catalogue or "")
-        return choose_entry(
-            entries, layer, self.sae_width, self.l0_of(layer), str(folder or self.sae)
-        )
+        where = str(folder or self.sae)
+        return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where)
 
     def l0_of(self, layer: int) -> int | str | None:
         """Which L0 is asked for at a layer."""
@@ -251,7 +251,7 @@ def _check_files(files: str, local: bool) -> None:
     remedy = "write it within `sae`, as layer_{layer}/params.npz"
     if files.startswith("/") or ".." in files:
         raise InputError(Fault("files", f"it leads out of `sae`: {files}", remedy))
-    if not files.endswith((".npz", ".safetensors")):
+    if not files.endswith(WEIGHTS):
         raise InputError(Fault("files", f"'{files}' is no file of weights", remedy))
     if "*" in files and not local:
         raise InputError(Fault("files", "a * needs a local folder", "write the whole path"))

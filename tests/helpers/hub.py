@@ -34,6 +34,13 @@ SAES = (
     "resid_post/layer_6_width_16k_l0_medium/config.json",
     "blocks.7.hook_resid_post/sae_weights.safetensors",
     "blocks.7.hook_resid_post/cfg.json",
+    "resid_post_layer_8/trainer_0/ae.pt",
+    "resid_post_layer_8/trainer_0/config.json",
+    "Base-L10R-8x/checkpoints/final.safetensors",
+    "Base-L10R-8x/hyperparams.json",
+    "L11R/sae_weights.safetensors",
+    "L11R/config.json",
+    "Base-L12M-8x/checkpoints/final.safetensors",
 )
 
 

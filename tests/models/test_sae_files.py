@@ -17,6 +17,12 @@ from tests.helpers.hub import (
 from tests.helpers.hub_server import COMMIT
 
 
+def test_llama_scopes_other_sites_are_refused_by_name():
+    choice = TargetChoice(sae="fnlp/Llama3_1-8B-Base-LXTC-8x", files="L{layer}/final.safetensors")
+    with pytest.raises(InputError, match=r"another site \(LXTC\)"):
+        sae_file(resolve("gemma-2-2b", choice), 5)
+
+
 @pytest.mark.parametrize("name", ["att", "mlp"])
 def test_gemma_scopes_other_sites_are_refused_by_name(name):
     repository = f"google/gemma-scope-2b-pt-{name}"
@@ -47,6 +53,9 @@ def test_a_local_folder_may_have_any_name(tmp_path):
         (4, {}, SAES[3], ()),
         (6, {"l0": "medium"}, SAES[5], (SAES[6],)),
         (7, {}, SAES[7], (SAES[8],)),
+        (8, {}, SAES[9], (SAES[10],)),
+        (10, {}, SAES[11], (SAES[12],)),
+        (11, {}, SAES[13], (SAES[14],)),
         (9, {"files": "layer_4/width_16k/average_l0_50/params.npz"}, SAES[3], ()),
     ],
 )
@@ -72,7 +81,7 @@ def test_an_unknown_repository_s_saes_are_known_by_their_names(
         ),
         (3, {"width": "1m"}, "layer 3 has no SAE of width 1m; it has 16k, 65k"),
         (3, {"width": "16k", "l0": 21}, "layer 3 has no SAE of L0 21; it has 16k L0 20, 16k L0 90"),
-        (5, {}, "there is no SAE of layer 5; it has layers 3-4, 6-7"),
+        (5, {}, "there is no SAE of layer 5; it has layers 3-4, 6-8, 10-11"),
     ],
 )
 def test_saes_that_are_not_told_apart_are_refused(tmp_path, hub, layer, choice, said):

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fixtures.training.saes import SaeRecipe, train_sae
 from harness.models.hooks import capture
@@ -272,3 +273,33 @@ def test_a_relu_by_design_is_not_told_to_have_thresholds():
     assert "ReLU instead of JumpReLU" in misfit(open_, streams, layer)
     told = misfit(dataclasses.replace(open_, relu=True), streams, layer)
     assert "ReLU instead" not in (told or "")
+
+
+@pytest.mark.parametrize("factor", [1 / 8, 8])
+def test_a_threshold_in_the_units_of_the_raw_stream_is_named(tmp_path, factor):
+    """OpenMOSS' thresholds are of values; where a file's are of s times as much, the factor is s."""
+    streams, layer, sae, _ = case("plain")
+    norm = streams[layer].shape[1] ** 0.5 / factor
+    config = {
+        "d_model": 32,
+        "hook_point_in": f"blocks.{layer}.hook_resid_post",
+        "dataset_average_activation_norm": {"in": norm},
+        "sparsity_include_decoder_norm": False,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = []
+    for units in (1, factor):
+        arrays = {
+            "encoder.weight": sae.w_enc.T / factor,
+            "encoder.bias": sae.b_enc,
+            "decoder.weight": sae.w_dec.T * factor,
+            "decoder.bias": sae.b_dec * factor,
+            "log_jumprelu_threshold": (sae.threshold / units).clamp(min=1e-30).log(),
+        }
+        path = tmp_path / "sae_weights.safetensors"
+        save_file({key: value.contiguous() for key, value in arrays.items()}, path)
+        read = dataclasses.replace(load_sae(path, width=32, layer=layer), l0=sae.l0)
+        said.append(misfit(read, streams, layer))
+    assert said[0] is None
+    amount = "low" if factor > 1 else "high"
+    assert f"thresholds: they are too {amount}, by a factor of" in said[1]

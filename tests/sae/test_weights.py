@@ -171,8 +171,8 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path, said):
 def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
     (tmp_path / "params.npz").write_bytes(zlib.compress(b"weights"))
     refused(tmp_path / "params.npz", "no npz file")
-    (tmp_path / "params.pt").write_bytes(b"weights")
-    refused(tmp_path / "params.pt", "in no known layout; use params.npz, params.safetensors")
+    (tmp_path / "params.bin").write_bytes(b"weights")
+    refused(tmp_path / "params.bin", "in no known layout; use params.npz, params.safetensors")
     refused(tmp_path / "none" / "params.npz", "cannot be read: No such file")
 
 
@@ -227,7 +227,7 @@ def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, sub
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"architecture": "gated"}, "its architecture is gated"),
+        ({"architecture": "temporal"}, "its architecture is temporal"),
         (
             {"architecture": "topk", "k": 32},
             "its architecture is topk; [^\n]*fixed, which no threshold does exactly: name a JumpReLU",

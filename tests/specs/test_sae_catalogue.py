@@ -12,8 +12,8 @@ from harness.specs.sae_catalogue import (
     ranges,
     read_catalogue,
     scan_folder,
-    site_layer,
 )
+from harness.specs.sae_configuration import site_layer
 from tests.helpers.files import write_files
 
 SCOPE = read_catalogue("gemma-scope-2b-pt-res")
@@ -88,13 +88,22 @@ def test_files_are_known_by_the_published_names():
             "attn_out/layer_9_width_16k_l0_small/params.safetensors",
             "transcoder/layer_9_width_16k_l0_small/params.safetensors",
             "layer_5/width_16k/average_l0_68/readme.md",
+            "saes_model/resid_post_layer_11/trainer_1/ae.pt",
+            "saes_model/mlp_out_layer_11/trainer_1/ae.pt",
+            "Llama3_1-8B-Base-L15R-8x/checkpoints/final.safetensors",
+            "Llama3_1-8B-Base-L15A-8x/checkpoints/final.safetensors",
+            "Llama3_1-8B-Base-L15TC-8x/checkpoints/final.safetensors",
+            "800M-Slimpajama-0-OpenR1-Math-220k/L16R/sae_weights.safetensors",
         ]
     )
     assert [(e.layer, e.width, e.l0, e.label) for e in entries] == [
+        (16, None, None, None),
+        (15, None, None, None),
         (3, None, None, None),
         (5, "16k", 68, None),
         (7, None, None, None),
         (9, "65k", None, "small"),
+        (11, None, None, None),
     ]
 
 
@@ -130,6 +139,31 @@ def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):
     assert [(e.layer, e.path) for e in scan_folder(tmp_path)] == [
         (2, "layer_2/width_1k/average_l0_9/params.npz"),
         (7, "a/sae_weights.safetensors"),
+    ]
+
+
+def test_the_configurations_of_other_libraries_name_their_layer(tmp_path):
+    hook = {"hook_point_in": "blocks.9.hook_resid_post"}
+    files = {
+        "a/ae.pt": "",
+        "a/config.json": json.dumps({"trainer": {"layer": 6}}),
+        "b/checkpoints/final.safetensors": "",
+        "b/hyperparams.json": json.dumps(hook),
+        "c/final.safetensors": "",
+        "c/hyperparams.json": json.dumps({"hook_point_in": "blocks.9.hook_mlp_out"}),
+        "d/sae_weights.safetensors": "",
+        "d/config.json": json.dumps({"hook_point_in": "blocks.8.hook_resid_post"}),
+        "layer_2/ae.pt": "",
+        "layer_3/ae.pt": "",
+        "layer_3/config.json": "{",
+    }
+    write_files(tmp_path, files)
+    assert [(e.layer, e.path) for e in scan_folder(tmp_path)] == [
+        (2, "layer_2/ae.pt"),
+        (3, "layer_3/ae.pt"),
+        (6, "a/ae.pt"),
+        (8, "d/sae_weights.safetensors"),
+        (9, "b/checkpoints/final.safetensors"),
     ]
 
 

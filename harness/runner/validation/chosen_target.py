@@ -8,13 +8,11 @@ from harness.errors import Fault, InputError, nearest, too_long
 from harness.paths import can_be_named
 from harness.specs.local_paths import local_path, written_out
 from harness.specs.plan import layers_of
-from harness.specs.sae_catalogue import list_entries, read_catalogue, scan_folder
+from harness.specs.sae_catalogue import WEIGHTS, list_entries, read_catalogue, scan_folder
 from harness.specs.spec_file import load
 from harness.specs.target_choice import TargetChoice
 from harness.specs.target_files import HERE, known_targets
 from harness.specs.targets import NO_SAE, UNKNOWN, Target, check_choice, chosen, is_remote
-
-WEIGHTS = (".npz", ".safetensors")
 
 
 def target_of(

@@ -1,0 +1,101 @@
+"""What published encoders do beside JumpReLU, put into their weights: exact, and done once.
+
+Each takes and returns arrays by name, as `Step` says, and none changes what is given.
+"""
+
+from math import sqrt
+
+import torch
+
+from harness.sae.layout import Arrays, Step
+
+_MOST = torch.finfo(torch.float32).max
+
+
+def without_threshold(arrays: Arrays) -> Arrays:
+    """ReLU: active where it is above 0."""
+    return arrays | {"threshold": torch.zeros_like(arrays["b_enc"])}
+
+
+def clamped(arrays: Arrays) -> Arrays:
+    """ReLU(pre * (pre > jump)): a jump below 0 is one at 0."""
+    rest = {key: value for key, value in arrays.items() if key != "jump"}
+    return rest | {"threshold": arrays["jump"].clamp(min=0)}
+
+
+def one_threshold(arrays: Arrays) -> Arrays:
+    """The same threshold for every feature."""
+    return arrays | {"threshold": arrays["threshold"].expand_as(arrays["b_enc"]).clone()}
+
+
+def exponential(arrays: Arrays) -> Arrays:
+    """Thresholds that are stored as their logarithms."""
+    rest = {key: value for key, value in arrays.items() if key != "log_threshold"}
+    return rest | {"threshold": arrays["log_threshold"].double().exp().float()}
+
+
+def gated(arrays: Arrays) -> Arrays:
+    """A gated SAE (Rajamanoharan et al. 2024, arXiv:2404.16014) as the JumpReLU it is.
+
+    With u = x @ W_enc it is 1[u + b_gate > 0] * ReLU(e^r u + b_mag). As e^r > 0, the gate opens where
+    pre = e^r u + b_mag is above b_mag - e^r b_gate, and ReLU asks for pre > 0.
+    """
+    gain, magnitude, gate = (arrays[key].double() for key in ("r_mag", "b_mag", "b_gate"))
+    gain = gain.exp()
+    return {
+        "W_enc": arrays["W_enc"] * gain.float(),
+        "b_enc": arrays["b_mag"],
+        "W_dec": arrays["W_dec"],
+        "b_dec": arrays["b_dec"],
+        "threshold": (magnitude - gain * gate).clamp(min=0).float(),
+    }
+
+
+def subtracted(arrays: Arrays) -> Arrays:
+    """The decoder bias, taken from the input, goes into the encoder's bias.
+
+    (x - b_dec) @ W + b = x @ W + (b - b_dec @ W), summed in float64.
+    """
+    moved = arrays["b_dec"].double() @ arrays["W_enc"].double()
+    return arrays | {"b_enc": (arrays["b_enc"].double() - moved).float()}
+
+
+def by_decoder_length(arrays: Arrays) -> Arrays:
+    """Thresholds of pre * |row of W_dec|: the same as these thresholds over that length, of pre.
+
+    A feature without a direction is active nowhere.
+    """
+    lengths = torch.linalg.vector_norm(arrays["W_dec"], dim=1, dtype=torch.float64)
+    threshold = (arrays["threshold"].double() / lengths).nan_to_num(nan=_MOST, posinf=_MOST)
+    return arrays | {"threshold": threshold.clamp(max=_MOST).float()}
+
+
+def rescaled(said: tuple[float, float] | None) -> Step:
+    """An SAE of streams scaled to a mean norm of sqrt(width), as one of streams as they are.
+
+    Its values are f(s x), s = sqrt(width) / mean norm, so W_enc takes the factor s_in; what it writes is
+    divided by s_out, so W_dec and b_dec are. Biases and thresholds of values stay, for the values do.
+    `said` are the mean norms in and out, or None where the file has them.
+    """
+
+    def step(arrays: Arrays) -> Arrays:
+        norms = said or (float(arrays["norm_in"]), float(arrays["norm_out"]))
+        into, out = (sqrt(arrays["W_enc"].shape[0]) / norm for norm in norms)
+        return {
+            "W_enc": arrays["W_enc"] * into,
+            "b_enc": arrays["b_enc"],
+            "W_dec": arrays["W_dec"] / out,
+            "b_dec": arrays["b_dec"] / out,
+            "threshold": arrays["threshold"],
+        }
+
+    return step
+
+
+def constant(threshold: float) -> Step:
+    """The same threshold for every feature, where the configuration has it."""
+
+    def step(arrays: Arrays) -> Arrays:
+        return arrays | {"threshold": torch.full_like(arrays["b_enc"], threshold)}
+
+    return step

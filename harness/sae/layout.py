@@ -1,0 +1,34 @@
+"""A published layout: what its arrays are called, and how they become a JumpReLU of the raw stream."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+Arrays = dict[str, Tensor]
+# Each step takes arrays by our names, in float32, and returns those of the next; together they end in
+# W_enc, b_enc, W_dec, b_dec and threshold, with the same values and the same reconstruction.
+Step = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file has, by our names, and what is done to it.
+
+    `arrays` and `scalars` give each name within the file. Matrices are `turned` where they are stored as
+    torch's `Linear` has them, (out, in). `ignored` arrays of the file say nothing of its values. `relu`
+    is a plain ReLU by design. `facts` are what its configuration says, under our names: d_in, d_sae, l0.
+    """
+
+    arrays: Mapping[str, str]
+    steps: tuple[Step, ...] = ()
+    scalars: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    turned: bool = False
+    relu: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def named(self, key: str) -> str:
+        """What the file calls an array or a number."""
+        return {**self.arrays, **self.scalars}.get(key, key)
