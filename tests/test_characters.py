@@ -36,6 +36,7 @@ from harness.reports.terminal.progress import Terminal, console
 from harness.reports.terminal.tables import print_rows
 from harness.reports.terminal.verdicts import print_verdicts
 from harness.specs.spec_file import load
+from harness.specs.variants import Variants
 from harness.streams import shown, shown_streams
 from tests.helpers.cli import invoke
 from tests.helpers.outcomes import an_outcome
@@ -117,7 +118,7 @@ def behaviour(names):
         }
         for i, name in enumerate(names)
     ]
-    return ChartRenderer().render(_chart(families, True))
+    return ChartRenderer().render(_chart(families, True, Variants()))
 
 
 def test_a_chart_of_families_of_any_names_has_a_row_and_a_label_for_each():

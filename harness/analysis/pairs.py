@@ -67,7 +67,8 @@ def behaviours(
 ) -> Mapping[str, Mapping[str, float]]:
     """Every metric of every prompt, from the log-probabilities of its candidates' tokens.
 
-    In the metric's unit; `own` are registered ones.
+    In the metric's unit; `own` are registered ones. Of a candidate without tokens, as no run leaves one, it
+    is 0.
     """
     members: dict[tuple[str, Label, int], float] = defaultdict(float)
     numbers = rows.member if isinstance(rows, Answers) else (0 for _ in rows.prompt_id)
@@ -82,7 +83,8 @@ def behaviours(
         # Of a set of answers the log of their probability together.
         sums[prompt][label] = logprob if so_far is None else float(np.logaddexp(so_far, logprob))
     positive, negative = (
-        np.array([one[label] for one in sums.values()], dtype=np.float64) for label in LABELS
+        np.array([one.get(label, 0.0) for one in sums.values()], dtype=np.float64)
+        for label in LABELS
     )
     values = {name: some.tolist() for name, some in all_metrics(positive, negative, own).items()}
     return {

@@ -15,6 +15,7 @@ from harness.models.arithmetic import exact_arithmetic
 from harness.models.checksums import verify
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
+from harness.models.loading import Attention
 from harness.models.memory import rows_that_fit
 from harness.models.model_files import ModelFiles, model_files, reach
 from harness.models.requirements import model_bytes
@@ -70,7 +71,7 @@ def validate(
     prompts: str | Path = "",
     device: str = "auto",
     dtype: Dtype | None = None,
-    attention: str = "eager",
+    attention: Attention = "eager",
     say: Say = _quiet,
 ) -> Validation:
     """Measure whether a model is read, edited and scored here as it is by itself, and whether its SAEs fit.
