@@ -22,7 +22,7 @@ def gemma():
 
     # The same object that evals run on in this process: it is loaded once.
     source = model_files(load_targets()["gemma-3-270m"])
-    return load_or_reuse(source, dtype="float32", device="cpu", attention="eager")
+    return load_or_reuse(source, dtype="float32", device="cpu", attention="eager", bos="auto")
 
 
 @pytest.fixture(scope="session")
