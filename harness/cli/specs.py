@@ -1,9 +1,9 @@
-"""Commands about specs, before any weight is loaded: write one, check it, plan its run."""
+"""Commands about specs, before any weight is loaded: write one, and check it."""
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from harness.cli.output import echo, print_json, say
 from harness.cli.spec_facts import metric_lines, spec_facts, variants_line
 from harness.errors import Fault, InputError
 from harness.names import command
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(short_help="Write a spec for a question, a target and a prompt file.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.errors import Fault, InputError
 from harness.models.padded_batch import Tokens
-from harness.models.tokenizer import check_specials, join_answers
+from harness.models.tokenizer import check_specials, join_answers, wanted_bos
 from harness.specs.chat import ROLES, Chat
 from harness.specs.fields import WhereBos
 
@@ -52,18 +52,23 @@ def tokenize_chat(
     return Tokens(made.prompt, made.answers, roles)
 
 
+def check_template(tokenizer: Any) -> None:
+    """Raises `InputError` where a model cannot be spoken to in chats."""
+    if not getattr(tokenizer, "chat_template", None):
+        what = "the model has no chat template"
+        remedy = "name a model that was trained on chats, or write prompts as texts without `chat`"
+        raise InputError(Fault("chat", what, remedy))
+
+
 def _opening(
     tokenizer: Any, bos: WhereBos, written: tuple[int, ...], needed: bool
 ) -> tuple[tuple[int, ...], int]:
     """What stands before the template's tokens, and how many of these are left out."""
-    token = tokenizer.bos_token_id
-    there = token is not None and written[:1] == (token,)
+    token, own = wanted_bos(tokenizer, bos, needed=needed), tokenizer.bos_token_id
+    there = own is not None and written[:1] == (own,)
     if bos == "never":
         return (), int(there)
-    wanted = bos == "always" or (needed and token is not None)
-    if wanted and token is None:
-        raise InputError(Fault("bos", "the tokenizer has no BOS", "write `bos: auto`"))
-    return ((token,) if wanted and not there else ()), 0
+    return (() if token is None or there else (token,)), 0
 
 
 def _written(tokenizer: Any, chat: Chat) -> tuple[str, list[tuple[int, int, int]]]:
@@ -91,10 +96,7 @@ def _written(tokenizer: Any, chat: Chat) -> tuple[str, list[tuple[int, int, int]
 
 
 def _rendered(tokenizer: Any, roles: Sequence[str], said: Sequence[str], ask: bool) -> str:
-    if not getattr(tokenizer, "chat_template", None):
-        what = "the model has no chat template"
-        remedy = "name a model that was trained on chats, or write prompts as texts without `chat`"
-        raise InputError(Fault("chat", what, remedy))
+    check_template(tokenizer)
     messages = [
         {"role": role, "content": content} for role, content in zip(roles, said, strict=True)
     ]

@@ -93,13 +93,9 @@ class LanguageModel:
         }
 
     @property
-    def _config(self) -> Any:
-        return self.architecture.config
-
-    @property
     def width(self) -> int:
         """Of the residual stream."""
-        return self._config.hidden_size
+        return self.architecture.config.hidden_size
 
     def tokens(self, asked: str | Chat, *answers: str) -> Tokens:
         """Tokenize a prompt, jointly with each answer after one space, with BOS once or not at all.
@@ -293,7 +289,7 @@ class LanguageModel:
 
     @property
     def _pad_id(self) -> int:
-        return self._config.pad_token_id or 0
+        return self.architecture.config.pad_token_id or 0
 
     def _pad(self, rows: Sequence[Tokens], side: PaddingSide) -> Batch:
         return pad(rows, pad_id=self._pad_id, side=side)

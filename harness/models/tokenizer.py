@@ -8,23 +8,31 @@ from harness.models.padded_batch import Tokens
 from harness.specs.fields import WhereBos
 
 
+def wanted_bos(tokenizer: Any, bos: WhereBos, *, needed: bool) -> int | None:
+    """The BOS that has to be there whatever a tokenizer or a template does by itself; None where none has.
+
+    Raises `InputError` for `always` where there is no BOS.
+    """
+    token = tokenizer.bos_token_id
+    if bos == "always" and token is None:
+        raise InputError(Fault("bos", "the tokenizer has no BOS", "write `bos: auto`"))
+    return token if bos == "always" or (bos == "auto" and needed) else None
+
+
 def opening(tokenizer: Any, bos: WhereBos, *, needed: bool) -> tuple[int, ...]:
     """What stands before every text: BOS, nothing, or what else a tokenizer puts there.
 
     `auto` is what the tokenizer does by itself, and BOS where the model is of no use without (`needed`).
     Raises `InputError` for `always` where there is no BOS.
     """
-    token = tokenizer.bos_token_id
-    if bos == "always" and token is None:
-        raise InputError(Fault("bos", "the tokenizer has no BOS", "write `bos: auto`"))
+    token = wanted_bos(tokenizer, bos, needed=needed)
     text = "7"  # any will do
     words = tokenizer(text, add_special_tokens=False).input_ids
     whole = tokenizer(text).input_ids
     own = tuple(whole[: next((i for i, one in enumerate(whole) if [one] == words[:1]), 0)])
-    wanted = bos == "always" or (bos == "auto" and needed and token is not None)
     if bos == "never":
         return ()
-    return (token, *own) if wanted and token not in own else own
+    return own if token is None or token in own else (token, *own)
 
 
 def tokenize(

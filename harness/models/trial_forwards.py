@@ -1,11 +1,10 @@
 """Whether a family that nobody has tried here can be replayed: by a few forwards of its own."""
 
-from collections.abc import Callable, Iterator
-from itertools import chain
-from math import isnan
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from harness.errors import Fault, InputError
 from harness.models.architecture import REMEDY
@@ -13,6 +12,7 @@ from harness.models.forward_types import AnswerScores
 from harness.models.language_model import LanguageModel
 from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.padded_batch import Tokens, positions_of
+from harness.models.plain_forward import furthest, logprobs_of, scaled
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
 
@@ -35,7 +35,7 @@ def try_family(model: LanguageModel) -> None:
         return
     near = NEAR[model.network.dtype]
     try:
-        what = next((what for far, what in _differences(model) if not far <= near), None)
+        what = next((what for far, what in differences(model) if not far <= near), None)
     except Exception as error:  # whatever a stranger's code raises
         said = str(error).split("\n")[0] or type(error).__name__
         what = f"its blocks cannot be called one by one ({said[:200]})"
@@ -44,7 +44,7 @@ def try_family(model: LanguageModel) -> None:
         raise InputError(Fault(f"models of kind {kind}", what, REMEDY))
 
 
-def _differences(model: LanguageModel) -> Iterator[tuple[float, str]]:
+def differences(model: LanguageModel) -> Iterator[tuple[float, str]]:
     """How far apart what must be the same is, in nats, and what it means where it is not."""
     vocabulary = model.architecture.config.vocab_size
     ids = tuple(token % vocabulary for token in IDS)
@@ -52,46 +52,21 @@ def _differences(model: LanguageModel) -> Iterator[tuple[float, str]]:
     fits = min(LONGEST, model.architecture.widest, model.architecture.longest) - len(ids)
     long = (ids * LONGEST)[: max(3, fits)]
     rows = [Tokens(long, (ids[3:5], ids[4:])), Tokens(ids[:2], (ids[3:5], ids[4:]))]
-    batch = model.batch(rows)
-    alone = [
-        [_plain(model, row.prompt + said)[-len(said) :] for said in row.answers] for row in rows
-    ]
-    beside = "answers beside each other, or padding, change each other in it"
-    yield _furthest(model.forward(batch), alone), beside
+    network, row = model.network, torch.arange(len(rows))
 
+    def plain(*edit: Any) -> AnswerScores:
+        return [[logprobs_of(network, of.prompt, one, *edit) for one in of.answers] for of in rows]
+
+    beside = "answers beside each other, or padding, change each other in it"
+    yield furthest(model.forward(model.batch(rows)), plain()), beside
     again = "computing its blocks again from an edited stream does not give what an edit does"
-    inside = positions_of(batch, "all")
-    row = torch.arange(len(rows))
     for block in range(model.depth):
         kept = cached_forward(model, rows, [block])
         suffix = suffix_of(kept.batch, kept.reads, row, torch.ones_like(row))
         stream = suffix.on(model.device).of(kept.residuals[block])
-        within = suffix.of(positions_of(kept.batch, "all")).to(model.device)
+        inside = suffix.of(positions_of(kept.batch, "all")).to(model.device)[..., None]
         for factor in (1.0, 1.5):
-            edited = model.forward(batch, {block: _times(factor, inside.to(model.device))})
-            logprobs = model.replay(kept, suffix, block, _times(factor, within)(stream))
-            scores = token_logprobs(logprobs, kept.reads, row)
-            yield _furthest(split_by_answer(scores.cpu(), kept.reads.answer), edited), again
-
-
-def _times(factor: float, inside: Tensor) -> Callable[[Tensor], Tensor]:
-    """Half of the stream's dimensions: a norm takes a factor of all of them back."""
-
-    def scale(stream: Tensor) -> Tensor:
-        half = inside[..., None] & (torch.arange(stream.shape[-1], device=stream.device) % 2 == 0)
-        return torch.where(half, factor * stream, stream)
-
-    return scale
-
-
-def _plain(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:
-    """The log-probability of each token after the first, by the network alone."""
-    logits = model.network(torch.tensor([ids], device=model.device), use_cache=False).logits[0]
-    token = torch.tensor(ids[1:], device=logits.device)[:, None]
-    return logits[:-1].float().log_softmax(-1).gather(-1, token)[:, 0].cpu()
-
-
-def _furthest(some: AnswerScores, others: AnswerScores) -> float:
-    pairs = zip(chain(*some), chain(*others), strict=True)
-    far = [float((one - other).abs().max()) for one, other in pairs]
-    return torch.inf if any(map(isnan, far)) else max(far)
+            edited = torch.where(inside, scaled(stream, factor), stream)
+            scores = token_logprobs(model.replay(kept, suffix, block, edited), kept.reads, row)
+            found = split_by_answer(scores.cpu(), kept.reads.answer)
+            yield furthest(found, plain(block, partial(scaled, factor=factor))), again

@@ -26,6 +26,7 @@ from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
 from harness.runner.residual_streams import HELD_BYTES
 from harness.runner.resources import RESIDENT
+from harness.specs.fields import SINGLE
 from harness.specs.plan import Plan
 from harness.specs.workload import StageWork, longest_row, workload
 
@@ -197,7 +198,7 @@ class _Stages:
                 return taken, held, batches
             # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
             return taken, held, batches + 1 + LOSSES * layers
-        at_one = self.plan.readout == "last_prompt_token"
+        at_one = self.plan.readout in SINGLE
         encoded = self._encoded(rows * (1 if at_one else self.columns))
         return taken, encoded * (work.stage in ("observe", "decoys")), batches
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.analysis.shortcut_checks import findings_of
 from harness.errors import Fault, InputError, Say, first_few
+from harness.models.chat_tokens import check_template
 from harness.models.devices import choose_device
 from harness.models.language_model import LanguageModel
 from harness.models.model_files import reach
@@ -123,6 +124,8 @@ def _fit(plan: Plan, model: LanguageModel) -> Plan:
 
 def _check_answers(plan: Plan, path: Path, model: LanguageModel) -> None:
     """Raises `InputError` with each pair without tokens, or of which one answer begins the other."""
+    if any(prompt.chat for prompt in plan.prompts):
+        check_template(model.tokenizer)  # of the model, and not of each line
     faults: list[Fault] = []
     faulty = set()
     for prompt in (*plan.prompts, *plan.baselines):

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from harness.errors import InputError
 from harness.runner.context import How
 from harness.runner.run import run_eval
 from harness.specs.chat import Message
@@ -74,6 +75,15 @@ def test_answers_are_what_the_assistant_says_after_the_template(folder, outcome)
             logits = model.network(torch.tensor([ids])).logits[0].log_softmax(-1)
             wanted = sum(float(logits[at - 1, ids[at]]) for at in range(len(before), len(ids)))
             assert scores[prompt.id, candidate] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_model_without_a_template_is_refused_once(folder):
+    text = SPEC.replace("own: {model: model", "organism: {layers: [1, 2]}\n  own: {model: model")
+    (folder / "untalkative.yaml").write_text(text)
+    spec = load(folder / "untalkative.yaml")
+    with pytest.raises(InputError, match="no chat template") as raised:
+        run_eval(spec, "organism", db=folder / "none.duckdb", how=How(device="cpu"), progress=quiet)
+    assert len(raised.value.faults) == 1
 
 
 def test_messages_are_stored_and_read_again(folder, outcome):

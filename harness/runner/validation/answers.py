@@ -8,9 +8,8 @@ from torch import Tensor
 from harness.models.hooks import capture
 from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import PaddingSide, Tokens
+from harness.models.plain_forward import furthest, logprobs_of
 from harness.runner.validation.check import NATS_NEAR, Check, within
-from harness.runner.validation.plain_forward import logprobs_of
-from harness.runner.validation.streams import furthest
 
 
 def answers(model: LanguageModel, rows: Sequence[Tokens]) -> Iterator[Check]:

@@ -7,10 +7,10 @@ from harness.models.loading import load_model
 from harness.models.memory import free_memory
 from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import Tokens
+from harness.models.plain_forward import furthest
 from harness.models.requirements import gigabytes
 from harness.models.stored_dtypes import stored_dtypes
 from harness.runner.validation.check import NATS_NEAR, Check
-from harness.runner.validation.streams import furthest
 
 SPARE = 2  # times the weights in float32 that must be free for a second copy
 

@@ -11,12 +11,12 @@ from harness.models.forward_types import CachedForward
 from harness.models.language_model import LanguageModel
 from harness.models.logprobs import split_by_answer, token_logprobs
 from harness.models.padded_batch import Tokens, positions_of
+from harness.models.plain_forward import furthest, hidden_states_of, logprobs_of, scaled
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import Suffix, suffix_of
 from harness.runner.validation.check import NATS_NEAR, STREAM_NEAR, Check, within
-from harness.runner.validation.plain_forward import hidden_states_of, logprobs_of
 
-FACTOR = 3.0  # of half of the stream's dimensions: a norm takes a factor of all of them back
+FACTOR = 3.0  # of half of the stream's dimensions
 TRIED = 4  # blocks from which replays begin
 
 
@@ -148,20 +148,3 @@ class _Replay:
         if far != 0:
             wrong.append(f"the same replay from block {self.block} again is {far:.1e} nats off")
         return wrong
-
-
-def scaled(stream: Tensor, factor: float) -> Tensor:
-    """Every other dimension of a stream (..., width), times a factor."""
-    stream = stream.clone()
-    stream[..., ::2] *= factor
-    return stream
-
-
-def furthest(some: Sequence[Sequence[Tensor]], others: Sequence[Sequence[Tensor]]) -> float:
-    """The largest difference between scores, by row and answer (tokens,); infinite where one is NaN."""
-    far = [
-        float((one - other).abs().max())
-        for row, other_row in zip(some, others, strict=True)
-        for one, other in zip(row, other_row, strict=True)
-    ]
-    return torch.inf if any(value != value for value in far) else max(far)

@@ -3,7 +3,7 @@
 What the harness makes of masks, places, branches, taps and caches is held against it, so none of it is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -52,3 +52,20 @@ def hidden_states_of(network: Any, ids: tuple[int, ...]) -> tuple[Tensor, ...]:
     row = torch.tensor([ids], device=network.device)
     output = network(row, output_hidden_states=True, use_cache=False)
     return tuple(states[0] for states in output.hidden_states)
+
+
+def scaled(stream: Tensor, factor: float) -> Tensor:
+    """Every other dimension of a stream (..., width), times a factor: of all of them a norm takes it back."""
+    stream = stream.clone()
+    stream[..., ::2] *= factor
+    return stream
+
+
+def furthest(some: Sequence[Sequence[Tensor]], others: Sequence[Sequence[Tensor]]) -> float:
+    """The largest difference between scores, by row and answer (tokens,); infinite where one is NaN."""
+    far = [
+        float((one - other).abs().max())
+        for row, other_row in zip(some, others, strict=True)
+        for one, other in zip(row, other_row, strict=True)
+    ]
+    return torch.inf if any(value != value for value in far) else max(far)
