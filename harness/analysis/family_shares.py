@@ -3,13 +3,14 @@
 Under skew the mean may lie on one side of a value, and most families on the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
 from harness.analysis.units import Units
+from harness.analysis.verdict import Verdict
 
 Floats = NDArray[np.float64]
 
@@ -62,3 +63,16 @@ def family_share(
     agrees = np.abs(away) <= within if within is not None else np.sign(away) == direction
     n_toward, n = int(agrees.sum()), len(means)
     return FamilyShare(n_toward, n, *share_interval(n_toward, n, level), units.names)
+
+
+def with_share(design: Verdict, share: FamilyShare | None, units: Units, more: str = "") -> Verdict:
+    """A verdict that says on how many families it rests, and `more`; as it is where nothing is counted."""
+    if share is None:
+        return design
+    return replace(
+        design,
+        because=f"{share}{units.and_families}{more}",
+        n_toward=share.n_toward,
+        share_low=share.low,
+        share_high=share.high,
+    )

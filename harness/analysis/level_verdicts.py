@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.family_shares import family_share
+from harness.analysis.family_shares import family_share, with_share
 from harness.analysis.mean_verdicts import Bound
 from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
@@ -32,14 +32,8 @@ def judge_level(
     """A claim about the mean of `values` (n_pairs,), none beyond `bounds`, of independent `units`."""
     floor = smallest_bet(units.n, bound.than, bound.within, direction, alpha, bounds)
     design = replace(blank, n_units=units.n, n_pairs=len(values), floor=floor, because=units.words)
-    if share := family_share(values, units, bound.than, bound.within, direction, 1 - alpha):
-        design = replace(
-            design,
-            because=f"{share}{units.and_families}",
-            n_toward=share.n_toward,
-            share_low=share.low,
-            share_high=share.high,
-        )
+    share = family_share(values, units, bound.than, bound.within, direction, 1 - alpha)
+    design = with_share(design, share, units)
     if units.n < 2 or floor > alpha:
         return replace(
             design,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.family_shares import family_share
+from harness.analysis.family_shares import family_share, with_share
 from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim
@@ -57,14 +57,8 @@ def judge_mean(
     n_units = units.n
     floor, because = smallest_p(n_units), units.words
     design = replace(blank, n_units=n_units, n_pairs=len(values), floor=floor, because=because)
-    if share := family_share(values, units, bound.than, bound.within, direction, 1 - alpha):
-        design = replace(
-            design,
-            because=f"{share}{units.and_families}{_alike(values, units)}",
-            n_toward=share.n_toward,
-            share_low=share.low,
-            share_high=share.high,
-        )
+    share = family_share(values, units, bound.than, bound.within, direction, 1 - alpha)
+    design = with_share(design, share, units, _alike(values, units))
     if n_units < 2 or design.floor > alpha:
         return replace(
             design,
