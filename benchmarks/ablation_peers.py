@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from benchmarks.figures import seconds
 from benchmarks.place import place
 from harness.models.architecture import Architecture
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 
 CLOSE = 1e-4  # nats
 

@@ -22,7 +22,7 @@ from harness.models.loading import load_model
 from harness.models.model_files import model_files
 from harness.models.requirements import is_present
 from harness.models.sae_files import sae_file
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.targets import Target, load_targets
 

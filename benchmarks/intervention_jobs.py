@@ -27,7 +27,7 @@ from harness.models.language_model import LanguageModel
 from harness.runner.context import RunContext
 from harness.runner.prompt_replays import prepare_edits
 from harness.runner.stages.ablate import ablate
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 from harness.specs.intervention import At, Intervention
 from harness.specs.prompt import Prompt
 

@@ -58,7 +58,7 @@ from harness.paths import bundled
 from harness.runner.context import RunContext
 from harness.runner.prompt_replays import prepare_edits
 from harness.runner.stages.ablate import ablate
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 from harness.sae.weights import load_sae
 from harness.specs.intervention import At, Intervention
 from harness.specs.spec_file import load

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae
+from harness.sae.encoding import Sae
 from harness.sae.readings import Reading, huge_positions, other_readings, own_lengths
 from harness.sae.trial import Fit, Trial
 

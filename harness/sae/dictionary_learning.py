@@ -5,6 +5,7 @@ the lengths of the decoder's rows and divided by them again, which changes no re
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness.sae import folds
@@ -57,9 +58,7 @@ def layout_of(config: Mapping[str, Any], layer: int | None, broken: Broken) -> L
     facts["l0"] = next((trainer[key] for key in _L0 if trainer.get(key)), None)
     if layout.relu:
         facts.pop("l0")  # of a trainer that aims at none
-    return Layout(
-        layout.arrays, layout.steps, layout.scalars, layout.ignored, layout.turned, layout.relu, facts
-    )  # fmt: skip
+    return replace(layout, facts=facts)
 
 
 def _check_place(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae, decode, encode
+from harness.sae.encoding import Sae, decode, encode
 from harness.sae.precise import double, on_precise, total
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from harness.sae.encoding import Norm
+from harness.specs.sites import Site
+
 Arrays = dict[str, Tensor]
 # Each step takes arrays by our names, in float32, and returns those of the next; together they end in
 # W_enc, b_enc, W_dec, b_dec and threshold, with the same values and the same reconstruction.
@@ -18,7 +21,8 @@ class Layout:
 
     `arrays` and `scalars` give each name within the file. Matrices are `turned` where they are stored as
     torch's `Linear` has them, (out, in). `ignored` arrays of the file say nothing of its values. `relu`
-    is a plain ReLU by design. `facts` are what its configuration says, under our names: d_in, d_sae, l0.
+    is a plain ReLU by design; `top_k`, `norm`, `site` and `without_gain` are as in `Sae`. `facts` are what
+    its configuration says, under our names: d_in, d_sae, l0.
     """
 
     arrays: Mapping[str, str]
@@ -27,6 +31,10 @@ class Layout:
     ignored: tuple[str, ...] = ()
     turned: bool = False
     relu: bool = False
+    top_k: int | None = None
+    norm: Norm | None = None
+    site: Site = "resid_post"
+    without_gain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def named(self, key: str) -> str:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae
+from harness.sae.encoding import Sae
 
 
 def orthogonal(width: int, seed: int) -> Sae:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import decode
+from harness.sae.encoding import decode
 from harness.sae.precise import double, on_precise
 from harness.sae.trial import FACTORS, Fit, Trial, fit_of
 

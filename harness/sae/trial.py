@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 from harness.sae.precise import double
 
 FACTORS = tuple(2 ** (half / 2) for half in range(-12, 13))

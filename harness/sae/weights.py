@@ -18,7 +18,7 @@ from torch import Tensor
 
 from harness.errors import CannotRun, Fault
 from harness.sae import dictionary_learning, llama_scope
-from harness.sae.jumprelu import Sae
+from harness.sae.encoding import Sae
 from harness.sae.layout import Layout
 from harness.sae.npz import BrokenArray, open_npz
 from harness.sae.torch_file import open_pt
@@ -65,8 +65,11 @@ def load_sae(path: Path, *, width: int, layer: int | None = None, checked: bool 
     for step in layout.steps:
         tensors = step(tensors)
     encoder, bias, decoder, offset, threshold = (tensors[key] for key in KEYS)
-    l0 = published_l0(path, layout.facts)
-    return Sae(encoder, bias, decoder, offset, threshold, layout.relu, l0)
+    return Sae(
+        encoder, bias, decoder, offset, threshold, layout.relu, published_l0(path, layout.facts),
+        top_k=layout.top_k, norm=layout.norm, skip=tensors.get("skip"), site=layout.site,
+        without_gain=layout.without_gain,
+    )  # fmt: skip
 
 
 def check_sae(path: Path, *, width: int | None, layer: int | None = None) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.golden import CHECKS, Check, Value, main, observed, read, report
-from harness.sae.jumprelu import encode
+from harness.sae.encoding import encode
 from harness.testing.models import random_model, random_sae
 
 TEXT = "A ball is thrown straight up"

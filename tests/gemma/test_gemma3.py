@@ -15,7 +15,7 @@ from harness.interventions.edits import Edit, apply, gain_and_shift
 from harness.models.padded_batch import Tokens, positions_of
 from harness.runner.context import How
 from harness.runner.run import run_eval
-from harness.sae.jumprelu import decode, encode
+from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
 from harness.specs.spec_file import load

@@ -14,7 +14,7 @@ from harness.models.adaptive_batching import BatchLimit
 from harness.runner.context import How, RunContext
 from harness.runner.pipeline import execute
 from harness.runner.run import run_eval
-from harness.sae.jumprelu import Sae
+from harness.sae.encoding import Sae
 from harness.specs.plan import Plan
 from harness.specs.spec_file import load
 from harness.store.database import Store

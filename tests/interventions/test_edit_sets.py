@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, directions, gain_and_shift
 from harness.interventions.layer_edits import make_layer_edits
-from harness.sae.jumprelu import encode
+from harness.sae.encoding import encode
 from harness.sae.mock import jumprelu
 from harness.specs.intervention import Intervention
 from harness.testing.strategies import (

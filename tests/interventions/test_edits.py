@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.interventions.edits import Edit, apply, coefficients, directions, gain_and_shift
-from harness.sae.jumprelu import decode, encode
+from harness.sae.encoding import decode, encode
 from harness.testing.models import random_sae
 from harness.testing.strategies import cases, dtypes, masks, residuals, saes
 

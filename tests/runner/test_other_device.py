@@ -162,7 +162,7 @@ def test_the_host_waits_a_few_times_a_forward_and_never_for_a_row(there):
     assert sum(of(*batched).values()) <= 5 * everywhere, of(*batched)
     # The SAE of each of two layers is copied there once, whatever the stages and their groups; once more
     # where memory ran out on the way.
-    assert max(of("sae/jumprelu").values()) <= 3
+    assert max(of("sae/encoding").values()) <= 3
     for line, count in of("runner/stages/observe", "runner/stages/trace", "sae/pooling").items():
         assert count <= 12, line
     for line, count in of("runner/stages/attribute").items():

@@ -12,7 +12,7 @@ from harness.models.model_files import model_files
 from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.runner import single_steps
-from harness.sae.jumprelu import encode
+from harness.sae.encoding import encode
 from harness.sae.weights import load_sae
 from harness.specs.prompt_file import load_prompts
 from harness.specs.targets import load_targets

@@ -16,7 +16,7 @@ from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.sae.diagnosis import misfit
-from harness.sae.jumprelu import Sae, encode
+from harness.sae.encoding import Sae, encode
 from harness.sae.trial import Trial, fit_of
 from harness.sae.weights import load_sae
 from harness.specs.targets import load_targets

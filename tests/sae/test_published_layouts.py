@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness.errors import CannotRun
-from harness.sae.jumprelu import decode, encode
+from harness.sae.encoding import decode, encode
 from harness.sae.weights import check_sae, load_sae
 
 WIDTH, FEATURES = 8, 16

@@ -12,7 +12,7 @@ from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import positions_of
 from harness.runner.grouping import group_units
 from harness.runner.stages.observe import observe
-from harness.sae.jumprelu import encode
+from harness.sae.encoding import encode
 from harness.specs.prompt import LABELS
 from harness.store.tables.observations import Activations
 from harness.testing.models import ARCHITECTURES

@@ -15,7 +15,7 @@ from harness.paths import bundled
 from harness.runner import checkpoint
 from harness.runner.context import RunContext
 from harness.runner.stages.survey import losses, survey
-from harness.sae.jumprelu import decode, encode
+from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
 from harness.specs.plan import make_plan
 from harness.specs.spec_file import load

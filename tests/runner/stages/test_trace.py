@@ -13,7 +13,7 @@ from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.pipeline import STRONGEST, execute
 from harness.runner.stages.trace import prepare_trace, trace
-from harness.sae.jumprelu import encode
+from harness.sae.encoding import encode
 from harness.specs.spec_file import load
 from harness.specs.workload import workload
 from harness.store.database import Store

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.sae.encoding import Sae, decode, encode
 from harness.sae.health import Health
-from harness.sae.jumprelu import Sae, decode, encode
 from harness.sae.mock import jumprelu, orthogonal
 from harness.testing.models import random_sae
 from harness.testing.strategies import (
