@@ -52,17 +52,17 @@ class Sae:
     @property
     def width(self) -> int:
         """How many dimensions its input has."""
-        return self.w_enc.shape[0]
+        return self.w_enc.shape[-2]
 
     @property
     def features(self) -> int:
         """How many features there are."""
-        return self.w_enc.shape[1]
+        return self.w_enc.shape[-1]
 
     @property
     def held_width(self) -> int:
         """How many dimensions its site's value has: of a transcoder its input and then its output."""
-        written = self.w_dec.shape[1] if self.site == "transcoder" else 0
+        written = self.w_dec.shape[-1] if self.site == "transcoder" else 0
         return self.width + written
 
     def to(self, device: torch.device | str) -> "Sae":
@@ -159,7 +159,7 @@ def read_part(sae: Sae, held: Tensor) -> Tensor:
 
 def written_part(sae: Sae, held: Tensor) -> Tensor:
     """What it reconstructs, and what its edits change, (..., width written)."""
-    return held[..., -sae.w_dec.shape[1] :]
+    return held[..., -sae.w_dec.shape[-1] :]
 
 
 def with_written(sae: Sae, held: Tensor, written: Tensor) -> Tensor:
