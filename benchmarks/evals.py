@@ -77,7 +77,7 @@ def replay(model: LanguageModel, prompts: list[Prompt], rounds: int) -> list[boo
     base, batch = cached_forward(model, rows, [3]), model.batch(rows)
     every = torch.arange(len(rows))
     tail = suffix_of(base.batch, base.reads, every, first_read(base.reads, base.batch.columns))
-    edited = tail.of(base.residuals[3] + _nudge(base.batch))
+    edited = tail.of(base.held[3] + _nudge(base.batch))
     ours = lambda: model.replay(base, tail, 3, edited)  # noqa: E731
     theirs = lambda: model.forward(batch, {3: lambda stream: stream + _nudge(batch)})  # noqa: E731
     times = ratio(ours, theirs, rounds)

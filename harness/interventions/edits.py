@@ -1,4 +1,4 @@
-"""Edits of the residual stream, in the delta form.
+"""Edits of the residual stream, or of what a block adds to it, in the delta form.
 
 out = out + sum_i (v_i - f_i) * W_dec[i] at the edited positions, computed in float32 and cast once.
 What the SAE does not reconstruct stays as it is, and an edit that changes nothing is bit-exact.
@@ -19,12 +19,14 @@ no-op       f                                                 0      0
 =========== ================================================= ====== =================
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from harness.errors import CannotRun, Fault
 from harness.sae import Sae, encode
+from harness.sae.encoding import scale_written, with_written, written_part
 from harness.sae.precise import double
 
 
@@ -59,23 +61,28 @@ def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
     }[kind]
 
 
-def coefficients(edit: Edit, residual: Tensor) -> Tensor:
+def coefficients(edit: Edit, held: Tensor, cut: Tensor | None = None) -> Tensor:
     """v - f, how much of each decoder row is added: (rows, tokens, features), in float32.
 
-    `residual` is (rows, tokens, width) in any float dtype.
+    `held` is what the SAE's site holds, (rows, tokens, held width) in any float dtype; `cut` is a TopK
+    dictionary's `cutoff` of it, where that is known.
     """
-    return edit.gain * encode(edit.sae, residual) + edit.shift
+    return edit.gain * encode(edit.sae, held, cut) + edit.shift
 
 
-def apply(edit: Edit, residual: Tensor, positions: Tensor) -> Tensor:
-    """The edited residual stream.
+def apply(edit: Edit, held: Tensor, positions: Tensor, cut: Tensor | None = None) -> Tensor:
+    """The edited residual stream, or whatever else the SAE's site holds.
 
-    `residual` is (rows, tokens, width) in any float dtype, which is kept; `positions` is
-    (rows, tokens) bool. Everything outside of them stays bit for bit as it is.
+    `held` is (rows, tokens, held width) in any float dtype, which is kept; `positions` is (rows, tokens)
+    bool; `cut` as in `coefficients`. Everything outside of them stays bit for bit as it is, and so does
+    what a transcoder only reads. A dictionary that normalises its input writes in units of that norm.
     """
-    delta = coefficients(edit, residual) @ edit.sae.w_dec
-    inside = positions.to(residual.device)[..., None]
-    return (residual.float() + delta).to(residual.dtype).where(inside, residual)
+    delta = coefficients(edit, held, cut) @ edit.sae.w_dec
+    scale = scale_written(edit.sae, held)
+    written = written_part(edit.sae, held)
+    changed = written.float() + (delta if scale is None else delta * scale)
+    inside = positions.to(held.device)[..., None]
+    return with_written(edit.sae, held, changed.to(held.dtype).where(inside, written))
 
 
 def directions(sae: Sae) -> Sae:
@@ -84,12 +91,18 @@ def directions(sae: Sae) -> Sae:
     Its features are the coordinates x . q_i along an orthonormal basis, so that zeroing them all
     projects the span out: x - sum_i (x . q_i) q_i (Arditi et al. 2024, arXiv:2406.11717). Of decoder
     rows (features, width) it has at most as many: those that depend on the others add no basis vector.
+    Raises `CannotRun` where the dictionary does not read what it writes as it is.
     """
+    if sae.norm is not None or sae.site == "transcoder":
+        reads = "another place than it writes" if sae.norm is None else "a normalised stream"
+        what = f"its dictionary reads {reads}, in which a direction is another one"
+        raise CannotRun(Fault("kind: direction", what, "use `kind: zero`"))
     left, sizes, basis = torch.linalg.svd(double(sae.w_dec), full_matrices=False)
     del left
     basis = basis[sizes > sizes.max() * 1e-6].float().to(sae.w_dec.device)
     everywhere = torch.full_like(basis[:, 0], -torch.inf)
-    return Sae(basis.T, torch.zeros_like(basis[:, 0]), basis, sae.b_dec, everywhere)
+    zeros = torch.zeros_like(basis[:, 0])
+    return replace(sae, w_enc=basis.T, b_enc=zeros, w_dec=basis, threshold=everywhere)
 
 
 def rotated(sae: Sae, seed: int) -> Sae:
@@ -108,4 +121,4 @@ def rotated(sae: Sae, seed: int) -> Sae:
     frame, upper = torch.linalg.qr(drawn)
     frame = frame * upper.diagonal().sign()  # without this no uniform draw
     turned = ((left * sizes) @ frame.T).float().to(sae.w_dec.device)
-    return Sae(sae.w_enc, sae.b_enc, turned, sae.b_dec, sae.threshold)
+    return replace(sae, w_dec=turned)

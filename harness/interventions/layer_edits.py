@@ -1,7 +1,7 @@
 """The edited features of one layer: of every intervention together, so that any row can have any."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
@@ -122,16 +122,19 @@ def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]
 
 def _inactive_feature(sae: Sae) -> Sae:
     """One feature that is never active and moves nothing."""
-    column = torch.zeros_like(sae.b_dec)[:, None]
     zero = torch.zeros_like(sae.b_enc[:1])
-    return Sae(column, zero, column.T, sae.b_dec, torch.full_like(zero, torch.inf))
+    return Sae(
+        torch.zeros_like(sae.w_enc[:, :1]), zero, torch.zeros_like(sae.w_dec[:1]), sae.b_dec,
+        torch.full_like(zero, torch.inf),
+    )  # fmt: skip
 
 
 def _joined(parts: Sequence[Sae]) -> Sae:
-    return Sae(
-        torch.cat([part.w_enc for part in parts], 1),
-        torch.cat([part.b_enc for part in parts]),
-        torch.cat([part.w_dec for part in parts]),
-        parts[0].b_dec,
-        torch.cat([part.threshold for part in parts]),
+    """All of their features, which read and write as those of the first do."""
+    return replace(
+        parts[0],
+        w_enc=torch.cat([part.w_enc for part in parts], 1),
+        b_enc=torch.cat([part.b_enc for part in parts]),
+        w_dec=torch.cat([part.w_dec for part in parts]),
+        threshold=torch.cat([part.threshold for part in parts]),
     )

@@ -31,6 +31,7 @@ from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import first_read, lengths, suffix_of
 from harness.models.transfer import send
 from harness.sae import encode
+from harness.sae.encoding import cutoff
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import Prompt
 
@@ -56,11 +57,15 @@ class BatchReplays:
         tokens = [rows.tokens[i] for i in chosen]
         self._forward = cached_forward(model, tokens, list(edits))
         self._batch = self._forward.batch
-        stream = next(iter(self._forward.residuals.values()))
+        stream = next(iter(self._forward.held.values()))
         self._half_precision = self._forward.logprobs.dtype != stream.dtype
         self._device = stream.device
         has_source = torch.ones_like(self._batch.ids, dtype=torch.bool)
         self._source_values: dict[int, Tensor] = {}  # by layer: (rows, columns, features)
+        # By layer, what decides which features of a TopK dictionary are active before any edit.
+        self._cuts = {
+            layer: cutoff(edit.sae, self._forward.held[layer]) for layer, edit in edits.items()
+        }
         if prompts := [prompt for prompt in sources if prompt is not None]:
             # A source is asked the same answers, so that their tokens have counterparts too.
             source_tokens = [
@@ -89,7 +94,7 @@ class BatchReplays:
         (there,) = send(self._device, column.clamp(min=0))
         row = torch.arange(len(column), device=self._device)[:, None]
         for layer, edit in self._edits.items():
-            values = encode(edit.sae, source.residuals[layer])
+            values = encode(edit.sae, source.held[layer])
             self._source_values[layer] = values[row, there]
         return column >= 0
 
@@ -162,12 +167,14 @@ class BatchReplays:
 
     def _jobs(self) -> list[Job]:
         """Every intervention on every row that it touches, from the first place it does."""
-        residuals = self._forward.residuals
+        values = {
+            layer: encode(edit.sae, self._forward.held[layer], self._cuts[layer])
+            for layer, edit in self._edits.items()
+        }
         (positions,) = send(self._device, self._positions)
         touched = torch.stack(
             [
-                edit.changes(encode(edit.sae, residuals[layer]), self._source_values.get(layer))
-                & positions
+                edit.changes(values[layer], self._source_values.get(layer)) & positions
                 for layer, edit in self._edits.items()
             ]
         )  # (layers, interventions, rows, columns)
@@ -207,14 +214,18 @@ class BatchReplays:
         which, positions, identity = send(self._device, which, positions, identity)
         there = suffix.on(self._device)
 
-        def tap(layer: int) -> Callable[[Tensor], Tensor]:
+        def tap(layer: int, cut: Tensor | None = None) -> Callable[[Tensor], Tensor]:
             values = self._source_values.get(layer)
             edits = self._edits[layer].edit(
                 which, None if values is None else there.of(values), identity=identity
             )
-            return lambda residual: apply(edits, residual, positions)
+            return lambda held: apply(edits, held, positions, cut)
 
-        start = tap(block)(there.of(self._forward.residuals[block]))
+        # Above the first edit the stream is another one, and what is active there is found anew.
+        cut = self._cuts[block]
+        start = tap(block, None if cut is None else there.of(cut))(
+            there.of(self._forward.held[block])
+        )
         later = {layer: tap(layer) for layer in self._edits if layer > block}
         logprobs = self._model.replay(self._forward, suffix, block, start, later)
         return RowScores(logprobs, token_logprobs(logprobs, self._forward.reads, suffix.row))

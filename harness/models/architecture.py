@@ -131,6 +131,11 @@ class Architecture:
         taken = getattr(config, "num_experts_per_tok", None) or 1
         return per_expert * taken if per_expert else (said or 4 * config.hidden_size) * taken
 
+    @property
+    def residual_factor(self) -> float:
+        """How much of what attention and MLP put out a block adds to the stream, as Granite has it."""
+        return float(getattr(self.config, "residual_multiplier", None) or 1.0)
+
     def masks(self, sight: Sight, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
         """Additive masks (rows, 1, queries, keys), one or one a kind of attention: 0, or the lowest."""
         # transformers takes masks of four dimensions as they are. It cannot make these itself: answers

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from harness.models.padded_batch import Batch, Reads
 
-# Sees a block's output (rows, columns, width), and may return what takes its place.
+# Sees what a block's site holds (rows, columns, held width), and may return what takes its place.
 Tap = Callable[[Tensor], Tensor | None]
 # By row, then by answer: the log-probability of each of its tokens, (tokens,), in float32 nats.
 AnswerScores = list[list[Tensor]]
@@ -27,13 +27,15 @@ class GeneratedToken:
 class CachedForward:
     """A forward of a compact batch, from which any of its rows can be replayed.
 
-    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `residuals`, by block, are the
-    stream (rows, columns, width) after it, in the model's dtype; `keys_and_values`, of the blocks
-    above the lowest of these, are (rows, heads, columns, head width) each.
+    `logprobs` (rows, reads, vocabulary) are float32 nats at `reads`; `held`, by block, is what its site
+    holds (rows, columns, held width), in the model's dtype; `keys_and_values`, of the blocks above the
+    lowest of these, are (rows, heads, columns, head width) each. `streams`, by block, are the streams
+    (rows, columns, width) from which a replay of a site within the block begins; else there are none.
     """
 
     batch: Batch
     reads: Reads
     logprobs: Tensor
-    residuals: Mapping[int, Tensor]
+    held: Mapping[int, Tensor]
     keys_and_values: Mapping[int, tuple[Tensor, Tensor]]
+    streams: Mapping[int, Tensor]

@@ -1,13 +1,13 @@
 """Causal language models of transformers: tokens, forwards with taps on the blocks, generation.
 
-A tap is a function of a block's output, the residual stream (rows, columns, width). It may return a
-tensor of the same shape and dtype to put in its place. Taps are hooks on the block itself; none is
-left behind on any way out.
+A tap is a function of what a block's site holds: its output, the residual stream (rows, columns, width),
+or what `LanguageModel.at` names. It may return a tensor of the same shape and dtype to put in its place.
+Taps are hooks on the block itself, or on its parts; none is left behind on any way out.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,28 +16,34 @@ from torch import Tensor, nn
 
 from harness.models.architecture import Architecture
 from harness.models.attention_masks import Sight
+from harness.models.block_parts import BlockParts, parts_of
 from harness.models.cached_blocks import (
     KeyValueCache,
     RecordingCache,
     ReplayCache,
-    skip_blocks,
     trim_last_block,
 )
-from harness.models.chat_tokens import tokenize_chat
 from harness.models.forward_types import AnswerScores, CachedForward, GeneratedToken, Tap
 from harness.models.generation import generate_greedily
 from harness.models.hooks import capture, tap_blocks
 from harness.models.logprobs import split_by_answer, token_logprobs
-from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, pad, reads_of
+from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, reads_of
+from harness.models.prompt_tokenizer import PromptTokenizer
+from harness.models.replay_starts import (
+    BEGINS,
+    begin_at,
+    first_computed,
+    moved_stream,
+    needs_keys_from,
+)
 from harness.models.suffix import Suffix
-from harness.models.tokenizer import opening, tokenize
 from harness.models.transfer import send
 from harness.models.unembedding import direct_logits
-from harness.specs.chat import Chat
 from harness.specs.fields import WhereBos
+from harness.specs.sites import Site
 
 
-class LanguageModel:
+class LanguageModel(PromptTokenizer):
     """A model and its tokenizer on one device, in evaluation mode, with eager attention."""
 
     def __init__(
@@ -49,11 +55,26 @@ class LanguageModel:
     ) -> None:
         """Raises `InputError` where the model is of a kind that cannot be replayed."""
         self.network = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.padding_side: PaddingSide = padding_side
-        self.architecture = Architecture(model)
+        super().__init__(Architecture(model), tokenizer, padding_side, bos)
         self.blocks: nn.ModuleList = self.architecture.blocks
-        self._where_bos: WhereBos = bos
+        self.site: Site = "resid_post"
+
+    def at(self, site: Site) -> "LanguageModel":
+        """The same model, whose taps see and whose replays begin at another site of the blocks.
+
+        A transcoder's site holds what the MLP reads and, after it, what the MLP adds to the stream: edits are
+        of the latter. Raises `InputError` where a block has no such site.
+        """
+        moved = copy.copy(self)
+        moved.site = site
+        if site in BEGINS:
+            for block in range(self.depth):
+                moved.parts(block)
+        return moved
+
+    def parts(self, block: int) -> BlockParts:
+        """The attention and the MLP of a block. Raises `InputError` where they are not found."""
+        return parts_of(self.blocks[block], self.architecture.config.model_type)
 
     @property
     def device(self) -> torch.device:
@@ -75,11 +96,6 @@ class LanguageModel:
         """What it computes in, e.g. `bfloat16`."""
         return str(self.network.dtype).removeprefix("torch.")
 
-    @cached_property
-    def opening(self) -> tuple[int, ...]:
-        """What every prompt begins with: BOS, or nothing, as the target or the tokenizer has it."""
-        return opening(self.tokenizer, self._where_bos, needed=self.architecture.family.marked)
-
     @property
     def facts(self) -> dict[str, str]:
         """What `runs` records of the model, besides where it came from."""
@@ -97,37 +113,12 @@ class LanguageModel:
         """Of the residual stream."""
         return self.architecture.config.hidden_size
 
-    def tokens(self, asked: str | Chat, *answers: str) -> Tokens:
-        """Tokenize a prompt, jointly with each answer after one space, with BOS once or not at all.
-
-        A chat is tokenized as the model's own template has it, with each answer where the assistant speaks.
-        Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
-        the text contains a special token.
-        """
-        most = {"longest": self.architecture.longest, "widest": self.architecture.widest}
-        if isinstance(asked, str):
-            return tokenize(self.tokenizer, self.opening, asked, answers, **most)
-        needed = self.architecture.family.marked
-        return tokenize_chat(self.tokenizer, self._where_bos, asked, answers, needed=needed, **most)
-
     @property
-    def bos(self) -> int | None:
-        """The token that every prompt begins with; None where it begins with a word."""
-        return next((one for one in self.opening if one == self.tokenizer.bos_token_id), None)
-
-    @property
-    def lacks_bos(self) -> bool:
-        """Whether prompts begin without the BOS that a model of this family was always given."""
-        has_one = self.tokenizer.bos_token_id is not None
-        return self.architecture.family.marked and has_one and self.bos is None
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """Token ids as text, without special tokens."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
-
-    def token_of(self, token: int) -> str:
-        """A token as it reads in running text: with its leading space."""
-        return self.tokenizer.decode([token])
+    def held_width(self) -> int:
+        """Of what the site holds."""
+        if self.site == "attn_z":
+            return self.parts(0).heads_width
+        return 2 * self.width if self.site == "transcoder" else self.width
 
     def direct_logits(self, directions: Tensor) -> Tensor | None:
         """What directions (n, width) of the stream write to the logits by themselves, (n, vocabulary).
@@ -137,16 +128,12 @@ class LanguageModel:
         """
         return direct_logits(self.network, self.architecture.norm, directions)
 
-    def batch(self, rows: Sequence[Tokens], side: PaddingSide | None = None) -> Batch:
-        """The rows padded on the model's side, or another, on the processor."""
-        return self._pad(rows, side or self.padding_side)
-
     def forward(
         self, batch: Batch, taps: Mapping[int, Tap] | None = None, *, gradients: bool = False
     ) -> AnswerScores:
         """Each row's answers: the log-probability of every token of each, (tokens,), in float32 nats.
 
-        `taps` by block see the residual stream (rows, columns, width) on the way.
+        `taps` by block see what its site holds (rows, columns, held width) on the way.
         """
         reads = reads_of(batch)
         scores = self.token_scores(batch, reads, taps, gradients=gradients)
@@ -161,43 +148,46 @@ class LanguageModel:
         gradients: bool = False,
     ) -> Tensor:
         """As `forward`, all answers together: (rows, tokens) as in `Reads`, on the model's device."""
-        with torch.set_grad_enabled(gradients), tap_blocks(self.blocks, taps or {}, self.device):
+        with torch.set_grad_enabled(gradients), self._tapped(taps or {}, self.site):
             logprobs = self._score(batch, reads)
         return token_logprobs(logprobs, reads, torch.arange(len(batch)))
 
     @torch.no_grad()
     def cached_forward(self, batch: Batch, reads: Reads, blocks: Sequence[int]) -> CachedForward:
-        """Score each row's answers, and keep what `replay` needs to begin after any of these blocks.
+        """Score each row's answers, and keep what `replay` needs to begin at the site of any of these blocks.
 
         The batch and its reads are compact, see `harness.models.suffix`.
         """
-        residuals: dict[int, Tensor] = {}
-        cache = RecordingCache(min(blocks))
+        held: dict[int, Tensor] = {}
+        streams: dict[int, Tensor] = {}
+        cache = RecordingCache(needs_keys_from(self.site, min(blocks)) - 1)
         ids, branch, place = send(self.device, batch.ids, batch.branch, batch.place)
-        logprobs = self._continue(
-            ids,
-            Sight(branch, place, branch, place),
-            cache,
-            reads.column.shape[1],
-            capture(blocks, residuals),
-        )
-        return CachedForward(batch, reads, logprobs, residuals, cache.keys_and_values)
+        beside = capture(blocks, streams) if self.site in BEGINS else {}
+        with self._tapped(beside, BEGINS.get(self.site, self.site)):
+            logprobs = self._continue(
+                ids,
+                Sight(branch, place, branch, place),
+                cache,
+                reads.column.shape[1],
+                capture(blocks, held),
+            )
+        return CachedForward(batch, reads, logprobs, held, cache.keys_and_values, streams)
 
     def replay(
         self,
         cached: CachedForward,
         suffix: Suffix,
         block: int,
-        residual: Tensor,
+        held: Tensor,
         taps: Mapping[int, Tap] | None = None,
         *,
         gradients: bool = False,
     ) -> Tensor:
-        """Log-probabilities (n, reads, vocabulary) of a suffix, from an edited stream after `block`.
+        """Log-probabilities (n, reads, vocabulary) of a suffix, from an edited site of `block`.
 
-        In float32 nats. `residual` (n, length, width) is at the suffix's columns, in their order; so is
-        what `taps` on later blocks see. Blocks up to `block` are not computed, and columns before the
-        suffix are attended to as they were in the cached forward.
+        In float32 nats. What it holds, `held` (n, length, held width), is at the suffix's columns, in their
+        order; so is what `taps` on later blocks see. What comes before the site is not computed, and
+        columns before the suffix are attended to as they were in the cached forward.
         """
         sight = suffix.sight(cached.batch)
         ids, row, *sight_of = send(
@@ -207,31 +197,49 @@ class LanguageModel:
             *(sight.branch, sight.place, sight.key_branch, sight.key_place),
         )
         cache = ReplayCache(cached.keys_and_values, row, suffix.cached)
-        skipped = skip_blocks(self.blocks, block, residual, self.architecture.family)
-        with torch.set_grad_enabled(gradients), skipped:
+        with torch.set_grad_enabled(gradients), self._begun(cached, suffix, block, held):
             return self._continue(
                 ids,
                 Sight(*sight_of),
                 cache,
                 suffix.reads,
                 taps or {},
-                first=block + 1,
+                first=first_computed(self.site, block),
+                begun=block,
             )
+
+    def _begun(
+        self, cached: CachedForward, suffix: Suffix, block: int, held: Tensor
+    ) -> AbstractContextManager[None]:
+        stream, there = None, suffix.on(self.device)
+        if self.site in BEGINS:
+            stream = there.of(cached.streams[block])
+            if BEGINS[self.site] == "resid_post":
+                before, factor = there.of(cached.held[block]), self.architecture.residual_factor
+                stream = moved_stream(stream, held, before, factor)
+        family = self.architecture.family
+        return begin_at(
+            self.blocks, family, self.site, block, held, stream=stream, parts=self.parts
+        )
 
     def generate(
         self, rows: Sequence[Tokens], new_tokens: int, top: int
     ) -> list[list[GeneratedToken]]:
         """Greedy continuation of each prompt, up to its end-of-sequence token, with the `top` logits."""
         # Padding is on the left whatever the model's side: new tokens follow the last column.
-        batch = self._pad(rows, "left")
+        batch = self.batch(rows, "left")
         return generate_greedily(
-            self.network, batch, new_tokens=new_tokens, top=top, pad_id=self._pad_id
+            self.network, batch, new_tokens=new_tokens, top=top, pad_id=self.pad_id
         )
 
     @property
     def taps_left(self) -> int:
         """How many hooks are on the blocks: 0 whenever no forward is under way."""
-        return sum(len(block._forward_hooks) for block in self.blocks)
+        return sum(
+            len(module._forward_hooks) + len(module._forward_pre_hooks)
+            for block in self.blocks
+            for module in block.modules()
+        )
 
     def _score(self, batch: Batch, reads: Reads) -> Tensor:
         """Run every column; the log-probabilities (rows, reads, vocabulary) in float32."""
@@ -263,17 +271,19 @@ class LanguageModel:
         reads: int,
         taps: Mapping[int, Tap],
         first: int = 0,
+        begun: int = -1,
     ) -> Tensor:
         """Run columns of which the last `reads` are read: their log-probabilities, in float32.
 
-        `ids` are (n, columns), and `sight` is of these columns; blocks below `first` have stand-ins.
+        `ids` are (n, columns), and `sight` is of these columns; blocks below `first` have stand-ins, and the
+        block that is `begun` may have some within.
         """
-        # A tap on the last block wants to see, or to edit, every column of it. Where all blocks have
-        # stand-ins the last one is not computed at all.
+        # A tap on the last block wants to see, or to edit, every column of it, and so does a replay that
+        # begins there. Where all blocks have stand-ins the last one is not computed at all.
         last = self.depth - 1
-        can_trim = first <= last and last not in taps
+        can_trim = first <= last and last not in taps and begun != last
         trimmed = self._trimmed(reads) if can_trim else nullcontext()
-        with tap_blocks(self.blocks, taps, self.device), trimmed:
+        with self._tapped(taps, self.site), trimmed:
             output = self.network(
                 input_ids=ids,
                 attention_mask=self.architecture.masks(sight, self.network.dtype),
@@ -284,12 +294,8 @@ class LanguageModel:
             )
         return output.logits.float().log_softmax(-1)
 
+    def _tapped(self, taps: Mapping[int, Tap], site: Site) -> AbstractContextManager[None]:
+        return tap_blocks(self.blocks, taps, self.device, site, self.parts)
+
     def _trimmed(self, reads: int) -> AbstractContextManager[None]:
         return trim_last_block(self.blocks, reads, self.architecture.family)
-
-    @property
-    def _pad_id(self) -> int:
-        return self.architecture.config.pad_token_id or 0
-
-    def _pad(self, rows: Sequence[Tokens], side: PaddingSide) -> Batch:
-        return pad(rows, pad_id=self._pad_id, side=side)

@@ -100,7 +100,7 @@ class Rehearsal:
         cached = cached_forward(self.model, _rows(rows, columns), layers)
         row = torch.arange(rows)
         suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-        stream = suffix.on(self.model.device).of(cached.residuals[min(layers)])
+        stream = suffix.on(self.model.device).of(cached.held[min(layers)])
         return _watched(lambda: self.model.replay(cached, suffix, min(layers), stream))
 
     def _taken(self, what: Hashable, work: Callable[[], object]) -> Taken:

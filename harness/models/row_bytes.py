@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from harness.models.language_model import LanguageModel
+from harness.models.replay_starts import BEGINS
 
 
 def bytes_per_read(model: LanguageModel) -> int:
@@ -23,4 +24,6 @@ def bytes_per_cached_row(model: LanguageModel, columns: int, blocks: Sequence[in
     """What a cached forward keeps of one row of so many columns, with its reads, after these blocks."""
     size = model.network.dtype.itemsize
     cache = 2 * model.architecture.cached_width * (model.depth - min(blocks))
-    return columns * size * (cache + model.width * len(blocks)) + 3 * bytes_per_read(model)
+    # At sites within a block the stream from which a replay begins is kept as well.
+    held = model.held_width + (model.width if model.site in BEGINS else 0)
+    return columns * size * (cache + held * len(blocks)) + 3 * bytes_per_read(model)

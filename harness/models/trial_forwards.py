@@ -63,7 +63,7 @@ def differences(model: LanguageModel) -> Iterator[tuple[float, str]]:
     for block in range(model.depth):
         kept = cached_forward(model, rows, [block])
         suffix = suffix_of(kept.batch, kept.reads, row, torch.ones_like(row))
-        stream = suffix.on(model.device).of(kept.residuals[block])
+        stream = suffix.on(model.device).of(kept.held[block])
         inside = suffix.of(positions_of(kept.batch, "all")).to(model.device)[..., None]
         for factor in (1.0, 1.5):
             edited = torch.where(inside, scaled(stream, factor), stream)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from torch import Tensor
+
 from harness.sae import Sae
 
 
@@ -26,5 +28,4 @@ class ResidentSaes:
 
 
 def _size(sae: Sae) -> int:
-    tensors = (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold)
-    return sum(tensor.nbytes for tensor in tensors)
+    return sum(part.nbytes for part in vars(sae).values() if isinstance(part, Tensor))

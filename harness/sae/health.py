@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.sae.encoding import Sae, decode, encode
+from harness.sae.encoding import Sae, decode, encode, written_part
 from harness.sae.precise import double, on_precise, total
 
 
@@ -26,22 +26,23 @@ class Health:
         self.positions = 0
         self.decoder_norm = sae.w_dec.norm(dim=1)
         self.active, self.total = zeros(sae.features), zeros(sae.features)
-        self._sum, self._squares, self._errors = (zeros(sae.width) for _ in range(3))
+        self._sum, self._squares, self._errors = (zeros(sae.w_dec.shape[1]) for _ in range(3))
 
-    def add(self, sae: Sae, residual: Tensor, most: int = 1024) -> None:
-        """Add a residual stream (n_positions, width) with the SAE of before, `most` positions at a time.
+    def add(self, sae: Sae, held: Tensor, most: int = 1024) -> None:
+        """Add what a site holds (n_positions, held width), with the same SAE, `most` positions at a time.
 
         BOS is the caller's to leave out. The sums do not depend on how positions are split, up to
         rounding in float64.
         """
-        for part in residual.float().split(most):
+        for part in held.float().split(most):
             values = encode(sae, part)
-            errors = double(part - decode(sae, values))
+            aim = written_part(sae, part)
+            errors = double(aim - decode(sae, values, part))
             self.positions += len(part)
             self.active += double((values > 0).sum(0))
             self.total += total(values)
-            self._sum += total(part)
-            self._squares += double(part).square().sum(0)
+            self._sum += total(aim)
+            self._squares += double(aim).square().sum(0)
             self._errors += errors.square().sum(0)
 
     def state(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Poisoned(LanguageModel):
 
     def cached_forward(self, batch, reads, blocks):
         kept = super().cached_forward(batch, reads, blocks)
-        streams = {at: self.without_bos(batch, x) for at, x in kept.residuals.items()}
+        streams = {at: self.without_bos(batch, x) for at, x in kept.held.items()}
         return dataclasses.replace(kept, residuals=streams)
 
     @staticmethod

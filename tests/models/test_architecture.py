@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
@@ -14,6 +14,7 @@ from harness.models.padded_batch import reads_of
 from harness.models.suffix import compact, suffix_of
 from harness.models.trial_forwards import differences, try_family
 from harness.testing.models import ARCHITECTURES, random_model, tokenizer
+from tests.helpers.tiny_families import tiny
 
 # Longer than a window of 8 tokens, of different lengths, with answers of several tokens beside each other.
 TEXTS = [
@@ -64,7 +65,7 @@ def test_scores_and_replays_are_those_of_the_network_alone(name, side):
         kept = model.cached_forward(*compact(batch := model.batch(rows), reads_of(batch)), [block])
         first = (kept.batch.branch >= 0).long().argmax(1) + 1  # after BOS
         suffix = suffix_of(kept.batch, kept.reads, torch.arange(3), first)
-        stream = scaled(suffix.of(kept.residuals[block]))
+        stream = scaled(suffix.of(kept.held[block]))
         logprobs = model.replay(kept, suffix, block, stream)
         for i, row in enumerate(rows):
             at, token, whose = kept.reads.at[i], kept.reads.token[i], kept.reads.answer[i]
@@ -78,36 +79,10 @@ def test_scores_and_replays_are_those_of_the_network_alone(name, side):
         assert moved > 1e-3
 
 
-TINY = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256, "sliding_window": 8,
-    "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1,
-}  # fmt: skip
-EXPERTS = {
-    "num_experts": 4,
-    "num_local_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 32,
-}
-GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
-OWN = {
-    "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["local"], 2]], "window_size": 64},
-    "gpt2": GPT, "gpt_bigcode": GPT,
-    **dict.fromkeys(("gpt_oss", "mixtral", "olmoe", "qwen3_moe", "granitemoe"), EXPERTS),
-    "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 32},
-}  # fmt: skip
-
-
 @pytest.mark.filterwarnings("ignore")  # of configurations smaller than any that is trained
 @pytest.mark.parametrize("kind", sorted({*FAMILIES} - {"gemma3"}))  # which sees pictures: below
 def test_every_family_of_the_table_passes_the_trial_of_unknown_ones(kind):
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **TINY | OWN.get(kind, {}))
-    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    for weight in network.parameters():
-        weight.data.normal_(std=0.3)
-    model = LanguageModel(network, tokenizer())
-    assert all(far < 1e-4 for far, _ in differences(model))
+    assert all(far < 1e-4 for far, _ in differences(tiny(kind)))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -135,7 +110,7 @@ def test_measures_are_those_of_what_is_kept(name):
     )
     keys, _ = kept.keys_and_values[1]
     assert keys.shape[1] * keys.shape[3] == model.architecture.cached_width
-    assert model.width == kept.residuals[0].shape[-1] == 32
+    assert model.width == kept.held[0].shape[-1] == 32
     assert model.architecture.widest_inside in (64, 128)
 
 

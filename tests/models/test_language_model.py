@@ -129,7 +129,7 @@ def tail(kept, firsts):
 def replayed(model, kept, block, firsts, tap=None, taps=None):
     """The answers' log-probabilities of a replay, edited by `tap(residual, tail)`."""
     which = tail(kept, firsts)
-    residual = which.of(kept.residuals[block])
+    residual = which.of(kept.held[block])
     found = model.replay(
         kept,
         which,
@@ -249,7 +249,7 @@ def test_a_replay_has_gradients_where_they_are_asked_for():
     model = random_model(5)
     kept = kept_of(model, batch_of(model), [1])
     which = tail(kept, [(0, 1), (1, 1)])
-    residual = which.of(kept.residuals[1]).requires_grad_()
+    residual = which.of(kept.held[1]).requires_grad_()
     model.replay(kept, which, 1, residual, gradients=True).max().backward()
     assert residual.grad.abs().sum() > 0
     assert not model.replay(kept, which, 1, residual.detach()).requires_grad
@@ -269,7 +269,7 @@ def test_no_hook_and_no_stand_in_survives_any_way_out(error):
     taps = {1: broken, 2: lambda x: None}
     for work in (
         lambda: model.forward(batch, taps),
-        lambda: model.replay(kept, which, 0, which.of(kept.residuals[0]), taps),
+        lambda: model.replay(kept, which, 0, which.of(kept.held[0]), taps),
     ):
         with pytest.raises(error):
             work()
@@ -293,7 +293,7 @@ def test_ctrl_c_while_cleaning_up_leaves_nothing_behind():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(model.blocks), "__setitem__", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            model.replay(kept, which, 0, which.of(kept.residuals[0]), {2: lambda x: None})
+            model.replay(kept, which, 0, which.of(kept.held[0]), {2: lambda x: None})
     assert next(impatient, None) is None
     assert list(model.blocks) == blocks
     assert model.taps_left == 0

@@ -162,7 +162,7 @@ def test_a_model_spread_over_memory_and_disk_says_the_same(tmp_path):
         tail = suffix_of(kept.batch, kept.reads, rows, torch.tensor([1, 1]))
         edit = Edit(sae, *gain_and_shift("zero", None))
         positions = tail.of(positions_of(kept.batch, "all"))
-        residual = apply(edit, tail.of(kept.residuals[1]), positions)
+        residual = apply(edit, tail.of(kept.held[1]), positions)
         results.append((one.replay(kept, tail, 1, residual), one.forward(batch)))
     (replay, plain), (replayed, plainly) = results
     assert torch.allclose(replay, replayed, atol=1e-5)

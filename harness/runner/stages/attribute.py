@@ -28,6 +28,7 @@ from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.context import RunContext
 from harness.sae import Sae, encode
+from harness.sae.encoding import scale_written, with_written, written_part
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
 from harness.specs.metrics import attributed
@@ -41,13 +42,20 @@ from harness.store.tables.observations import Attributions
 class Slopes:
     """The metric's slope at the edited positions of one layer.
 
-    `residual`, in the model's dtype, and `slope`, in nats a unit of it, are (n_positions, width);
+    `held`, in the model's dtype, and `slope`, in nats a unit of it, are (n_positions, held width);
     `row` (n_positions,), on the processor, says whose they are.
     """
 
-    residual: Tensor
+    held: Tensor
     slope: Tensor
     row: Tensor
+
+    def effects(self, sae: Sae, at: Tensor) -> Tensor:
+        """What each feature does by itself at some of the positions, (n, features), in nats."""
+        held = self.held[at]
+        slope = written_part(sae, self.slope[at]).float()
+        scale = scale_written(sae, held)
+        return encode(sae, held) * ((slope if scale is None else slope * scale) @ sae.w_dec.T)
 
 
 def attribute(
@@ -93,8 +101,7 @@ def _add_effects(
     numbers, counts = family.unique(return_counts=True)
     for number, own in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
         for at in own.split(context.limit.positions(sae.features)):
-            effects = encode(sae, slopes.residual[at]) * (slopes.slope[at].float() @ sae.w_dec.T)
-            predicted[number] -= effects.sum(0)
+            predicted[number] -= slopes.effects(sae, at).sum(0)
 
 
 class _Metric:
@@ -201,22 +208,25 @@ def _along_the_path(
     cached = cached_forward(context.model, [rows.tokens[i] for i in chosen], [layer])
     row = torch.arange(len(chosen))
     suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-    residual = suffix.on(context.model.device).of(cached.residuals[layer])
+    held = suffix.on(context.model.device).of(cached.held[layer])
     edited = suffix.of(positions_of(cached.batch, ablation.positions))
-    at = send(residual.device, *edited.nonzero(as_tuple=True))
-    explained = torch.zeros_like(residual, dtype=torch.float32)
+    at = send(held.device, *edited.nonzero(as_tuple=True))
+    explained = torch.zeros_like(written_part(sae, held), dtype=torch.float32)
     most = context.limit.positions(sae.features)
     for where in zip(at[0].split(most), at[1].split(most), strict=True):
-        explained[where] = encode(sae, residual[where]) @ sae.w_dec
-    slope = torch.zeros_like(explained)
+        scale = scale_written(sae, held[where])
+        moved = encode(sae, held[where]) @ sae.w_dec
+        explained[where] = moved if scale is None else moved * scale
+    slope = torch.zeros_like(held, dtype=torch.float32)
     for step in range(steps):
         missing = 1 - (step + 0.5) / steps
-        leaf = (residual.float() - missing * explained).to(residual.dtype).requires_grad_()
+        written = written_part(sae, held).float() - missing * explained
+        leaf = with_written(sae, held, written).requires_grad_()
         logprobs = context.model.replay(cached, suffix, layer, leaf, gradients=True)
         scores = token_logprobs(logprobs, cached.reads, suffix.row)
         measure(scores, cached.reads.answer, chosen).backward()
         slope += _slope_of(leaf).float() / steps
-    return Slopes(residual[at], slope[at], rows_of(edited, chosen))
+    return Slopes(held[at], slope[at], rows_of(edited, chosen))
 
 
 def _watch(streams: dict[int, Tensor], layer: int) -> Tap:

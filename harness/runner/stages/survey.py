@@ -25,6 +25,7 @@ from harness.runner.context import RunContext
 from harness.runner.residual_streams import captured, held_streams
 from harness.sae import Sae, decode, encode
 from harness.sae.diagnosis import misfit
+from harness.sae.encoding import with_written, written_part
 from harness.sae.health import Health
 from harness.sae.precise import double
 from harness.specs.plan import Plan
@@ -156,16 +157,17 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
         cached = cached_forward(context.model, [scored[i] for i in chosen], [layer])
         row = torch.arange(len(chosen))
         suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-        residual = suffix.on(context.model.device).of(cached.residuals[layer])
-        (edited,) = send(residual.device, suffix.of(positions_of(cached.batch, "all")))
+        held = suffix.on(context.model.device).of(cached.held[layer])
+        (edited,) = send(held.device, suffix.of(positions_of(cached.batch, "all")))
+        written = written_part(sae, held)
 
-        def loss(stream: Tensor) -> Tensor:
-            stream = stream.to(residual.dtype).where(edited[..., None], residual)
-            logprobs = context.model.replay(cached, suffix, layer, stream)
+        def loss(instead: Tensor) -> Tensor:
+            instead = instead.to(held.dtype).where(edited[..., None], written)
+            logprobs = context.model.replay(cached, suffix, layer, with_written(sae, held, instead))
             return -double(token_logprobs(logprobs, cached.reads, suffix.row)).nansum()
 
-        spliced = decode(sae, encode(sae, residual))
-        parts = [loss(residual), loss(spliced), loss(torch.zeros_like(residual))]
+        spliced = decode(sae, encode(sae, held), held)
+        parts = [loss(written), loss(spliced), loss(torch.zeros_like(written))]
         return torch.stack(parts).tolist(), sum(len(scored[i].answers[0]) for i in chosen)
 
     longest = max(map(len, scored), default=1)

@@ -103,7 +103,7 @@ class _Replay:
     def scores(self, factor: float) -> list[list[Tensor]]:
         """The answers' tokens, where the stream is scaled everywhere but at the first token."""
         suffix = self.suffix
-        stream = suffix.on(self.model.device).of(self.kept.residuals[self.block])
+        stream = suffix.on(self.model.device).of(self.kept.held[self.block])
         inside = suffix.of(positions_of(self.kept.batch, "all")).to(stream.device)
         stream = torch.where(inside[..., None], scaled(stream, factor), stream)
         logprobs = self.model.replay(self.kept, suffix, self.block, stream)
@@ -137,7 +137,7 @@ class _Replay:
 
     def not_repeated(self) -> list[str]:
         """What is not the same after a replay as before it, in words."""
-        parts = [*self.kept.residuals.values()]
+        parts = [*self.kept.held.values()]
         parts += [part for pair in self.kept.keys_and_values.values() for part in pair]
         copies = [part.clone() for part in parts]
         first = self.scores(FACTOR)
