@@ -41,7 +41,7 @@ ranks AS (
 SELECT
     r.created_at, t.run_id, r.spec_name, r.target, r.sae, r.sae_hash[:12] AS sae_hash, r.dtype,
     k.rank, t.mean_difference, t.ci_low, t.ci_high, t.d_z, t.p_adjusted, a.firing_rate,
-    r.exploratory IS NOT NULL AS exploratory, t.origin
+    r.exploratory IS NOT NULL AS exploratory, t.origin, r.hook
 FROM mine t
 JOIN ranks k USING (run_id)
 JOIN runs r USING (run_id)

@@ -62,7 +62,8 @@ CREATE TABLE runs (
     feature_sources VARCHAR,
     variant_correct VARCHAR,
     variant_misconception VARCHAR,
-    metrics VARCHAR
+    metrics VARCHAR,
+    hook VARCHAR
 );
 
 CREATE TABLE units (

@@ -86,7 +86,7 @@ SELECT
     t.rate_correct, t.rate_misconception, a.firing_rate, t.flag,
     'https://www.neuronpedia.org/' || r.neuronpedia[list_position(r.layers, t.layer)]
         || '/' || t.feature AS page,
-    r.exploratory IS NOT NULL AS exploratory, t.origin, l.label
+    r.exploratory IS NOT NULL AS exploratory, t.origin, l.label, r.hook
 FROM feature_tests t
 JOIN runs r USING (run_id)
 LEFT JOIN feature_activity a USING (run_id, layer, feature)
@@ -102,7 +102,7 @@ SELECT
     t.mean_impact, t.ci_low, t.ci_high, t.p, t.p_adjusted, t.active_share,
     t.n_controls, t.beyond_controls, t.beyond_low, t.beyond_high, t.p_beyond, t.p_rank,
     t.synergy, t.predicted, t.rank_correlation,
-    r.exploratory IS NOT NULL AS exploratory, t.origin
+    r.exploratory IS NOT NULL AS exploratory, t.origin, r.hook
 FROM ablation_tests t
 JOIN runs r USING (run_id)
 JOIN (

@@ -1,6 +1,6 @@
 -- A feature's mean difference in each family, the strongest first: which families carry it.
 -- $run = latest: the run
--- $layer: the block whose output the SAE reads
+-- $layer: the block that the SAE reads, from 0
 -- $feature: its index
 SELECT
     family, split, count(*) AS n_pairs, avg(difference) AS mean_difference,

@@ -1,7 +1,7 @@
 -- How often a feature fires how strongly: the tokens of the confirming families' prompts and answers, by
 -- its value on them; those on which it is silent are counted in `n_tokens` alone, and BOS not at all.
 -- $run = latest: the run
--- $layer: the block whose output the SAE reads
+-- $layer: the block that the SAE reads, from 0
 -- $feature: its index
 -- $bins = 30: how many steps of equal size, from 0 to its largest value
 WITH here AS (

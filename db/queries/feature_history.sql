@@ -1,4 +1,4 @@
 -- The same feature across runs, the newest first.
--- $layer: the block whose output the SAE reads
+-- $layer: the block that the SAE reads, from 0
 -- $feature: its index
 FROM feature_history($layer::INTEGER, $feature::INTEGER)

@@ -1,6 +1,6 @@
 -- Where a feature fires: the tokens around its peak, in the prompt of each family where it is strongest.
 -- $run = latest: the run
--- $layer: the block whose output the SAE reads
+-- $layer: the block that the SAE reads, from 0
 -- $feature: its index
 -- $prompts = 3: how many prompts
 -- $around = 24: how many tokens on either side of the peak

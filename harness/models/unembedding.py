@@ -11,7 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.models.block_parts import BlockParts
+
 TOKENS = 2**14  # of the vocabulary that are cast to float32 at a time
+
+
+@torch.no_grad()
+def added_by_heads(parts: BlockParts, directions: Tensor) -> Tensor:
+    """What directions (n, width of all heads) of the heads' outputs add to the stream, (n, width).
+
+    By the attention's last matrix and the weight of the norm after it, if it has one, whose division is
+    left out like the final norm's.
+    """
+    projection = parts.module(parts.projection)
+    weight = next(projection.parameters())
+    directions = directions.to(weight.device, weight.dtype)
+    added = (projection(directions) - projection(torch.zeros_like(directions[:1]))).float()
+    read = parts.attention_norm and _read(
+        parts.module(parts.attention_norm), added.shape[-1], added.device
+    )
+    return added * read[0] if read else added
 
 
 @torch.no_grad()

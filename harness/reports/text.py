@@ -156,6 +156,6 @@ def verdict_with_trial(verdict: str | None, run: Mapping[str, Any]) -> str:
 # What two runs are told apart by.
 COMPARED_COLUMNS = (
     "spec_name", "spec_hash", "target", "origin", "model", "model_revision", "model_hash", "sae",
-    "sae_revision", "sae_hash", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
+    "sae_revision", "sae_hash", "hook", "layers", "readout", "metric", "seed", "device", "dtype", "attention",
     "batch_size", "code_hash", "harness_version", "torch_version", "transformers_version",
 )  # fmt: skip

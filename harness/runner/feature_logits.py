@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from harness.models.unembedding import added_by_heads
 from harness.runner.context import RunContext
 from harness.runner.stages.trace import TracedFeatures
 from harness.specs.intervention import Feature
@@ -21,13 +23,21 @@ def feature_logits(context: RunContext, traced: Mapping[int, TracedFeatures]) ->
     return FeatureLogits.of(_rows(context, names, traced))
 
 
+def _added(context: RunContext, layer: int, part: TracedFeatures) -> Tensor:
+    """What the features' decoder rows add to the stream, (n, width)."""
+    rows = part.sae.w_dec
+    if context.model.site != "attn_z":
+        return rows
+    return added_by_heads(context.model.parts(layer), rows).to(rows.device)
+
+
 def _rows(
     context: RunContext, names: list[Feature], traced: Mapping[int, TracedFeatures]
 ) -> Iterator[dict[str, Any]]:
     if not names:
         return
     # Together, since each pass reads the whole unembedding.
-    rows = torch.cat([part.sae.w_dec for part in traced.values()])
+    rows = torch.cat([_added(context, layer, part) for layer, part in traced.items()])
     for at in range(0, len(names), AT_ONCE):
         logits = context.model.direct_logits(rows[at : at + AT_ONCE])
         if logits is None:

@@ -60,6 +60,7 @@ def run_facts(
         "sae_hashes": hashes,
         "neuronpedia": [plan.target.neuronpedia(layer) for layer in plan.layers],
         "layers": list(plan.layers),
+        "hook": plan.target.hook,
         "readout": plan.readout,
         "metric": plan.spec.metric,
         "metrics": json.dumps({name: one.facts for name, one in prepared.own.items()})

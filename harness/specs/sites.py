@@ -1,5 +1,6 @@
 """Sites of a block at which a dictionary reads, and where what it writes is edited."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 # As a spec names them.
@@ -8,6 +9,16 @@ HOOKS: tuple[Hook, ...] = ("resid_post", "resid_pre", "mlp_out", "attn_out", "tr
 # Published attention dictionaries read either what attention adds to the stream, or the heads' outputs
 # beside each other, before they are projected: `attn_z`, TransformerLens' hook_z.
 Site = Literal["resid_post", "resid_pre", "mlp_out", "attn_out", "attn_z", "transcoder"]
+
+
+# In words, as pages and messages have them.
+PLACES: Mapping[Hook, str] = {
+    "resid_post": "the stream after the block",
+    "resid_pre": "the stream before the block",
+    "mlp_out": "what the MLP adds to the stream",
+    "attn_out": "what attention puts out",
+    "transcoder": "what the MLP reads, to explain what it adds to the stream",
+}
 
 
 def hook_of(site: Site) -> Hook:

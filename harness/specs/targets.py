@@ -22,6 +22,7 @@ from harness.specs.sae_catalogue import (
     read_catalogue,
     scan_folder,
 )
+from harness.specs.sites import Hook
 from harness.specs.target_choice import TargetChoice
 
 MOCK = "mock:"
@@ -59,6 +60,7 @@ class Target:
     gated: bool = False
     truth: str | None = None
     bos: WhereBos = "auto"
+    hook: Hook = "resid_post"
     file: str | None = None
 
     @property

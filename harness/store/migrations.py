@@ -21,7 +21,7 @@ from harness.store.catalog import (
 from harness.store.database_file import connect
 from harness.store.errors import first_line
 
-VERSION = 12
+VERSION = 13
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

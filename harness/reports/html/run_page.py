@@ -23,6 +23,7 @@ from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
 from harness.specs.prompt import LIMITED
+from harness.specs.sites import PLACES
 from harness.specs.spec import Spec
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -90,6 +91,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
             ablations=_ablations(store, run, ablations_of(store, run, spec, figures), renderer),
             health=health,
+            read="" if run["hook"] == "resid_post" else PLACES.get(run["hook"], ""),
             unrecovered=_why_no_loss_recovered,
             design=design_of(store, run, spec, sum(one.tested for one in layers)),
             provenance=[

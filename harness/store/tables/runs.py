@@ -89,6 +89,7 @@ class Runs(Columns):
     variant_correct: Column
     variant_misconception: Column
     metrics: Column
+    hook: Column
 
 
 @dataclass(frozen=True)

@@ -378,7 +378,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     columns = {
         "runs": [
             *("noise_floor", "arithmetic", "accelerator", "feature_sources"),
-            *("variant_correct", "variant_misconception", "metrics"),
+            *("variant_correct", "variant_misconception", "metrics", "hook"),
         ],
         "ablation_tests": ["noise"],
     }
