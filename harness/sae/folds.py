@@ -70,6 +70,21 @@ def by_decoder_length(arrays: Arrays) -> Arrays:
     return arrays | {"threshold": threshold.clamp(max=_MOST).float()}
 
 
+def by_decoder_row(arrays: Arrays) -> Arrays:
+    """Values that are multiplied by the length of their decoder row, before the largest are chosen.
+
+    So the encoder takes that length, and the decoder's rows are divided by it; one of length 0 writes
+    nothing, and has a value of 0.
+    """
+    lengths = torch.linalg.vector_norm(arrays["W_dec"], dim=1, dtype=torch.float64)
+    divisor = torch.where(lengths > 0, lengths, 1.0)
+    return arrays | {
+        "W_enc": (arrays["W_enc"].double() * lengths).float(),
+        "b_enc": (arrays["b_enc"].double() * lengths).float(),
+        "W_dec": (arrays["W_dec"].double() / divisor[:, None]).float(),
+    }
+
+
 def rescaled(said: tuple[float, float] | None) -> Step:
     """An SAE of streams scaled to a mean norm of sqrt(width), as one of streams as they are.
 
@@ -81,12 +96,10 @@ def rescaled(said: tuple[float, float] | None) -> Step:
     def step(arrays: Arrays) -> Arrays:
         norms = said or (float(arrays["norm_in"]), float(arrays["norm_out"]))
         into, out = (sqrt(arrays["W_enc"].shape[0]) / norm for norm in norms)
-        return {
+        return arrays | {
             "W_enc": arrays["W_enc"] * into,
-            "b_enc": arrays["b_enc"],
             "W_dec": arrays["W_dec"] / out,
             "b_dec": arrays["b_dec"] / out,
-            "threshold": arrays["threshold"],
         }
 
     return step
