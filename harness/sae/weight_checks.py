@@ -143,12 +143,11 @@ def check_top_k(layout: Layout, in_file: float | None, features: int, broken: Br
     return top_k
 
 
-def check_values(tensors: Mapping[str, Tensor], layout: Layout, broken: Broken) -> None:
+def check_values(key: str, tensor: Tensor, layout: Layout, broken: Broken) -> None:
     """Refuse numbers that are not finite, and thresholds below 0."""
-    for key, tensor in tensors.items():
-        # The extremes are NaN where anything is: no second array of this size is needed.
-        low, high = tensor.aminmax()
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise broken(f"{layout.named(key)} holds NaN or infinity")
-    if "threshold" in tensors and float(tensors["threshold"].min()) < 0:
+    # The extremes are NaN where anything is: no second array of this size is needed.
+    low, high = tensor.aminmax()
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise broken(f"{layout.named(key)} holds NaN or infinity")
+    if key == "threshold" and low < 0:
         raise broken("threshold holds negative values", "are threshold and b_enc swapped?")

@@ -5,6 +5,7 @@ their input is folded into the weights. Of a pickle only tensors are made.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from harness.sae.weight_checks import (
 )
 from harness.specs.sites import Hook, Site
 
+THREADS = 2  # that read arrays at once: a dictionary has two large ones
 POINTER = b"version https://git-lfs"
 
 
@@ -54,12 +56,19 @@ def load_sae(
     broken = _named(path)
     with _opened(path, width, layer, hook, broken) as file:
         layout = file.layout
-        # A copy, as a mapped file may change under what is read from it.
-        tensors = {key: file.read(key).to(torch.float32, copy=True) for key in layout.arrays}
-        tensors |= {key: file.read(key).float().reshape(()) for key in layout.scalars}
-    if not checked:
-        check_values(tensors, layout, broken)
+
+        def read(key: str) -> Tensor:
+            tensor = file.read(key)
+            if not checked:
+                check_values(key, tensor, layout, broken)
+            return tensor
+
+        keys = (*layout.arrays, *layout.scalars)
+        # Reading, checksums and copies leave Python to others.
+        with ThreadPoolExecutor(THREADS) as pool:
+            tensors = dict(zip(keys, pool.map(read, keys), strict=True))
     # A view of the other order costs nothing, and matrices multiply by it as fast.
+    tensors |= {key: tensors[key].reshape(()) for key in layout.scalars}
     tensors |= {key: tensors[key].T for key in layout.turned if key in tensors}
     for step in layout.steps:
         tensors = step(tensors)
@@ -89,7 +98,7 @@ class _Weights:
     """An open file whose headers are those of an SAE: its arrays, each read when it is asked for."""
 
     layout: Layout
-    read: Callable[[str], Tensor]  # by our names
+    read: Callable[[str], Tensor]  # by our names, in float32
 
 
 def _named(path: Path) -> Broken:
@@ -145,7 +154,8 @@ def _opened_npz(
 
             def read(key: str) -> Tensor:
                 array = file.read(names[key])
-                return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+                native = array.astype(array.dtype.newbyteorder("="), copy=False)
+                return torch.from_numpy(native).float()
 
             yield _Weights(layout, read)
     except BrokenArray as error:
@@ -167,7 +177,10 @@ def _opened_safetensors(
             floats = {key: kind.startswith(("F", "BF")) for key, kind in kinds.items()}
             _check_floats(layout, kinds, floats, broken)
             yield _checked(
-                _Weights(layout, lambda key: file.get_tensor(names[key])), shapes, width, broken
+                _Weights(layout, lambda key: _own(file.get_tensor(names[key]))),
+                shapes,
+                width,
+                broken,
             )
     except SafetensorError as error:
         raise broken(f"it cannot be read: {error}") from None
@@ -182,7 +195,8 @@ def _opened_pt(path: Path, layout: Layout, width: int | None, broken: Broken) ->
     kinds = {key: str(file[name].dtype).removeprefix("torch.") for key, name in names.items()}
     floats = {key: file[name].is_floating_point() for key, name in names.items()}
     _check_floats(layout, kinds, floats, broken)
-    yield _checked(_Weights(layout, lambda key: file[names[key]]), shapes, width, broken)
+    weights = _Weights(layout, lambda key: _own(file[names[key]]))
+    yield _checked(weights, shapes, width, broken)
 
 
 _OPEN = {".npz": _opened_npz, ".safetensors": _opened_safetensors, ".pt": _opened_pt}
@@ -239,6 +253,11 @@ def _checked(
     check_scalars(scalars, layout, broken)
     top_k = check_top_k(layout, scalars.get("k"), size[1], broken)
     return replace(weights, layout=replace(layout, top_k=top_k))
+
+
+def _own(mapped: Tensor) -> Tensor:
+    """A copy, as a mapped file may change under what is read from it."""
+    return mapped.to(torch.float32, copy=True)
 
 
 def _width(layout: Layout, width: int | None) -> int | None:
