@@ -6,6 +6,7 @@ import shutil
 
 import duckdb
 import pytest
+import torch
 
 from harness.cli import main
 from tests.helpers.cli import invoke
@@ -101,6 +102,9 @@ def place(two_dtypes, tmp_path_factory):
     (folder / "run" / "features.jsonl").write_text(
         json.dumps({"prompt_id": PAYLOAD}) + "\n::error::OWNED\n"
     )
+    for name, state in {"pickles": {PAYLOAD: [1]}, "good": {PAYLOAD: torch.zeros(2)}}.items():
+        (folder / name).mkdir()
+        torch.save(state, folder / name / f"{FILE}.pt")
     return folder, ids
 
 
@@ -134,6 +138,7 @@ CALLS = {
     "diff": [["--run_dir_a", "run", "--run_dir_b", "run"], ["--run_dir_a", PAYLOAD, "--run_dir_b", "run"]],
     "ablate": [["--layer", PAYLOAD, "--feature_id", "1"], ["--layer", "1", "--feature_id", "1", "--model_name", PAYLOAD]],
     "targets": [[], ["--json"], ["wrong/a.yaml"], ["listed/a.yaml"], ["listed/a.yaml", "--json"], [PAYLOAD], [f"--{PAYLOAD}"]],
+    "convert": [[PAYLOAD, "into"], ["run", FILE], ["::error::OWNED.pt", "into"], [FILE, FILE], ["pickles", FILE], ["good", FILE]],
     "doctor": [[f"{spec}.yaml", *more] for spec in SPECS for more in ([], ["--json"])],
     "schema": [[], [PAYLOAD]],
     "validate": [[PAYLOAD], [PAYLOAD, "--json"], ["mock", PAYLOAD], ["organism", "--layers", PAYLOAD], ["mock", "--spec", PAYLOAD],

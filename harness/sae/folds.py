@@ -6,10 +6,12 @@ Each takes and returns arrays by name, as `Step` says, and none changes what is 
 from math import sqrt
 
 import torch
+from torch import Tensor
 
 from harness.sae.layout import Arrays, Step
 
 _MOST = torch.finfo(torch.float32).max
+_AT_ONCE = 1 << 19  # values of a matrix that are held in float64
 
 
 def without_threshold(arrays: Arrays) -> Arrays:
@@ -56,8 +58,21 @@ def subtracted(arrays: Arrays) -> Arrays:
 
     (x - b_dec) @ W + b = x @ W + (b - b_dec @ W), summed in float64.
     """
-    moved = arrays["b_dec"].double() @ arrays["W_enc"].double()
+    moved = _product(arrays["b_dec"], arrays["W_enc"])
     return arrays | {"b_enc": (arrays["b_enc"].double() - moved).float()}
+
+
+def _product(vector: Tensor, matrix: Tensor) -> Tensor:
+    """vector @ matrix in float64, without a second matrix of that size: in parts as it is stored."""
+    wide = vector.double()
+    if matrix.stride(0) == 1:
+        parts = matrix.T.split(max(1, _AT_ONCE // len(wide)))
+        return torch.cat([part.double() @ wide for part in parts])
+    rows = max(1, _AT_ONCE // matrix.shape[1])
+    total = torch.zeros(matrix.shape[1], dtype=torch.float64)
+    for some, part in zip(wide.split(rows), matrix.split(rows), strict=True):
+        total += some @ part.double()
+    return total
 
 
 def by_decoder_length(arrays: Arrays) -> Arrays:
@@ -68,6 +83,21 @@ def by_decoder_length(arrays: Arrays) -> Arrays:
     lengths = torch.linalg.vector_norm(arrays["W_dec"], dim=1, dtype=torch.float64)
     threshold = (arrays["threshold"].double() / lengths).nan_to_num(nan=_MOST, posinf=_MOST)
     return arrays | {"threshold": threshold.clamp(max=_MOST).float()}
+
+
+def by_decoder_row(arrays: Arrays) -> Arrays:
+    """Values that are multiplied by the length of their decoder row, before the largest are chosen.
+
+    So the encoder takes that length, and the decoder's rows are divided by it; one of length 0 writes
+    nothing, and has a value of 0.
+    """
+    lengths = torch.linalg.vector_norm(arrays["W_dec"], dim=1, dtype=torch.float64)
+    divisor = torch.where(lengths > 0, lengths, 1.0)
+    return arrays | {
+        "W_enc": (arrays["W_enc"].double() * lengths).float(),
+        "b_enc": (arrays["b_enc"].double() * lengths).float(),
+        "W_dec": (arrays["W_dec"].double() / divisor[:, None]).float(),
+    }
 
 
 def rescaled(said: tuple[float, float] | None) -> Step:
@@ -81,12 +111,10 @@ def rescaled(said: tuple[float, float] | None) -> Step:
     def step(arrays: Arrays) -> Arrays:
         norms = said or (float(arrays["norm_in"]), float(arrays["norm_out"]))
         into, out = (sqrt(arrays["W_enc"].shape[0]) / norm for norm in norms)
-        return {
+        return arrays | {
             "W_enc": arrays["W_enc"] * into,
-            "b_enc": arrays["b_enc"],
             "W_dec": arrays["W_dec"] / out,
             "b_dec": arrays["b_dec"] / out,
-            "threshold": arrays["threshold"],
         }
 
     return step

@@ -1,6 +1,7 @@
 """SAE files in their real layouts, and every way in which one can be broken."""
 
 import json
+import math
 import re
 import zipfile
 import zlib
@@ -180,9 +181,16 @@ def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
     "config, said",
     [
         ({"architecture": "topk"}, "its architecture is topk"),
-        ({"hf_hook_point_in": "model.layers.5.self_attn.o_proj.input"}, "not the residual stream"),
+        (
+            {"hf_hook_point_in": "model.layers.5.self_attn.o_proj.input"},
+            "it is of what attention adds to the stream, not of the stream after a block; "
+            "write hook: attn_out",
+        ),
         ({"hf_hook_point_in": "model.layers.7.output"}, "trained on layer 7, not on layer 5"),
-        (SCOPE_2 | {"hf_hook_point_out": "model.layers.5.mlp"}, "a transcoder"),
+        (
+            SCOPE_2 | {"hf_hook_point_out": "model.layers.5.mlp"},
+            "reads model.layers.5.output and writes model.layers.5.mlp, which no dictionary",
+        ),
     ],
 )
 def test_gemma_scope_2s_configuration_is_heeded(tmp_path, config, said):
@@ -227,20 +235,28 @@ def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, sub
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"architecture": "temporal"}, "its architecture is temporal"),
-        (
-            {"architecture": "topk", "k": 32},
-            "its architecture is topk; [^\n]*fixed, which no threshold does exactly: name a JumpReLU",
+        ({"architecture": "temporal"}, "is temporal; its values depend on the tokens before"),
+        ({"architecture": "matching_pursuit"}, "; its features are chosen one after the other"),
+        ({"architecture": "abstopk"}, "its architecture is abstopk; its features may be negative"),
+        ({"architecture": "crosscoder"}, "is crosscoder; it reads several layers"),
+        ({"architecture": "clt"}, "its architecture is clt; it writes to several layers"),
+        ({"architecture": ["topk"]}, "its architecture is .*; name a JumpReLU"),
+        ({"architecture": "topk"}, "its architecture is topk, and cfg.json has no k"),
+        *(
+            ({"architecture": "topk", "k": k}, f"its k is {said}, not a whole number above 0")
+            for k, said in (
+                *((0, 0), (-3, -3), (True, True), (2.0, 2.0), (math.nan, "nan"), (1e400, "inf")),
+                *(("6", "'6'"), ([6], r"\[6\]"), (10**300, r"1000+\.\.\.")),
+            )
         ),
+        ({"architecture": "standard", "activation_fn": "topk"}, "topk, and cfg.json has no k"),
+        ({"normalize_activations": "rms"}, "its normalize_activations is rms, which is not"),
         (
-            {"architecture": "batchtopk"},
-            "its architecture is batchtopk; [^\n]*the k becomes a threshold",
+            {"normalize_activations": "covariance_whitening"},
+            "fold it into the weights with SAELens .fold_activation_whitening",
         ),
-        (
-            {"normalize_activations": "layer_norm"},
-            "its normalize_activations is layer_norm[^\n]*by its own norm, which no weights can hold",
-        ),
-        ({"normalize_activations": "constant_norm_rescale"}, "which no weights can hold"),
+        ({"normalize_activations": True}, "SAELens .fold_activation_norm_scaling_factor"),
+        ({"rescale_acts_by_decoder_norm": 1}, "rescale_acts_by_decoder_norm is 1, neither true"),
         (
             {"normalize_activations": "expected_average_only_in"},
             "fold it into the weights with SAELens .fold_activation_norm_scaling_factor",
@@ -249,13 +265,16 @@ def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, sub
             {"finetuning_scaling_factor": True},
             "its finetuning_scaling_factor is True[^\n]*multiply each row of W_dec",
         ),
-        ({"activation_fn_str": "topk"}, "its activation_fn_str is topk[^\n]*no threshold does"),
-        ({"activation_fn": "tanh-relu"}, "its activation_fn is tanh-relu[^\n]*name a JumpReLU"),
+        ({"activation_fn": "tanh-relu"}, "its activation_fn is 'tanh-relu'[^\n]*name a JumpReLU"),
+        ({"reshape_activations": "hook_z"}, "is hook_z, and its hook is none of the heads"),
+        ({"hook_head_index": 3}, "its hook_head_index is 3[^\n]*of one head of attention"),
         (
-            {"reshape_activations": "hook_z"},
-            "its reshape_activations is hook_z[^\n]*attention heads",
+            {"metadata": {"hook_name": "blocks.5.hook_mlp_out"}},
+            "it is of what the MLP adds to the stream, not of the stream after a block; "
+            "write hook: mlp_out",
         ),
-        ({"metadata": {"hook_name": "blocks.5.hook_mlp_out"}}, "not the residual stream"),
+        ({"metadata": {"hook_name": "blocks.5.hook_resid_mid"}}, "between attention and the MLP"),
+        ({"metadata": {"hook_name": "hook_embed"}}, "the embedding, before the first block"),
         (
             {"metadata": {"hook_name": "blocks.5.hook_resid_pre"}},
             "trained on layer 4, not on layer 5",
@@ -364,10 +383,18 @@ def test_a_scaling_factor_of_one_is_no_fault(tmp_path):
     "change, more, said",
     [
         ({"d_sae": 99}, {}, "says d_sae 99, the weights say 16"),
-        ({"apply_b_dec_to_input": "false"}, {}, "neither true nor false"),
+        (
+            {"apply_b_dec_to_input": "false"},
+            {},
+            "apply_b_dec_to_input is '?false'?, neither true nor false",
+        ),
         ({"architecture": "standard"}, {}, "threshold is not understood"),
         ({}, {"scaling_factor": np.ones(16, np.float32)}, "scaling_factor is not understood"),
-        ({"hook_name_out": "blocks.5.hook_mlp_out"}, {}, "a transcoder"),
+        (
+            {"hook_name_out": "blocks.5.hook_mlp_out"},
+            {},
+            "and writes blocks.5.hook_mlp_out, which no",
+        ),
     ],
 )
 def test_a_configuration_that_contradicts_the_weights_is_refused(tmp_path, change, more, said):
