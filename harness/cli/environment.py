@@ -149,7 +149,8 @@ def _state_of(facts: dict[str, Any]) -> str:
 
     if facts["missing"]:
         layers = ", ".join(map(str, facts["layers"]))
-        size = gigabytes(facts["bytes"]) if facts["bytes"] else "what is missing"
+        more = " and more" if any(need["bytes"] is None for need in facts["missing"]) else ""
+        size = gigabytes(facts["bytes"]) + more if facts["bytes"] else "what is missing"
         return f"a run of layers {layers} fetches {size}" if layers else f"a run fetches {size}"
     return "comes with the package" if facts["comes_with_the_package"] else "its files are here"
 
