@@ -6,6 +6,7 @@ Not here: what a command does, which is a function of the packages below, and wh
 import click
 
 from harness.cli.convert import convert
+from harness.cli.dictionaries import dictionaries
 from harness.cli.environment import doctor, schema, targets
 from harness.cli.exchange import export, import_
 from harness.cli.labels import label
@@ -50,4 +51,4 @@ def main() -> None:
 main.add_section("Evals", new, check, plan, register, run, analyse, rerun)
 main.add_section("Results", report, show, sql, compare, label, export, import_)
 main.add_section("Single steps, which conclude nothing", prompts, extract, diff, ablate)
-main.add_section("What there is", targets, validate, convert, doctor, schema)
+main.add_section("What there is", targets, dictionaries, validate, convert, doctor, schema)

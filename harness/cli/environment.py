@@ -74,6 +74,7 @@ def _target_facts(target: "Target") -> dict[str, Any]:
         "origin": target.origin,
         "model": target.model,
         "sae": target.sae,
+        "hook": target.hook,
         "blocks": target.blocks,
         "width": target.width,
         "features": target.features,
@@ -138,6 +139,8 @@ def _shape_of(facts: dict[str, Any]) -> str:
         layers = f"{facts['blocks']} layers of width {facts['width']}"
     if facts["sae"] == "none":
         return f"{layers}, no SAEs"
+    if facts["hook"] != "resid_post":
+        layers = f"{layers}, read at {facts['hook']}"
     return f"{layers}, {facts['features']:,} features a layer" if facts["features"] else layers
 
 
@@ -146,7 +149,8 @@ def _state_of(facts: dict[str, Any]) -> str:
 
     if facts["missing"]:
         layers = ", ".join(map(str, facts["layers"]))
-        size = gigabytes(facts["bytes"]) if facts["bytes"] else "what is missing"
+        more = " and more" if any(need["bytes"] is None for need in facts["missing"]) else ""
+        size = gigabytes(facts["bytes"]) + more if facts["bytes"] else "what is missing"
         return f"a run of layers {layers} fetches {size}" if layers else f"a run fetches {size}"
     return "comes with the package" if facts["comes_with_the_package"] else "its files are here"
 

@@ -76,6 +76,7 @@ def _planned(made: "Plan", db: Path) -> dict[str, Any]:
         "target": made.target.name,
         **_variants(made),
         "layers": list(made.layers),
+        **({} if made.target.hook == "resid_post" else {"hook": made.target.hook}),
         "prompts": len(made.prompts),
         "discovery": list(made.families("discovery")),
         "confirmation": list(confirming),

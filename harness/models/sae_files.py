@@ -6,8 +6,11 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault, InputError, Say
 from harness.models import hub_download as hub
 from harness.specs.local_paths import local_path
-from harness.specs.sae_catalogue import OTHER_SITE, choose_entry, list_entries
+from harness.specs.sae_catalogue import collection_of, known_entries
 from harness.specs.sae_configuration import configurations_beside
+from harness.specs.sae_entry import choose_entry
+from harness.specs.sae_places import word_of
+from harness.specs.sites import Hook
 from harness.specs.targets import Target, mocked
 
 
@@ -17,23 +20,16 @@ def sae_file(target: Target, layer: int) -> Path:
     Raises `CannotRun`, in one sentence, where it cannot be had, and `InputError` where the spec does
     not say which is meant.
     """
-    # A folder may have any name; one with the name of a published collection is taken for it.
-    name = Path(target.sae).name
-    published = local_path(target.sae) is None or name.startswith("gemma-scope")
-    site = OTHER_SITE.search(name)
-    if site and published:
-        raise InputError(
-            Fault(
-                target.sae,
-                f"its SAEs are of another site ({site[1]}) than the residual stream after a block",
-                "name SAEs of the residual stream, such as google/gemma-scope-2b-pt-res",
-            )
-        )
-    entry = target.entry(layer)
     folder = local_path(target.sae)
+    collection = collection_of(target.sae, local=folder is not None)
+    told = word_of(collection)
+    if told is not None and target.files is not None and told[0] != target.hook:
+        raise InputError(_other_hook(target, *told))
+    entry = target.entry(layer)
     if entry is None:
-        found = list_entries(hub.files_of(target.sae, target.sae_revision))
-        entry = choose_entry(found, layer, target.sae_width, target.l0_of(layer), target.sae)
+        found = known_entries(hub.files_of(target.sae, target.sae_revision), collection)
+        wanted = target.sae_width, target.l0_of(layer), target.sae, target.hook
+        entry = choose_entry(found, layer, *wanted)
     if folder is None:
         path = hub.fetch(target.sae, entry.path, target.sae_revision)
         for beside in configurations_beside(entry.path):
@@ -78,3 +74,10 @@ def sae_bytes(target: Target) -> int | None:
     if target.features is None or target.width is None:
         return None
     return 4 * (2 * target.features * target.width + 2 * target.features + target.width)
+
+
+def _other_hook(target: Target, hook: Hook | None, word: str) -> Fault:
+    """What is wrong with a collection whose name tells another hook than the target's."""
+    what = f"its SAEs are of another site ({word}) than {target.hook}"
+    several = "name SAEs of one block: what writes at several, or reads the embedding, is not read"
+    return Fault(target.sae, what, f"write `hook: {hook}`" if hook else several)

@@ -17,6 +17,7 @@ from harness.models.waiting import waiting_for
 from harness.runner.context import How
 from harness.runner.resident_saes import ResidentSaes
 from harness.sae import Sae, load_sae
+from harness.sae.centring import centred
 from harness.sae.mock import mock
 from harness.sae.weights import check_sae
 from harness.specs.targets import Target
@@ -103,8 +104,10 @@ def sae_provider(
         if target.mock:
             return mock(target.mock, width, features or 0, layer, seed).to(device)
         found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
-        if found.l0 is None and target.catalogue and (entry := target.entry(layer)):
-            found = replace(found, l0=entry.l0)
+        entry = target.entry(layer) if target.catalogue else None
+        if entry is not None:
+            found = replace(found, l0=found.l0 or entry.l0)
+            found = centred(found) if entry.centred else found
         if layer not in checked and features not in (None, found.features):
             say(
                 f"warning: {files[layer]} has {found.features} features where {features} are expected"

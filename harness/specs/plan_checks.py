@@ -169,6 +169,12 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
                 f"{longest} bytes",
                 "count from 1 at the beginning, or from -1 at the end",
             )
+    if ablation.kind == "direction" and plan.target.hook == "transcoder":
+        yield (
+            ("kind",),
+            "a transcoder writes in another space than it reads, and has no direction there to take out",
+            "use another kind, or SAEs of another hook",
+        )
     select = ablation.select
     tag = plan.spec.cluster
     if (

@@ -1,34 +1,41 @@
-"""Which SAEs a collection has, by layer, width and L0, and which of them is meant.
+"""Which SAEs a collection has, by layer, hook, width and L0.
 
 A collection is a folder or a repository. Its SAEs are known from a list that comes with the package,
-or from the names of its files: GemmaScope's (`layer_5/width_16k/average_l0_68/params.npz`), Gemma
-Scope 2's (`resid_post/layer_5_width_16k_l0_medium/params.safetensors`), SAELens' (a folder with
-`cfg.json` and `sae_weights.safetensors`), dictionary_learning's (`resid_post_layer_5/trainer_0/ae.pt`) and
-Llama Scope's (`Llama3_1-8B-Base-L5R-8x/checkpoints/final.safetensors`, `L5R/sae_weights.safetensors`).
+from SAELens' registry, or from the names of its files: GemmaScope's
+(`layer_5/width_16k/average_l0_68/params.npz`), Gemma Scope 2's
+(`resid_post/layer_5_width_16k_l0_medium/params.safetensors`), SAELens' (a folder with `cfg.json` and
+`sae_weights.safetensors`), dictionary_learning's (`resid_post_layer_5/trainer_0/ae.pt`), Llama Scope's
+(`Llama3_1-8B-Base-L5R-8x/checkpoints/final.safetensors`, `L5R/sae_weights.safetensors`), sparsify's
+(`layers.5.mlp/sae.safetensors`), Qwen Scope's (`layer5.sae.pt`) and mwhanna's (`layer_5.safetensors`).
 """
 
 import csv
-import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import Fault, InputError, first_few
+from harness.errors import Fault, InputError
 from harness.paths import PACKAGE
-from harness.specs.sae_configuration import layer_said, site_layer
+from harness.specs.json_file import read_mapping
+from harness.specs.sae_configuration import configurations_beside
+from harness.specs.sae_entry import Entry, at_hook
+from harness.specs.sae_places import place_named, place_said, word_of
+from harness.specs.saelens import SAELENS, entries_of
+from harness.specs.sites import Hook
 
 NAMES = (
-    "params.npz", "params.safetensors", "sae_weights.safetensors", "ae.pt", "final.safetensors"
+    "params.npz", "params.safetensors", "sae_weights.safetensors", "ae.pt", "final.safetensors",
+    "sae.safetensors",
 )  # fmt: skip
 WEIGHTS = (".npz", ".safetensors", ".pt")  # how the names of files of weights end
-USUAL_L0 = 100  # what a canonical SAE is nearest to, where none is marked
+_NUMBERED = re.compile(r"layer(\d+)\.sae\.pt|layer_(\d+)\.safetensors")
 _LAYER = re.compile(r"layer_(\d+)(?![\dk])")
 _HOOK = re.compile(r"(?:^|[._])(?:blocks|layers|h)\.\d+(?![\dk])")
 _WIDTH = re.compile(r"width_(\d+[km]?)")
 _L0 = re.compile(r"average_l0_(\d+)")
-_OPENMOSS = re.compile(r"(?:^|[-/])L(\d+)R(?:[-/]|$)")
-_LABEL = re.compile(r"_l0_([a-z]+(?:_seed_\d+)?)")
+_OPENMOSS = re.compile(r"(?:^|[-/])L(\d+)(?:R|A|M|TC)(?:[-/]|$)")
+_LABEL = re.compile(r"_l0_([a-z]+(?:_affine)?(?:_seed_\d+)?)")
 # Sites that are not the residual stream after a block, as the published collections name them.
 OTHER_SITE = re.compile(
     r"(?:^|[-_/.])(att|attn|attn_out|hook_z|mlp|mlp_out|hook_mlp_out|mlp_in|transcoders?|clt|crosscoder"
@@ -36,36 +43,14 @@ OTHER_SITE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One SAE. `path` is of its weights, within the collection; `l0` the published average."""
-
-    layer: int
-    path: str
-    width: str | None = None
-    l0: int | None = None
-    label: str | None = None
-    canonical: bool = False
-    neuronpedia: str | None = None
-
-    @property
-    def name(self) -> str:
-        """How it is told apart from others of its layer."""
-        parts = (self.width, self.l0 and f"L0 {self.l0}", self.label)
-        return " ".join(str(part) for part in parts if part) or self.path
-
-
-def features_of(width: str) -> int:
-    """The number of features that a published width stands for: 16k is 16,384, 1m is 1,048,576."""
-    number = int(width.rstrip("km")) * {"k": 1_000, "m": 1_000_000}.get(width[-1], 1)
-    return 2 ** round(math.log2(number)) if width[-1] in "km" else number
-
-
 def read_catalogue(name: str) -> tuple[Entry, ...]:
-    """A list that comes with the package: layer, width, average L0, path, canonical, Neuronpedia.
+    """The SAEs of a list that comes with the package, or of a release of SAELens' registry.
 
-    The SAEs of the embedding are left out: there is no block whose output they read.
+    A list has layer, width, average L0, path, canonical, Neuronpedia. The SAEs of the embedding are left
+    out: there is no block whose output they read. Raises `InputError` like `saelens.entries_of`.
     """
+    if name.startswith(SAELENS):
+        return entries_of(name)
     file = {"gemma-scope-2b-pt-res": NAMES[0]}.get(name, NAMES[1])
     with (PACKAGE / "catalogues" / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
         return tuple(
@@ -83,133 +68,99 @@ def read_catalogue(name: str) -> tuple[Entry, ...]:
         )
 
 
-def list_entries(files: Iterable[str]) -> tuple[Entry, ...]:
-    """The SAEs of the residual stream among some files, read from their names."""
-    entries = []
-    for path in sorted(files):
-        folder, _, name = path.rpartition("/")
-        layer = _layer_in(folder)
-        if name not in NAMES or layer is None or OTHER_SITE.search(folder):
-            continue
-        width, l0, label = (pattern.search(folder) for pattern in (_WIDTH, _L0, _LABEL))
-        entries.append(
-            Entry(
-                layer=layer,
-                path=path,
-                width=width[1] if width else None,
-                l0=int(l0[1]) if l0 else None,
-                label=label[1] if label else None,
-            )
-        )
-    return tuple(entries)
+def known_entries(files: Iterable[str], collection: str = "") -> tuple[Entry, ...]:
+    """The SAEs among some files of any hook, read from their names; `collection` is what they lie in."""
+    named = (_named(path, collection) for path in sorted(files))
+    return tuple(entry for entry in named if entry is not None)
 
 
-def scan_folder(folder: Path) -> tuple[Entry, ...]:
-    """The SAEs of a local folder; a configuration beside them may say which layer they read.
+def list_entries(files: Iterable[str], hook: Hook = "resid_post") -> tuple[Entry, ...]:
+    """The SAEs of a hook among some files, read from their names; none where all are of others."""
+    try:
+        return at_hook(known_entries(files), hook, "")
+    except InputError:
+        return ()
 
-    Raises `InputError` where all that it has is of another site than the residual stream.
+
+def scan_folder(folder: Path, hook: Hook = "resid_post") -> tuple[Entry, ...]:
+    """The SAEs of a hook of a local folder; a configuration beside them may say which layer they read.
+
+    Raises `InputError` where all that it has is of other hooks.
     """
     if not folder.is_dir():
         raise InputError(Fault(str(folder), "it is not a folder", "name the folder of the SAEs"))
     files = sorted(
         path.relative_to(folder).as_posix()
-        for name in NAMES
+        for name in (*NAMES, "layer*.sae.pt", "layer_*.safetensors")
         for path in folder.rglob(name)
         if path.is_file()
     )
-    configured = []
-    for path in files:
-        if path.endswith(NAMES[2:]) and (layer := layer_said(folder / path)) is not None:
-            configured.append(Entry(layer, path))
+    configured = [entry for path in files if (entry := _configured(folder, path))]
     with_configuration = {entry.path for entry in configured}
-    entries = (*configured, *list_entries(path for path in files if path not in with_configuration))
-    if files and not entries and all(OTHER_SITE.search(path) for path in files):
-        raise InputError(
-            Fault(
-                str(folder),
-                f"its SAEs are not of the residual stream after a block ({first_few(files, 2)})",
-                "name a folder of residual-stream SAEs: the harness reads and edits no other site",
-            )
-        )
-    return tuple(sorted(entries, key=lambda entry: (entry.layer, entry.path)))
+    rest = (path for path in files if path not in with_configuration)
+    found = at_hook((*configured, *known_entries(rest, collection_of(folder))), hook, str(folder))
+    return tuple(sorted(found, key=lambda entry: (entry.layer, entry.path)))
 
 
-def choose_entry(
-    entries: Sequence[Entry], layer: int, width: str | None, l0: int | str | None, where: str
-) -> Entry:
-    """The SAE of a layer that is meant; raises `InputError` where there is none, or several.
+def collection_of(sae: str | Path, *, local: bool = True) -> str:
+    """The name that tells what a collection is of: a repository's, or a folder's that is a copy of one.
 
-    `l0` is a number, a label such as `medium`, or `canonical`: the one that is marked so, the only
-    one, or the one whose L0 is nearest to 100.
+    Any other folder may have any name.
     """
-
-    def refuse(what: str, remedy: str) -> InputError:
-        return InputError(Fault(where, what, remedy))
-
-    candidates = [entry for entry in entries if entry.layer == layer]
-    if not candidates:
-        layers = sorted({entry.layer for entry in entries})
-        raise refuse(
-            f"there is no SAE of layer {layer}",
-            f"it has layers {ranges(layers)}"
-            if layers
-            else "it has none that is known by its name",
-        )
-    if width is not None:
-        of_width = [entry for entry in candidates if entry.width == width]
-        # A folder that says nothing of widths is taken at its word.
-        if not of_width and any(entry.width for entry in candidates):
-            widths = dict.fromkeys(entry.width for entry in candidates if entry.width)
-            raise refuse(
-                f"layer {layer} has no SAE of width {width}", f"it has {', '.join(widths)}"
-            )
-        candidates = of_width or candidates
-    if l0 is not None and l0 != "canonical":
-        of_l0 = [entry for entry in candidates if l0 in (entry.l0, entry.label)]
-        if not of_l0:
-            raise refuse(
-                f"layer {layer} has no SAE of L0 {l0}",
-                f"it has {', '.join(entry.name for entry in candidates)}",
-            )
-        candidates = of_l0
-    marked = [entry for entry in candidates if entry.canonical]
-    if l0 == "canonical" and not marked and len(candidates) > 1:
-        with_l0 = [entry for entry in candidates if entry.l0 is not None]
-        if with_l0:
-            nearest = min(abs((entry.l0 or 0) - USUAL_L0) for entry in with_l0)
-            marked = [e for e in with_l0 if abs((e.l0 or 0) - USUAL_L0) == nearest]
-    candidates = marked or candidates
-    # Gemma Scope 2 has a main collection and one of all layers, whose folder ends in _all.
-    main = [entry for entry in candidates if "_all/" not in entry.path]
-    candidates = main or candidates
-    if len({entry.width for entry in candidates}) > 1:
-        raise refuse(
-            f"layer {layer} has SAEs of several widths",
-            f"add `width:` with one of {', '.join(dict.fromkeys(str(e.width) for e in candidates))}",
-        )
-    if len(candidates) > 1:
-        paths = first_few([entry.path for entry in candidates], 4)
-        raise refuse(
-            f"layer {layer} has {len(candidates)} SAEs that fit: {paths}",
-            "add `l0:` or `files:` to the target",
-        )
-    return candidates[0]
+    name = Path(sae).name
+    return name if not local or name.startswith("gemma-scope") else ""
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Sorted numbers in few words: 0-5, 7."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+def _configured(folder: Path, path: str) -> Entry | None:
+    """An SAE whose configuration says where it reads."""
+    weights = folder / path
+    if path.endswith(NAMES[2:5]):
+        place = place_said(configurations_beside(weights.as_posix()))
+        return None if place is None else Entry(place[0], path, hook=place[1])
+    if weights.name == NAMES[5]:
+        # sparsify names the module, and not whether what it puts out is read or predicted.
+        said = read_mapping(weights.parent / "cfg.json") or {}
+        named = _named(path, "")
+        return replace(named, hook="transcoder") if named and said.get("transcode") else named
+    return None
 
 
-def _layer_in(folder: str) -> int | None:
+def _named(path: str, collection: str) -> Entry | None:
+    """The SAE that a path names; None where it names none, or one of no hook."""
+    folder, _, name = path.rpartition("/")
+    place = _numbered(name) if name not in NAMES else _place_in(folder)
+    if place is None:
+        return None
+    layer, hook = place
+    inner, outer = word_of(folder), word_of(collection)
+    # A transcoder of sparsify lies in the folder of the MLP whose output it predicts.
+    predicts = inner and inner[0] == "mlp_out" and outer and outer[0] == "transcoder"
+    told = outer if predicts else inner or outer
+    hook = told[0] if told else hook
+    if hook is None:
+        return None
+    width, l0, label = (pattern.search(folder) for pattern in (_WIDTH, _L0, _LABEL))
+    return Entry(
+        layer=layer,
+        path=path,
+        width=width[1] if width else None,
+        l0=int(l0[1]) if l0 else None,
+        label=label[1] if label else None,
+        hook=hook,
+    )
+
+
+def _numbered(name: str) -> tuple[int, Hook | None] | None:
+    """The place of a file that is called by its layer: Qwen Scope's, or a transcoder of mwhanna's."""
+    match = _NUMBERED.fullmatch(name)
+    if match is None:
+        return None
+    return (int(match[1]), "resid_post") if match[1] else (int(match[2]), "transcoder")
+
+
+def _place_in(folder: str) -> tuple[int, Hook | None] | None:
     for part in reversed(folder.split("/")):
         if _HOOK.search(part):
-            return site_layer(part)
-    layer = _LAYER.search(folder) or _OPENMOSS.search(folder)
-    return int(layer[1]) if layer else None
+            return place_named(part)
+    match = _LAYER.search(folder) or _OPENMOSS.search(folder)
+    return (int(match[1]), "resid_post") if match else None

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.specs.fields import Dtype, L0s, Layers, SaeWidth, SpecPart, WhereBos, without
+from harness.specs.sites import Hook
 
 
 class TargetChoice(SpecPart):
@@ -31,8 +32,15 @@ class TargetChoice(SpecPart):
     revision: str | None = Field(default=None, description="Of the model's repository.")
     sae: str | None = Field(
         default=None,
-        description="A folder or a repository of SAEs; `mock:orthogonal` or `mock:jumprelu` for random "
-        "ones, which are no evidence of anything.",
+        description="A folder or a repository of SAEs; `saelens:RELEASE`, or `saelens:RELEASE/ID` with "
+        "{layer} in the id, of SAELens' registry; `mock:orthogonal` or `mock:jumprelu` for random ones, "
+        "which are no evidence of anything.",
+    )
+    hook: Hook | None = Field(
+        default=None,
+        description="What the SAEs read: the stream after a block (`resid_post`, the default) or before it "
+        "(`resid_pre`), what its MLP (`mlp_out`) or its attention (`attn_out`) adds to the stream, or what "
+        "goes into its MLP, of a `transcoder`.",
     )
     sae_revision: str | None = Field(default=None, description="Of the SAEs' repository.")
     files: str | None = Field(
@@ -59,4 +67,4 @@ class TargetChoice(SpecPart):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"bos": None})
+        return without(plain(self), {"bos": None, "hook": None})

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_config_path
 from pydantic import ValidationError
 
 from harness.argument_types import checked
@@ -20,6 +19,7 @@ from harness.names import LONGEST, is_name
 from harness.paths import PACKAGE, can_be_named
 from harness.specs.json_file import check_shape
 from harness.specs.local_paths import check_file, check_within, written_out
+from harness.specs.settings import settings_folder
 from harness.specs.spec import MOST
 from harness.specs.spec_paths import find_spec, folders_around
 from harness.specs.target_choice import TargetChoice
@@ -56,7 +56,7 @@ def targets(spec: str | Path = "") -> Mapping[str, Target]:
 
 def user_file() -> Path:
     """Where a user's own targets are listed."""
-    return user_config_path("misconception-harness", appauthor=False) / FILE
+    return settings_folder() / FILE
 
 
 def known_targets(beside: Path | None = None) -> Mapping[str, Target]:
@@ -153,7 +153,7 @@ def _target(
         check_shape(row.architecture, "architecture")
     choice = TargetChoice(
         model=row.model, revision=row.revision, sae=row.sae, sae_revision=row.sae_revision,
-        files=row.files, width=row.sae_width, l0=row.l0, dtype=row.dtype, bos=row.bos,
+        files=row.files, hook=row.hook, width=row.sae_width, l0=row.l0, dtype=row.dtype, bos=row.bos,
         layers="default" if row.sae else "none", stand_in=row.origin == "stand-in",
     )  # fmt: skip
     check_choice(name, choice, (path.parent,), known)

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
-from harness.errors import Fault, nearest
+from harness.errors import Fault, InputError, nearest
 from harness.paths import PACKAGE
 from harness.specs.fields import Dtype, L0s, SaeWidth, SpecPart, WhereBos
+from harness.specs.saelens import SAELENS, meant
+from harness.specs.sites import Hook
 from harness.specs.yaml_source import excerpt_of
 
 
@@ -36,6 +38,7 @@ class TargetRow(SpecPart):
     sae: Text | None = None
     sae_revision: Text | None = None
     files: Text | None = None
+    hook: Hook | None = None
     catalogue: Annotated[str, AfterValidator(lambda name: _of_the_package(name))] | None = None
     sae_width: SaeWidth | None = None
     l0: L0s | None = None
@@ -52,6 +55,13 @@ class TargetRow(SpecPart):
 
 
 def _of_the_package(name: str) -> str:
+    if name.startswith(SAELENS):
+        try:
+            meant(name)
+        except InputError as error:
+            remedy = error.faults[0].remedy
+            raise PydanticCustomError("catalogue", "{remedy}", {"remedy": remedy}) from None
+        return name
     there = sorted(path.stem for path in (PACKAGE / "catalogues").glob("*.csv"))
     if name not in there:
         raise PydanticCustomError("catalogue", "{remedy}", {"remedy": nearest(name, there)})

@@ -11,17 +11,12 @@ from harness.errors import Fault, InputError, nearest, too_long
 from harness.names import is_name
 from harness.paths import PACKAGE, can_be_named, find
 from harness.specs.fields import WhereBos
-from harness.specs.json_file import check_shape, read_mapping, shape_said
+from harness.specs.local_models import is_toy, shape_of
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
-from harness.specs.sae_catalogue import (
-    WEIGHTS,
-    Entry,
-    choose_entry,
-    features_of,
-    read_catalogue,
-    scan_folder,
-)
+from harness.specs.sae_catalogue import WEIGHTS, read_catalogue, scan_folder
+from harness.specs.sae_entry import Entry, choose_entry, features_of
+from harness.specs.saelens import SAELENS, chosen_of
 from harness.specs.sites import Hook
 from harness.specs.target_choice import TargetChoice
 
@@ -91,13 +86,15 @@ class Target:
         Raises `InputError` where there is none, or several.
         """
         if self.files is not None:
-            return Entry(layer, self.files.replace("{layer}", str(layer)), width=self.sae_width)
+            file = self.files.replace("{layer}", str(layer))
+            return Entry(layer, file, width=self.sae_width, hook=self.hook)
         folder = local_path(self.sae)
         if folder is None and self.catalogue is None:
             return None
-        entries = scan_folder(folder) if folder else read_catalogue(self.catalogue or "")
-        where = str(folder or self.sae)
-        return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where)
+        listed = self.catalogue or ""
+        entries = scan_folder(folder, self.hook) if folder else read_catalogue(listed)
+        where = str(folder or (listed if listed.startswith(SAELENS) else self.sae))
+        return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where, self.hook)
 
     def l0_of(self, layer: int) -> int | str | None:
         """Which L0 is asked for at a layer."""
@@ -166,18 +163,20 @@ def chosen(
     if choice.files is not None:
         _check_files(choice.files, local_path(sae) is not None)
     if choice.model is not None and model != base.model:
-        blocks, width = _shape(model)
+        blocks, width = shape_of(model)
         base = replace(
             base, model=model, revision="main", package=None, blocks=blocks, width=width,
             bytes=None, parameters=None, architecture=None, gated=False, truth=None,
-            origin=_origin(model, choice, known),
+            origin="stand-in" if choice.stand_in or is_toy(model, known) else "real",
         )  # fmt: skip
-    if choice.sae is not None and sae != base.sae:
+    if sae.startswith(SAELENS):
+        base = _of_registry(base, sae, choice)
+    elif choice.sae is not None and sae != base.sae:
         # A collection that another target uses is known here too, and read as it is there.
         other = next((target for target in known.values() if target.sae == sae), UNKNOWN)
         base = replace(
             base, sae=sae, sae_revision=other.sae_revision, catalogue=other.catalogue,
-            sae_width=other.sae_width, l0=other.l0, truth=None,
+            sae_width=other.sae_width, l0=other.l0, hook=other.hook, truth=None,
         )  # fmt: skip
     made: dict[str, Any] = {
         "revision": choice.revision,
@@ -187,9 +186,23 @@ def chosen(
         "files": choice.files,
         "dtype": choice.dtype,
         "bos": choice.bos,
+        "hook": choice.hook,
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
     return replace(base, origin="mock") if base.mock is not None else base
+
+
+def _of_registry(base: Target, sae: str, choice: TargetChoice) -> Target:
+    """A target with a release of SAELens' registry, or some of its ids. Raises `InputError`."""
+    if choice.files is not None:
+        what = f"`files:` and {sae} both say where a layer's SAE lies"
+        raise InputError(Fault("files", what, "leave `files:` out, or name the repository"))
+    found = chosen_of(sae, choice.hook)
+    return replace(
+        base, sae=found.repository, sae_revision="main", catalogue=sae, hook=found.hook, files=None,
+        layers=tuple(layer for layer in base.layers if layer in found.layers) or found.layers,
+        sae_width=None, l0=None, truth=None,
+    )  # fmt: skip
 
 
 def check_choice(
@@ -263,13 +276,15 @@ def mocked(target: Target, kind: str = MOCKS[0]) -> Target:
     """The same model with random SAEs: nothing that it shows is evidence."""
     return replace(
         target, sae=MOCK + kind, origin="mock", catalogue=None, sae_width=None, l0=None, files=None,
-        truth=None,
+        hook="resid_post", truth=None,
     )  # fmt: skip
 
 
 def is_remote(name: str, known: Mapping[str, Target]) -> bool:
-    """Whether a name is never a folder's: a known target's repository, or random SAEs."""
-    return name.startswith(MOCK) or any(name in (one.model, one.sae) for one in known.values())
+    """Whether a name is never a folder's: a known target's repository, random SAEs, or a registry's."""
+    return name.startswith((MOCK, SAELENS)) or any(
+        name in (one.model, one.sae) for one in known.values()
+    )
 
 
 def _path(key: str, name: str, folders: tuple[Path, ...], known: Mapping[str, Target]) -> str:
@@ -279,24 +294,3 @@ def _path(key: str, name: str, folders: tuple[Path, ...], known: Mapping[str, Ta
     """
     found = None if is_remote(name, known) else find_named(name, *folders, what=key)
     return name if found is None else written_out(found)
-
-
-def _shape(model: str) -> tuple[int | None, int | None]:
-    """Blocks and width of a local model, from its `config.json`."""
-    folder = local_path(model)
-    said = None if folder is None else read_mapping(folder / "config.json")
-    check_shape(said or {}, "model")
-    return shape_said(said or {})
-
-
-def _origin(model: str, choice: TargetChoice, known: Mapping[str, Target]) -> Origin:
-    """A stand-in stays one under another name."""
-    folder = local_path(model)
-    same = any(
-        folder is not None
-        and toy.origin != "real"
-        and (own := local_path(toy.model))
-        and own.resolve() == folder.resolve()
-        for toy in known.values()
-    )
-    return "stand-in" if choice.stand_in or same else "real"

@@ -1,9 +1,13 @@
 """Which file of a repository or folder is the SAE that is meant."""
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from harness.errors import InputError
 from harness.models.sae_files import sae_file
+from harness.sae.encoding import encode
+from harness.sae.weights import load_sae
 from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import load_targets, resolve
 from tests.helpers.files import write_files
@@ -17,18 +21,21 @@ from tests.helpers.hub import (
 from tests.helpers.hub_server import COMMIT
 
 
-def test_llama_scopes_other_sites_are_refused_by_name():
-    choice = TargetChoice(sae="fnlp/Llama3_1-8B-Base-LXTC-8x", files="L{layer}/final.safetensors")
-    with pytest.raises(InputError, match=r"another site \(LXTC\)"):
+@pytest.mark.parametrize(
+    "collection, word, remedy",
+    [
+        ("google/gemma-scope-2b-pt-att", "att", "write `hook: attn_out`"),
+        ("google/gemma-scope-2b-pt-mlp", "mlp", "write `hook: mlp_out`"),
+        ("google/gemma-scope-2b-pt-transcoders", "transcoders", "write `hook: transcoder`"),
+        ("fnlp/Llama3_1-8B-Base-LXTC-8x", "LXTC", "write `hook: transcoder`"),
+        ("mntss/clt-gemma-2-2b-2.5M", "clt", "name SAEs of one block: what writes at several"),
+    ],
+)
+def test_another_hook_is_refused_by_the_collections_name(collection, word, remedy):
+    choice = TargetChoice(sae=collection, files="L{layer}/final.safetensors")
+    said = rf"another site \({word}\) than resid_post; {remedy}"
+    with pytest.raises(InputError, match=said):
         sae_file(resolve("gemma-2-2b", choice), 5)
-
-
-@pytest.mark.parametrize("name", ["att", "mlp"])
-def test_gemma_scopes_other_sites_are_refused_by_name(name):
-    repository = f"google/gemma-scope-2b-pt-{name}"
-    target = resolve("gemma-2-2b", TargetChoice(sae=repository, files="x/{layer}/params.npz"))
-    with pytest.raises(InputError, match=rf"another site \({name}\)"):
-        sae_file(target, 5)
 
 
 def test_a_local_folder_may_have_any_name(tmp_path):
@@ -40,7 +47,7 @@ def test_a_local_folder_may_have_any_name(tmp_path):
     copy = write_files(
         tmp_path / "gemma-scope-2b-pt-mlp", {"layer_3/width_16k/average_l0_9/params.npz": ""}
     )
-    with pytest.raises(InputError, match=r"another site \(mlp\)"):
+    with pytest.raises(InputError, match="its SAEs are of mlp_out, and not of resid_post; write"):
         sae_file(resolve("organism", TargetChoice(sae=str(copy)), tmp_path), 3)
 
 
@@ -119,3 +126,37 @@ def test_a_known_repository_s_saes_need_no_list(tmp_path, hub, layer, choice, pa
     found = answer_of(child(f"sae({layer}, 'gemma-2-2b', **{choice})", tmp_path, hub))
     assert found == f"{known.sae_revision}/{path}/params.npz"
     assert [asked.path.partition("/resolve/")[2] for asked in hub.requests("GET")] == [found]
+
+
+def test_a_release_of_saelens_registry_is_fetched_and_read(tmp_path, hub, folders):
+    """From the registry's facts alone: no list of files is asked for."""
+    code = "sae(12, 'gemma-2-2b', sae='saelens:gemma-2-2b-res-matryoshka-dc')"
+    path = "standard/blocks.12.hook_resid_post/sae_weights.safetensors"
+    assert answer_of(child(code, tmp_path, hub)) == f"{COMMIT}/{path}"
+    asked = [one.path.partition("/resolve/")[2] for one in hub.requests("GET")]
+    assert asked == [f"main/{path}", f"main/{path.replace('sae_weights.safetensors', 'cfg.json')}"]
+    (fetched,) = tmp_path.rglob("sae_weights.safetensors")
+    sae = load_sae(fetched, width=8, layer=12)
+    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
+    own = load_file(folders / "registered" / path)
+    before = (x - own["b_dec"]) @ own["W_enc"] + own["b_enc"]
+    torch.testing.assert_close(encode(sae, x), before * (before > own["threshold"]))
+
+
+def test_a_release_s_file_is_found_offline_at_the_pinned_commit(tmp_path, hub):
+    common = f"sae='saelens:gemma-2-2b-res-matryoshka-dc', sae_revision='{COMMIT}'"
+    first = answer_of(child(f"sae(12, 'gemma-2-2b', {common})", tmp_path, hub))
+    again = child(f"sae(12, 'gemma-2-2b', {common})", tmp_path, NOBODY, HF_HUB_OFFLINE="1")
+    assert answer_of(again) == first
+
+
+@pytest.mark.parametrize("layer, path", [(5, SAES[4]), (12, SAES[15])])
+def test_a_repository_s_saes_of_another_hook_are_known_by_their_names(tmp_path, hub, layer, path):
+    code = f"sae({layer}, model='x/y', sae='lab/saes', hook='mlp_out')"
+    assert answer_of(child(code, tmp_path, hub)) == f"{COMMIT}/{path}"
+
+
+def test_a_hook_that_a_repository_has_not_is_said_with_those_that_it_has(tmp_path, hub):
+    code = "sae(5, model='x/y', sae='lab/saes', hook='transcoder')"
+    said = "lab/saes: its SAEs are of resid_post and mlp_out, and not of transcoder; write `hook: resid_post`"
+    assert_refused(child(code, tmp_path, hub), said, status=2)

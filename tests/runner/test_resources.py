@@ -85,6 +85,16 @@ def test_what_the_catalogue_says_of_the_l0_is_known_to_the_sae(monkeypatch):
     assert sae.l0 == target.entry(9).l0 > 0
 
 
+def test_an_sae_of_a_centred_stream_is_read_as_one(monkeypatch):
+    """SAELens' registry says so of GPT-2's first ones; their own files do not."""
+    own = random_sae(0, 768)
+    monkeypatch.setattr("harness.runner.resources.load_sae", lambda *_, **__: own)
+    for name, centred in (("gpt2-small", True), ("pythia-70m", False)):
+        sae = sae_provider(load_targets()[name], dict.fromkeys(range(12)), "cpu", lambda _: None)(5)
+        assert bool(sae.w_enc.mean(0).abs().max() < 1e-6) is centred
+        assert torch.equal(sae.w_dec, own.w_dec)
+
+
 @pytest.mark.parametrize("place", ["known", "folder", "hub"])
 def test_an_sae_of_another_width_is_refused_before_the_model_is_fetched_or_loaded(
     tmp_path, monkeypatch, place

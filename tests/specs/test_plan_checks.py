@@ -1,6 +1,7 @@
 """What a target or the prompts rule out, said before a weight is loaded."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -133,3 +134,30 @@ def test_where_no_layer_is_read_the_readout_is_of_nothing():
     assert "every difference is zero by construction" in str(fault)
     blind = behaviour_plan(objects=shared, targets={"organism": {"layers": "none"}})
     assert not faults_of(blind, lambda *at: "x")
+
+
+def test_a_transcoder_has_no_direction_in_what_it_reads():
+    """Its encoder reads one space and its decoder writes another; other edits are of what it writes."""
+    prompts, _ = complete("-", list(enumerate(family_lines(6), 1)), balanced=True)
+    for hook, kind, wrong in [
+        ("transcoder", "direction", True),
+        ("transcoder", "zero", False),
+        ("mlp_out", "direction", False),
+    ]:
+        ablation = {"name": "top", "select": {"by": "list", "features": {0: (1,)}}, "kind": kind}
+        spec = behaviour_spec(ablations=(ablation,))
+        target = replace(
+            load_targets()["organism"], hook=hook, sae="lab/saes", files="{layer}/params.npz"
+        )
+        found = [
+            str(one)
+            for one in faults_of(
+                make_plan(spec, target, prompts), lambda *at: "/".join(map(str, at))
+            )
+        ]
+        assert bool(found) is wrong, found
+        if wrong:
+            assert found == [
+                "ablations/0/kind: a transcoder writes in another space than it reads, and has no direction "
+                "there to take out; use another kind, or SAEs of another hook"
+            ]

@@ -5,15 +5,9 @@ import json
 import pytest
 
 from harness.errors import InputError
-from harness.specs.sae_catalogue import (
-    choose_entry,
-    features_of,
-    list_entries,
-    ranges,
-    read_catalogue,
-    scan_folder,
-)
+from harness.specs.sae_catalogue import list_entries, read_catalogue, scan_folder
 from harness.specs.sae_configuration import site_layer
+from harness.specs.sae_entry import choose_entry, features_of, ranges
 from tests.helpers.files import write_files
 
 SCOPE = read_catalogue("gemma-scope-2b-pt-res")
@@ -169,7 +163,9 @@ def test_the_configurations_of_other_libraries_name_their_layer(tmp_path):
 
 def test_a_folder_of_another_site_is_refused_and_not_misread(tmp_path):
     folder = write_files(tmp_path, {"attn_out/layer_9_width_16k_l0_small/params.safetensors": ""})
-    with pytest.raises(InputError, match="not of the residual stream"):
+    with pytest.raises(
+        InputError, match="its SAEs are of attn_out, and not of resid_post; write `hook: attn_out`"
+    ):
         scan_folder(folder)
 
 

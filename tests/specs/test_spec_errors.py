@@ -236,7 +236,7 @@ def test_what_cannot_be_read_and_what_contradicts_come_at_once(folder):
     write_prompts(folder, wrong)
     said = [line for line in check(folder).splitlines() if line.startswith("error")]
     assert said == [
-        "error: demo.yaml:5:3: unknown target 'gemma'; did you mean 'gemma-2-2b'?",
+        "error: demo.yaml:5:3: unknown target 'gemma'; did you mean 'gemma-3-4b'?",
         "error: demo.yaml:6:16: unknown key 'layer'; did you mean 'layers'?",
         "error: demo.yaml:8:1: unknown key 'redout'; did you mean 'readout'?",
         "error: demo.yaml:10:41: kind is 'nil'; use one of clamp, direction, mean, resample, scale, "

@@ -143,6 +143,19 @@ def test_a_known_collection_is_known_here_too(work):
     assert (target.revision, target.package, target.gated) == ("main", None, False)
 
 
+def test_a_target_s_saes_may_be_of_another_hook_or_of_saelens_registry(work):
+    of_user(
+        '[a]\nmodel = "google/gemma-2-9b"\nsae = "saelens:gemma-scope-9b-pt-mlp-canonical"\n'
+        'sae_width = "16k"\nlayers = [3]\n[b]\nmodel = "m"\nsae = "my/saes"\nhook = "attn_out"\n'
+        '[c]\nmodel = "m"\nsae = "my/saes"\ncatalogue = "saelens:gemma-scope-9b-pt-res-canonical"\n'
+    )
+    a, b, c = (known_targets()[name] for name in "abc")
+    assert (a.sae, a.hook, a.layers) == ("google/gemma-scope-9b-pt-mlp", "mlp_out", (3,))
+    assert a.entry(3).path.startswith("layer_3/width_16k/average_l0_")
+    assert (b.hook, b.catalogue) == ("attn_out", None)
+    assert c.catalogue == "saelens:gemma-scope-9b-pt-res-canonical"
+
+
 def test_without_saes_only_behaviour_is_claimed(work, root):
     of_user(f'[plain]\nmodel = "{root}/fixtures/organism"\n')
     assert known_targets()["plain"].origin == "stand-in"  # the package's toy, under whatever name
@@ -205,6 +218,9 @@ WRONG = {
     "a date within": ('[a]\nmodel = "m"\narchitecture = {x = 2020-01-01}\n', ":3: [a]: architecture: input"),
     "what no machine holds": ('[a]\nmodel = "m"\narchitecture = {hidden_size = 9000000000}\n', ":3: [a]: its config.json says"),
     "a catalogue": ('[a]\nmodel = "m"\ncatalogue = "../x"\n', ":3: [a]: the package has no catalogue"),
+    "a registry's release": ('[a]\nmodel = "m"\ncatalogue = "saelens:x"\n', ":3: [a]: the package has no catalogue"),
+    "no release": ('[a]\nmodel = "m"\nsae = "saelens:x"\n', ":3: [a]: SAELens has no release 'x'; use one of"),
+    "no hook": ('[a]\nmodel = "m"\nhook = "mid"\n', ':3: [a]: hook is "mid"; use one of resid_post, resid_pre'),
     "a package by a path": ('[a]\nmodel = "m"\npackage = "os.path"\n', ":3: [a]: package: string should match"),
     "files that lead out": ('[a]\nmodel = "m"\nsae = "s"\nfiles = "../x.npz"\n', ":4: [a]: it leads out of `sae`"),
     "random SAEs of no kind": ('[a]\nmodel = "m"\nsae = "mock:x"\n', ":1: [a]: there is no mock:x"),

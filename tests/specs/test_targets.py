@@ -1,11 +1,16 @@
 """Targets: known ones, a spec's own, and what is wrong with one."""
 
+import json
+import shutil
+
 import pytest
 
 from harness.errors import InputError
 from harness.specs.spec_file import load
 from harness.specs.target_choice import TargetChoice
 from harness.specs.targets import load_targets, mocked, resolve
+from tests.helpers import ROOT
+from tests.helpers.cli import invoke
 
 
 def test_a_spec_can_choose_among_a_known_targets_saes():
@@ -117,3 +122,51 @@ def test_without_layers_only_behaviour_can_be_claimed(tmp_path):
     )
     with pytest.raises(InputError, match="it needs SAEs, and no layer is read"):
         load(feature).plan("organism")
+
+
+def test_a_hook_is_part_of_a_specs_hash_only_where_it_is_written(tmp_path):
+    """Specs of before there was a choice keep their hashes."""
+    plain = load(write(tmp_path, "gemma-2-2b: {layers: [0]}")).spec
+    assert plain.targets["gemma-2-2b"].model_dump().keys().isdisjoint({"hook", "bos"})
+    other = load(write(tmp_path, "gemma-2-2b: {layers: [0], hook: resid_post}")).spec
+    assert other.targets["gemma-2-2b"].model_dump()["hook"] == "resid_post"
+    assert other.hash != plain.hash
+
+
+@pytest.mark.parametrize(
+    "target, said",
+    [
+        ("gemma-2-2b: {hook: mlp}", "4:16: hook is 'mlp'; did you mean 'mlp_out'"),
+        (
+            "gemma-2-2b: {hook: mlp_out}",
+            "its SAEs are of resid_post, and not of mlp_out; write `hook: ",
+        ),
+        ("gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt'}", "4:16: SAELens has no release"),
+        (
+            "gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt-mlp', hook: transcoder}",
+            "4:54: its SAEs are of mlp_out, and not of transcoder; write `hook: mlp_out`",
+        ),
+        (
+            "gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt-mlp', layers: [3]}",
+            "layer 3 has SAEs of several widths; add `width:` with one of 16k, 65k",
+        ),
+    ],
+)
+def test_faults_of_a_hook_are_said_at_its_place(tmp_path, target, said):
+    with pytest.raises(InputError, match=said):
+        load(write(tmp_path, target)).plan()
+
+
+def test_plan_and_targets_name_the_hook_where_it_is_not_the_usual_one(tmp_path):
+    spec = write(
+        tmp_path, "gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt-att-canonical', width: 16k}"
+    )
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    planned = json.loads(invoke("plan", str(spec), "--json").output)
+    assert planned["hook"] == "attn_out"
+    spec = write(tmp_path, "organism: {layers: [0]}")
+    assert "hook" not in json.loads(invoke("plan", str(spec), "--json").output)
+    listed = {one["name"]: one["hook"] for one in json.loads(invoke("targets", "--json").output)}
+    assert listed["gpt2-small"] == "resid_pre"
+    assert {hook for name, hook in listed.items() if name != "gpt2-small"} == {"resid_post"}
+    assert "12 layers of width 768, read at resid_pre, float32; real" in invoke("targets").output

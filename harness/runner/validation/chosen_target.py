@@ -9,6 +9,7 @@ from harness.paths import can_be_named
 from harness.specs.local_paths import local_path, written_out
 from harness.specs.plan import layers_of
 from harness.specs.sae_catalogue import WEIGHTS, list_entries, read_catalogue, scan_folder
+from harness.specs.sae_entry import at_hook
 from harness.specs.spec_file import load
 from harness.specs.target_choice import TargetChoice
 from harness.specs.target_files import HERE, known_targets
@@ -81,7 +82,10 @@ def _layers(target: Target, other: bool) -> tuple[int, ...]:
         return target.default_layers
     folder = local_path(target.sae)
     if target.files is None and (folder or target.catalogue):
-        entries = scan_folder(folder) if folder else read_catalogue(target.catalogue or "")
+        listed = read_catalogue(target.catalogue or "") if folder is None else ()
+        entries = (
+            scan_folder(folder, target.hook) if folder else at_hook(listed, target.hook, target.sae)
+        )
         if entries:
             return tuple(sorted({entry.layer for entry in entries}))
     what = f"which layers the SAEs of {target.sae} read is not known"
