@@ -53,6 +53,13 @@ class BlockParts:
         return self.module(self.mlp_norm or self.mlp)
 
     @property
+    def width(self) -> int:
+        """How many dimensions the stream has."""
+        projection = self.module(self.projection)
+        size = getattr(projection, "out_features", None)
+        return int(size if size is not None else projection.weight.shape[1])
+
+    @property
     def heads_width(self) -> int:
         """How many numbers all heads put out together at a position."""
         projection = self.module(self.projection)

@@ -1,58 +1,89 @@
-"""Why an SAE does not fit a residual stream: the usual mistakes, each tried the other way round.
+"""Why a dictionary does not fit what it is read from: the usual mistakes, each tried the other way round.
 
-An SAE that was loaded wrongly still runs, and still has features that fire. What gives it away is
-that some other reading of the same weights reconstructs the stream far better with as few features.
+One that was loaded wrongly still runs, and still has features that fire. What gives it away is
+that some other reading of the same weights reconstructs its site far better with as few features.
 How much of the error goes counts, not how little is left: of a weak SAE, or on a stream with a few huge
 dimensions, much is left whatever is wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
-import torch
 from torch import Tensor
 
 from harness.sae.encoding import Sae
-from harness.sae.readings import Reading, huge_positions, other_readings, own_lengths
-from harness.sae.trial import Fit, Trial
+from harness.sae.input_readings import (
+    Beside,
+    Gain,
+    huge_positions,
+    other_gains,
+    other_layers,
+    other_norms,
+    other_places,
+)
+from harness.sae.readings import own_lengths, readings_of_weights
+from harness.sae.sparsity_readings import ALIKE, NEAR, missing_thresholds, other_ks
+from harness.sae.trial import Fit, Reading, Trial
 
 ENOUGH = 0.85  # share that a reading may leave of a cost, or of a constant's where that is less
 HARMLESS = 1.1  # times the error, with fewer features active
-ALIKE = 1.25  # times the cost of the best reading: it cannot be told from the best
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
 EXACT = 1e-3  # an error that is mostly rounding
 HOPELESS = 0.9  # FVU above which an SAE is of no use, unless the loss says otherwise
 USEFUL = 0.8  # share of recovered loss from which it is of use, whatever its FVU
-NEAR, FAR = 2.0, 2.5  # times the published L0: prompts differ so much, and no more
-MOST_QUANTILES = (
-    10_000_000  # numbers of which a quantile is taken: torch's takes 16 million at most
-)
+FAR = 2.5  # times the published L0: prompts differ so much, and no more
 
 
 def misfit(
-    sae: Sae, streams: Mapping[int, Tensor], layer: int, recovered: float = float("nan")
+    sae: Sae,
+    streams: Mapping[int, Tensor],
+    layer: int,
+    recovered: float = float("nan"),
+    *,
+    beside: Beside | None = None,
+    gain: Gain | None = None,
 ) -> str | None:
-    """What is wrong with reading `layer` with this SAE, in words; None where nothing seems to be.
+    """What is wrong with reading `layer` with this dictionary, in words; None where nothing seems to be.
 
-    `streams` are samples (n_positions, width) of the residual stream after every block, BOS left out,
-    on which no SAE is trained. `recovered` is the share of the model's loss that passes through the SAE,
-    NaN where that is unknown. Causes that the samples cannot tell apart are all named.
+    `streams` are samples (n_positions, held width) of what its site holds at every block, BOS left out,
+    on which no SAE is trained. `recovered` is the share of the model's loss that passes through it, NaN
+    where that is unknown. `beside` gives samples of the layer's sites, and is called only where it fits
+    ill; `gain` is of the norm before the layer's MLP. Causes that the samples cannot tell apart are all
+    named.
     """
-    trial = Trial(sae, streams[layer].float())
+    trial = Trial(sae, streams[layer])
     # First, as a lack of thresholds hardly shows in the fit.
-    if missing := _missing_thresholds(trial):
+    if missing := missing_thresholds(trial):
         return missing
     own = trial.own
-    if len(trial.stream) >= FEWEST and own.error > EXACT:
+    if len(trial.held) >= FEWEST and own.error > EXACT:
         # Then positions that alone decide every other fit.
         for readings in (
             huge_positions(trial),
-            other_readings(trial, streams, layer),
+            _others(trial, streams, layer, beside, gain),
             own_lengths(trial),
         ):
             if believed := [one for one in readings if _is_believed(one, own, sae.l0)]:
                 return _named(believed, own)
     return _unexplained(sae, own, recovered)
+
+
+def _others(
+    trial: Trial,
+    streams: Mapping[int, Tensor],
+    layer: int,
+    beside: Beside | None,
+    gain: Gain | None,
+) -> Iterator[Reading]:
+    return chain(
+        other_layers(trial, streams, layer),
+        other_places(trial, beside),
+        other_norms(trial),
+        other_gains(trial, gain),
+        other_ks(trial),
+        readings_of_weights(trial),
+    )
 
 
 def _is_believed(reading: Reading, own: Fit, published: float | None) -> bool:
@@ -107,37 +138,17 @@ def _unexplained(sae: Sae, own: Fit, recovered: float) -> str | None:
         if not sae.b_enc.any() and not sae.relu:
             reason = f"and its encoder bias is all 0, as where it was lost; else {reason}"
         return (
-            f"it does not reconstruct this stream (FVU on some positions {own.fvu:.2g}, of the median "
+            f"it does not reconstruct {_held(sae)} (FVU on some positions {own.fvu:.2g}, of the median "
             f"dimension {own.fvu_median:.2g}), {reason}"
         )
-    if sae.l0 is not None and not sae.l0 / FAR <= own.l0 <= sae.l0 * FAR:
+    published = sae.top_k if sae.l0 is None else sae.l0
+    if published is not None and not published / FAR <= own.l0 <= published * FAR:
         return (
-            f"{own.l0:.0f} features are active at a position where its publisher says {sae.l0:.0f}: its "
+            f"{own.l0:.0f} features are active at a position where its publisher says {published:.0f}: its "
             "thresholds or encoder are not its own, or it was trained on very different text"
         )
     return None
 
 
-def _missing_thresholds(trial: Trial) -> str | None:
-    """Whether thresholds were lost, in words: then half of what is active, or more, only adds noise.
-
-    An SAE that was trained without thresholds needs its small values: cut off, its fit suffers. One
-    that lost them fits as well, or better, without the values that its thresholds had held back.
-    """
-    sae, own, values = trial.sae, trial.own, trial.values
-    active = values[values > 0]
-    if sae.relu or float(sae.threshold.abs().max()) > 1e-6 or not len(active):
-        return None
-    lost = (
-        f"ReLU instead of JumpReLU: its thresholds are all 0, and {own.l0:.0f} features are active"
-    )
-    if sae.l0 is not None:
-        too_many = own.l0 > NEAR * sae.l0
-        return f"{lost} where its publisher says {sae.l0:.0f}" if too_many else None
-    # Where the thresholds were is not known, so one cut for all features is tried at several heights.
-    levels = torch.linspace(0.5, 0.95, 10, device=values.device)
-    for cut in active[:: len(active) // MOST_QUANTILES + 1].quantile(levels):
-        fit = trial.fit(values, threshold=cut)
-        if fit.cost <= ENOUGH * own.cost:
-            return f"{lost} where {fit.l0:.0f} explain as much"
-    return None
+def _held(sae: Sae) -> str:
+    return "this stream" if sae.site.startswith("resid") else f"what this model has at {sae.site}"

@@ -107,7 +107,7 @@ def encode(sae: Sae, held: Tensor, cut: Tensor | None = None) -> Tensor:
     if sae.top_k is None:
         return values
     if cut is None:
-        cut = _kth(before, sae.top_k) if sae.whole is None else cutoff(sae, held)
+        cut = kth(before, sae.top_k) if sae.whole is None else cutoff(sae, held)
     assert cut is not None
     # What has no threshold at all is a direction, and no feature of the dictionary.
     return values * ((before >= cut) | (sae.threshold == -torch.inf))
@@ -124,7 +124,7 @@ def cutoff(sae: Sae, held: Tensor) -> Tensor | None:
     whole = sae.whole or sae
     rows = held.reshape(-1, held.shape[-1])
     parts = rows.split(max(1, ENCODED // whole.features))
-    found = torch.cat([_kth(_before(whole, part), sae.top_k) for part in parts])
+    found = torch.cat([kth(_before(whole, part), sae.top_k) for part in parts])
     return found.reshape(*held.shape[:-1], 1)
 
 
@@ -142,14 +142,14 @@ def decode(sae: Sae, values: Tensor, held: Tensor | None = None) -> Tensor:
             "what was encoded is needed: the dictionary normalises it, or passes it on"
         )
     if sae.norm is not None:
-        shift, scale, _ = _moments(sae.norm, read_part(sae, held).float())
+        shift, scale, _ = moments(sae.norm, read_part(sae, held).float())
         out = out * scale + shift
     return out if sae.skip is None else out + read_part(sae, held).float() @ sae.skip
 
 
 def scale_written(sae: Sae, held: Tensor) -> Tensor | None:
     """By what (..., 1) a unit of a feature's value is multiplied beside its decoder row; None for 1."""
-    return None if sae.norm is None else _moments(sae.norm, read_part(sae, held).float())[1]
+    return None if sae.norm is None else moments(sae.norm, read_part(sae, held).float())[1]
 
 
 def read_part(sae: Sae, held: Tensor) -> Tensor:
@@ -190,12 +190,12 @@ def _before(sae: Sae, held: Tensor) -> Tensor:
     """What the encoder makes of what a site holds, before its threshold: (..., n_features)."""
     x = read_part(sae, held).float()
     if sae.norm is not None:
-        shift, _, divisor = _moments(sae.norm, x)
+        shift, _, divisor = moments(sae.norm, x)
         x = (x - shift) / divisor
     return x @ sae.w_enc + sae.b_enc
 
 
-def _moments(norm: Norm, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def moments(norm: Norm, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of inputs (..., width): what is subtracted, by what the output is scaled, and the input divided."""
     if norm == "layer_norm":
         spread = x.std(-1, keepdim=True)
@@ -204,7 +204,7 @@ def _moments(norm: Norm, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.zeros_like(length), length, length
 
 
-def _kth(before: Tensor, k: int) -> Tensor:
+def kth(before: Tensor, k: int) -> Tensor:
     """The middle (..., 1) between the k-th largest of (..., n_features) and the next."""
     if k >= before.shape[-1]:
         return torch.full_like(before[..., :1], -torch.inf)

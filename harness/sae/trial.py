@@ -1,4 +1,4 @@
-"""An SAE on a sample of a stream, read in one way after the other, and how well each way fits."""
+"""A dictionary on a sample of its site, read in one way after the other, and how well each way fits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from harness.sae.encoding import Sae, encode
+from harness.sae.encoding import Sae, kth, moments, read_part, written_part
 from harness.sae.precise import double
 
+# Shares of the cost that a reading may leave to be believed: of one that has nothing to adjust, and of
+# one that has a factor or a mean that is looked for.
+FIXED, ADJUSTED = 0.85, 2 / 3
 FACTORS = tuple(2 ** (half / 2) for half in range(-12, 13))
 
 
@@ -51,31 +54,102 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Another way to read the weights: of what `kind`, what it would mean, and how it fits.
+
+    It may leave the share `leaves` of the cost to be believed.
+    """
+
+    kind: str
+    cause: str
+    fit: Fit
+    leaves: float = FIXED
+
+
+@dataclass(frozen=True)
 class Trial:
-    """An SAE on a sample (n_positions, width) of a stream, read in one way after the other."""
+    """A dictionary on what its site holds at some positions, (n_positions, held width), in any float dtype.
+
+    It is read in one way after the other. What is changed is changed between its norm and its undoing, and
+    what comes of it is compared with what the site holds as it is.
+    """
 
     sae: Sae
-    stream: Tensor
+    held: Tensor
+
+    @cached_property
+    def read(self) -> Tensor:
+        """What it reads, (n_positions, width)."""
+        return read_part(self.sae, self.held).float()
+
+    @cached_property
+    def aim(self) -> Tensor:
+        """What it is to reconstruct, (n_positions, width written)."""
+        return written_part(self.sae, self.held).float()
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What its norm takes from its input, multiplies its output by, and divides its input by."""
+        if self.sae.norm is not None:
+            return moments(self.sae.norm, self.read)
+        nothing = self.read.new_zeros(1, 1)
+        return nothing, nothing + 1, nothing + 1
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """What its encoder sees: what it reads, normalised where it asks for that, (n_positions, width)."""
+        shift, _, divisor = self.moments
+        return (self.read - shift) / divisor
 
     @cached_property
     def inner(self) -> Tensor:
-        """What the encoder makes of the stream before its bias, (n_positions, n_features)."""
-        return self.stream @ self.sae.w_enc
+        """What the encoder makes of it before its bias, (n_positions, n_features)."""
+        return self.seen @ self.sae.w_enc
+
+    @property
+    def before(self) -> Tensor:
+        """The same with its bias: values before the threshold."""
+        return self.inner + self.sae.b_enc
 
     @cached_property
+    def passed(self) -> Tensor:
+        """What passes it by: its skip, (n_positions, width written), or 0, (1, 1)."""
+        skip = self.sae.skip
+        return self.read.new_zeros(1, 1) if skip is None else self.read @ skip
+
+    @cached_property
+    def moved(self) -> Tensor | None:
+        """What the encoder makes of the decoder's bias, (n_features,); None where the sizes differ."""
+        alike = self.aim.shape == self.read.shape
+        return self.sae.b_dec @ self.sae.w_enc if alike else None
+
+    @cached_property
+    def _own(self) -> tuple[Tensor, Tensor]:
+        return self.decoded(self.before)
+
+    @property
     def values(self) -> Tensor:
         """The features as they are read, (n_positions, n_features)."""
-        return encode(self.sae, self.stream)
+        return self._own[0]
 
-    @cached_property
-    def moved(self) -> Tensor:
-        """What the encoder makes of the decoder's bias, (n_features,)."""
-        return self.sae.b_dec @ self.sae.w_enc
+    @property
+    def outer(self) -> Tensor:
+        """What they decode to before the norm is undone, (n_positions, width written)."""
+        return self._own[1]
 
     @cached_property
     def own(self) -> Fit:
-        """The fit of the SAE as it is read."""
-        return self.fit(self.inner + self.sae.b_enc)
+        """The fit of the dictionary as it is read."""
+        return self.measured(*self._own)
+
+    def raw(self, outer: Tensor) -> Tensor:
+        """What is decoded, (..., width written), in the units of what the site holds."""
+        shift, scale, _ = self.moments
+        return outer * scale + shift + self.passed
+
+    def measured(self, values: Tensor, outer: Tensor) -> Fit:
+        """The fit of what is decoded."""
+        return fit_of(self.aim, values, self.raw(outer))
 
     def fit(
         self,
@@ -83,18 +157,21 @@ class Trial:
         scale: Tensor | float = 1.0,
         shift: Tensor | float = 0.0,
         threshold: Tensor | None = None,
+        top_k: int | None = None,
     ) -> Fit:
         """The fit with other values before the threshold, and what is decoded scaled and shifted."""
-        values, outer = self.decoded(before, threshold)
-        return fit_of(self.stream, values, outer * scale + shift)
+        values, outer = self.decoded(before, threshold, top_k)
+        return self.measured(values, outer * scale + shift)
 
-    def decoded(self, before: Tensor, threshold: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decoded(
+        self, before: Tensor, threshold: Tensor | None = None, top_k: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The features (n_positions, n_features) of values before the threshold, and what they decode to.
 
         On so few positions most features are active nowhere: a processor leaves them out of the product.
         Another device would be waited for until it said which.
         """
-        values = before * (before > (self.sae.threshold if threshold is None else threshold))
+        values = before * self._active(before, threshold, top_k)
         if values.device.type != "cpu":
             return values, values @ self.sae.w_dec + self.sae.b_dec
         used = (values > 0).any(0)
@@ -106,15 +183,22 @@ class Trial:
         """
         thresholds = self.sae.threshold
         factors: Sequence[float] = FACTORS
-        if self.sae.l0 is not None:
+        if not thresholds.any():
+            factors = [1.0]
+        elif self.sae.l0 is not None:
             factors = [self._published(before, self.sae.l0)]
-        measured = []
+        told = []
         for factor in factors:
             values, outer = self.decoded(before, factor * thresholds)
-            measured.append(_measured(self.stream, values, outer))
-        for factor, told in zip(factors, torch.stack(measured).tolist(), strict=True):
-            fvu, fvu_median, l0 = told
-            yield factor, Fit(fvu, fvu_median, l0, width=self.stream.shape[1])
+            told.append(_measured(self.aim, values, self.raw(outer)))
+        for factor, (fvu, fvu_median, l0) in zip(factors, torch.stack(told).tolist(), strict=True):
+            yield factor, Fit(fvu, fvu_median, l0, width=self.aim.shape[1])
+
+    def _active(self, before: Tensor, threshold: Tensor | None, top_k: int | None = None) -> Tensor:
+        """Which are above the threshold, its own where none is given, and among the k largest."""
+        active = before > (self.sae.threshold if threshold is None else threshold)
+        k = self.sae.top_k if top_k is None else top_k
+        return active if k is None else active & (before >= kth(before, k))
 
     def _published(self, before: Tensor, l0: float) -> float:
         """The least factor of the thresholds with which no more than `l0` features are active, by halving."""
@@ -123,7 +207,7 @@ class Trial:
         high = -low
         for _ in range(16):
             middle = (low + high) / 2
-            active = (before > self.sae.threshold * 2**middle).sum(1).float().mean()
+            active = self._active(before, self.sae.threshold * 2**middle).sum(1).float().mean()
             low, high = middle.where(active > l0, low), high.where(active > l0, middle)
         return float(2 ** float(high))
 
