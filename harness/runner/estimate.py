@@ -25,7 +25,7 @@ from harness.models.sae_files import sae_bytes
 from harness.runner.grouping import prompts_together
 from harness.runner.machine_speed import SHARE, launch_seconds, product_speed, reading_speed
 from harness.runner.residual_streams import HELD_BYTES
-from harness.runner.resources import RESIDENT
+from harness.runner.sae_provider import RESIDENT
 from harness.specs.fields import SINGLE
 from harness.specs.plan import Plan
 from harness.specs.workload import StageWork, longest_row, workload

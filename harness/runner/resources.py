@@ -1,7 +1,7 @@
 """What a run computes with: its model, kept for the next one, and its SAEs, a few at a time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +10,21 @@ from harness.models.adaptive_batching import memory_is_said
 from harness.models.checksums import verify
 from harness.models.language_model import LanguageModel
 from harness.models.loading import load_model
-from harness.models.memory import free_memory
-from harness.models.model_files import ModelFiles, model_files, stream_width
+from harness.models.model_files import ModelFiles, model_files
 from harness.models.sae_files import saes_or_mock
+from harness.models.trial_sites import try_site
 from harness.models.waiting import waiting_for
 from harness.runner.context import How
-from harness.runner.resident_saes import ResidentSaes
-from harness.sae import Sae, load_sae
-from harness.sae.centring import centred
-from harness.sae.mock import mock
-from harness.sae.weights import check_sae
+from harness.runner.sae_provider import site_read
 from harness.specs.targets import Target
 
-RESIDENT = 4  # the part of a device's free memory that SAEs may take together
 # The model of the last run: pytest runs one spec after the other, and loading takes longest.
 _last: dict[object, LanguageModel] = {}
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A loaded model, where its files came from, and the file of each layer's SAE.
+    """A loaded model, at the site that its SAEs read, where its files came from, and each SAE's file.
 
     `target` has random SAEs, and `sae_files` is empty, where its own could not be had.
     """
@@ -61,8 +56,7 @@ def acquire(
     usable, sae_files = saes_or_mock(target, layers, allowed=mock_if_missing, say=say)
     if usable.mock and not target.mock:
         check(usable)
-    for layer, path in sae_files.items():
-        check_sae(path, width=stream_width(usable), layer=layer)
+    site = site_read(usable, sae_files)
     if usable.dtype == "float16":
         note("warning: float16 overflows in this family of models; bfloat16 and float32 do not")
     files = model_files(usable)
@@ -71,6 +65,8 @@ def acquire(
     model = load_or_reuse(
         files, dtype=usable.dtype, device=device, attention=how.attention, bos=usable.bos
     )
+    model = model.at(site)
+    try_site(model)
     return Resources(usable, model, files, sae_files)
 
 
@@ -83,36 +79,3 @@ def load_or_reuse(files: ModelFiles, **how: Any) -> LanguageModel:
         with memory_is_said(f"loading {files.name}"):
             _last[key] = load_model(files, **how)
     return _last[key]
-
-
-def sae_provider(
-    target: Target,
-    files: Mapping[int, Path],
-    device: str,
-    say: Say = lambda _: None,
-    seed: int = 0,
-) -> Callable[[int], Sae]:
-    """The SAE of a layer, read when it is asked for and kept where memory allows.
-
-    All together take a quarter of what is free on the device now, or as much as one does. `seed` is of
-    random ones.
-    """
-    checked: set[int] = set()
-
-    def read(layer: int) -> Sae:
-        width, features = target.width or 0, target.features
-        if target.mock:
-            return mock(target.mock, width, features or 0, layer, seed).to(device)
-        found = load_sae(files[layer], width=width, layer=layer, checked=layer in checked)
-        entry = target.entry(layer) if target.catalogue else None
-        if entry is not None:
-            found = replace(found, l0=found.l0 or entry.l0)
-            found = centred(found) if entry.centred else found
-        if layer not in checked and features not in (None, found.features):
-            say(
-                f"warning: {files[layer]} has {found.features} features where {features} are expected"
-            )
-        checked.add(layer)
-        return found.to(device)
-
-    return ResidentSaes(read, (free_memory(device) or 0) // RESIDENT)

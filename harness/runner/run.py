@@ -21,7 +21,6 @@ from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
 from harness.runner.preparation import Prepared, RunRequest, prepare, request
 from harness.runner.provenance import run_facts
-from harness.runner.resources import sae_provider
 from harness.runner.resume import (
     RunStart,
     finished_run,
@@ -29,6 +28,7 @@ from harness.runner.resume import (
     resume_or_begin,
     what_is_kept,
 )
+from harness.runner.sae_provider import sae_provider
 from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
 from harness.specs.workload import longest_row
@@ -154,7 +154,7 @@ def _context(prepared: Prepared, started: RunStart, limit: BatchLimit, say: Say)
         started.run_id,
         plan.target.origin,
         resources.model,
-        sae_provider(plan.target, resources.sae_files, str(resources.model.device), say),
+        sae_provider(plan.target, resources.sae_files, resources.model, say),
         limit,
         sets=started.sets,
         asked=plan.spec.metrics,

@@ -25,7 +25,8 @@ from harness.models.requirements import model_bytes, model_in_words
 from harness.paths import DEFAULT_DB, find
 from harness.runner.context import How, Progress, RunContext
 from harness.runner.provenance import sae_commit
-from harness.runner.resources import acquire, sae_provider
+from harness.runner.resources import acquire
+from harness.runner.sae_provider import sae_provider
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.sae import Sae
@@ -184,9 +185,7 @@ def _prepare(
     if beyond := [layer for layer in layers if not 0 <= layer < model.depth]:
         remedy = f"name layers from 0 to {model.depth - 1}"
         raise InputError(Fault(step.model, f"it has no layer {beyond[0]}", remedy))
-    provider = sae_provider(
-        target, resources.sae_files, str(model.device), step.say, seed=step.seed
-    )
+    provider = sae_provider(target, resources.sae_files, model, step.say, seed=step.seed)
     rows = how.batch_size or rows_that_fit(model, 64)
     limit = BatchLimit(rows, step.say)
     heard = partial(step.progress, "prompts")

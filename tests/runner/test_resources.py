@@ -5,6 +5,7 @@ import gc
 import json
 import re
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from harness.errors import CannotRun
 from harness.models.model_files import model_files
 from harness.runner.context import How
 from harness.runner.resident_saes import ResidentSaes
-from harness.runner.resources import acquire, load_or_reuse, sae_provider
+from harness.runner.resources import acquire, load_or_reuse
+from harness.runner.sae_provider import sae_provider
 from harness.specs.targets import load_targets
 from harness.testing.models import random_sae
 
@@ -51,14 +53,19 @@ def test_saes_stay_as_long_as_they_fit_and_make_room_for_one_another():
     assert read[:4] == [0, 1, 2, 3]
 
 
+def of_width(width, site="resid_post"):
+    """What of a model is asked for, where SAEs are read."""
+    return SimpleNamespace(device="cpu", held_width=width, site=site)
+
+
 def test_what_saes_may_take_follows_the_free_memory(monkeypatch):
     read = []
-    monkeypatch.setattr("harness.runner.resources.free_memory", lambda _: 4 * 10**9)
+    monkeypatch.setattr("harness.runner.sae_provider.free_memory", lambda _: 4 * 10**9)
     monkeypatch.setattr(
-        "harness.runner.resources.load_sae",
+        "harness.runner.sae_provider.load_sae",
         lambda *_, layer, **__: read.append(layer) or random_sae(layer, 640),
     )
-    saes = sae_provider(load_targets()["gemma-3-270m"], dict.fromkeys(range(18)), "cpu")
+    saes = sae_provider(load_targets()["gemma-3-270m"], dict.fromkeys(range(18)), of_width(640))
     for layer in (5, 7, 5, 7):
         saes(layer)
     assert read == [5, 7]
@@ -80,17 +87,17 @@ def test_a_model_that_does_not_fit_is_said_in_a_sentence(monkeypatch, said):
 def test_what_the_catalogue_says_of_the_l0_is_known_to_the_sae(monkeypatch):
     """Gemma Scope 2's files are called medium; how many features that means is in the list."""
     target = load_targets()["gemma-3-270m"]
-    monkeypatch.setattr("harness.runner.resources.load_sae", lambda *_, **__: random_sae(0, 640))
-    sae = sae_provider(target, dict.fromkeys(range(18)), "cpu", lambda _: None)(9)
+    monkeypatch.setattr("harness.runner.sae_provider.load_sae", lambda *_, **__: random_sae(0, 640))
+    sae = sae_provider(target, dict.fromkeys(range(18)), of_width(640))(9)
     assert sae.l0 == target.entry(9).l0 > 0
 
 
 def test_an_sae_of_a_centred_stream_is_read_as_one(monkeypatch):
     """SAELens' registry says so of GPT-2's first ones; their own files do not."""
     own = random_sae(0, 768)
-    monkeypatch.setattr("harness.runner.resources.load_sae", lambda *_, **__: own)
+    monkeypatch.setattr("harness.runner.sae_provider.load_sae", lambda *_, **__: own)
     for name, centred in (("gpt2-small", True), ("pythia-70m", False)):
-        sae = sae_provider(load_targets()[name], dict.fromkeys(range(12)), "cpu", lambda _: None)(5)
+        sae = sae_provider(load_targets()[name], dict.fromkeys(range(12)), of_width(768))(5)
         assert bool(sae.w_enc.mean(0).abs().max() < 1e-6) is centred
         assert torch.equal(sae.w_dec, own.w_dec)
 

@@ -42,8 +42,9 @@ def _dictionary(
             return Check(name, None, f"{found}; its directions are random", says, layer, value)
         return Check(name, holds, found, says, layer, value)
 
-    fits = f"it has {sae.features:,} features of a stream of {sae.width}"
-    yield Check("width", sae.width == context.model.width, fits, "the model's width", layer)
+    fits = f"it has {sae.features:,} features of {sae.width} dimensions"
+    alike = sae.held_width == context.model.held_width
+    yield Check("width", alike, fits, "the model's width", layer)
     least = min(health.fvu, health.fvu_median)
     yield check(
         "fvu", least < HOPELESS or share >= USEFUL, health.fvu,
@@ -52,10 +53,10 @@ def _dictionary(
         f"either is below {HOPELESS}, or {USEFUL:.0%} of the loss is recovered",
     )  # fmt: skip
     published = sae.l0
-    alike = published is None or published / FAR <= health.l0 <= published * FAR
+    near = published is None or published / FAR <= health.l0 <= published * FAR
     said = "its publisher says nothing" if published is None else f"published {published:.0f}"
     yield check(
-        "l0", health.l0 > 0 and alike, health.l0, f"{health.l0:.1f} features active; {said}",
+        "l0", health.l0 > 0 and near, health.l0, f"{health.l0:.1f} features active; {said}",
         f"some, and within a factor of {FAR} of what is published",
     )  # fmt: skip
     yield check(

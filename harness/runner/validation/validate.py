@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from harness.argument_types import checked
-from harness.errors import CannotRun, Fault, InputError, Say
+from harness.errors import Fault, HarnessError, InputError, Say
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.arithmetic import exact_arithmetic
 from harness.models.checksums import verify
@@ -20,8 +20,10 @@ from harness.models.memory import rows_that_fit
 from harness.models.model_files import ModelFiles, model_files, reach
 from harness.models.requirements import model_bytes
 from harness.models.sae_files import saes_or_mock
+from harness.models.trial_sites import try_site
 from harness.runner.context import RunContext
-from harness.runner.resources import load_or_reuse, sae_provider
+from harness.runner.resources import load_or_reuse
+from harness.runner.sae_provider import sae_provider, site_read
 from harness.runner.validation.answers import answers, finite
 from harness.runner.validation.beginnings import bos, chat_template
 from harness.runner.validation.check import Check, tried
@@ -169,13 +171,19 @@ def checks_of_saes(
     say: Say,
 ) -> Iterator[Check]:
     """What is expected of the SAE of each layer; one that cannot be read is a check that does not hold."""
-    provider = sae_provider(target, files, str(model.device), say)
-    readable = []
+    readable: list[int] = []
     for layer in layers:
         try:
+            # Of files that read different sites, the first that can be read decides.
+            known = {one: files[one] for one in (*readable[:1], layer) if one in files}
+            if not readable:
+                model = model.at(site_read(target, known))
+                try_site(model)
+                provider = sae_provider(target, files, model, say)
+            site_read(target, known)
             provider(layer)
             readable.append(layer)
-        except CannotRun as error:
+        except HarnessError as error:
             fault = error.faults[0]
             yield Check("sae file", False, f"{fault.what}; {fault.remedy}", "it can be read", layer)
     if readable:
