@@ -98,6 +98,13 @@ def bench_interventions(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_sites(session: nox.Session) -> None:
+    """Edits at other sites, and of TopK, beside JumpReLU's of the stream; `-- --quick` for a smaller size."""
+    install(session)
+    session.run("python", "-m", "benchmarks.sites", *session.posargs)
+
+
+@nox.session
 def bench_pipeline(session: nox.Session) -> None:
     """The whole pipeline at Gemma 2 2B's shape, with random weights: time by stage, peak memory."""
     install(session)
