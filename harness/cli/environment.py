@@ -223,7 +223,8 @@ def _plan_lines(
     """What is said of a spec on a target: the head of each line, and its text."""
     layers = ", ".join(map(str, plan.layers)) or "none"
     yield "", ""
-    yield "", f"{plan.spec.name} on {plan.target.name}, layers {layers}"
+    at = "" if plan.target.hook == "resid_post" else f", {plan.target.hook}"
+    yield "", f"{plan.spec.name} on {plan.target.name}, layers {layers}{at}"
     widest = max(len(one.what) for one in needed)
     for one in needed:
         yield f"  {one.mark} {one.what:<{widest}}  ", one.text

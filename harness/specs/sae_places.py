@@ -13,7 +13,7 @@ Place = tuple[int, Hook]
 # Of the language model alone: an image encoder has blocks too.
 _BLOCK = re.compile(
     r"(?:(?:base_model|model|language_model|text_model|transformer|gpt_neox|backbone|decoder|module)\.)*"
-    r"(?:blocks|layers|h)\.(\d+)(?:\.(.+))?"
+    r"(?:blocks|layers|h)\.(\d{1,6})(?:\.(.+))?"
 )
 # What stands after the block: TransformerLens' names, and modules of transformers with nnsight's output.
 _HOOKS: Mapping[Hook, tuple[str, ...]] = {

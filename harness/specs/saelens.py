@@ -28,7 +28,7 @@ COLUMNS = (
     "norm", "neuronpedia",
 )  # fmt: skip
 LARGEST = 50_000_000  # bytes of a table
-MOST = 200_000  # dictionaries
+MOST = 100_000  # dictionaries
 LONGEST = 2_000  # characters of a row
 _LIST = "`harness dictionaries` lists them"
 _WIDTH = re.compile(r"width_(\d+[km]?)|resid_pre_(\d+)$")

@@ -74,7 +74,7 @@ def rows_of(registry: Any, where: str) -> Iterator[dict[str, str]]:
                 row = _row(str(release), facts, one)
                 dictionary_of([*row.values()])
                 yield row
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(_no_registry(where, f"{type(error).__name__} {error}")) from None
 
 

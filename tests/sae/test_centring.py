@@ -1,7 +1,7 @@
 """Dictionaries of a centred stream, read from the stream as it is."""
 
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.sae import encode
@@ -9,6 +9,7 @@ from harness.sae.centring import centred
 from harness.testing.models import random_sae
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**20), st.floats(-5, 5))
 def test_a_centred_dictionary_has_the_values_of_the_stream_without_its_mean(seed, shift):
     """And so a stream that is moved along all dimensions alike changes none of them."""

@@ -29,6 +29,9 @@ from tests.helpers.files import write_files
         ("blocks.2.ln2.hook_normalized", (2, "transcoder")),
         ("model.layers.2.pre_feedforward_layernorm.output", (2, "transcoder")),
         *(("hook_embed", None), ("blocks.2.hook_resid_mid", None), ("model.norm", None)),
+        pytest.param(
+            f"blocks.{'9' * 5000}.hook_resid_post", None, id="more digits than Python reads"
+        ),
         *(("vision_tower.encoder.layers.2", None), ("blocks.2.ln1.hook_normalized", None)),
     ],
 )

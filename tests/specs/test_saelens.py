@@ -289,10 +289,11 @@ def changed(**more):
     [
         *("[", "a: !!python/object/apply:os.getcwd []", "3", "[1]", "toy: 3", "toy: {saes: 3}"),
         *(changed(path="../../secret"), changed(path="/etc/passwd"), changed(id="a\u202eb")),
+        *(changed(l0=float("inf")), changed(l0=float("nan")), changed(l0="x"), changed(neuronpedia=[1])),
         *(changed(id="x" * 3000), {"toy": SMALL["toy"] | {"repo_id": "https://evil/x"}}),
-        # Ten to the eighth dictionaries in a few bytes.
-        "x: &x [" + "{id: a, path: b}, " * 500 + "]\n"
-        + "".join(f"r{i}: {{model: m, repo_id: a/b, saes: *x}}\n" for i in range(500)),
+        # A hundred thousand dictionaries and more in a few bytes.
+        "x: {model: m, repo_id: a/b, saes: &x [" + "{id: a, path: b}, " * 500 + "]}\n"
+        + "".join(f"r{i}: {{model: m, repo_id: a/b, saes: *x}}\n" for i in range(250)),
         "a: " + "[" * 5000,
         "\0PK",
     ],
