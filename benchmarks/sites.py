@@ -29,13 +29,8 @@ ACTIVE = 64  # of a TopK dictionary's features
 # At most so many times the time of JumpReLU's edits of the stream. What the MLP writes is edited in the
 # stream; after attention the rest of a block is computed; TopK needs all features where it is edited, once.
 MOST = {
-    "mlp_out": 1.2,
-    "transcoder": 1.2,
-    "attn_out": 1.4,
-    "attn_z": 1.4,
-    "topk": 1.3,
-    "topk, two layers": 2.5,
-}
+    "mlp_out": 1.2, "transcoder": 1.2, "attn_out": 1.4, "attn_z": 1.4, "topk": 1.3, "topk, two layers": 2.5,
+}  # fmt: skip
 
 
 def main() -> int:
