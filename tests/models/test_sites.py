@@ -217,3 +217,28 @@ def test_a_capture_is_of_the_site():
     heads = model.architecture.config.num_attention_heads * model.architecture.config.head_dim
     assert widths["attn_z"] == heads
     assert widths["transcoder"] == 2 * model.width
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("site", ["mlp_out", "attn_out"])
+def test_what_a_block_multiplies_is_edited_before_it_does(site):
+    """Granite adds three tenths of what its MLP puts out."""
+    model = tiny("granite", residual_multiplier=0.3).at(site)
+    row = model.tokens("Its velocity is", "zero")
+    kept = model.cached_forward(*compact(batch := model.batch([row]), reads_of(batch)), [0])
+    suffix = suffix_of(kept.batch, kept.reads, torch.arange(1), torch.ones(1, dtype=torch.long))
+    logprobs = model.replay(kept, suffix, 0, scaled_part(suffix.of(kept.held[0]), site))
+    block = model.network.model.layers[0]
+    module = block.mlp if site == "mlp_out" else block.self_attn
+
+    def after(_module, _inputs, output):
+        first = output[0] if isinstance(output, tuple) else output
+        first = edited(first, 1.5)
+        return (first, *output[1:]) if isinstance(output, tuple) else first
+
+    handle = module.register_forward_hook(after)
+    logits = model.network(torch.tensor([row.prompt]), use_cache=False).logits[0, -1]
+    handle.remove()
+    wanted = logits.float().log_softmax(-1)[row.answers[0][0]]
+    found = logprobs[0, kept.reads.at[0, 0], row.answers[0][0]]
+    torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-5)
