@@ -6,7 +6,7 @@ import torch
 from harness.errors import InputError
 from harness.models.architecture import FAMILIES
 from harness.models.hooks import capture
-from harness.models.padded_batch import reads_of
+from harness.models.padded_batch import Tokens, reads_of
 from harness.models.suffix import compact, suffix_of
 from harness.models.trial_sites import replayed, sums, try_site
 from harness.testing.models import random_model
@@ -224,7 +224,7 @@ def test_a_capture_is_of_the_site():
 def test_what_a_block_multiplies_is_edited_before_it_does(site):
     """Granite adds three tenths of what its MLP puts out."""
     model = tiny("granite", residual_multiplier=0.3).at(site)
-    row = model.tokens("Its velocity is", "zero")
+    row = Tokens((11, 23, 5, 17, 29, 7), ((9,),))
     kept = model.cached_forward(*compact(batch := model.batch([row]), reads_of(batch)), [0])
     suffix = suffix_of(kept.batch, kept.reads, torch.arange(1), torch.ones(1, dtype=torch.long))
     logprobs = model.replay(kept, suffix, 0, scaled_part(suffix.of(kept.held[0]), site))
