@@ -98,5 +98,5 @@ def test_the_stream_before_a_block_is_the_one_after_the_block_below(tmp_path):
     config.write_text(config.read_text().replace("blocks.6", "blocks.0"))
     first = tmp_path / "first" / path.name
     assert check_sae(first, width=WIDTH, layer=0, hook="resid_pre") == "resid_pre"
-    with pytest.raises(CannotRun, match="the stream before a block, .*; write hook: resid_pre"):
+    with pytest.raises(CannotRun, match=r"the stream before a block, .*; write hook: resid_pre"):
         check_sae(first, width=WIDTH)
