@@ -13,7 +13,7 @@ from harness.cli.output import echo
 @click.argument("folder", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
 @exit_with_status
 def convert(source: Path, folder: Path) -> None:
-    """Write a .pt file, or a folder of them, as safetensors into the folder OUT, beside the configurations.
+    """Write a .pt file, or those of a folder, as safetensors into OUT, beside their configurations.
 
     The tensors are the same, and nothing in a file is run: one that would have to be is refused. Prints the
     SHA-256 of what is written and of what it was made from, as sha256sum does; the second is also in the

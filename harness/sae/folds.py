@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.sae.layout import Arrays, Step
 
 _MOST = torch.finfo(torch.float32).max
-_AT_ONCE = 1 << 19  # values of a matrix that are held in float64
+_AT_ONCE = 1 << 20  # values of a matrix that are held in float64
 
 
 def without_threshold(arrays: Arrays) -> Arrays:

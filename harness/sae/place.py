@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.sae.layout import Layout
-from harness.sae.weight_checks import Broken
+from harness.sae.weight_checks import Broken, shown
 from harness.specs.sae_configuration import hooks_said, place_of, site_named
 from harness.specs.sites import Hook, hook_of
 
@@ -41,8 +41,10 @@ def at_hooks(layout: Layout, read: str, written: str, broken: Broken) -> Layout:
     place = place_of(read, written)
     if place is None:
         why = next((f": {why}" for part, why in _REASONS.items() if part in read), "")
-        writes = "" if written == read else f" and writes {written}"
-        raise broken(f"it reads {read}{writes}, which no dictionary is read at here{why}", _REMEDY)
+        writes = "" if written == read else f" and writes {shown(written)}"
+        raise broken(
+            f"it reads {shown(read)}{writes}, which no dictionary is read at here{why}", _REMEDY
+        )
     return replace(
         layout, site=place.site, layer=place.layer, without_gain=place.without_gain
     )  # fmt: skip
@@ -64,7 +66,9 @@ def asked_for(layout: Layout, path: Path, hook: Hook, layer: int | None, broken:
         what = f"it is of {WORDS[said]}, not of {WORDS[hook]}"
         raise broken(what, f"write hook: {said}, or name another file")
     if layer is not None and trained not in (None, layer):
-        raise broken(f"it was trained on layer {trained}, not on layer {layer}", "name another SAE")
+        raise broken(
+            f"it was trained on layer {shown(trained)}, not on layer {layer}", "name another SAE"
+        )
     return replace(
         layout, site=found, without_gain=layout.without_gain and found == "transcoder"
     )  # fmt: skip

@@ -23,7 +23,8 @@ OTHER = "name a JumpReLU, standard or TopK dictionary"
 
 def shown(value: object) -> str:
     """A value of a configuration in a message, of a bounded length."""
-    text = repr(value) if isinstance(value, str) and not value.isidentifier() else str(value)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.\-/\[\]]*", value)
+    text = str(value) if plain or not isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -138,7 +138,7 @@ def test_what_is_no_state_dictionary_is_one_sentence(tmp_path, state, said):
 
 
 def test_there_must_be_something_to_convert(tmp_path):
-    with pytest.raises(InputError, match=r"it has no \.pt file; name a \.pt file"):
+    with pytest.raises(InputError, match=r"it has no \.pt file; name a \.pt"):
         list(convert(tmp_path, tmp_path / "out"))
     (tmp_path / "params.npz").touch()
     with pytest.raises(InputError, match=r"it is no \.pt file"):

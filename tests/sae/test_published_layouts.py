@@ -370,7 +370,7 @@ def test_a_norm_that_is_folded_already_is_not_folded_again(tmp_path):
     "change, said",
     [
         ({"act_fn": "topk"}, "its act_fn is topk of values times the lengths of decoder rows"),
-        ({"norm_activation": "token-wise"}, "its norm_activation is 'token-wise'.*by its own norm"),
+        ({"norm_activation": "token-wise"}, "its norm_activation is token-wise.*by its own norm"),
         ({"use_glu_encoder": True}, "its use_glu_encoder is True"),
         ({"apply_decoder_bias_to_pre_encoder": True}, "its apply_decoder_bias_to_pre_encoder is True"),
         ({"hook_point_in": "blocks.5.hook_mlp_out"}, "reads blocks.5.hook_mlp_out and writes blocks.5.hook_resid_post"),

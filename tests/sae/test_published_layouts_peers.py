@@ -1,11 +1,13 @@
 """Files that other libraries wrote, held against what those libraries compute of them: `peers/write.py`."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.errors import CannotRun
 from harness.sae.encoding import decode, encode, written_part
 from harness.sae.weights import check_sae, load_sae
 
@@ -83,3 +85,18 @@ def test_another_width_is_refused(path):
     else:
         with pytest.raises(Exception, match="for a model of width 17"):
             check_sae(path, width=WIDTH + 1, layer=LAYER, hook=hook)
+
+
+def test_the_stream_before_a_block_is_the_one_after_the_block_below(tmp_path):
+    path = PEERS / "sae_lens" / "resid_pre" / "sae_weights.safetensors"
+    assert check_sae(path, width=WIDTH, layer=5) == "resid_post"
+    assert check_sae(path, width=WIDTH, layer=6, hook="resid_pre") == "resid_pre"
+    with pytest.raises(CannotRun, match="trained on layer 6, not on layer 5"):
+        check_sae(path, width=WIDTH, layer=5, hook="resid_pre")
+    shutil.copytree(path.parent, tmp_path / "first")
+    config = tmp_path / "first" / "cfg.json"
+    config.write_text(config.read_text().replace("blocks.6", "blocks.0"))
+    first = tmp_path / "first" / path.name
+    assert check_sae(first, width=WIDTH, layer=0, hook="resid_pre") == "resid_pre"
+    with pytest.raises(CannotRun, match=r"the stream before a block, .*; write hook: resid_pre"):
+        check_sae(first, width=WIDTH)

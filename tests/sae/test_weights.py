@@ -265,7 +265,7 @@ def test_saelens_saes_are_read_as_saelens_reads_them(tmp_path, architecture, sub
             {"finetuning_scaling_factor": True},
             "its finetuning_scaling_factor is True[^\n]*multiply each row of W_dec",
         ),
-        ({"activation_fn": "tanh-relu"}, "its activation_fn is 'tanh-relu'[^\n]*name a JumpReLU"),
+        ({"activation_fn": "tanh-relu"}, "its activation_fn is tanh-relu[^\n]*name a JumpReLU"),
         ({"reshape_activations": "hook_z"}, "is hook_z, and its hook is none of the heads"),
         ({"hook_head_index": 3}, "its hook_head_index is 3[^\n]*of one head of attention"),
         (
