@@ -47,7 +47,7 @@ class SiteSamples:
         )
 
     def beside(self, layer: int) -> Mapping[Site, Tensor]:
-        """What each site of a layer holds, (TRIED, held width) at most; those that its model has not are left out."""
+        """What each site of a layer holds, (TRIED, held width) at most; without those its model has not."""
         held: dict[Site, Tensor] = {}
         for site in get_args(Site):
             try:
@@ -76,8 +76,12 @@ class SiteSamples:
         def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
             return captured(there, [rows[i] for i in chosen], blocks, "prompt")
 
-        parts = [held for _, held in map_batches(context.limit, rows, capture_rows)]
-        step = max(1, sum(len(part[0]) for part in parts) // TRIED)
-        return {
-            block: torch.cat([part[block] for part in parts])[::step][:TRIED] for block in blocks
-        }
+        # Every so many of all positions, picked from each batch, as none is held longer than it must be.
+        total = sum(len(row.prompt) - 1 for row in rows)
+        step, seen = max(1, total // TRIED), 0
+        parts: dict[int, list[Tensor]] = {block: [] for block in blocks}
+        for _, held in map_batches(context.limit, rows, capture_rows):
+            for block, one in held.items():
+                parts[block].append(one[-seen % step :: step].clone())
+            seen += len(held[0])
+        return {block: torch.cat(part)[:TRIED] for block, part in parts.items()}

@@ -30,8 +30,10 @@ HARMLESS = 1.1  # times the error, with fewer features active
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
 EXACT = 1e-3  # an error that is mostly rounding
-HOPELESS = 0.9  # FVU, of that without features, above which they are of no use, unless the loss says otherwise
-USEFUL = 0.8  # share of recovered loss from which it is of use, whatever its FVU
+HOPELESS = (
+    0.9  # share of the FVU without features above which these are of no use, unless the loss says
+)
+USEFUL = 0.8  # otherwise: share of recovered loss from which it is of use, whatever its FVU
 FAR = 2.5  # times the published L0: prompts differ so much, and no more
 
 

@@ -12,8 +12,8 @@ from harness.sae.encoding import Sae
 from harness.testing.models import random_model
 
 FEATURES, ACTIVE, LAYER = 128, 8, 2
-STEPS, BATCH, RATE = 500, 256, 3e-3
-SPARSE = 5e-2  # what values of a ReLU cost
+STEPS, BATCH, RATE = 350, 256, 3e-3
+SPARSE = 2e-2  # what values of a ReLU cost
 SITES = ("resid_post", "resid_pre", "mlp_out", "attn_out", "attn_z", "transcoder")
 
 
@@ -33,6 +33,16 @@ def held(site):
     return found
 
 
+def sample(site):
+    """Some of it, by block."""
+    return {block: stream[-100:] for block, stream in held(site).items()}
+
+
+def beside(layer=LAYER):
+    """What every site of a layer holds."""
+    return {site: sample(site)[layer] for site in SITES}
+
+
 def normed(norm, read):
     """What is read, as it is normalised, and what is added to it and multiplied with it to undo that."""
     if norm == "layer_norm":
@@ -50,7 +60,7 @@ def train(read, written, *, top_k=None, norm=None, skip=False, steps=STEPS, **na
     generator = torch.Generator().manual_seed(0)
     seen, shift, scale = normed(norm, read)
     aim = (written - shift) / scale
-    passed = torch.linalg.lstsq(read, written).solution if skip else None
+    passed = torch.linalg.lstsq(read, written).solution / 2 if skip else None
     if skip:
         aim = aim - read @ passed
     inward, outward = float(seen.std()), float(aim.std())
@@ -96,11 +106,9 @@ KINDS = {
     "rescaled": ("resid_post", {"top_k": ACTIVE, "norm": "constant_norm_rescale"}),
     "mlp": ("mlp_out", {"top_k": ACTIVE}),
     "heads": ("attn_z", {"top_k": ACTIVE}),
-    "attention": ("attn_out", {}),
     "before": ("resid_pre", {"top_k": ACTIVE}),
     "transcoder": ("transcoder", {"top_k": ACTIVE}),
     "skipping": ("transcoder", {"top_k": ACTIVE, "skip": True}),
-    "relu transcoder": ("transcoder", {}),
 }
 
 
