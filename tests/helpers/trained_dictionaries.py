@@ -12,7 +12,7 @@ from harness.sae.encoding import Sae
 from harness.testing.models import random_model
 
 FEATURES, ACTIVE, LAYER = 128, 8, 2
-STEPS, BATCH, RATE = 350, 256, 3e-3
+STEPS, BATCH, RATE = 400, 256, 3e-3
 SPARSE = 2e-2  # what values of a ReLU cost
 SITES = ("resid_post", "resid_pre", "mlp_out", "attn_out", "attn_z", "transcoder")
 
@@ -22,12 +22,17 @@ def small_model():
     return random_model(3, architecture="gemma2")
 
 
+def texts():
+    """Some prompts."""
+    lines = bundled("data", "kinematics.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    return [json.loads(line)["prompt"] for line in lines]
+
+
 @cache
 def held(site):
-    """What the site of every block holds at every token but BOS of some prompts."""
+    """What the site of every block holds at every token but BOS of these."""
     model = small_model().at(site)
-    lines = bundled("data", "kinematics.jsonl").read_text(encoding="utf-8").splitlines()[:60]
-    batch = model.batch([model.tokens(json.loads(line)["prompt"]) for line in lines])
+    batch = model.batch([model.tokens(text) for text in texts()])
     found = {}
     model.forward(batch, capture(range(model.depth), found, positions_of(batch, "prompt")))
     return found
@@ -107,8 +112,8 @@ KINDS = {
     "mlp": ("mlp_out", {"top_k": ACTIVE}),
     "heads": ("attn_z", {"top_k": ACTIVE}),
     "before": ("resid_pre", {"top_k": ACTIVE}),
-    "transcoder": ("transcoder", {"top_k": ACTIVE}),
-    "skipping": ("transcoder", {"top_k": ACTIVE, "skip": True}),
+    "transcoder": ("transcoder", {"top_k": ACTIVE, "steps": 600}),
+    "skipping": ("transcoder", {"top_k": ACTIVE, "skip": True, "steps": 600}),
 }
 
 

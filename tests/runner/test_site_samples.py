@@ -1,6 +1,7 @@
 """Samples of the sites of a model, and what a dictionary is said to be that was loaded for another one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from harness.runner.stages.survey import survey
 from harness.sae.encoding import with_gain
 from harness.testing.models import random_model
 from tests.helpers.specs import ablation_plan
-from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, train
+from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, texts, train
 
 TEXTS = ("A ball is thrown straight up. At the top its velocity is", "It is", "Its slope is zero")
 
@@ -78,7 +79,7 @@ def there(model):
 def warning(model, sae):
     plan = replace(ablation_plan(), layers=(LAYER,))
     context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(16))
-    rows, *_ = survey(context, plan, plan.prompts)
+    rows, *_ = survey(context, plan, [SimpleNamespace(asked=text) for text in texts()])
     return rows.warning[0]
 
 

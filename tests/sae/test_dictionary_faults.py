@@ -85,8 +85,10 @@ def test_a_topk_dictionary_that_is_read_without_its_k_is_named(kind, published):
     only = "TopK: only the 8 largest of each position are meant"
     is_named(told(replace(sae, relu=True)), only)
     causes = told(sae)
-    is_named(causes, "TopK: only the", "ReLU instead of JumpReLU")
-    assert only in causes or not published
+    assert any(cause.startswith("TopK: only the") for cause in causes)
+    # A cut for all features may explain as much: then thresholds may have been lost as well.
+    lost = "ReLU instead of JumpReLU"
+    is_named(causes, only, lost) if published else is_named(causes, ("TopK: only the", lost))
 
 
 @pytest.mark.parametrize("kind", OFFERED)
@@ -118,13 +120,19 @@ def test_a_relu_that_is_read_as_topk_is_named():
     is_named(told(replace(sae, top_k=4, relu=False), streams, None), none, "TopK: the 16")
 
 
-@pytest.mark.parametrize("kind", OFFERED)
-def test_fewer_active_features_than_k_are_said(kind):
-    sae = dictionary(kind)
-    most = encode(replace(sae, top_k=None), sample(sae.site)[LAYER]).amax(1).median()
-    few = replace(sae, threshold=torch.full_like(sae.threshold, 0.7 * float(most)))
-    (said,) = told(replace(few, w_dec=3 * few.w_dec), {LAYER: sample(sae.site)[LAYER][:20]})
-    assert "features are active at a position where its publisher says 8" in said or "does not" in said  # fmt: skip
+def test_fewer_active_features_than_k_are_said():
+    """Where nothing else is wrong, and whatever its publisher says or does not."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(64, 64, generator=generator))[0]
+    codes = torch.zeros(200, 64)
+    for row in codes:
+        row[torch.randperm(64, generator=generator)[:2]] = 1.0
+    zeros = torch.zeros(64)
+    sae = Sae(basis.T, zeros - 0.001, basis, zeros, zeros, top_k=2)
+    streams = {LAYER: codes @ basis}
+    assert told(sae, streams, None) == ()
+    is_named(told(replace(sae, top_k=8), streams, None), "2 features are active at a position where its publisher says 8")  # fmt: skip
+    assert told(replace(sae, top_k=8, l0=2.0), streams, None) == ()
 
 
 FORGOTTEN = {"layer norm": "normalised to mean 0 and variance 1", "rescaled": "divided by its root mean square"}  # fmt: skip
@@ -146,7 +154,10 @@ def test_a_norm_that_is_forgotten_is_named(kind):
 def test_a_norm_that_it_does_not_expect_is_named(kind, norm):
     causes = told(replace(dictionary(kind), norm=norm))
     as_it_is = f"input: it expects each token's stream as it is, and it is normalised by {norm}"
-    is_named(causes, as_it_is, "input: it expects each token's stream without its mean", "scale: ")
+    assert as_it_is in causes
+    is_named(
+        causes, (as_it_is, "scale: "), "input: it expects each token's stream without its mean"
+    )
 
 
 @pytest.mark.parametrize("kind", ["topk", "layer norm", "rescaled", "mlp", "transcoder"])
