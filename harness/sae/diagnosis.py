@@ -30,8 +30,10 @@ HARMLESS = 1.1  # times the error, with fewer features active
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
 EXACT = 1e-3  # an error that is mostly rounding
-HOPELESS = 0.9  # FVU above which an SAE is of no use, unless the loss says otherwise
-USEFUL = 0.8  # share of recovered loss from which it is of use, whatever its FVU
+HOPELESS = (
+    0.9  # share of the FVU without features above which these are of no use, unless the loss says
+)
+USEFUL = 0.8  # otherwise: share of recovered loss from which it is of use, whatever its FVU
 FAR = 2.5  # times the published L0: prompts differ so much, and no more
 
 
@@ -64,9 +66,9 @@ def misfit(
             _others(trial, streams, layer, beside, gain),
             own_lengths(trial),
         ):
-            if believed := [one for one in readings if _is_believed(one, own, sae.l0)]:
+            if believed := [one for one in readings if _is_believed(one, trial)]:
                 return _named(believed, own)
-    return _unexplained(sae, own, recovered)
+    return _unexplained(trial, recovered)
 
 
 def _others(
@@ -86,30 +88,32 @@ def _others(
     )
 
 
-def _is_believed(reading: Reading, own: Fit, published: float | None) -> bool:
+def _is_believed(reading: Reading, trial: Trial) -> bool:
     """Whether a reading takes away so much that it must be what was meant.
 
     It lowers the error and the cost. Thresholds that were too low need not show in the error; but where
-    the `published` L0 is unknown, so that no factor is given, it may hardly rise at half of the features.
+    the published L0 is unknown, so that no factor is given, it may hardly rise at half of the features.
     """
-    fit, most = reading.fit, reading.leaves
+    own, fit, most = trial.own, reading.fit, reading.leaves
     if fewer := reading.kind == "thresholds":
         halved = fit.l0 <= own.l0 / NEAR
-        most = ALIKE if published is not None else HARMLESS if halved else reading.leaves
+        most = ALIKE if trial.sae.l0 is not None else HARMLESS if halved else reading.leaves
     return (
         fit.cost < reading.leaves * own.cost
         and fit.error < most * own.error
-        and _is_enough(fit.costs, own.costs)
-        and (fewer or _is_enough(fit.fvus, own.fvus))
+        and _is_enough(fit.costs, own.costs, trial.idle.costs)
+        and (fewer or _is_enough(fit.fvus, own.fvus, trial.idle.fvus))
     )
 
 
-def _is_enough(after: tuple[float, float], before: tuple[float, float]) -> bool:
+def _is_enough(
+    after: tuple[float, float], before: tuple[float, float], idle: tuple[float, float]
+) -> bool:
     """Whether either goes by a good part: of all dimensions, or of the median one.
 
-    What is worse than a constant counts as the constant: noise that is scaled down gains nothing.
+    What is worse than no features at all counts as none: noise that is scaled down gains nothing.
     """
-    return any(a < ENOUGH * min(b, 1.0) for a, b in zip(after, before, strict=True))
+    return any(a < ENOUGH * min(b, i) for a, b, i in zip(after, before, idle, strict=True))
 
 
 def _named(believed: Sequence[Reading], own: Fit) -> str:
@@ -126,14 +130,16 @@ def _named(believed: Sequence[Reading], own: Fit) -> str:
     )
 
 
-def _unexplained(sae: Sae, own: Fit, recovered: float) -> str | None:
+def _unexplained(trial: Trial, recovered: float) -> str | None:
     """What is wrong where no other reading explains it, if anything is."""
+    sae, own = trial.sae, trial.own
     if own.l0 == 0:
         return "none of its features is active: its thresholds or its scale are of another stream"
     # A dictionary may be weak, or be about a few large dimensions, and still be of use. But through very
     # many features a stream passes whatever their directions are.
     useful = recovered >= USEFUL and own.l0 < own.width / 2
-    if not useful and min(own.fvu, own.fvu_median) >= HOPELESS:
+    shares = [fvu / max(idle, 1e-12) for fvu, idle in zip(own.fvus, trial.idle.fvus, strict=True)]
+    if not useful and min(shares) >= HOPELESS:
         reason = "for no reason that is known here: check that it was trained on this model"
         if not sae.b_enc.any() and not sae.relu:
             reason = f"and its encoder bias is all 0, as where it was lost; else {reason}"
@@ -151,4 +157,4 @@ def _unexplained(sae: Sae, own: Fit, recovered: float) -> str | None:
 
 
 def _held(sae: Sae) -> str:
-    return "this stream" if sae.site.startswith("resid") else f"what this model has at {sae.site}"
+    return "this stream" if sae.site.startswith("resid") else f"{sae.site} of this model"

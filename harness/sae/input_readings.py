@@ -11,7 +11,9 @@ from harness.sae.trial import Reading, Trial, fit_of
 from harness.specs.sites import Site
 
 HUGE = 5  # times the median norm: positions such as BOS, on which no SAE is trained
-POOR = 0.15  # error from which what the other sites hold is worth a forward
+POOR = 0.2  # error from which what the other sites hold is worth a forward
+# A site as a warning says it; others by their names.
+WORDS: Mapping[Site, str] = {"resid_post": "the output", "transcoder": "the MLP"}
 Beside = Callable[[], Mapping[Site, Tensor]]  # what the other sites of a layer hold
 Gain = tuple[Tensor, Tensor | None]  # of the norm whose output an MLP reads, each (width,)
 
@@ -31,7 +33,7 @@ def huge_positions(trial: Trial) -> Iterator[Reading]:
 def other_layers(trial: Trial, streams: Mapping[int, Tensor], layer: int) -> Iterator[Reading]:
     """What the same site of the other blocks holds; `trial` is on `layer`'s."""
     site = trial.sae.site
-    what = "the output" if site == "resid_post" else f"the {site}"
+    what = WORDS.get(site, site)
     for block, other in streams.items():
         if block != layer:
             cause = f"wrong layer: it fits {what} of block {block}, not of block {layer}"

@@ -54,10 +54,12 @@ def _factors(trial: Trial) -> Iterator[Reading]:
     # Streams are often scaled to a mean norm of the square root of the width (SAELens), or to 1.
     norm = max(float(trial.seen.norm(dim=1).mean()), 1e-12)
     usual = sae.width**0.5 / norm
-    for factor in (*FACTORS, usual, 1 / usual, 1 / norm, norm):
+    known = (usual, 1 / usual, 1 / norm, norm)
+    for factor in (*FACTORS, *known):
         if max(factor, 1 / factor) >= NO_FAULT:
             values, outer = trial.decoded(factor * trial.inner + sae.b_enc)
-            yield from _scales(trial, factor, values, outer)
+            leaves = FIXED if factor in known else ADJUSTED
+            yield from _scales(trial, factor, values, outer, leaves)
             cause = f"encoder: its weights are too {_amount(1 / factor)}"
             yield Reading("encoder", cause, trial.measured(values, outer), ADJUSTED)
     cause = "encoder: its weights have the wrong sign"
@@ -74,13 +76,15 @@ def _factors(trial: Trial) -> Iterator[Reading]:
             yield Reading("decoder", cause, trial.measured(trial.values, outer), ADJUSTED)
 
 
-def _scales(trial: Trial, factor: float, values: Tensor, outer: Tensor) -> Iterator[Reading]:
+def _scales(
+    trial: Trial, factor: float, values: Tensor, outer: Tensor, leaves: float
+) -> Iterator[Reading]:
     """An input that is scaled by `factor`: an SAE's output is scaled back, a transcoder's by a factor of
     its own.
     """
     if trial.sae.site != "transcoder":
         cause = f"scale: it expects a stream {factor:.2g} times as large as this model's"
-        yield Reading("scale", cause, trial.measured(values, outer / factor), ADJUSTED)
+        yield Reading("scale", cause, trial.measured(values, outer / factor), leaves)
         return
     shift, scale, _ = trial.moments
     moving = scale * outer + factor * trial.passed
@@ -91,7 +95,7 @@ def _scales(trial: Trial, factor: float, values: Tensor, outer: Tensor) -> Itera
             "as this model's"
         )
         fit = fit_of(trial.aim, values, back * moving + shift)
-        yield Reading("scale", cause, fit, ADJUSTED)
+        yield Reading("scale", cause, fit, leaves)
 
 
 def _thresholds(trial: Trial) -> Iterator[Reading]:

@@ -142,6 +142,12 @@ class Trial:
         """The fit of the dictionary as it is read."""
         return self.measured(*self._own)
 
+    @cached_property
+    def idle(self) -> Fit:
+        """The fit of what there is without its features: a constant, and what passes them by."""
+        constant = (self.aim - self.passed).mean(0)
+        return fit_of(self.aim, self.aim[:, :0], self.passed + constant)
+
     def raw(self, outer: Tensor) -> Tensor:
         """What is decoded, (..., width written), in the units of what the site holds."""
         shift, scale, _ = self.moments

@@ -5,7 +5,7 @@ fires at all.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
-from harness.runner.residual_streams import captured, held_streams
+from harness.runner.residual_streams import held_streams
+from harness.runner.site_samples import SiteSamples
 from harness.sae import Sae, decode, encode
-from harness.sae.diagnosis import misfit
 from harness.sae.encoding import with_written, written_part
 from harness.sae.health import Health
 from harness.sae.precise import double
@@ -35,7 +35,6 @@ from harness.store.tables.observations import FeatureActivity, SaeHealth
 
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
-TRIED = 128  # of them on which an SAE is tried in other readings, a hundred or so
 
 
 def survey(
@@ -65,7 +64,7 @@ def survey(
         so_far.groups += 1
         context.heard(min(so_far.groups * together, len(rows)), steps)
         so_far.keep()
-    sample_streams = streams_of_every_block(context, sample)
+    samples = SiteSamples(context, sample)
     unmarked = context.model.lacks_bos
     for layer in plan.layers[len(so_far.lines) :]:
         health = so_far.health(layer)
@@ -77,7 +76,7 @@ def survey(
                 "n_prompts": len(texts),
                 "n_positions": health.positions,
                 **{name: getattr(health, name) for name in ("l0", "fvu", "fvu_median", "dead")},
-                **_losses_and_warning(context, layer, sample, sample_streams, unmarked=unmarked),
+                **_losses_and_warning(context, layer, samples, unmarked=unmarked),
                 "origin": context.origin,
             }
         )
@@ -121,16 +120,15 @@ class _SoFar:
 def _losses_and_warning(
     context: RunContext,
     layer: int,
-    sample: Sequence[Tokens],
-    streams: Mapping[int, Tensor],
+    samples: SiteSamples,
     *,
     unmarked: bool,
 ) -> dict[str, Any]:
-    """A layer's losses on a sample of rows, whose `streams` are by block, and what is wrong there."""
+    """A layer's losses on a sample of rows, and what is wrong there."""
     sae = context.saes(layer)
-    loss = losses(context, sae, layer, sample)
+    loss = losses(context, sae, layer, samples.rows)
     warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
-    if wrong := misfit(sae, streams, layer, loss["loss_recovered"]):
+    if wrong := samples.misfit(sae, layer, loss["loss_recovered"]):
         mocked = context.origin == "mock"
         warnings.append("its directions are random, and reconstruct nothing" if mocked else wrong)
     if loss["loss_recovered"] < LOST:
@@ -181,18 +179,6 @@ def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) ->
         "loss_zeroed": zeroed,
         "loss_recovered": (zeroed - spliced) / (zeroed - plain) if zeroed > plain else float("nan"),
     }
-
-
-def streams_of_every_block(context: RunContext, rows: Sequence[Tokens]) -> Mapping[int, Tensor]:
-    """The stream after every block at positions spread over some rows, (TRIED, width) at most."""
-    blocks = range(context.model.depth)
-
-    def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
-        return captured(context, [rows[i] for i in chosen], blocks, "prompt")
-
-    parts = [streams for _, streams in map_batches(context.limit, rows, capture_rows)]
-    step = max(1, sum(len(part[0]) for part in parts) // TRIED)
-    return {block: torch.cat([part[block] for part in parts])[::step][:TRIED] for block in blocks}
 
 
 def _sample(rows: Sequence[Tokens]) -> list[Tokens]:

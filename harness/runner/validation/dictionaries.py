@@ -1,16 +1,15 @@
 """SAEs: whether each fits the stream that it reads, by the figures that a run's survey stores."""
 
-from collections.abc import Iterator, Mapping, Sequence
-
-from torch import Tensor
+from collections.abc import Iterator, Sequence
 
 from harness.models.padded_batch import Tokens
 from harness.runner.context import RunContext
 from harness.runner.residual_streams import held_streams
-from harness.runner.stages.survey import LOST, losses, streams_of_every_block
+from harness.runner.site_samples import SiteSamples
+from harness.runner.stages.survey import LOST, losses
 from harness.runner.validation.check import Check
 from harness.sae import Sae
-from harness.sae.diagnosis import FAR, HOPELESS, USEFUL, misfit
+from harness.sae.diagnosis import FAR, HOPELESS, USEFUL
 from harness.sae.health import Health
 
 
@@ -18,22 +17,21 @@ def dictionaries(
     context: RunContext, layers: Sequence[int], rows: Sequence[Tokens]
 ) -> Iterator[Check]:
     """The figures of each layer's SAE on the prompts of some rows, BOS left out."""
-    streams = streams_of_every_block(context, rows)
+    samples = SiteSamples(context, rows)
     for layer in layers:
-        yield from _dictionary(context, context.saes(layer), layer, rows, streams)
+        yield from _dictionary(context, context.saes(layer), layer, samples)
 
 
 def _dictionary(
     context: RunContext,
     sae: Sae,
     layer: int,
-    rows: Sequence[Tokens],
-    streams: Mapping[int, Tensor],
+    samples: SiteSamples,
 ) -> Iterator[Check]:
     health = Health(sae)
-    for held in held_streams(context, [layer], rows, "prompt"):
+    for held in held_streams(context, [layer], samples.rows, "prompt"):
         health.add(sae, held[layer])
-    recovered = losses(context, sae, layer, rows)
+    recovered = losses(context, sae, layer, samples.rows)
     share = recovered["loss_recovered"]
     mocked = context.origin == "mock"
 
@@ -65,7 +63,7 @@ def _dictionary(
         f"{recovered['loss_zeroed']:.3f} without the stream",
         f"{LOST:.0%} of what the layer does for prediction",
     )  # fmt: skip
-    wrong = misfit(sae, streams, layer, share)
+    wrong = samples.misfit(sae, layer, share)
     holds = None if mocked else wrong is None
     found = wrong or "no other reading of its weights fits better"
     yield Check("misfit", holds, found, "as it is read it fits the stream", layer)
