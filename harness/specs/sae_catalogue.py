@@ -36,11 +36,6 @@ _WIDTH = re.compile(r"width_(\d+[km]?)")
 _L0 = re.compile(r"average_l0_(\d+)")
 _OPENMOSS = re.compile(r"(?:^|[-/])L(\d+)(?:R|A|M|TC)(?:[-/]|$)")
 _LABEL = re.compile(r"_l0_([a-z]+(?:_affine)?(?:_seed_\d+)?)")
-# Sites that are not the residual stream after a block, as the published collections name them.
-OTHER_SITE = re.compile(
-    r"(?:^|[-_/.])(att|attn|attn_out|hook_z|mlp|mlp_out|hook_mlp_out|mlp_in|transcoders?|clt|crosscoder"
-    r"|embedding|L[\dX]+(?:A|M|TC))(?:[-_/.]|$)"
-)
 
 
 def read_catalogue(name: str) -> tuple[Entry, ...]:

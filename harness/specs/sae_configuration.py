@@ -92,30 +92,6 @@ def read_configuration(path: Path) -> dict[str, Any] | None:
     return said if isinstance(said, dict) else None
 
 
-def layer_said(weights: Path) -> int | None:
-    """The layer that a configuration names; None where it cannot be read: the loader says why."""
-    beside = (Path(name) for name in configurations_beside(weights.as_posix()))
-    there = next((path for path in beside if path.is_file()), None)
-    said = (read_mapping(there) if there else None) or {}
-    trainer, metadata = (
-        part if isinstance(part := said.get(key), dict) else {} for key in ("trainer", "metadata")
-    )
-    layer = trainer.get("layer")
-    if isinstance(layer, int) and not isinstance(layer, bool):
-        return layer
-    names = ("hook_name", "hook_point", "hook_point_in")
-    hook = next((found for name in names if (found := said.get(name))), metadata.get("hook_name"))
-    return site_layer(str(hook))
-
-
-def place_said(config: dict[str, Any]) -> Place | None:
-    """What the hook points of a configuration stand for, whichever of the known keys name them."""
-    metadata = config.get("metadata")
-    said = (metadata if isinstance(metadata, dict) else {}) | config
-    read, written = hooks_said(said)
-    return place_of(read, written) if read else None
-
-
 def hooks_said(said: dict[str, Any]) -> tuple[str, str]:
     """The hook points that are read and written, as a configuration names them; empty where it does not.
 
@@ -156,18 +132,6 @@ def site_named(path: str) -> Site | None:
             if pattern.fullmatch(part):
                 return site
     return None
-
-
-def site_layer(hook: str) -> int | None:
-    """The block after whose output a hook point stands; None for other sites.
-
-    The input of a block is the stream after the block below.
-    """
-    place = place_of(hook)
-    if place is None or place.site not in ("resid_post", "resid_pre"):
-        return None
-    layer = place.layer - (place.site == "resid_pre")
-    return layer if layer >= 0 else None
 
 
 def _site(part: str) -> Site | None:

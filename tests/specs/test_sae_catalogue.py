@@ -6,7 +6,6 @@ import pytest
 
 from harness.errors import InputError
 from harness.specs.sae_catalogue import list_entries, read_catalogue, scan_folder
-from harness.specs.sae_configuration import site_layer
 from harness.specs.sae_entry import choose_entry, features_of, ranges
 from tests.helpers.files import write_files
 
@@ -99,27 +98,6 @@ def test_files_are_known_by_the_published_names():
         (9, "65k", None, "small"),
         (11, None, None, None),
     ]
-
-
-@pytest.mark.parametrize(
-    "hook, layer",
-    [
-        *(("blocks.2.hook_resid_post", 2), ("blocks.2.hook_resid_pre", 1)),
-        *(("blocks.2", 2), ("blocks.2.hook_out", 2), ("blocks.2.hook_in", 1)),
-        *(("model.layers.2", 2), ("model.layers.2.output", 2), ("model.layers.2.input", 1)),
-        *(("layers.2", 2), ("transformer.h.2", 2), ("h.2", 2), ("gpt_neox.layers.2", 2)),
-        *(("model.language_model.layers.12", 12), ("language_model.model.layers.2", 2)),
-        ("model.decoder.layers.2.output.0", 2),
-        # Before the first block there is no block whose output it is.
-        *(("blocks.0.hook_resid_pre", None), ("model.layers.0.input", None), ("hook_embed", None)),
-        *(("model.layers.2.mlp", None), ("blocks.2.hook_mlp_out", None), ("h.2.attn", None)),
-        *(("blocks.2.hook_resid_mid", None), ("blocks.2.attn.hook_z", None)),
-        *(("model.layers.2.input_layernorm", None), ("blocks.2.ln1.hook_normalized", None)),
-        *(("vision_tower.encoder.layers.2", None), ("model.layers", None), ("model.norm", None)),
-    ],
-)
-def test_a_hook_point_is_a_stream_after_a_block_or_none(hook, layer):
-    assert site_layer(hook) == layer
 
 
 def test_a_local_folder_is_searched_and_saelens_own_word_counts(tmp_path):

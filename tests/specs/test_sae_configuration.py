@@ -7,7 +7,6 @@ from harness.specs.sae_configuration import (
     configurations_beside,
     hooks_said,
     place_of,
-    place_said,
     read_configuration,
     site_named,
 )
@@ -76,10 +75,10 @@ def test_names_of_transformers_come_before_those_of_transformer_lens():
         "hf_hook_name": "model.layers.5.pre_feedforward_layernorm.output",
     }  # fmt: skip
     assert hooks_said(said) == (said["hf_hook_name"], "blocks.5.hook_mlp_out")
-    assert place_said({"metadata": said}) == Place("transcoder", 5)
-    assert place_said({"hook_point": "blocks.5.hook_mlp_out"}) == Place("mlp_out", 5)
-    assert place_said({}) is None
-    assert place_said({"metadata": 3, "hook_name": [1]}) is None
+    assert place_of(*hooks_said(said)) == Place("transcoder", 5)
+    assert place_of(*hooks_said({"hook_point": "blocks.5.hook_mlp_out"})) == Place("mlp_out", 5)
+    assert place_of(*hooks_said({})) is None
+    assert place_of(*hooks_said({"hook_name": [1]})) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 
 from harness.errors import InputError
 from harness.specs.sae_catalogue import known_entries, list_entries, read_catalogue, scan_folder
-from harness.specs.sae_configuration import site_layer
 from harness.specs.sae_entry import at_hook, choose_entry
 from harness.specs.sae_places import place_named
 from harness.specs.sites import HOOKS
@@ -37,8 +36,6 @@ from tests.helpers.files import write_files
 )
 def test_a_hook_point_tells_a_block_and_a_hook(hook, place):
     assert place_named(hook) == place
-    if place is not None and place[1] == "resid_post":
-        assert site_layer(hook) == place[0]
 
 
 @pytest.mark.parametrize(
