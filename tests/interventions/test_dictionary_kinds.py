@@ -1,7 +1,7 @@
 """Edits of TopK, normalising and transcoding dictionaries, at every site, against plain hooks by hand."""
 
 import dataclasses
-from functools import cache, partial
+from functools import partial
 
 import pytest
 import torch
@@ -9,39 +9,18 @@ import torch
 from harness.errors import CannotRun
 from harness.interventions.edits import directions
 from harness.interventions.resampling import choose_sources
-from harness.sae import Sae, encode
+from harness.sae import encode
 from tests.helpers.edits import an_ablation, an_edit, impacts_of, run_context
+from tests.helpers.random_dictionaries import KINDS, WIDTH, dictionary
 from tests.helpers.specs import ablation_plan
 
 FEATURES = ((1, 3), (1, 9), (1, 11), (2, 5), (2, 8))
-KINDS = {
-    "topk": {"top_k": 9},
-    "layer_norm": {"norm": "layer_norm"},
-    "constant_norm_rescale": {"norm": "constant_norm_rescale"},
-    "topk of a normed stream": {"top_k": 12, "norm": "layer_norm"},
-}
 SITES = ("resid_post", "resid_pre", "mlp_out", "attn_out", "attn_z", "transcoder")
 WHERE = {
     "resid_pre": ("", True), "resid_post": ("", False), "attn_z": ("self_attn.o_proj", True),
     "attn_out": ("post_attention_layernorm", False), "mlp_out": ("post_feedforward_layernorm", False),
     "transcoder": ("post_feedforward_layernorm", False),
 }  # fmt: skip
-WIDTH = 32
-
-
-@cache
-def dictionary(layer, site, kind):
-    generator = torch.Generator().manual_seed(layer)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    decoder = torch.nn.functional.normalize(normal(64, WIDTH), dim=1)
-    skip = normal(WIDTH, WIDTH) if site == "transcoder" else None
-    return Sae(
-        decoder.T + 0.2 * normal(WIDTH, 64), 0.3 * normal(64), decoder, normal(WIDTH),
-        0.1 * normal(64).abs() * (kind != "topk"), skip=skip, site=site, **KINDS[kind],
-    )  # fmt: skip
 
 
 def normalised(one, x):
