@@ -272,7 +272,8 @@ def test_other_places_are_looked_at_only_where_it_fits_ill_there_and_of_its_size
 
     def others():
         asked.append(1)
-        return {"attn_z": torch.randn(100, 48), "mlp_out": sample("mlp_out")[LAYER]}
+        there = sample("mlp_out")[LAYER]
+        return {"attn_z": torch.cat([there, there], 1), "mlp_out": there}
 
     sae = dictionary("topk")
     assert Trial(sae, sample("resid_post")[LAYER]).own.error < 0.2
