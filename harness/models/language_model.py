@@ -282,8 +282,8 @@ class LanguageModel(PromptTokenizer):
         # begins there. Where all blocks have stand-ins the last one is not computed at all.
         last = self.depth - 1
         can_trim = first <= last and last not in taps and begun != last
-        trimmed = self._trimmed(reads) if can_trim else nullcontext()
-        with self._tapped(taps, self.site), trimmed:
+        trimmed = trim_last_block(self.blocks, reads, self.architecture.family)
+        with self._tapped(taps, self.site), trimmed if can_trim else nullcontext():
             output = self.network(
                 input_ids=ids,
                 attention_mask=self.architecture.masks(sight, self.network.dtype),
@@ -296,6 +296,3 @@ class LanguageModel(PromptTokenizer):
 
     def _tapped(self, taps: Mapping[int, Tap], site: Site) -> AbstractContextManager[None]:
         return tap_blocks(self.blocks, taps, self.device, site, self.parts)
-
-    def _trimmed(self, reads: int) -> AbstractContextManager[None]:
-        return trim_last_block(self.blocks, reads, self.architecture.family)

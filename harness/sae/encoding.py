@@ -173,17 +173,29 @@ def with_written(sae: Sae, held: Tensor, written: Tensor) -> Tensor:
 def with_gain(sae: Sae, gain: Tensor, bias: Tensor | None = None) -> Sae:
     """A transcoder of normed streams as one of what the MLP reads: the norm's output.
 
-    That is normed * `gain` + `bias`, each (width,), so the encoder's rows are divided by the gain: exact,
-    summed in float64. Raises `ValueError` where a gain is 0. Others are returned as they are.
+    That is normed * `gain` + `bias`, each (width,), so the rows of the encoder and of the skip connection
+    are divided by the gain: exact, summed in float64. Raises `ValueError` where a gain is 0. Others are
+    returned as they are.
     """
     if not sae.without_gain:
         return sae
     if not gain.all():
         raise ValueError("a gain of the norm is 0")
-    rows = sae.w_enc.double() / gain.double()[:, None]
+    encoder, offset = _without(gain, bias, sae.w_enc, sae.b_enc)
+    moved = replace(sae, w_enc=encoder, b_enc=offset, without_gain=False)
+    if sae.skip is None:
+        return moved
+    skip, out = _without(gain, bias, sae.skip, sae.b_dec)
+    return replace(moved, skip=skip, b_dec=out)
+
+
+def _without(
+    gain: Tensor, bias: Tensor | None, matrix: Tensor, offset: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A map of normed values as one of these times a gain and with a bias: its matrix and its offset."""
+    rows = matrix.double() / gain.double()[:, None]
     moved = 0.0 if bias is None else bias.double() @ rows
-    encoder, offset = rows.float(), (sae.b_enc.double() - moved).float()
-    return replace(sae, w_enc=encoder, b_enc=offset, without_gain=False)
+    return rows.float(), (offset.double() - moved).float()
 
 
 def _before(sae: Sae, held: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The weights of the norm before an MLP, in every family, against what the MLP is seen to read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from harness.models.architecture import FAMILIES
 from harness.models.hooks import capture
 from harness.models.mlp_norms import mlp_gain
 from harness.models.padded_batch import Tokens
-from harness.sae.encoding import Sae, encode, with_gain
+from harness.sae.encoding import Sae, decode, encode, with_gain
 from harness.testing.models import random_model
 from tests.helpers.tiny_families import tiny
 
@@ -68,6 +70,11 @@ def test_what_the_mlp_reads_is_normed_times_gain_and_bias(name):
     both = torch.cat([read, read], -1)
     wanted = torch.relu(normed @ w_enc.double() + b_enc)
     assert torch.allclose(encode(folded, both).double(), wanted, atol=1e-3)
+
+    skip = torch.randn(32, 32, generator=generator)
+    folded = with_gain(replace(raw, skip=skip), gain, bias)
+    passed = decode(folded, torch.zeros(*read.shape[:-1], 64), both)
+    assert torch.allclose(passed.double(), normed @ skip.double(), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
