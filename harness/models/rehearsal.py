@@ -19,6 +19,7 @@ from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import Tokens, reads_of
 from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import suffix_of
+from harness.specs.sites import Site
 
 META = "meta"
 DEEPEST = 500  # blocks: of more than any model has, building alone would take minutes
@@ -42,8 +43,13 @@ class Rehearsal:
     What was asked once is known.
     """
 
-    def __init__(self, architecture: Mapping[str, Any], dtype: str) -> None:
-        """`architecture` is what a `config.json` says. Raises whatever transformers does where it cannot."""
+    def __init__(
+        self, architecture: Mapping[str, Any], dtype: str, site: Site = "resid_post"
+    ) -> None:
+        """`architecture` is what a `config.json` says, and replays begin at `site`.
+
+        Raises whatever transformers does where it cannot.
+        """
         config: Any = transformers.AutoConfig.for_model(**architecture)
         depth = config.get_text_config().num_hidden_layers
         if depth > DEEPEST:
@@ -55,7 +61,7 @@ class Rehearsal:
                 attn_implementation="eager",
                 trust_remote_code=False,
             )
-        self.model = LanguageModel(network, tokenizer=None)
+        self.model = LanguageModel(network, tokenizer=None).at(site)
         self._known: dict[Hashable, Taken] = {}
 
     @property
@@ -96,7 +102,7 @@ class Rehearsal:
         return self._taken(("attribute", rows, columns, tuple(layers)), work)
 
     def replay(self, rows: int, columns: int, layers: Sequence[int]) -> Taken:
-        """A replay of all of the rows' columns after the lowest of `layers`."""
+        """A replay of all of the rows' columns from the site of the lowest of `layers`."""
         cached = cached_forward(self.model, _rows(rows, columns), layers)
         row = torch.arange(rows)
         suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))

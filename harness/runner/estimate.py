@@ -28,6 +28,7 @@ from harness.runner.residual_streams import HELD_BYTES
 from harness.runner.sae_provider import RESIDENT
 from harness.specs.fields import SINGLE
 from harness.specs.plan import Plan
+from harness.specs.sites import Hook
 from harness.specs.workload import StageWork, longest_row, workload
 
 LOSSES = 4  # forwards and replays by which a survey finds a layer's losses
@@ -135,7 +136,7 @@ def estimate_with(
     """
     model, sae = model_bytes(plan.target), sae_bytes(plan.target) or 0
     architecture = configuration_of(plan.target) or plan.target.architecture
-    rehearsal = _rehearsal_of(architecture, plan.target.dtype)
+    rehearsal = _rehearsal_of(architecture, plan.target.dtype, plan.target.hook)
     if rehearsal is None or not (model := model or rehearsal.bytes):
         return None
     left = None if free is None else max(0, free - model)
@@ -236,13 +237,15 @@ class _Stages:
         return min(ENCODED_BYTES, positions * POSITION_BYTES * features)
 
 
-def _rehearsal_of(architecture: Mapping[str, Any] | None, dtype: str) -> Rehearsal | None:
-    return None if architecture is None else _rehearsed(json.dumps(architecture), dtype)
+def _rehearsal_of(
+    architecture: Mapping[str, Any] | None, dtype: str, hook: Hook
+) -> Rehearsal | None:
+    return None if architecture is None else _rehearsed(json.dumps(architecture), dtype, hook)
 
 
 @lru_cache(4)
-def _rehearsed(architecture: str, dtype: str) -> Rehearsal | None:
+def _rehearsed(architecture: str, dtype: str, hook: Hook) -> Rehearsal | None:
     try:
-        return Rehearsal(json.loads(architecture), dtype)
+        return Rehearsal(json.loads(architecture), dtype, hook)
     except Exception:  # transformers raises nearly every kind of what it does not know
         return None

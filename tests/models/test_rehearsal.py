@@ -87,3 +87,12 @@ def test_the_rows_that_fit_are_reckoned_with_enough(shape, dtype, rows, columns)
 def test_a_model_that_is_deeper_than_any_is_not_built():
     with pytest.raises(ValueError, match="100000 blocks"):
         Rehearsal(SHAPE | {"num_hidden_layers": 100_000}, "float32")
+
+
+@pytest.mark.parametrize("site", ["mlp_out", "attn_out", "transcoder", "resid_pre"])
+def test_replays_of_other_sites_are_rehearsed_as_they_are(site):
+    """What is computed of the block itself counts: attention's output has its MLP after it."""
+    plain, other = Rehearsal(SHAPE, "float32"), Rehearsal(SHAPE, "float32", site)
+    below, above = (one.replay(2, 20, [1]).operations for one in (plain, other))
+    assert (above > below + 30) is (site in ("attn_out", "resid_pre"))
+    assert below <= above <= 2 * below
