@@ -139,6 +139,7 @@ CALLS = {
     "ablate": [["--layer", PAYLOAD, "--feature_id", "1"], ["--layer", "1", "--feature_id", "1", "--model_name", PAYLOAD]],
     "targets": [[], ["--json"], ["wrong/a.yaml"], ["listed/a.yaml"], ["listed/a.yaml", "--json"], [PAYLOAD], [f"--{PAYLOAD}"]],
     "convert": [[PAYLOAD, "into"], ["run", FILE], ["::error::OWNED.pt", "into"], [FILE, FILE], ["pickles", FILE], ["good", FILE]],
+    "dictionaries": [[PAYLOAD], [PAYLOAD, "--json"], ["--refresh", PAYLOAD], ["--refresh", "broken.jsonl"], ["--refresh", FILE]],
     "doctor": [[f"{spec}.yaml", *more] for spec in SPECS for more in ([], ["--json"])],
     "schema": [[], [PAYLOAD]],
     "validate": [[PAYLOAD], [PAYLOAD, "--json"], ["mock", PAYLOAD], ["organism", "--layers", PAYLOAD], ["mock", "--spec", PAYLOAD],
