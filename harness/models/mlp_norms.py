@@ -35,6 +35,18 @@ def mlp_gain(parts: BlockParts) -> tuple[Tensor, Tensor | None]:
     return (up - down) / 2 * signs, bias if bias.any() else None
 
 
+@torch.no_grad()
+def is_centred(parts: BlockParts) -> bool:
+    """Whether the norm before a block's MLP takes the mean away, as LayerNorm does and RMSNorm does not.
+
+    Raises `InputError` where no such norm is found.
+    """
+    norm = copy.deepcopy(_norm(parts)).float()
+    weight = parts.module(parts.projection).weight
+    same = torch.full((parts.width,), LARGE, device=weight.device)
+    return bool(torch.allclose(norm(same), norm(-same), atol=1e-2))
+
+
 def _norm(parts: BlockParts) -> nn.Module:
     after = {parts.attention_norm, parts.mlp_norm}
     found = {name: one for name, one in parts.block.named_children() if name not in after}

@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import CannotRun, Fault, InputError, Say
+from harness.errors import CannotRun, Fault, Say
 from harness.models import hub_download as hub
 from harness.specs.local_paths import local_path
 from harness.specs.sae_catalogue import collection_of, known_entries
 from harness.specs.sae_configuration import configurations_beside
 from harness.specs.sae_entry import choose_entry
-from harness.specs.sae_places import word_of
-from harness.specs.sites import Hook
-from harness.specs.targets import Target, mocked
+from harness.specs.targets import Target, check_hook, mocked
 
 
 def sae_file(target: Target, layer: int) -> Path:
@@ -22,9 +20,7 @@ def sae_file(target: Target, layer: int) -> Path:
     """
     folder = local_path(target.sae)
     collection = collection_of(target.sae, local=folder is not None)
-    told = word_of(collection)
-    if told is not None and target.files is not None and told[0] != target.hook:
-        raise InputError(_other_hook(target, *told))
+    check_hook(target)
     entry = target.entry(layer)
     if entry is None:
         found = known_entries(hub.files_of(target.sae, target.sae_revision), collection)
@@ -74,10 +70,3 @@ def sae_bytes(target: Target) -> int | None:
     if target.features is None or target.width is None:
         return None
     return 4 * (2 * target.features * target.width + 2 * target.features + target.width)
-
-
-def _other_hook(target: Target, hook: Hook | None, word: str) -> Fault:
-    """What is wrong with a collection whose name tells another hook than the target's."""
-    what = f"its SAEs are of another site ({word}) than {target.hook}"
-    several = "name SAEs of one block: what writes at several, or reads the embedding, is not read"
-    return Fault(target.sae, what, f"write `hook: {hook}`" if hook else several)

@@ -4,6 +4,7 @@ A dictionary of a module's output, or a transcoder from its input to its output:
 the decoder bias is subtracted from the input of the first alone.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.sae.weight_checks import Broken, count, flag, shown
 from harness.specs.sae_configuration import place_of
 
 _ARRAYS = {"W_enc": "encoder.weight", "b_enc": "encoder.bias", "W_dec": "W_dec", "b_dec": "b_dec"}
+_BLOCK = re.compile(r"(?:^|\.)(?:layers|blocks|h)\.\d")
 _GROUPS = "it takes the largest of each of k groups of features: name one whose activation is topk"
 
 
@@ -47,6 +49,8 @@ def layout_of(path: Path, config: dict[str, Any], broken: Broken) -> Layout:
     module = path.parent.name
     if "embed" in module:
         raise broken(f"it is of {module}, before the first block", "name one of a block")
+    if not _BLOCK.search(module):  # a folder of a user's own
+        return layout
     if transcodes and place_of(module):
         return at_hooks(layout, f"{module}.input", f"{module}.output", broken)
-    return at_hooks(layout, module, module, broken) if place_of(module) else layout
+    return at_hooks(layout, module, module, broken)

@@ -75,7 +75,8 @@ def rows_of(registry: Any, where: str) -> Iterator[dict[str, str]]:
                 dictionary_of([*row.values()])
                 yield row
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(_no_registry(where, f"{type(error).__name__} {error}")) from None
+        why = str(error) if type(error) is ValueError else "it has no releases with their `saes`"
+        raise InputError(_no_registry(where, why)) from None
 
 
 def _row(release: str, facts: dict[str, Any], one: dict[str, Any]) -> dict[str, str]:

@@ -14,8 +14,9 @@ from harness.specs.fields import WhereBos
 from harness.specs.local_models import is_toy, shape_of
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
-from harness.specs.sae_catalogue import WEIGHTS, read_catalogue, scan_folder
+from harness.specs.sae_catalogue import WEIGHTS, collection_of, read_catalogue, scan_folder
 from harness.specs.sae_entry import Entry, choose_entry, features_of
+from harness.specs.sae_places import word_of
 from harness.specs.saelens import SAELENS, chosen_of
 from harness.specs.sites import Hook
 from harness.specs.target_choice import TargetChoice
@@ -93,7 +94,10 @@ class Target:
             return None
         listed = self.catalogue or ""
         entries = scan_folder(folder, self.hook) if folder else read_catalogue(listed)
-        where = str(folder or (listed if listed.startswith(SAELENS) else self.sae))
+        of_registry = listed.startswith(SAELENS)
+        if not folder and not of_registry and all(one.hook != self.hook for one in entries):
+            return None  # the list that comes with the package is of the stream alone
+        where = str(folder or (listed if of_registry else self.sae))
         return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where, self.hook)
 
     def l0_of(self, layer: int) -> int | str | None:
@@ -112,6 +116,10 @@ class Target:
         return feature_page(self.neuronpedia(layer), feature)
 
 
+EARLIER = (
+    "resid_pre",
+    "resid_post",
+)  # what reads a block's input reads the stream after the one below
 NO_SAE = "none"  # where a target has none, and only claims about behaviour can be made of it
 # What is assumed of a target that only its spec knows.
 UNKNOWN = Target("", "of the spec's own", "", NO_SAE, "float32", "real")
@@ -189,7 +197,21 @@ def chosen(
         "hook": choice.hook,
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
+    if choice.sae is not None or choice.hook is not None:
+        check_hook(base)
     return replace(base, origin="mock") if base.mock is not None else base
+
+
+def check_hook(target: Target) -> None:
+    """Raises `InputError` where the name of the collection says that it is of another hook."""
+    collection = collection_of(target.sae, local=local_path(target.sae) is not None)
+    told = None if (target.catalogue or "").startswith(SAELENS) else word_of(collection)
+    if told is None or told[0] == target.hook or (told[0], target.hook) == EARLIER:
+        return
+    hook, word = told
+    what = f"its SAEs are of another site ({word}) than {target.hook}"
+    several = "name SAEs of one block: what writes at several, or reads the embedding, is not read"
+    raise InputError(Fault(target.sae, what, f"write `hook: {hook}`" if hook else several))
 
 
 def _of_registry(base: Target, sae: str, choice: TargetChoice) -> Target:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from harness.errors import CannotRun
 from harness.sae.encoding import decode, encode, with_gain
 from harness.sae.weights import check_sae, load_sae
+from harness.specs.sites import HOOKS
 
 WIDTH, FEATURES, LAYER, K = 6, 20, 5, 4
 HEADS = 10  # of attention, beside each other: another width than the stream's
@@ -334,3 +335,29 @@ def test_llama_scope_is_read_at_every_site(tmp_path, letter, site, read_at, writ
     )  # fmt: skip
     assert sae.without_gain == (read_at == "ln2.hook_normalized")
     assert (sae.top_k, sae.l0) == ((None, 50) if by_length else (K, K))
+
+
+def test_the_folder_of_gemma_scope_says_its_layer(tmp_path):
+    """`files:` may name any folder."""
+    for path in (
+        npz(tmp_path / "gemma-scope-2b-pt-res/layer_5/width_16k/average_l0_9", arrays()),
+        tensors(tmp_path / "resid_post/layer_5_width_16k_l0_big/params.safetensors", arrays()),
+    ):
+        assert load_sae(path, width=WIDTH, layer=5).features == FEATURES
+        with pytest.raises(CannotRun, match="it was trained on layer 5, not on layer 7"):
+            load_sae(path, width=WIDTH, layer=7)
+
+
+@pytest.mark.parametrize("module", ["mlp.down_proj", "input_layernorm", "self_attn.q_proj"])
+def test_a_module_that_is_read_nowhere_is_refused_at_every_hook(tmp_path, module):
+    folder = tmp_path / f"layers.3.{module}"
+    folder.mkdir()
+    save_file(
+        {"encoder.weight": torch.zeros(FEATURES, WIDTH), "encoder.bias": torch.zeros(FEATURES),
+         "W_dec": torch.zeros(FEATURES, WIDTH), "b_dec": torch.zeros(WIDTH)},
+        folder / "sae.safetensors",
+    )  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps({"d_in": WIDTH, "num_latents": FEATURES, "k": K}))
+    for hook in HOOKS:
+        with pytest.raises(CannotRun, match=f"it reads layers.3.{module}, which no dictionary"):
+            check_sae(folder / "sae.safetensors", width=WIDTH, layer=3, hook=hook)

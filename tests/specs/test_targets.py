@@ -139,7 +139,7 @@ def test_a_hook_is_part_of_a_specs_hash_only_where_it_is_written(tmp_path):
         ("gemma-2-2b: {hook: mlp}", "4:16: hook is 'mlp'; did you mean 'mlp_out'"),
         (
             "gemma-2-2b: {hook: mlp_out}",
-            "its SAEs are of resid_post, and not of mlp_out; write `hook: ",
+            "another site (res) than mlp_out; write `hook: ",
         ),
         ("gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt'}", "4:16: SAELens has no release"),
         (
@@ -170,3 +170,29 @@ def test_plan_and_targets_name_the_hook_where_it_is_not_the_usual_one(tmp_path):
     assert listed["gpt2-small"] == "resid_pre"
     assert {hook for name, hook in listed.items() if name != "gpt2-small"} == {"resid_post"}
     assert "12 layers of width 768, read at resid_pre, float32; real" in invoke("targets").output
+
+
+@pytest.mark.parametrize(
+    "choice, said",
+    [
+        ({"sae": "google/gemma-scope-2b-pt-mlp"}, r"another site \(mlp\).*write `hook: mlp_out`"),
+        ({"sae": "google/gemma-scope-2b-pt-mlp", "hook": "attn_out"}, "write `hook: mlp_out`"),
+        ({"sae": "google/gemma-scope-2b-pt-transcoders"}, "write `hook: transcoder`"),
+        ({"hook": "mlp_out"}, r"another site \(res\).*write `hook: resid_post`"),
+        ({"sae": "mntss/clt-gemma-2-2b-426k"}, "name SAEs of one block"),
+    ],
+)
+def test_a_collection_whose_name_tells_another_hook_is_refused_before_the_hub_is_asked(
+    choice, said
+):
+    with pytest.raises(InputError, match=said):
+        resolve("gemma-2-2b", TargetChoice(**choice))
+
+
+def test_what_a_packaged_list_does_not_have_the_hub_is_asked_for():
+    """The list of Gemma Scope 2 has the stream; its repository has the other hooks as well."""
+    assert resolve("gemma-3-270m", TargetChoice()).entry(5).hook == "resid_post"
+    for hook in ("mlp_out", "attn_out", "transcoder"):
+        assert resolve("gemma-3-270m", TargetChoice(hook=hook)).entry(5) is None
+    own = resolve("gemma-2-2b", TargetChoice(sae="google/gemma-scope-2b-pt-att", hook="attn_out"))
+    assert own.entry(5) is None
