@@ -22,6 +22,7 @@ from benchmarks.control_nulls import control_ranks
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
+from benchmarks.stability_rows import stable
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -200,6 +201,7 @@ PARTS = (
     skewed,
     principles,
     selected,
+    stable,
 )
 
 

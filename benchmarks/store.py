@@ -380,6 +380,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield interventions.Interventions, ABLATION | of | at(top[rank]) | {"value": number[edit] / 2}
     tests = cross(intervention_id=ids, metric=METRICS)
     yield results.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
+    yield results.SelectionStability, ABLATION | at(top) | {"share": run.random.random(EDITED)}
+    yield results.SelectionOverlap, ABLATION | {"unit": ["family"]}
     yield results.Moderators, ABLATION | {"term": ["dose", "tone"], "level": ["2", "warm"]}
     on = {"intervention_id": ids, "prompt_id": run.prompts[len(run.prompts) // 2 + 1 :: 2]}
     noise = cross(prompt_id=run.prompts, metric=METRICS)

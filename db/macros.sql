@@ -264,6 +264,12 @@ UNION ALL
 SELECT 'ablation_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM ablation_tests WHERE run_id = of_run) t
 UNION ALL
+SELECT 'selection_stability' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM selection_stability WHERE run_id = of_run) t
+UNION ALL
+SELECT 'selection_overlap' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM selection_overlap WHERE run_id = of_run) t
+UNION ALL
 SELECT 'moderators' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM moderators WHERE run_id = of_run) t
 UNION ALL

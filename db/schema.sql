@@ -411,6 +411,30 @@ CREATE TABLE ablation_tests (
     noise DOUBLE
 );
 
+CREATE TABLE selection_stability (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    share DOUBLE NOT NULL,
+    selected BOOLEAN NOT NULL,
+    rank_low INTEGER NOT NULL,
+    rank_high INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE selection_overlap (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    unit VARCHAR NOT NULL,
+    n_units INTEGER NOT NULL,
+    bootstraps INTEGER NOT NULL,
+    jaccard DOUBLE NOT NULL,
+    halvings INTEGER NOT NULL,
+    halves DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 -- On what an ablation's impact depends: a row a level of a term.
 CREATE TABLE moderators (
     run_id VARCHAR NOT NULL,

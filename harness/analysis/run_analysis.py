@@ -11,6 +11,7 @@ from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
+from harness.analysis.selection_stability import stability_rows
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
@@ -105,8 +106,9 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             plan, ablation, measured, run_id, origin, units
         )
         rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
+        (chosen,) = (one.features for one in measured.interventions if one.role == "target")
+        rows += stability_rows(plan, ablation, chosen, discovery, measured, run_id, origin)
         if plan.decoys_of(ablation.name):
-            (chosen,) = (one.features for one in measured.interventions if one.role == "target")
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
             mine = source.read(Decoys, run_id, ablation=ablation.name)
             decoys[ablation.name] = (mine, answers)

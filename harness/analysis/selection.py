@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.controls import candidates_of, draw_controls
-from harness.analysis.pairs import PairedActivations
+from harness.analysis.pairs import Floats, PairedActivations
 from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation, dosed
@@ -34,23 +34,37 @@ def contrast_scores(
     """
     x, y = discovery.of("misconception"), discovery.of("correct")
     statistic = paired_statistic(x, y, discovery.units.of, statistic=plan.spec.contrast.statistic)
-    most = _most_consistent(discovery.units.n)
-    # What is as consistent as can be is equal, whatever was lost in rounding: size orders it.
-    statistic = np.where(
-        np.abs(statistic) >= most - TOLERANCE, np.sign(statistic) * most, statistic
-    )
+    size = (x - y).mean(axis=0) * lengths(discovery.features, activity)
+    most = most_consistent(discovery.units.n)
+    first, second = contrast_keys(ablation, size, statistic, most)
+    order = np.argsort(-np.abs(second), kind="stable")
+    return {discovery.features[i]: float(first[i]) for i in order}
+
+
+def lengths(features: Sequence[Feature], activity: FeatureActivity) -> Floats:
+    """How long each feature's direction is, (n_features,); 0 of what is not among the activity."""
     norms = {
         (int(layer), int(feature)): float(norm)
         for layer, feature, norm in zip(
             activity.layer, activity.feature, activity.decoder_norm, strict=True
         )
     }
-    length = np.array([norms.get(feature, 0.0) for feature in discovery.features])
-    size = (x - y).mean(axis=0) * length
+    return np.array([norms.get(feature, 0.0) for feature in features])
+
+
+def contrast_keys(
+    ablation: Ablation, size: Floats, statistic: Floats, most: float | Floats
+) -> tuple[Floats, Floats]:
+    """What features are ranked by, and what orders those that are equal in it, both signed.
+
+    Of `size` and the contrast's `statistic`, (..., n_features), of which `most` is the largest that there
+    can be.
+    """
+    # What is as consistent as can be is equal, whatever was lost in rounding: size orders it.
+    at_most = np.abs(statistic) >= most - TOLERANCE
+    statistic = np.where(at_most, np.sign(statistic) * most, statistic)
     size = np.where(np.sign(size) == np.sign(statistic), size, 0.0)
-    first, second = (size, statistic) if ablation.select.rank == "size" else (statistic, size)
-    order = np.argsort(-np.abs(second), kind="stable")
-    return {discovery.features[i]: float(first[i]) for i in order}
+    return (size, statistic) if ablation.select.rank == "size" else (statistic, size)
 
 
 def strongest_features(plan: Plan, data: PairedActivations, most: int) -> tuple[Feature, ...]:
@@ -176,7 +190,7 @@ def _best_features(
 
     Raises `CannotRun` where there is none.
     """
-    sign = _sign(ablation)
+    sign = expected_sign(ablation)
     ranked = sorted(
         (
             (sign * score, feature)
@@ -206,17 +220,20 @@ def _tied(
     if (ablation.select.by, ablation.select.rank) != ("contrast", "consistency"):
         return 0
     units = units_of(plan, plan.families("discovery"), plan.spec.cluster)
-    most = _most_consistent(units.n) - TOLERANCE
-    there = sum(_sign(ablation) * score >= most for f, score in scores.items() if f in active)
+    most = most_consistent(units.n) - TOLERANCE
+    there = sum(
+        expected_sign(ablation) * score >= most for f, score in scores.items() if f in active
+    )
     return there if there > 1 else 0
 
 
-def _most_consistent(units: int) -> float:
+def most_consistent(units: int) -> float:
     """The largest statistic that there can be: that of a feature of which all units say as much."""
     return math.sqrt(units)
 
 
-def _sign(ablation: Ablation) -> float:
+def expected_sign(ablation: Ablation) -> float:
+    """+1 where the features that are wanted have positive scores, else -1."""
     return 1.0 if ablation.select.toward == "correct" else -1.0
 
 

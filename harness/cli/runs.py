@@ -33,21 +33,22 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import caution_text, verdict_with_trial
+    from harness.reports.text import caution_text, overlap_text, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.stored_spec import spec_mapping
-    from harness.store.tables.results import Verdicts
+    from harness.store.tables.results import SelectionOverlap, Verdicts
     from harness.store.values import json_value
 
     with open_to_read(db, snapshot=snapshot) as store:
         stored = find_run(store, run)
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
+        overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
     if as_json:
         spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
-        print_json({**stored, "spec": spec, "verdicts": verdicts})
+        print_json({**stored, "spec": spec, "verdicts": verdicts, "stability": overlaps})
         return
     out = console()
     out.print(run_table(stored))
@@ -55,6 +56,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     for row in verdicts:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
+    for row in overlaps:
+        out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"), soft_wrap=True)
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")

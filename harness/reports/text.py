@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError, first_few
 from harness.names import command
 from harness.paths import DEFAULT_DB
+from harness.specs.clusters import counted
 from harness.store.find_run import trial_word
 from harness.store.frozen_sets import sets_of
 from harness.store.queries import rows_query, verdicts_query
@@ -58,6 +59,16 @@ def caution_text(caution: "Caution") -> str:
         named = first_few(map(str, caution.features), 8)
         what = f"feature{'s' * (len(caution.features) > 1)} {named} of layer {caution.layer}"
     return f"rests on {what}, whose SAE has a warning: {caution.warning}"
+
+
+def overlap_text(row: Mapping[str, Any]) -> str:
+    """How far the sets that an ablation selects on other draws overlap, of a row of `selection_overlap`."""
+    drawn = counted(row["n_units"], row["unit"])
+    return (
+        f"sets that {row['bootstraps']} bootstraps of the {drawn} that discover select overlap with the "
+        f"selected one by {row['jaccard']:.2f} on average, those of two halves with each other by "
+        f"{row['halves']:.2f}"
+    )
 
 
 def p_text(p: float) -> str:

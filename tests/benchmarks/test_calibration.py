@@ -12,6 +12,7 @@ from benchmarks import (
     control_nulls,
     decoy_nulls,
     skew_rows,
+    stability_rows,
     verdict_nulls,
 )
 from benchmarks.calibration import Row, calibrate, table
@@ -28,7 +29,7 @@ def rows():
 
 def test_every_promise_is_kept(rows):
     groups = {
-        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew", "clusters",
+        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew", "clusters", "stability",
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())
     assert [row.what for row in rows if not row.holds] == []
@@ -179,3 +180,14 @@ def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
     monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
     what = "decoys of 20 families at the claimed share of 20, 1 kind: supported"
     assert not next(row for row in decoy_nulls.decoy_verdicts(2000) if row.what == what).holds
+
+
+def test_halves_that_share_families_are_caught(monkeypatch):
+    """Noise is then selected again since the same families chose it."""
+    honest = stability_rows.chosen
+
+    def shared(x, y, units, weights):
+        return honest(x, y, units, np.maximum(weights, 1))
+
+    monkeypatch.setattr(stability_rows, "chosen", shared)
+    assert not next(stability_rows.stable(400)).holds

@@ -25,6 +25,8 @@ SINCE = {
     "moderators": 10,
     "baselines": 11,
     "decoys": 11,
+    "selection_stability": 13,
+    "selection_overlap": 13,
 }
 
 

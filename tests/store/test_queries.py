@@ -58,6 +58,7 @@ def values_of(tables, run_id):
         "feature": [row["feature"] for row in tested],
         "ablation": ["%", "top", "o%"],
         "limit": [1, 3],
+        "least": [0, 0.1],
         "prompts": [1, 3],
         "around": [0, 24],
         "bins": [1, 30],

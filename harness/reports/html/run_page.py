@@ -19,6 +19,7 @@ from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.run_data import Row, query_rows, table_rows
+from harness.reports.html.stability import stability_panels
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
@@ -125,8 +126,11 @@ def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
 def _ablations(
     store: ReadStore, run: Run, sections: list[AblationSection], renderer: ChartRenderer
 ) -> list[dict[str, Any]]:
-    panels = moderator_panels(store, run)
-    return [_ablation(one, panels.get(one.name), renderer) for one in sections]
+    panels, stable = moderator_panels(store, run), stability_panels(store, run)
+    return [
+        _ablation(one, panels.get(one.name), renderer) | {"stability": stable.get(one.name)}
+        for one in sections
+    ]
 
 
 def _ablation(

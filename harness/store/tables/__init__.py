@@ -29,7 +29,14 @@ from harness.store.tables.observations import (
     TokenActivations,
     TopkLogits,
 )
-from harness.store.tables.results import AblationTests, FeatureTests, Moderators, Verdicts
+from harness.store.tables.results import (
+    AblationTests,
+    FeatureTests,
+    Moderators,
+    SelectionOverlap,
+    SelectionStability,
+    Verdicts,
+)
 from harness.store.tables.runs import OtherPrompts, Prompts, PromptTags, Runs, Units
 
 # The tables of a run: each has `run_id`. `feature_labels` is kept beside them for all runs.
@@ -60,6 +67,8 @@ TABLES: tuple[type[Columns], ...] = (
     Decoys,
     FeatureTests,
     AblationTests,
+    SelectionStability,
+    SelectionOverlap,
     Moderators,
     Verdicts,
 )

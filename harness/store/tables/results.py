@@ -78,6 +78,38 @@ class AblationTests(Columns):
 
 
 @dataclass(frozen=True)
+class SelectionStability(Columns):
+    """A row is how often resamples of the discovering units select a feature for an ablation."""
+
+    table: ClassVar[str] = "selection_stability"
+    run_id: Column
+    ablation: Column
+    layer: Column
+    feature: Column
+    share: Column
+    selected: Column
+    rank_low: Column
+    rank_high: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class SelectionOverlap(Columns):
+    """A row is how far the sets that an ablation selects on resamples are the same."""
+
+    table: ClassVar[str] = "selection_overlap"
+    run_id: Column
+    ablation: Column
+    unit: Column
+    n_units: Column
+    bootstraps: Column
+    jaccard: Column
+    halvings: Column
+    halves: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Moderators(Columns):
     """A row is how far an ablation's impact at a level of a term is from that at the first level."""
 
