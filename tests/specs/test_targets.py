@@ -139,7 +139,7 @@ def test_a_hook_is_part_of_a_specs_hash_only_where_it_is_written(tmp_path):
         ("gemma-2-2b: {hook: mlp}", "4:16: hook is 'mlp'; did you mean 'mlp_out'"),
         (
             "gemma-2-2b: {hook: mlp_out}",
-            "another site (res) than mlp_out; write `hook: ",
+            r"another site \(res\) than mlp_out; write `hook: ",
         ),
         ("gemma-2-2b: {sae: 'saelens:gemma-scope-2b-pt'}", "4:16: SAELens has no release"),
         (
