@@ -87,6 +87,11 @@ def source_ranks(replicates: int) -> Iterator[Row]:
         if families == JUDGED:
             hits = found["supported"]
             yield Row("sources", f"{what}: supported", ALPHA, "at most", hits, replicates)
+    yield drawn_apart(replicates)
+
+
+def drawn_apart(replicates: int) -> Row:
+    """How often it is ranked first among edits that each are drawn by themselves."""
     random = np.random.default_rng(8)
     hits = 0
     for _ in range(replicates):
@@ -95,4 +100,4 @@ def source_ranks(replicates: int) -> Iterator[Row]:
         others = impacts.shuffled.impacts.mean(axis=1)
         hits += control_rank_p(float(impacts.target.mean()), others) <= ALPHA
     what = "the same of 8 families among 99 that may have a source twice: rank p of 0.05"
-    yield Row("sources", what, ALPHA, "none", hits, replicates)
+    return Row("sources", what, ALPHA, "none", hits, replicates)
