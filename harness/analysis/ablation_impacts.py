@@ -171,10 +171,8 @@ def ablation_impacts(
     """
     planned = sum(one.role == "control" for one in rows.interventions)
     rows = rows.measured()
-    prompts = sorted(
-        (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
-        key=lambda prompt: prompt.id,
-    )
+    edited = (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant)
+    prompts = sorted(edited, key=lambda prompt: prompt.id)
     units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
     values, active = _impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.

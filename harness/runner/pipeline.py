@@ -94,23 +94,21 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
         sources = choose_sources(plan, ablation)
+        shuffled = _shuffled(context, plan, ablation, frozen)
         for part, some in enumerate(_parts(ablation, frozen)):
             if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
                 break
             # The SAEs are read once for all groups of prompts, and only if one is left to do.
             edits = cache(partial(prepare_edits, context, some))
-            replays = partial(ablate, interventions=some, edits=edits, sources=sources)
-            if not part:
-                replays = partial(
-                    _with_shuffled, replays, _shuffled(context, plan, ablation, frozen)
-                )
+            own = partial(ablate, interventions=some, edits=edits, sources=sources)
+            replays = _with_shuffled(own, () if part else shuffled)
             stage("ablate", replays, ablation.name, replays=len(some), part=part)
         for file in plan.files_beside(ablation.name):
             some = beside_of(ablation, frozen, file)
             edits = cache(partial(prepare_edits, context, some))
             replays = partial(side_effects, interventions=some, edits=edits, file=file)
             stage("side effects", replays, ablation.name, replays=len(some), file=file)
-        (target,) = (one for one in frozen if one.role == "target")
+        target = next(one for one in frozen if one.role == "target")
         for file in plan.decoys_of(ablation.name):
             work = partial(decoys, plan=plan, target=target, file=file)
             stage("decoys", work, ablation.name, file=file)
@@ -157,15 +155,15 @@ def _shuffled(
     ]
 
 
-def _with_shuffled(
-    replays: Work, shuffled: Sequence[Work], context: RunContext, prompts: Sequence[Prompt]
-) -> list[Columns]:
-    """The rows of an ablation's first part, and of its shuffled edits on the same prompts."""
-    silent = replace(context, heard=lambda *_: None)
-    return [
-        *replays(context, prompts=prompts),
-        *(rows for work in shuffled for rows in work(silent, prompts=prompts)),
-    ]
+def _with_shuffled(replays: Work, shuffled: Sequence[Work]) -> Work:
+    """What makes the rows of an ablation's first part, and of its shuffled edits on the same prompts."""
+
+    def work(context: RunContext, prompts: Sequence[Prompt]) -> list[Columns]:
+        silent = replace(context, heard=lambda *_: None)
+        rows = replays(context, prompts=prompts)
+        return [*rows, *(more for one in shuffled for more in one(silent, prompts=prompts))]
+
+    return work
 
 
 def _parts(
