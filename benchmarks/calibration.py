@@ -22,6 +22,7 @@ from benchmarks.control_nulls import control_ranks
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
+from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import stable
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
@@ -197,6 +198,7 @@ PARTS = (
     edit_verdicts,
     decoy_verdicts,
     control_ranks,
+    source_ranks,
     caused,
     skewed,
     principles,

@@ -9,20 +9,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.controls import candidates_of, mean_profiles
 from harness.analysis.noise_floor import noise_floors
+from harness.analysis.shuffled import Shuffled, shuffled_of
 from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
-from harness.specs.edit_claims import MeasuredClaim
-from harness.specs.intervention import Intervention
+from harness.specs.edit_claims import Beyond, MeasuredClaim
 from harness.specs.metrics import KINDS, LOG_MASS, MetricKind, kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.stats import control_rank_p, residual_rank_p
-from harness.store.interface import ReadStore
-from harness.store.interventions import interventions_of
-from harness.store.tables.interventions import ControlBalance, ImpactNoise, Impacts, Interventions
-from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
+from harness.stats.source_arrangements import ROUNDING
 
 Floats = NDArray[np.float64]
 # KL and flips only grow.
@@ -41,7 +39,9 @@ class AblationImpacts:
     `mass` (1 + n_sets, n_prompts), the target's first, is how far each moves the log of both answers'
     probability together; None of runs of before that was kept. `doses` and `dose_mass` have the same of
     the selected set at each dose, (n_prompts,), by the factor that it is scaled by; `rotated` are the impacts
-    of edits as large in random directions, (n, n_prompts), if there are any. `ceiling` says which of its
+    of edits as large in random directions, (n, n_prompts), if there are any, and `shuffled` those with values
+    of other families' pairs. `against` is what the `controls` are, by the name that claims have for it, and
+    `arranged` the mean impacts of arrangements of sources, the true one's first. `ceiling` says which of its
     features the selection could not order, or nothing. `kind` says the metric's unit, and toward which
     answer it grows.
     """
@@ -59,6 +59,9 @@ class AblationImpacts:
     doses: Mapping[float, Floats] = field(default_factory=dict)
     dose_mass: Mapping[float, Floats] = field(default_factory=dict)
     rotated: Floats | None = None
+    shuffled: Shuffled | None = None
+    against: Beyond = "controls"
+    arranged: Floats | None = None
     ceiling: str = ""
     kind: MetricKind = KINDS["logit_difference"]
 
@@ -67,17 +70,25 @@ class AblationImpacts:
         """Of the impacts, as it follows a number."""
         return self.kind.unit
 
-    def beside_directions(self) -> Self:
-        """The same with edits as large in random directions for controls, which are like the target."""
-        assert self.rotated is not None
-        mass = None if self.mass is None else self.mass[:1]
+    def beside(self, against: Beyond) -> Self:
+        """The same with other edits of the target's own features for controls, which are like it."""
+        arranged = None
+        if against == "shuffled":
+            assert self.shuffled is not None
+            controls = self.shuffled.impacts
+            arranged = self.shuffled.arranged(self.target, self.units.families)
+        else:
+            assert self.rotated is not None
+            controls = self.rotated
         return replace(
             self,
-            controls=self.rotated,
+            controls=controls,
             profiles=None,
             balance={},
-            planned=len(self.rotated),
-            mass=mass,
+            planned=len(controls),
+            mass=None if self.mass is None else self.mass[:1],
+            against=against,
+            arranged=arranged,
         )
 
     def only(self, mask: NDArray[np.bool_]) -> Self:
@@ -95,6 +106,7 @@ class AblationImpacts:
             doses=each(self.doses),
             dose_mass=each(self.dose_mass),
             rotated=None if self.rotated is None else self.rotated[:, mask],
+            shuffled=self.shuffled and self.shuffled.only(mask),
         )
 
     @property
@@ -105,9 +117,13 @@ class AblationImpacts:
     def rank_p(self, direction: float) -> float:
         """The target's rank among its controls, in the direction +1 (toward correct) or -1.
 
-        Beside what the sets are like, where that is known. Raises `ValueError` where there is no
-        control, or a mean is not finite.
+        Beside what the sets are like, where that is known; of sources, among their arrangements. Raises
+        `ValueError` where there is no control, or a mean is not finite.
         """
+        if self.arranged is not None:
+            true, *others = direction * self.arranged
+            rounding = ROUNDING * float(np.abs(self.arranged).max())
+            return control_rank_p(float(true) - rounding, others)
         own, others = direction * float(self.target.mean()), direction * self.controls.mean(axis=1)
         if self.profiles is None:
             return control_rank_p(own, others)
@@ -129,47 +145,6 @@ class AblationImpacts:
             return -1.0  # what is feared of it
         toward = 1.0 if self.ablation.select.toward == "correct" else -1.0
         return toward * (self.kind.toward or 1.0)
-
-
-@dataclass(frozen=True)
-class AblationRows:
-    """What a run stored of one ablation: its edits, what each did, and what was predicted of it.
-
-    `impacts` may hold other ablations' rows as well; `noise` is what an edit of nothing seemed to do,
-    `activity` and `edited` what features do at all positions and where they are edited, and `balance` how
-    like its controls the target is.
-    """
-
-    interventions: tuple[Intervention, ...]
-    impacts: Impacts
-    predictions: Attributions
-    noise: ImpactNoise
-    activity: FeatureActivity
-    edited: EditActivity
-    balance: ControlBalance
-
-    @classmethod
-    def read(cls, source: ReadStore, run_id: str, ablation: str) -> Self:
-        """Those of a stored run."""
-        return cls(
-            interventions_of(source.read(Interventions, run_id, ablation=ablation)),
-            source.read(Impacts, run_id),
-            source.read(Attributions, run_id, ablation=ablation),
-            source.read(ImpactNoise, run_id, ablation=ablation),
-            source.read(FeatureActivity, run_id),
-            source.read(EditActivity, run_id, ablation=ablation),
-            source.read(ControlBalance, run_id, ablation=ablation),
-        )
-
-    def measured(self) -> Self:
-        """Without the controls that a look has left out."""
-        there = set(self.impacts.intervention_id)
-        kept = (
-            one
-            for one in self.interventions
-            if one.role != "control" or one.id in there or not there
-        )
-        return replace(self, interventions=tuple(kept))
 
 
 @dataclass(frozen=True)
@@ -196,10 +171,8 @@ def ablation_impacts(
     """
     planned = sum(one.role == "control" for one in rows.interventions)
     rows = rows.measured()
-    prompts = sorted(
-        (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant),
-        key=lambda prompt: prompt.id,
-    )
+    edited = (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant)
+    prompts = sorted(edited, key=lambda prompt: prompt.id)
     units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
     values, active = _impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.
@@ -238,8 +211,9 @@ def ablation_impacts(
             by_dose(metric),
             by_dose(LOG_MASS),
             matrix[roles == "rotated"] if (roles == "rotated").any() else None,
-            ceiling,
-            kind_of(metric, own_units),
+            shuffled_of(plan, rows.interventions, rows.impacts, prompts, matrix),
+            ceiling=ceiling,
+            kind=kind_of(metric, own_units),
         )
         for metric, matrix in values.items()
     }

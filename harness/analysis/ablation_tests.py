@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from harness.analysis.ablation_impacts import AblationImpacts, AblationRows, ablation_impacts
+from harness.analysis.ablation_impacts import AblationImpacts, ablation_impacts
+from harness.analysis.ablation_rows import AblationRows
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.metrics import attributed

@@ -18,6 +18,8 @@ from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.verdict import Verdict
 from harness.specs.edit_claims import AblationClaim
 
+_CONTROLS = {"directions": "random directions", "shuffled": "sources of other families"}
+_CONTROLS |= {"controls": "controls"}
 PARTS = 3  # own impact, beyond controls, rank
 
 
@@ -51,8 +53,11 @@ def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float)
 
 
 def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
-    if claim.beyond == "directions":
-        impacts = impacts.beside_directions()
+    if claim.beyond == "shuffled" and impacts.shuffled is None:
+        because = "no other family confirms whose sources could be taken"
+        return Verdict(claim.name, "ablation", impacts.unit, "untestable", because)
+    if claim.beyond in ("directions", "shuffled"):
+        impacts = impacts.beside(claim.beyond)
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
     direction *= (
         impacts.kind.toward
@@ -144,21 +149,27 @@ def _conjunction(
     impacts: AblationImpacts, beyond: Verdict, direction: int, alpha: float
 ) -> Verdict:
     """The verdict on `beyond`, with the impact by itself and its rank among the controls."""
-    sets = len(impacts.controls)
+    sets = len(impacts.controls) if impacts.arranged is None else len(impacts.arranged) - 1
     rank, against = (impacts.rank_p(sign * direction) for sign in (1, -1))
-    what = "controls" if impacts.rotated is not impacts.controls else "random directions"
-    among = f"rank p {rank:.2g} of {sets} {what}"
-    if sets < impacts.planned:
+    what = _CONTROLS[impacts.against]
+    arranged = "" if impacts.arranged is None else "arrangements of "
+    among = f"rank p {rank:.2g} of {sets} {arranged}{what}"
+    if len(impacts.controls) < impacts.planned:
         among += f", where the other {impacts.planned - sets} could show nothing"
     if apart := unlike(impacts.balance, NAMED):
         among += f", which lie apart in {apart}"
     own = side_of(impacts.target, impacts.units, 0.0, alpha)
     alone = f"by itself {own.mean:+.3g} {impacts.unit} (p {own.p:.2g})"
     if 1 / (sets + 1) > alpha:
-        because = f"too few controls, {alone}, {among}"
+        because = f"too few {what}, {alone}, {among}"
         return replace(beyond, verdict="untestable", because=because)
     beyond_part = _family_part(
-        "beyond its controls", impacts.beyond, impacts, 2 * impacts.noise, direction, alpha
+        f"beyond {'its ' * (what == 'controls')}{what}",
+        impacts.beyond,
+        impacts,
+        2 * impacts.noise,
+        direction,
+        alpha,
     )
     parts = (
         _family_part("its own impact", impacts.target, impacts, impacts.noise, direction, alpha),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.analysis.ablation_impacts import AblationRows
+from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.moderators import PRINCIPLE, Moderation, Terms, Texts, moderations
 from harness.specs.ablations import Ablation
 from harness.specs.plan import Plan

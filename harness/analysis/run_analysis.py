@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.ablation_impacts import AblationImpacts, AblationRows
+from harness.analysis.ablation_impacts import AblationImpacts
+from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows

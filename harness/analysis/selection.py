@@ -15,6 +15,7 @@ from harness.specs.ablations import Ablation, dosed
 from harness.specs.intervention import Feature, Intervention, Role
 from harness.specs.known_features import KnownFeature
 from harness.specs.plan import Plan
+from harness.specs.shuffled_sources import shuffles_of
 from harness.stats.max_t import paired_statistic
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity
 
@@ -150,7 +151,8 @@ def select_interventions(
             )
         )
     means = _mean_values(edited)
-    target, *others = _interventions(ablation, features, own_scores, controls, means)
+    shuffles = shuffles_of(plan, ablation)
+    target, *others = _interventions(ablation, features, own_scores, controls, means, shuffles)
     return (replace(target, tied=tied), *others)
 
 
@@ -243,6 +245,7 @@ def _interventions(
     scores: tuple[float, ...],
     controls: list[tuple[Feature, ...]],
     means: Mapping[Feature, float],
+    shuffles: int,
 ) -> tuple[Intervention, ...]:
     """Every role's edits: of the features themselves, and of the control sets."""
 
@@ -274,6 +277,7 @@ def _interventions(
         *(scaled(replace(target, role="dose", number=i), f) for i, f in enumerate(factors)),
         *(edit("control", i, matched) for i, matched in enumerate(controls)),
         *(edit("rotated", i, features) for i in range(ablation.directions)),
+        *(edit("shuffled", i, features) for i in range(shuffles)),
         *_dose_controls(ablation, [edit("dose-control", 0, one) for one in controls]),
     )
 

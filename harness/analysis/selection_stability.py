@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.ablation_impacts import AblationRows
+from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.controls import candidates_of
 from harness.analysis.pairs import Floats, PairedActivations
 from harness.analysis.selection import contrast_keys, expected_sign, lengths

@@ -10,7 +10,7 @@ from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json
-from harness.cli.spec_facts import controls_line
+from harness.cli.spec_facts import controls_lines
 
 if TYPE_CHECKING:
     from harness.specs.plan import Plan
@@ -87,7 +87,7 @@ def _planned(made: "Plan", db: Path) -> dict[str, Any]:
         "features tested": tests,
         "detectable d_z": _detectable(units, alpha, tests),
         "units": _unit_counts(made),
-        "controls": [controls_line(ablation) for ablation in made.ablations],
+        "controls": controls_lines(made, made.ablations),
         "sources": planned_sources(made, db),
         "claims": [claim.name for claim in made.spec.claims_on(made.target.name)],
     } | _reach(made)

@@ -1,6 +1,6 @@
 """What `check` says of a spec before any weight is loaded: facts, faults and notes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Fault, HarnessError
@@ -8,6 +8,7 @@ from harness.specs.variants import Variants
 
 if TYPE_CHECKING:
     from harness.specs.ablations import Ablation
+    from harness.specs.plan import Plan
     from harness.specs.spec_file import SpecFile
 
 
@@ -53,7 +54,7 @@ def spec_facts(name: str) -> tuple[dict[str, Any], list[Fault]]:
             "targets": list(spec.targets),
             **_named(file),
             "clusters": [asdict(one) for one in clusterings(plan)],
-            "controls": [controls_line(one) for one in spec.ablations],
+            "controls": controls_lines(plan, spec.ablations),
             "sources": source_lines(file),
             "shortcuts": {
                 "line": shortcuts.line,
@@ -112,8 +113,23 @@ def variants_line(facts: dict[str, Any]) -> str:
     return f"variants: {positive}, the positive one, against {other}{told}"
 
 
-def controls_line(ablation: "Ablation") -> str:
-    """What the controls of an ablation cost, and what they can show."""
+def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
+    """What the controls of ablations cost, and what they can show; and the same of shuffled sources."""
+    from harness.specs.shuffled_sources import arrangements, shuffles_of
+
+    families = len(plan.families("confirmation"))
+    lines = [_controls_line(one) for one in ablations]
+    for one in ablations:
+        if edits := shuffles_of(plan, one):
+            among = arrangements(edits, families, families)
+            lines.append(
+                f"{one.name}: {edits} shuffled, with sources of other families; a rank p of "
+                f"{1 / (among + 1):.2g} or more"
+            )
+    return lines
+
+
+def _controls_line(ablation: "Ablation") -> str:
     from harness.specs.ablations import looks
     from harness.specs.workload import members_of, replays_of
 

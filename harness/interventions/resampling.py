@@ -1,6 +1,7 @@
 """From which source prompt each prompt's features are resampled, and how their tokens align."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 from harness.models.padded_batch import Batch, Tokens
 from harness.specs.ablations import Ablation
 from harness.specs.plan import Plan
-from harness.specs.prompt import Prompt, pairs_of
+from harness.specs.prompt import Pair, Prompt, pairs_of
+from harness.specs.shuffled_sources import lenders
 
 
 def choose_sources(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
@@ -22,15 +24,7 @@ def choose_sources(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
         return {}
     resampled = [p for p in plan.of("confirmation") if p.label == ablation.variant]
     if ablation.source == "pair":
-        other = {
-            mine.id: theirs
-            for pair in pairs_of(plan.of("confirmation"))
-            for mine, theirs in (
-                (pair.correct, pair.misconception),
-                (pair.misconception, pair.correct),
-            )
-        }
-        return {prompt.id: other[prompt.id] for prompt in resampled}
+        return _lent(plan, ablation, {family: family for family in plan.families("confirmation")})
     candidates = sorted(plan.of("discovery"), key=lambda prompt: prompt.id)
 
     def draw(prompt: Prompt) -> Prompt:
@@ -40,6 +34,31 @@ def choose_sources(plan: Plan, ablation: Ablation) -> Mapping[str, Prompt]:
         return candidates[number % len(candidates)]
 
     return {prompt.id: draw(prompt) for prompt in resampled}
+
+
+def shuffled_sources(plan: Plan, ablation: Ablation, number: int) -> Mapping[str, Prompt]:
+    """The same of an ablation's shuffled edit `number`: each family takes from one other family's pairs.
+
+    Its first pair from that family's first, by name; where it has more pairs, they begin anew.
+    """
+    return _lent(plan, ablation, lenders(plan, ablation, number))
+
+
+def _lent(plan: Plan, ablation: Ablation, lender: Mapping[str, str]) -> Mapping[str, Prompt]:
+    """The other variant, by prompt id, of the pair at the same place of the family that lends."""
+    pairs: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs_of(plan.of("confirmation")):
+        pairs[pair.family].append(pair)
+    sources = {}
+    for family, own in pairs.items():
+        theirs = pairs[lender[family]]
+        for i, pair in enumerate(own):
+            other = theirs[i % len(theirs)]
+            if ablation.variant == "correct":
+                sources[pair.correct.id] = other.misconception
+            else:
+                sources[pair.misconception.id] = other.correct
+    return sources
 
 
 def align_sources(

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
-from harness.analysis.ablation_impacts import AblationRows, ablation_impacts
+from harness.analysis.ablation_impacts import ablation_impacts
+from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.controls import balance_of, candidates_of
 from harness.analysis.pairs import pair_activations
 from harness.analysis.selection import (
@@ -20,7 +21,7 @@ from harness.analysis.selection import (
     truth_scores,
 )
 from harness.errors import CannotRun, Fault
-from harness.interventions.resampling import choose_sources
+from harness.interventions.resampling import choose_sources, shuffled_sources
 from harness.models.adaptive_batching import try_again
 from harness.models.prompt_rows import PromptRows
 from harness.names import child
@@ -28,7 +29,7 @@ from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
 from harness.runner.prompt_replays import prepare_edits
-from harness.runner.staged_units import Stages, together
+from harness.runner.staged_units import Stages, Work, together
 from harness.runner.stages.ablate import ablate
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
@@ -43,8 +44,10 @@ from harness.specs.ablations import Ablation, looks
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
+from harness.specs.prompt import Prompt
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
+from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ControlBalance, Interventions
 from harness.store.tables.observations import (
     Activations,
@@ -91,19 +94,21 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
         sources = choose_sources(plan, ablation)
+        shuffled = _shuffled(context, plan, ablation, frozen)
         for part, some in enumerate(_parts(ablation, frozen)):
             if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
                 break
             # The SAEs are read once for all groups of prompts, and only if one is left to do.
             edits = cache(partial(prepare_edits, context, some))
-            replays = partial(ablate, interventions=some, edits=edits, sources=sources)
+            own = partial(ablate, interventions=some, edits=edits, sources=sources)
+            replays = _with_shuffled(own, () if part else shuffled)
             stage("ablate", replays, ablation.name, replays=len(some), part=part)
         for file in plan.files_beside(ablation.name):
             some = beside_of(ablation, frozen, file)
             edits = cache(partial(prepare_edits, context, some))
             replays = partial(side_effects, interventions=some, edits=edits, file=file)
             stage("side effects", replays, ablation.name, replays=len(some), file=file)
-        (target,) = (one for one in frozen if one.role == "target")
+        target = next(one for one in frozen if one.role == "target")
         for file in plan.decoys_of(ablation.name):
             work = partial(decoys, plan=plan, target=target, file=file)
             stage("decoys", work, ablation.name, file=file)
@@ -132,12 +137,41 @@ def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Abla
         )
 
 
+def _shuffled(
+    context: RunContext, plan: Plan, ablation: Ablation, frozen: Sequence[Intervention]
+) -> list[Work]:
+    """What replays each shuffled edit: by itself, since each has its own source of every prompt."""
+    some = [one for one in frozen if one.role == "shuffled"]
+    # They edit the same features alike, and each of them is the first of its own replays.
+    edits = cache(lambda: prepare_edits(context, some[:1]))
+    return [
+        partial(
+            ablate,
+            interventions=[one],
+            edits=edits,
+            sources=shuffled_sources(plan, ablation, one.number),
+        )
+        for one in some
+    ]
+
+
+def _with_shuffled(replays: Work, shuffled: Sequence[Work]) -> Work:
+    """What makes the rows of an ablation's first part, and of its shuffled edits on the same prompts."""
+
+    def work(context: RunContext, prompts: Sequence[Prompt]) -> list[Columns]:
+        silent = replace(context, heard=lambda *_: None)
+        rows = replays(context, prompts=prompts)
+        return [*rows, *(more for one in shuffled for more in one(silent, prompts=prompts))]
+
+    return work
+
+
 def _parts(
     ablation: Ablation, frozen: Sequence[Intervention]
 ) -> Iterator[tuple[Intervention, ...]]:
-    """What is replayed up to each look at the controls: everything else with the first of them."""
+    """What is replayed together up to each look at the controls: all else with the first of them."""
     controls = [one for one in frozen if one.role == "control"]
-    others = tuple(one for one in frozen if one.role != "control")
+    others = tuple(one for one in frozen if one.role not in ("control", "shuffled"))
     before = 0
     for look in looks(ablation):
         some = tuple(controls[before:look])

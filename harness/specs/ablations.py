@@ -128,6 +128,14 @@ class Ablation(SpecPart):
         description="So many edits more that are as large as the target's at every token, in random "
         "directions: for claims `beyond: directions`.",
     )
+    shuffled: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Of resample from the pair: so many edits more of the same features, each with the "
+        "values of other families' pairs, for claims `beyond: shuffled`. At most one fewer than families "
+        "confirm: that is all there are in which no family has its own source, or one twice.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
@@ -135,11 +143,12 @@ class Ablation(SpecPart):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"directions": 0})
+        return without(plain(self), {"directions": 0, "shuffled": 0})
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything
 FUTILE = 0.2  # a rank p above which they could not
+ARRANGEMENTS = 9_999  # of families' sources that a rank is taken among, where all are measured
 DOSED = 9  # sets of controls that are scaled by each dose: for their mean and spread, and no rank
 
 

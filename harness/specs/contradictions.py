@@ -162,6 +162,9 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     if ablation.directions and kind == "direction":
         what = "what it takes away depends on the direction, so that no other is as large an edit"
         problems.append((("directions",), what, "drop it, or edit features"))
+    if ablation.shuffled and ablation.source != "pair":
+        what = "only values that a prompt takes from its own pair can be those of other families' pairs"
+        problems.append((("shuffled",), what, "drop it, or use `kind: resample`, `source: pair`"))
     if not isinstance(ablation.positions, str) and 0 in ablation.positions:
         problems.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
@@ -258,6 +261,9 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     ):
         what = f"'{claim.edit}' is held against no random directions"
         problems.append((("beyond",), what, "give the ablation `directions: 99`"))
+    if isinstance(claim, AblationClaim) and claim.beyond == "shuffled" and not ablation.shuffled:
+        what = f"'{claim.edit}' is held against no sources of other families"
+        problems.append((("beyond",), what, "give the ablation `shuffled: 99`"))
     if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
         what = f"'{claim.edit}' has too few doses to have an order"
         problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))

@@ -14,6 +14,7 @@ from harness.specs.variants import Variants
 Direction = Annotated[
     Literal["toward-correct", "toward-misconception"], WithJsonSchema(VARIANT_NAMED["toward-"])
 ]
+Beyond = Literal["zero", "controls", "directions", "shuffled"]
 Keeps = Annotated[float, Field(gt=0)]
 _KEEPS = (
     "Of `direction`: by how many nats the probability of both answers together may fall, "
@@ -55,11 +56,11 @@ class AblationClaim(MeasuredClaim, PartClaim):
         description="Claim that the edit moves the answers `toward-correct` or "
         "`toward-misconception`, or toward the variant of another name. Either this or `within`.",
     )
-    beyond: Literal["zero", "controls", "directions"] = Field(
+    beyond: Beyond = Field(
         default="controls",
         description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
         "of the matched random features. `directions`: instead of these, that of edits as large in random "
-        "directions.",
+        "directions. `shuffled`: that of the same edit with the values of other families' pairs.",
     )
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
@@ -74,6 +75,7 @@ class AblationClaim(MeasuredClaim, PartClaim):
             "zero": "",
             "controls": " beyond its matched controls",
             "directions": " beyond edits as large in random directions",
+            "shuffled": " beyond the same edit with sources of other families",
         }[self.beyond]
         moves = f"ablation {self.ablation} moves the answers"
         if self.within is not None:

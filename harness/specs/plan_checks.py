@@ -14,7 +14,7 @@ from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
 from harness.specs.parts import faults_of_parts
 from harness.specs.plan import Plan
 from harness.specs.prompt import pairs_of
-from harness.specs.reach import bet_of, never_together, ranked_among, units_of
+from harness.specs.reach import bet_of, never_together, ranked_among, sets_needed, units_of
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -247,7 +247,7 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
                     f"{sets} {claim.beyond} can give no p below {floor:.3g}",
-                    f"ask for {math.ceil(1 / alpha - 1e-9) - 1} {claim.beyond}",
+                    f"ask for {sets_needed(plan, claim, math.ceil(1 / alpha - 1e-9) - 1)}",
                 )
             )
     if not faults and (together := never_together(plan)):

@@ -16,6 +16,7 @@ from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_bet, sma
 from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
+from harness.specs.shuffled_sources import arrangements
 
 MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
 
@@ -54,11 +55,22 @@ def planned_units(plan: Plan) -> dict[str, int]:
 
 
 def ranked_among(plan: Plan, claim: Claim) -> int:
-    """Among how many sets of controls, or random directions, a claim ranks; 0 of a claim without a rank."""
+    """Among how many sets of controls, random directions or sources a claim ranks; 0 without a rank."""
     if not isinstance(claim, AblationClaim) or claim.beyond == "zero" or claim.within:
         return 0
     (ablation,) = (one for one in plan.ablations if one.name == claim.edit)
+    if claim.beyond == "shuffled":
+        asked = {prompt.family for prompt in plan.of("confirmation") if claim.asks_of(prompt)}
+        return arrangements(ablation.shuffled, len(plan.families("confirmation")), len(asked))
     return ablation.controls if claim.beyond == "controls" else ablation.directions
+
+
+def sets_needed(plan: Plan, claim: AblationClaim, sets: int) -> str:
+    """What to ask for where a claim is to rank among so many sets, in words."""
+    if claim.beyond == "shuffled":
+        # With all that there are it ranks among their arrangements.
+        sets = min(sets, len(plan.families("confirmation")) - 1)
+    return f"{sets} {claim.beyond}"
 
 
 def tested(plan: Plan) -> tuple[Claim, ...]:
@@ -180,8 +192,10 @@ def _remedy(plan: Plan, suffices: Callable[[Floors], bool]) -> str:
         needs = []
         if controls:
             ranked = [one for one in tested(plan) if ranked_among(plan, one)]
-            kinds = {one.beyond for one in ranked if isinstance(one, AblationClaim)}
-            needs.append(f"ask for {controls} {' and '.join(sorted(kinds))}")
+            kinds = {
+                sets_needed(plan, one, controls) for one in ranked if isinstance(one, AblationClaim)
+            }
+            needs.append(f"ask for {' and '.join(sorted(kinds))}")
         if units > own:
             tags = {plan.spec.cluster_of(one) for one in _raised(plan)}
             tag = min(tags - {FAMILY}, default=FAMILY)

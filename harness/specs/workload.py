@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harness.specs.ablations import Ablation, dosed, looks
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
+from harness.specs.shuffled_sources import shuffles_of
 from harness.specs.unit import Stage
 
 MESSAGE = 24  # tokens that a chat template puts around a message, about
@@ -73,9 +74,11 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     if stage == "ablate":
         ablation = _named(plan, name)
         sets = replays_of(ablation)
+        shuffles = shuffles_of(plan, ablation)
         features = members_of(ablation) * (1 + ablation.controls + ablation.directions)
-        tokens = scored * (1 + sets * _share(plan))
-        return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
+        # Other sources are read for each of these edits, beside a forward of the prompts themselves.
+        tokens = scored * (1 + 2 * shuffles + (sets + shuffles) * _share(plan))
+        return StageWork(stage, name, len(rows), tokens, replays=sets + shuffles, features=features)
     if stage == "side effects":
         ablation = _named(plan, name)
         # As if each prompt were replayed with the controls: those of the other variant are not.
@@ -99,7 +102,10 @@ def _attribution(
 
 
 def replays_of(ablation: Ablation) -> int:
-    """How many interventions an ablation has at most: each is replayed on every row that it touches."""
+    """How many interventions an ablation has at most: each is replayed on every row that it touches.
+
+    Without those that take values from other families, of which there are as many as `shuffles_of` says.
+    """
     members = members_of(ablation)
     singles = members if members > 1 else 0
     doses = dict.fromkeys(ablation.doses)

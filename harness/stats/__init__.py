@@ -23,6 +23,7 @@ from harness.stats.simultaneous_equivalence import (
     SimultaneousEquivalence,
     simultaneous_equivalence,
 )
+from harness.stats.source_arrangements import arranged_means
 from harness.stats.synergy import Synergy, synergy
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MeanInterval",
     "SimultaneousEquivalence",
     "Synergy",
+    "arranged_means",
     "bounded_mean_interval",
     "control_rank_p",
     "count_sets",

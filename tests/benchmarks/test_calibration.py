@@ -12,6 +12,7 @@ from benchmarks import (
     control_nulls,
     decoy_nulls,
     skew_rows,
+    source_nulls,
     stability_rows,
     verdict_nulls,
 )
@@ -29,7 +30,8 @@ def rows():
 
 def test_every_promise_is_kept(rows):
     groups = {
-        "null", "discoveries", "coverage", "power", "verdicts", "controls", "skew", "clusters", "stability",
+        "null", "discoveries", "coverage", "power", "verdicts", "controls", "sources", "skew", "clusters",
+        "stability",
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())
     assert [row.what for row in rows if not row.holds] == []
@@ -136,6 +138,13 @@ def test_controls_that_never_are_the_target_s_are_caught(monkeypatch):
     )
     broken = [row.what for row in control_nulls.control_ranks(400) if not row.holds]
     assert broken
+
+
+def test_sources_that_each_are_drawn_by_themselves_are_caught():
+    """Where a family may have another one's source twice, a plain rank does not hold the level."""
+    drawn = source_nulls.drawn_apart(1000)
+    assert drawn.holds
+    assert not replace(drawn, kind="at most").holds
 
 
 def test_what_one_family_carries_would_be_called_more_often(monkeypatch):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from harness.analysis.ablation_impacts import AblationRows
+from harness.analysis.ablation_rows import AblationRows
 from harness.specs.intervention import Feature, Intervention
 from harness.store.tables.interventions import ControlBalance, ImpactNoise, Impacts
 from harness.store.tables.observations import Attributions, EditActivity, FeatureActivity

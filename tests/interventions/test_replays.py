@@ -8,7 +8,12 @@ import torch
 from harness.interventions.resampling import choose_sources
 from harness.runner.prompt_replays import prepare_edits
 from harness.runner.stages.ablate import ablate
+from harness.specs.shuffled_sources import lenders
+from harness.store.database import Store
+from harness.store.interventions import interventions_of
+from harness.store.tables.interventions import Impacts, Interventions
 from tests.helpers.edits import METRICS, an_ablation, an_edit, impacts_of, run_context, sae
+from tests.helpers.runs import a_run_context, run_into
 from tests.helpers.specs import ablation_plan, family_lines
 
 KINDS = [
@@ -172,6 +177,38 @@ def test_every_kind_of_edit_is_a_plain_hooked_forward(architecture, at, kind, va
         assert impact["kl"] == pytest.approx(sum(kl.values()), abs=2e-5)
         moved += max(map(abs, total.values())) > 1e-3
     assert moved
+
+
+def test_a_run_s_shuffled_edits_are_hooked_forwards_with_another_family_s_values(tmp_path):
+    plan, tools = ablation_plan(kind="resample", source="pair", shuffled=9), a_run_context()
+    run_into(tmp_path / "r.duckdb", plan, tools)
+    with Store.open_to_read(tmp_path / "r.duckdb") as store:
+        impacts = store.read(Impacts, "r", metric="logit_difference")
+        edits = {one.id: one for one in interventions_of(store.read(Interventions, "r"))}
+    prompts = {prompt.id: prompt for prompt in plan.prompts}
+    (target,) = (one for one in edits.values() if one.role == "target")
+    found = {}
+    for edit_id, prompt_id, source_id, impact in zip(
+        impacts.intervention_id, impacts.prompt_id, impacts.source_id, impacts.impact, strict=True
+    ):
+        edit, prompt, source = edits[edit_id], prompts[prompt_id], prompts[source_id]
+        if edit.role not in ("target", "shuffled"):
+            continue
+        family = prompt.family
+        if edit.role == "shuffled":
+            family = lenders(plan, plan.ablations[0], edit.number)[family]
+        assert (source.family, source.label) == (family, "correct")
+        assert edit.features == target.features
+        total = 0.0
+        for label, sign in (("correct", 1), ("misconception", -1)):
+            answer = prompt.candidate(label)
+            after, ids = by_hand(tools.model, prompt, answer, edit, source)
+            before, _ = by_hand(tools.model, prompt, answer, an_edit("scale", (1.0,) * 3))
+            total += sign * sum(float(after[i, t] - before[i, t]) for i, t in enumerate(ids))
+        assert impact == pytest.approx(total, abs=2e-5)
+        found[edit.role, edit.number, prompt_id] = impact
+    assert len({key[:2] for key in found}) == 3
+    assert len({round(impact, 4) for impact in found.values()}) == len(found) == 18
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -2,10 +2,11 @@
 
 import pytest
 
-from harness.interventions.resampling import choose_sources
+from harness.interventions.resampling import choose_sources, shuffled_sources
 from harness.specs.prompt import LABELS, Prompt
+from harness.specs.shuffled_sources import lenders
 from tests.helpers.edits import an_ablation, an_edit, impacts_of, run_context
-from tests.helpers.specs import ablation_plan
+from tests.helpers.specs import ablation_plan, family_lines
 
 
 @pytest.mark.parametrize("source", ["pair", "random"])
@@ -21,6 +22,30 @@ def test_sources_are_the_pairs_other_member_or_a_discovery_prompt(source):
         else:
             assert plan.sides[taken.family] == "discovery"
     assert found == choose_sources(plan, an_ablation(kind="resample", source=source))
+
+
+@pytest.mark.parametrize("variant", ["correct", "misconception"])
+def test_shuffled_sources_are_the_other_variants_of_another_family_s_pairs_in_their_order(variant):
+    """A family of two pairs lends them twice to one of four; of one with more, the first are taken."""
+    of = {"f7": "f4"}
+    lines = [one | {"family": of.get(one["family"], one["family"])} for one in family_lines(8)]
+    plan = ablation_plan(lines)
+    ablation = an_ablation(kind="resample", source="pair", shuffled=9, variant=variant)
+    confirming = plan.families("confirmation")
+    pairs = {f: sorted({p.pair_id for p in plan.prompts if p.family == f}) for f in confirming}
+    assert {len(some) for some in pairs.values()} == {2, 4}
+    prompts = {prompt.id: prompt for prompt in plan.prompts}
+    for number in range(len(confirming) - 1):
+        found = shuffled_sources(plan, ablation, number)
+        of = lenders(plan, ablation, number)
+        assert {*found} == {p.id for p in plan.of("confirmation") if p.label == variant}
+        for receiver, taken in found.items():
+            mine = prompts[receiver]
+            place = pairs[mine.family].index(mine.pair_id)
+            theirs = pairs[of[mine.family]]
+            assert taken.pair_id == (theirs + theirs)[place]
+            assert taken.label != variant
+            assert taken.family != mine.family
 
 
 def test_pairs_that_share_a_text_are_resampled_each_with_its_own_answers():

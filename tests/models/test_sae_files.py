@@ -47,7 +47,7 @@ def test_a_local_folder_may_have_any_name(tmp_path):
     copy = write_files(
         tmp_path / "gemma-scope-2b-pt-mlp", {"layer_3/width_16k/average_l0_9/params.npz": ""}
     )
-    with pytest.raises(InputError, match="another site .mlp. than resid_post; write"):
+    with pytest.raises(InputError, match=r"another site \(mlp\) than resid_post; write"):
         sae_file(resolve("organism", TargetChoice(sae=str(copy)), tmp_path), 3)
 
 

@@ -8,6 +8,7 @@ from harness.specs.claims import Claim
 from harness.specs.clusters import FAMILY, plural
 from harness.specs.design import families_needed, smallest_p
 from harness.specs.edit_claims import AblationClaim
+from harness.specs.shuffled_sources import arrangements
 from harness.specs.spec import Spec
 from harness.stats import minimum_detectable
 from harness.store.find_run import Run
@@ -89,8 +90,17 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
 def _floor_of(claim: Claim, spec: Spec, units: Callable[[str], int]) -> ClaimFloor:
     tag = spec.cluster_of(claim)
     floor = smallest_p(units(tag))
-    if isinstance(claim, AblationClaim) and claim.beyond == "controls":
-        (controls,) = {one.controls for one in spec.ablations if one.name == claim.ablation}
-        if (rank := 1 / (controls + 1)) > floor:
-            return ClaimFloor(claim.name, rank, f"its rank among {controls} controls")
+    if isinstance(claim, AblationClaim) and claim.beyond != "zero":
+        (ablation,) = (one for one in spec.ablations if one.name == claim.ablation)
+        families = units(FAMILY)
+        sets, what = {
+            "controls": (ablation.controls, "controls"),
+            "directions": (ablation.directions, "random directions"),
+            "shuffled": (
+                arrangements(ablation.shuffled, families, families),
+                "arrangements of other families' sources",
+            ),
+        }[claim.beyond]
+        if (rank := 1 / (sets + 1)) > floor:
+            return ClaimFloor(claim.name, rank, f"its rank among {sets} {what}")
     return ClaimFloor(claim.name, floor, f"sign flips of the {plural(tag)}")

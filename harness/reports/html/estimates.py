@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from harness.errors import InputError
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
-from harness.specs.edit_claims import AblationClaim
+from harness.specs.edit_claims import AblationClaim, Beyond
 from harness.specs.known_features import load_truth
 from harness.specs.metrics import KINDS, Metric, kind_of, metric_words
 from harness.specs.prompt import Label
@@ -89,6 +90,12 @@ class ImpactFigure:
     claims: tuple[str, ...]
 
 
+_MEANS = {
+    "directions": "as large random edits",
+    "shuffled": "the same edit with sources of other families",
+}
+
+
 @dataclass(frozen=True)
 class Figures:
     """All that the estimates of a run are made of."""
@@ -130,7 +137,7 @@ class Figures:
             row["ci_high"],
             row["p"],
             # A claim beyond controls is about the impact by itself as well.
-            (*about("zero"), *about("controls"), *about("directions")),
+            tuple(name for beyond in get_args(Beyond) for name in about(beyond)),
         )
         if row["mean_control"] is None or row["beyond_controls"] is None:
             return [own]
@@ -192,8 +199,8 @@ class Figures:
         anchor, part = f"ablation-{claim.ablation}", f"Ablations, {claim.ablation}"
         if claim.beyond == "zero":
             return Derivation(f"the target's own impact, {own:+.3f} {unit}", anchor, part)
-        if claim.beyond == "directions":
-            words = f"the target's own impact, {own:+.3f} {unit}, minus the mean of as large random edits"
+        if claim.beyond in _MEANS:
+            words = f"the target's own impact, {own:+.3f} {unit}, minus the mean of {_MEANS[claim.beyond]}"
             return Derivation(words, anchor, part)
         if controls is None:
             return None
