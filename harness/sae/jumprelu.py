@@ -1,4 +1,4 @@
-"""The name that `harness.sae.encoding` had while JumpReLU was all that was read; it stays for who imports it."""
+"""The name that `harness.sae.encoding` had while JumpReLU was all that was read: it stays for importers."""
 
 from harness.sae.encoding import Sae, decode, encode
 
