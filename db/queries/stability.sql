@@ -4,4 +4,4 @@
 SELECT ablation, layer, feature, selected, share, rank_low, rank_high, jaccard, halves, n_units, unit, s.origin
 FROM selection_stability s JOIN selection_overlap o USING (run_id, ablation)
 WHERE run_id = $run AND (selected OR share >= $least::DOUBLE)
-ORDER BY ablation, selected DESC, share DESC, layer, feature
+ORDER BY ablation, selected DESC, share DESC, rank_low, rank_high, layer, feature
