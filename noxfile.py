@@ -105,6 +105,13 @@ def bench_sites(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_loading(session: nox.Session) -> None:
+    """Dictionaries of 302 MB read beside their files' bytes; `-- --quick` for smaller ones."""
+    install(session)
+    session.run("python", "-m", "benchmarks.loading", *session.posargs)
+
+
+@nox.session
 def bench_pipeline(session: nox.Session) -> None:
     """The whole pipeline at Gemma 2 2B's shape, with random weights: time by stage, peak memory."""
     install(session)
