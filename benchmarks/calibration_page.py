@@ -32,8 +32,10 @@ def table(rows: list[Row]) -> str:
         sign = "≤ " if row.kind == "at most" else ""
         promised = "nothing" if row.kind == "none" else f"{sign}{row.nominal:.3f}"
         holds = "" if row.kind == "none" else "yes" if row.holds else "**no**"
+        # So many digits that the count can be read from the share again.
+        digits = max(4, len(str(row.replicates)))
         lines.append(
-            f"| {row.what} | {promised} | {row.share:.4f} | {low:.4f} to {high:.4f} "
+            f"| {row.what} | {promised} | {row.share:.{digits}f} | {low:.4f} to {high:.4f} "
             f"| {row.replicates} | {holds} |"
         )
     return "\n".join(lines) + "\n"

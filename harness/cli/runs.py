@@ -57,7 +57,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
     for row in overlaps:
-        out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"), soft_wrap=True)
+        out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"))
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")

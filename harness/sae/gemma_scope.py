@@ -25,7 +25,7 @@ _OTHERS = {
 def npz_layout(path: Path, broken: Broken) -> Layout:
     """The layout of a `params.npz`, which has no configuration: its folders say what it reads."""
     _check_folders(path, broken)
-    return Layout(_ARRAYS, without_gain=True, heads=True, layer=_layer(path))
+    return Layout(_ARRAYS, without_gain=True, heads=True)
 
 
 def layout_of(path: Path, config: dict[str, Any], broken: Broken) -> Layout:
@@ -39,15 +39,9 @@ def layout_of(path: Path, config: dict[str, Any], broken: Broken) -> Layout:
         raise broken(f"its architecture is {shown(kind)}, not jump_relu", OTHER)
     affine = flag(config, "affine_connection", False, broken)
     layout = Layout(
-        _ARRAYS | (_SKIP if affine else {}), optional=_SKIP, heads=True, layer=_layer(path), facts=config
+        _ARRAYS | (_SKIP if affine else {}), optional=_SKIP, heads=True, facts=config
     )  # fmt: skip
     return placed(layout, config, broken)
-
-
-def _layer(path: Path) -> int | None:
-    """The layer that the folders of a path name, the innermost that does."""
-    named = (re.match(r"layer_(\d{1,6})(?:_|$)", part) for part in reversed(path.parts[:-1]))
-    return next((int(match[1]) for match in named if match), None)
 
 
 def _check_folders(path: Path, broken: Broken) -> None:

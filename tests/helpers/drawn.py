@@ -123,7 +123,7 @@ class Poisoned(LanguageModel):
     def cached_forward(self, batch, reads, blocks):
         kept = super().cached_forward(batch, reads, blocks)
         streams = {at: self.without_bos(batch, x) for at, x in kept.held.items()}
-        return dataclasses.replace(kept, residuals=streams)
+        return dataclasses.replace(kept, held=streams)
 
     @staticmethod
     def without_bos(batch, residual):

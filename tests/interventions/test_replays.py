@@ -278,7 +278,7 @@ def test_what_a_no_op_changes_is_stored_and_stops_nothing(monkeypatch):
     exact = harness.interventions.replays.apply
     monkeypatch.setattr(
         "harness.interventions.replays.apply",
-        lambda edit, x, at: exact(edit, x, at) + 1e-3 * at[..., None],
+        lambda edit, x, at, cut: exact(edit, x, at, cut) + 1e-3 * at[..., None],
     )
     summed, _ = impacts_of(run_context(), [an_edit(role="no-op")], ablation_plan().prompts)
     assert any(impact != 0 for _, _, impact, active in summed.values() if active)

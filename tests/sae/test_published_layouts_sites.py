@@ -337,17 +337,6 @@ def test_llama_scope_is_read_at_every_site(tmp_path, letter, site, read_at, writ
     assert (sae.top_k, sae.l0) == ((None, 50) if by_length else (K, K))
 
 
-def test_the_folder_of_gemma_scope_says_its_layer(tmp_path):
-    """`files:` may name any folder."""
-    for path in (
-        npz(tmp_path / "gemma-scope-2b-pt-res/layer_5/width_16k/average_l0_9", arrays()),
-        tensors(tmp_path / "resid_post/layer_5_width_16k_l0_big/params.safetensors", arrays()),
-    ):
-        assert load_sae(path, width=WIDTH, layer=5).features == FEATURES
-        with pytest.raises(CannotRun, match="it was trained on layer 5, not on layer 7"):
-            load_sae(path, width=WIDTH, layer=7)
-
-
 @pytest.mark.parametrize("module", ["mlp.down_proj", "input_layernorm", "self_attn.q_proj"])
 def test_a_module_that_is_read_nowhere_is_refused_at_every_hook(tmp_path, module):
     folder = tmp_path / f"layers.3.{module}"
