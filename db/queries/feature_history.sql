@@ -1,4 +1,4 @@
 -- The same feature across runs, the newest first.
 -- $layer: the block that the SAE reads, from 0
 -- $feature: its index
-FROM feature_history($layer::INTEGER, $feature::INTEGER)
+SELECT * EXCLUDE (hook) FROM feature_history($layer::INTEGER, $feature::INTEGER)

@@ -3,7 +3,7 @@
 -- $run = latest: the run
 -- $limit = 20: how many
 SELECT
-    rank, hook, layer, feature, mean_difference, ci_low, ci_high, d_z, p_adjusted, firing_rate, page,
+    rank, layer, feature, mean_difference, ci_low, ci_high, d_z, p_adjusted, firing_rate, page,
     exploratory, origin, label
 FROM top_features
 WHERE run_id = $run

@@ -44,12 +44,8 @@ def contrast_scores(
 
 def lengths(features: Sequence[Feature], activity: FeatureActivity) -> Floats:
     """How long each feature's direction is, (n_features,); 0 of what is not among the activity."""
-    norms = {
-        (int(layer), int(feature)): float(norm)
-        for layer, feature, norm in zip(
-            activity.layer, activity.feature, activity.decoder_norm, strict=True
-        )
-    }
+    rows = zip(activity.layer, activity.feature, activity.decoder_norm, strict=True)
+    norms = {(int(layer), int(feature)): float(norm) for layer, feature, norm in rows}
     return np.array([norms.get(feature, 0.0) for feature in features])
 
 

@@ -9,7 +9,8 @@ from harness.specs.local_paths import local_path
 from harness.specs.sae_catalogue import collection_of, known_entries
 from harness.specs.sae_configuration import configurations_beside
 from harness.specs.sae_entry import choose_entry
-from harness.specs.targets import Target, check_hook, mocked
+from harness.specs.target_hooks import check_hook
+from harness.specs.targets import Target, mocked
 
 
 def sae_file(target: Target, layer: int) -> Path:
@@ -20,7 +21,7 @@ def sae_file(target: Target, layer: int) -> Path:
     """
     folder = local_path(target.sae)
     collection = collection_of(target.sae, local=folder is not None)
-    check_hook(target)
+    check_hook(target.sae, target.catalogue, target.hook)
     entry = target.entry(layer)
     if entry is None:
         found = known_entries(hub.files_of(target.sae, target.sae_revision), collection)

@@ -14,12 +14,12 @@ from harness.specs.fields import WhereBos
 from harness.specs.local_models import is_toy, shape_of
 from harness.specs.local_paths import find_named, local_path, written_out
 from harness.specs.prompt import Origin
-from harness.specs.sae_catalogue import WEIGHTS, collection_of, read_catalogue, scan_folder
+from harness.specs.sae_catalogue import WEIGHTS, read_catalogue, scan_folder
 from harness.specs.sae_entry import Entry, choose_entry, features_of
-from harness.specs.sae_places import word_of
 from harness.specs.saelens import SAELENS, chosen_of
 from harness.specs.sites import Hook
 from harness.specs.target_choice import TargetChoice
+from harness.specs.target_hooks import check_hook
 
 MOCK = "mock:"
 MOCKS = ("orthogonal", "jumprelu")
@@ -87,24 +87,22 @@ class Target:
         Raises `InputError` where there is none, or several.
         """
         if self.files is not None:
-            file = self.files.replace("{layer}", str(layer))
-            return Entry(layer, file, width=self.sae_width, hook=self.hook)
-        folder = local_path(self.sae)
-        if folder is None and self.catalogue is None:
+            return Entry(
+                layer, self.files.replace("{layer}", str(layer)), self.sae_width, hook=self.hook
+            )
+        folder, listed = local_path(self.sae), self.catalogue or ""
+        if folder is None and not listed:
             return None
-        listed = self.catalogue or ""
         entries = scan_folder(folder, self.hook) if folder else read_catalogue(listed)
-        of_registry = listed.startswith(SAELENS)
-        if not folder and not of_registry and all(one.hook != self.hook for one in entries):
+        at_hub = not folder and not listed.startswith(SAELENS)
+        if at_hub and all(one.hook != self.hook for one in entries):
             return None  # the list that comes with the package is of the stream alone
-        where = str(folder or (listed if of_registry else self.sae))
+        where = self.sae if at_hub else str(folder or listed)
         return choose_entry(entries, layer, self.sae_width, self.l0_of(layer), where, self.hook)
 
     def l0_of(self, layer: int) -> int | str | None:
         """Which L0 is asked for at a layer."""
-        if isinstance(self.l0, Mapping):
-            return self.l0.get(layer, "canonical")
-        return self.l0
+        return self.l0.get(layer, "canonical") if isinstance(self.l0, Mapping) else self.l0
 
     def neuronpedia(self, layer: int) -> str | None:
         """What Neuronpedia calls the SAE of a layer, where it has pages of its features."""
@@ -116,10 +114,6 @@ class Target:
         return feature_page(self.neuronpedia(layer), feature)
 
 
-EARLIER = (
-    "resid_pre",
-    "resid_post",
-)  # what reads a block's input reads the stream after the one below
 NO_SAE = "none"  # where a target has none, and only claims about behaviour can be made of it
 # What is assumed of a target that only its spec knows.
 UNKNOWN = Target("", "of the spec's own", "", NO_SAE, "float32", "real")
@@ -197,21 +191,9 @@ def chosen(
         "hook": choice.hook,
     }
     base = replace(base, **{key: value for key, value in made.items() if value is not None})
-    if choice.sae is not None or choice.hook is not None:
-        check_hook(base)
+    if choice.sae or choice.hook:
+        check_hook(base.sae, base.catalogue, base.hook)
     return replace(base, origin="mock") if base.mock is not None else base
-
-
-def check_hook(target: Target) -> None:
-    """Raises `InputError` where the name of the collection says that it is of another hook."""
-    collection = collection_of(target.sae, local=local_path(target.sae) is not None)
-    told = None if (target.catalogue or "").startswith(SAELENS) else word_of(collection)
-    if told is None or told[0] == target.hook or (told[0], target.hook) == EARLIER:
-        return
-    hook, word = told
-    what = f"its SAEs are of another site ({word}) than {target.hook}"
-    several = "name SAEs of one block: what writes at several, or reads the embedding, is not read"
-    raise InputError(Fault(target.sae, what, f"write `hook: {hook}`" if hook else several))
 
 
 def _of_registry(base: Target, sae: str, choice: TargetChoice) -> Target:
