@@ -21,6 +21,8 @@ def know_attention(parts: BlockParts, site: Site, held: Tensor) -> Iterator[None
     the stream (n, columns, width) for `attn_out`. The block's own code does all the rest, its norms and
     its MLP.
     """
+    # Of a model that is spread over devices each block is on its own.
+    held = held.to(next(parts.module(parts.projection).parameters()).device)
     stand_ins: dict[str, nn.Module] = {}
     if site == "attn_z":
         stand_ins[parts.attention] = _KnownAttention(parts.module(parts.projection)(held))

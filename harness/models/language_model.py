@@ -8,6 +8,7 @@ Taps are hooks on the block itself, or on its parts; none is left behind on any 
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -68,13 +69,16 @@ class LanguageModel(PromptTokenizer):
         moved = copy.copy(self)
         moved.site = site
         if site in BEGINS:
-            for block in range(self.depth):
-                moved.parts(block)
+            moved.parts(0)
         return moved
 
     def parts(self, block: int) -> BlockParts:
         """The attention and the MLP of a block. Raises `InputError` where they are not found."""
-        return parts_of(self.blocks[block], self.architecture.config.model_type)
+        return self._parts[block]
+
+    @cached_property
+    def _parts(self) -> list[BlockParts]:
+        return [parts_of(one, self.architecture.config.model_type) for one in self.blocks]
 
     @property
     def device(self) -> torch.device:
@@ -243,13 +247,12 @@ class LanguageModel(PromptTokenizer):
 
     def _score(self, batch: Batch, reads: Reads) -> Tensor:
         """Run every column; the log-probabilities (rows, reads, vocabulary) in float32."""
-        # Logits of all columns would take far more memory than those that are read. The network
-        # computes them for the same columns of every row, here from the first that any row reads on,
-        # and each row's own reads are picked from these. A read of -1 is filling: whatever it picks,
-        # no token is looked up in it.
+        # Logits of all columns would take far more memory than those that are read. The network computes
+        # them for the same columns of every row, here from the first that any row reads on, and each row's
+        # own reads are picked from these. A read of -1 is filling: no token is looked up in it.
         column = reads.column
         first = batch.earliest if column.numel() else batch.columns - 1
-        # How many, and not which: a model that is spread over devices has its logits on another one.
+        # How many, and not which: a model that is spread over devices has its logits elsewhere.
         ids, branch, place = send(self.device, batch.ids, batch.branch, batch.place)
         sight = Sight(branch, place, branch, place)
         output = self.network(
@@ -278,8 +281,7 @@ class LanguageModel(PromptTokenizer):
         `ids` are (n, columns), and `sight` is of these columns; blocks below `first` have stand-ins, and the
         block that is `begun` may have some within.
         """
-        # A tap on the last block wants to see, or to edit, every column of it, and so does a replay that
-        # begins there. Where all blocks have stand-ins the last one is not computed at all.
+        # A tap on the last block, or a replay that begins there, is of every column of it.
         last = self.depth - 1
         can_trim = first <= last and last not in taps and begun != last
         trimmed = trim_last_block(self.blocks, reads, self.architecture.family)

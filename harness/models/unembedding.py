@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.block_parts import BlockParts
+from harness.models.norm_weights import weights_of
 
 TOKENS = 2**14  # of the vocabulary that are cast to float32 at a time
 
@@ -27,10 +28,10 @@ def added_by_heads(parts: BlockParts, directions: Tensor) -> Tensor:
     weight = next(projection.parameters())
     directions = directions.to(weight.device, weight.dtype)
     added = (projection(directions) - projection(torch.zeros_like(directions[:1]))).float()
-    read = parts.attention_norm and _read(
-        parts.module(parts.attention_norm), added.shape[-1], added.device
-    )
-    return added * read[0] if read else added
+    if parts.attention_norm is None:
+        return added
+    read = weights_of(parts.module(parts.attention_norm), added.shape[-1], added.device)
+    return added if read is None else added * read.gain
 
 
 @torch.no_grad()
@@ -46,34 +47,11 @@ def direct_logits(network: Any, norm: nn.Module | None, directions: Tensor) -> T
         return None
     if weight.shape[-1] != width:
         return None
-    read = _read(norm, width, weight.device)
+    read = weights_of(norm, width, weight.device)
     if read is None:
         return None
-    gain, centred = read
     directions = directions.to(weight.device, torch.float32)
-    if centred:
+    if read.centred:
         directions = directions - directions.mean(-1, keepdim=True)
-    parts = [((directions * gain) @ part.float().T).cpu() for part in weight.split(TOKENS)]
+    parts = [((directions * read.gain) @ part.float().T).cpu() for part in weight.split(TOKENS)]
     return torch.cat(parts, dim=-1)
-
-
-def _read(norm: nn.Module | None, width: int, device: torch.device) -> tuple[Tensor, bool] | None:
-    """The weight of a norm, (width,), as it multiplies (some store it less 1), and whether it centres."""
-    if norm is None or width % 2 or any(weight.is_meta for weight in norm.parameters()):
-        return None
-    # The root mean square of ones is 1, and so is that of 1 and -1 in turn, whose mean is 0: what comes
-    # out is the weight with their signs, after what is added; of what centres, nothing of the ones. A
-    # norm gives the same of them and of their multiples.
-    ones = torch.ones(width, device=device)
-    signs = ones.clone()
-    signs[1::2] = -1
-    added = norm(torch.zeros_like(ones)).float().to(device)
-    gain = (norm(signs).float().to(device) - added) * signs
-    of_ones = norm(ones).float().to(device) - added
-    twice = (norm(-2 * signs).float().to(device) - added) * signs
-    near = 1e-3 * float(gain.abs().max())
-    if near == 0 or not torch.allclose(twice, -gain, atol=near):
-        return None
-    if torch.allclose(of_ones, torch.zeros_like(gain), atol=near):
-        return gain, True
-    return (gain, False) if torch.allclose(of_ones, gain, atol=near) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.errors import CannotRun, Fault, Say
 from harness.models.language_model import LanguageModel
 from harness.models.memory import free_memory
-from harness.models.mlp_norms import is_centred, mlp_gain
+from harness.models.mlp_norms import mlp_norm
 from harness.models.model_files import stream_width
 from harness.runner.resident_saes import ResidentSaes
 from harness.sae import Sae, load_sae
@@ -70,16 +70,16 @@ def read_sae(
         sae = centred(sae) if entry.centred else sae
     if not sae.without_gain:
         return sae
-    if is_centred(model.parts(layer)):
+    norm = mlp_norm(model.parts(layer))
+    if norm.centred:
         what = (
             "it reads ln2.hook_normalized, which in a model with LayerNorm is after the norm's weights, or "
             "before them where these were folded"
         )
         remedy = f"write blocks.{layer}.mlp.hook_in into its configuration if they were not"
         raise CannotRun(Fault(str(file), what, remedy))
-    gain, bias = mlp_gain(model.parts(layer))
     try:
-        return with_gain(sae, gain, bias)
+        return with_gain(sae, norm.gain.cpu(), norm.bias.cpu())
     except ValueError as error:
         remedy = "name a transcoder of what the MLP reads"
         raise CannotRun(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.models.adaptive_batching import map_batches
-from harness.models.mlp_norms import mlp_gain
+from harness.models.mlp_norms import mlp_norm
 from harness.models.padded_batch import Tokens
 from harness.runner.context import RunContext
 from harness.runner.residual_streams import captured
@@ -62,10 +62,10 @@ class SiteSamples:
         if model.site != "transcoder":
             return None
         try:
-            gain, bias = mlp_gain(model.parts(layer))
+            norm = mlp_norm(model.parts(layer))
         except InputError:
             return None
-        return gain.to(model.device), None if bias is None else bias.to(model.device)
+        return norm.gain.to(model.device), norm.bias.to(model.device)
 
     def _take(self, site: Site) -> Mapping[int, Tensor]:
         """What a site holds at positions spread over the rows, by block. Raises `InputError`."""

@@ -7,16 +7,8 @@ from typing import Any
 from harness.sae.layout import Layout
 from harness.sae.weight_checks import Broken, shown
 from harness.specs.sae_configuration import hooks_said, place_of, site_named
-from harness.specs.sites import Hook, hook_of
+from harness.specs.sites import PLACES, Hook, hook_of
 
-# What a hook of a spec is, in words.
-WORDS: dict[Hook, str] = {
-    "resid_post": "the stream after a block",
-    "resid_pre": "the stream before a block",
-    "mlp_out": "what the MLP adds to the stream",
-    "attn_out": "what attention adds to the stream",
-    "transcoder": "what the MLP makes of its input: a transcoder",
-}
 # What is no place within a block that is read, by a part of its name.
 _REASONS = {
     "resid_mid": "the stream between attention and the MLP",
@@ -63,7 +55,7 @@ def asked_for(layout: Layout, path: Path, hook: Hook, layer: int | None, broken:
     if found == "resid_pre" and hook == "resid_post" and trained != 0:
         found, trained = "resid_post", None if trained is None else trained - 1
     if (said := hook_of(found)) != hook:
-        what = f"it is of {WORDS[said]}, not of {WORDS[hook]}"
+        what = f"it is of {PLACES[said]}, not of {PLACES[hook]}"
         raise broken(what, f"write hook: {said}, or name another file")
     if layer is not None and trained not in (None, layer):
         raise broken(

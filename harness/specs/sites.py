@@ -13,8 +13,8 @@ Site = Literal["resid_post", "resid_pre", "mlp_out", "attn_out", "attn_z", "tran
 
 # In words, as pages and messages have them.
 PLACES: Mapping[Hook, str] = {
-    "resid_post": "the stream after the block",
-    "resid_pre": "the stream before the block",
+    "resid_post": "the stream after a block",
+    "resid_pre": "the stream before a block",
     "mlp_out": "what the MLP adds to the stream",
     "attn_out": "what attention puts out",
     "transcoder": "what the MLP reads, to explain what it adds to the stream",

@@ -8,7 +8,7 @@ import torch
 from harness.errors import InputError
 from harness.models.architecture import FAMILIES
 from harness.models.hooks import capture
-from harness.models.mlp_norms import mlp_gain
+from harness.models.mlp_norms import mlp_norm
 from harness.models.padded_batch import Tokens
 from harness.sae.encoding import Sae, decode, encode, with_gain
 from harness.testing.models import random_model
@@ -57,11 +57,13 @@ def test_what_the_mlp_reads_is_normed_times_gain_and_bias(name):
     model = random_model(5, architecture=name)
     norm = model.parts(1).module(path)
     drawn(norm)
-    gain, bias = mlp_gain(model.parts(1))
+    found = mlp_norm(model.parts(1))
+    gain, bias = found.gain, found.bias
     read, stream = seen(model, 1, norm)
     normed = normed_by_hand(stream, centred)
-    assert torch.allclose(normed * gain + (0 if bias is None else bias), read.double(), atol=1e-4)
-    assert (bias is None) == (not centred)
+    assert torch.allclose(normed * gain + bias, read.double(), atol=1e-4)
+    assert found.centred is centred
+    assert bool(bias.abs().max() > 1e-3) is centred
 
     generator = torch.Generator().manual_seed(6)
     w_enc, b_enc = torch.randn(32, 64, generator=generator), torch.randn(64, generator=generator)
@@ -85,12 +87,13 @@ def test_the_norm_of_every_family_is_the_one_before_its_mlp(kind):
             weight.data.uniform_(0.5, 1.5)
     if kind in POST_NORM_ALONE:
         with pytest.raises(InputError, match="no norm is found before their MLPs"):
-            mlp_gain(model.parts(1))
+            mlp_norm(model.parts(1))
         return
-    gain, bias = mlp_gain(model.parts(1))
+    found = mlp_norm(model.parts(1))
+    gain, bias = found.gain, found.bias
     read, _ = seen(model)
     # What is normed has a mean square of 1 wherever it is read, and the gain alone has not.
-    normed = (read.double() - (0 if bias is None else bias)) / gain
+    normed = (read.double() - bias) / gain
     assert torch.allclose(normed.square().mean(-1), torch.ones(1).double(), atol=1e-2)
 
 
@@ -98,8 +101,9 @@ def test_the_models_own_norm_is_left_as_it_is_in_half_precision():
     model = random_model(5, dtype=torch.bfloat16)
     norm = model.parts(1).module("pre_feedforward_layernorm")
     before = norm.weight.clone()
-    gain, bias = mlp_gain(model.parts(1))
+    found = mlp_norm(model.parts(1))
+    gain, bias = found.gain, found.bias
     assert norm.weight.dtype == torch.bfloat16
     assert torch.equal(norm.weight, before)
-    assert bias is None
+    assert not bias.any()
     assert torch.equal(gain, 1 + before.float())

@@ -191,12 +191,12 @@ def test_every_family_of_the_table_has_its_sites(kind):
 
 
 def test_a_block_whose_parts_are_not_what_they_seem_is_refused():
-    model = random_model(3, architecture="llama").at("mlp_out")
-    try_site(model)
+    model = random_model(3, architecture="llama")
     for block in model.blocks:
         block.post_feedforward_layernorm = torch.nn.Identity()  # which nothing calls
     with pytest.raises(InputError, match="what attention and MLP add to the stream is not found"):
-        try_site(model)
+        try_site(model.at("mlp_out"))
+    model = random_model(3, architecture="llama")
     for block in model.blocks:
         del block.mlp
         block.add_module("experts", torch.nn.Identity())

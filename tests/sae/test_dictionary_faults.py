@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.models.mlp_norms import mlp_gain
+from harness.models.mlp_norms import mlp_norm
 from harness.sae.diagnosis import misfit
 from harness.sae.encoding import Sae, decode, encode, with_gain
 from harness.sae.trial import Trial, fit_of
@@ -28,7 +28,8 @@ OFFERED = ("topk", "layer norm", "rescaled", "mlp", "heads", "before", "transcod
 
 
 def gain():
-    return mlp_gain(small_model().parts(LAYER))
+    norm = mlp_norm(small_model().parts(LAYER))
+    return norm.gain, norm.bias
 
 
 def told(sae, streams=None, others=beside):
@@ -220,7 +221,7 @@ def test_untrained_features_beside_a_skip_are_not_said_to_be_too_large():
 def test_the_norms_weights_are_named_where_they_are_not_expected_or_not_there():
     there = held("transcoder")[LAYER]
     weight, bias = gain()
-    assert bias is None
+    assert not bias.any()
     raw = train(there[:, :WIDTH] / weight, there[:, -WIDTH:], top_k=ACTIVE, site="transcoder")
     is_named(told(raw), "gain: it expects the normed stream without the norm's weights")
     assert told(with_gain(replace(raw, without_gain=True), weight)) == ()

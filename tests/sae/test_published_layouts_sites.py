@@ -191,7 +191,9 @@ def test_gemma_scope_2s_transcoders_skip_from_read_to_written(tmp_path, affine, 
     sae = read(path, "transcoder")
     held(sae, w=w, thresholds=w["threshold"], skip=skip if affine else None)
     assert not sae.without_gain
-    refused(path, "a transcoder, not of the stream after a block; write hook: transcoder")
+    refused(
+        path, "what it adds to the stream, not of the stream after a block; write hook: transcoder"
+    )
     if affine and with_config:
         del state["affine_skip_connection"]
         refused(tensors(path, state), "it has no affine_skip_connection", hook="transcoder")
