@@ -16,6 +16,7 @@ from harness.runner.run import run_eval
 from harness.specs.plan import limited
 from harness.specs.spec_file import load
 from tests.helpers import ROOT
+from tests.helpers.hooked_specs import LAYERS, spec_of, write
 from tests.helpers.runs import quiet
 from tests.helpers.store import query
 
@@ -99,6 +100,21 @@ def test_a_model_that_is_spread_over_two_devices_does_the_same(spec, here, tmp_p
     assert seen["operations"] > 1000
     assert seen["mixed"] == {}
     agree(here, db)
+
+
+@pytest.mark.parametrize(
+    "hook, read, split", [("attn_out", None, True), ("transcoder", "ln2.hook_normalized", False)]
+)
+def test_other_sites_are_read_and_edited_there_as_they_are_here(tmp_path, hook, read, split):
+    """The second needs the norm's weights, which are there, in a file that is read here."""
+    for layer in LAYERS:
+        write(tmp_path / "saes", hook, layer, read)
+    path = spec_of(tmp_path, hook)
+    mine, theirs = tmp_path / "here.duckdb", tmp_path / "there.duckdb"
+    run_eval(load(path), "organism", db=mine, how=How(device="cpu", **SMALL), progress=quiet)
+    seen = run_there(path, theirs, split=split)
+    assert seen["mixed"] == {}
+    agree(mine, theirs)
 
 
 def test_memory_that_runs_out_anywhere_costs_rows_a_forward_and_nothing_else(spec, here, tmp_path):
