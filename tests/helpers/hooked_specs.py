@@ -29,7 +29,7 @@ def write(folder, hook, layer, read=None):
     """A random TopK dictionary, or transcoder, as SAELens writes one; `read` is another name of its place."""
     usual, written = HOOKS[hook]
     read = read or usual
-    width = z_width() if hook == "attn_out" else WIDTH
+    width = z_width() if read == "attn.hook_z" else WIDTH
     generator = torch.Generator().manual_seed(layer)
     encoder = torch.randn(width, FEATURES, generator=generator) / width**0.5
     decoder = torch.nn.functional.normalize(

@@ -103,10 +103,11 @@ def test_a_model_that_is_spread_over_two_devices_does_the_same(spec, here, tmp_p
 
 
 @pytest.mark.parametrize(
-    "hook, read, split", [("attn_out", None, True), ("transcoder", "ln2.hook_normalized", False)]
+    "hook, read, split",
+    [("attn_out", "hook_attn_out", True), ("transcoder", "ln2.hook_normalized", False)],
 )
 def test_other_sites_are_read_and_edited_there_as_they_are_here(tmp_path, hook, read, split):
-    """The second needs the norm's weights, which are there, in a file that is read here."""
+    """What attention adds is handed to a block of another device; the second needs the norm's weights, which are there, in a file that is read here."""
     for layer in LAYERS:
         write(tmp_path / "saes", hook, layer, read)
     path = spec_of(tmp_path, hook)
