@@ -37,6 +37,8 @@ class Shuffled:
 
         `own` (n_prompts,) are the impacts with each prompt's own pair as the source.
         """
+        if not self.sources.all():
+            return None
         return arranged_means(own, self.impacts, families, self.sources, most=ARRANGEMENTS)
 
 

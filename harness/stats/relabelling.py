@@ -17,6 +17,7 @@ from harness.stats.arguments import check_share, count, dense_features, names_of
 from harness.stats.scaling import exponents, rescale
 
 LEAF_SIZES = (3, 5, 10, 20, 40)
+TOLD = 5  # decimals of a standard deviation: what differs by less is rounding of one machine or another
 CONSTANT = 1e-3  # of its mean: a column that spreads less is rounding, not a property of features
 LISTED = 20_000  # sets of which all are listed; of more, some are drawn until enough differ
 
@@ -75,7 +76,7 @@ def leaves(layers: ArrayLike, standard: ArrayLike, *, least: int) -> Indices:
     Returns:
         Numbers of leaves from 0, (n_features,). They depend on no target.
     """
-    columns = dense_features("standard", standard)
+    columns = np.round(dense_features("standard", standard), TOLD)
     layer = names_of("layers", layers, columns.shape[1], each="feature")
     least = count("least", least, at_least=1)
     number = np.zeros(columns.shape[1], np.intp)
@@ -86,8 +87,9 @@ def leaves(layers: ArrayLike, standard: ArrayLike, *, least: int) -> Indices:
         if len(own) < 2 * least or not len(columns):
             number[own], found = found, found + 1
             continue
-        widest = columns[:, own].std(axis=1).argmax()
-        # Stable: equal features keep their order, so that leaves are the same on every machine.
+        # Of a whole layer every column's spread is 1 but for rounding, and of equally wide ones the first is
+        # taken; equal features keep their order. So leaves are the same on every machine.
+        widest = np.round(columns[:, own].std(axis=1), TOLD).argmax()
         ordered = own[np.argsort(columns[widest, own], kind="stable")]
         half = len(own) // 2
         waiting += [np.sort(ordered[:half]), np.sort(ordered[half:])]

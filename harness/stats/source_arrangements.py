@@ -6,13 +6,15 @@ true arrangement is one of all of them, each as likely, and its rank among some 
 an exact p (Hemerik and Goeman 2018): each family may be dealt its own again, as the true one deals it.
 """
 
+from collections.abc import Sequence
 from itertools import permutations
 from math import perm
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.arguments import count, names_of, vector
+from harness.stats.arguments import count, names_of, real_array, vector
 
 Floats = NDArray[np.float64]
 ROUNDING = 1e-9  # of the largest mean: arrangements that differ by less are equal
@@ -30,7 +32,8 @@ def arranged_means(
     """The mean impact of the true arrangement of sources, and of others.
 
     Arguments:
-        own: what the edit did to every prompt with its own family's source, (n_prompts,).
+        own: what the edit did to every prompt with its own family's source, (n_prompts,). NaN here and in
+            `others` is what was not measured.
         others: the same with other families' sources, in so many ways, (n, n_prompts).
         families: the family of every prompt, (n_prompts,).
         sources: the family whose source each prompt had, (n, n_prompts).
@@ -40,12 +43,15 @@ def arranged_means(
     Returns:
         (1 + arrangements,), the true one's first. None where some family was not given some source, or where
         families are too few to be dealt another one.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
     """
     values = vector("own", own)
-    name = names_of("families", families, len(values), each="prompt")
+    name = names_of("families", families, len(values), each="prompt").astype(str)
     most, seed = count("most", most, at_least=1), count("seed", seed, at_least=0)
-    given = np.vstack([name, np.asarray(sources, dtype=str).reshape(-1, len(name))])
-    done = np.vstack([values, np.asarray(others, dtype=float).reshape(-1, len(name))])
+    done = np.vstack([values, _others(others, len(name))])
+    given = np.vstack([name, *_sources(sources, (len(done) - 1, len(name)))])
     asked, lending = np.unique(name), np.unique(given)
     column = np.searchsorted(lending, given)
     cells = np.full((len(name), len(lending)), np.nan)
@@ -57,6 +63,22 @@ def arranged_means(
     true = np.searchsorted(lending, asked)
     dealt = _dealt(len(lending), true, most, seed)
     return np.asarray(sums[np.arange(len(asked)), np.vstack([true, dealt])].sum(axis=1) / len(name))
+
+
+def _others(others: ArrayLike, prompts: int) -> Floats:
+    values = real_array("others", others)
+    if values.size and (values.ndim != 2 or values.shape[1] != prompts):
+        raise ValueError(f"others: has shape {values.shape}, (n, {prompts}) is needed")
+    return np.asarray(values, dtype=float).reshape(-1, prompts)
+
+
+def _sources(sources: ArrayLike, shape: tuple[int, int]) -> list[NDArray[Any]]:
+    """The source family of every prompt, of each way."""
+    if isinstance(sources, str) or not isinstance(sources, Sequence | np.ndarray):
+        raise ValueError("sources: a list of families is needed, one for each prompt, for each way")
+    if len(sources) != shape[0]:
+        raise ValueError(f"sources: are of {len(sources)} ways, others of {shape[0]}")
+    return [names_of("sources", one, shape[1], each="prompt").astype(str) for one in sources]
 
 
 def _dealt(sources: int, true: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:

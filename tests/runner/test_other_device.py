@@ -177,9 +177,9 @@ def test_the_host_waits_a_few_times_a_forward_and_never_for_a_row(there):
     batched = ("models/language_model", "models/suffix", "models/logprobs", "models/hooks")
     everywhere = replays + forwards["token_scores"] + forwards["generate"]
     assert sum(of(*batched).values()) <= 5 * everywhere, of(*batched)
-    # The SAE of each of two layers is copied there once, whatever the stages and their groups; once more
-    # where memory ran out on the way.
-    assert max(of("sae/encoding").values()) <= 3
+    # The five tensors of each of two layers' SAEs are copied there once, whatever the stages and their
+    # groups; of one layer once more where memory ran out on the way.
+    assert 10 <= sum(of("sae/encoding").values()) <= 15
     for line, count in of("runner/stages/observe", "runner/stages/trace", "sae/pooling").items():
         assert count <= 12, line
     for line, count in of("runner/stages/attribute").items():

@@ -183,8 +183,7 @@ def test_what_is_no_zip_and_no_known_layout_is_refused(tmp_path):
         ({"architecture": "topk"}, "its architecture is topk"),
         (
             {"hf_hook_point_in": "model.layers.5.self_attn.o_proj.input"},
-            "it is of what attention adds to the stream, not of the stream after a block; "
-            "write hook: attn_out",
+            "it is of what attention puts out, not of the stream after a block; write hook: attn_out",
         ),
         ({"hf_hook_point_in": "model.layers.7.output"}, "trained on layer 7, not on layer 5"),
         (

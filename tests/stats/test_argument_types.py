@@ -14,6 +14,14 @@ from harness import stats
 
 D, UNITS = [1.0, 2.0, 4.0, 3.0], ["a", "b", "c", "d"]
 CALLS = {
+    "arranged_means": {
+        "own": D,
+        "others": [D, D],
+        "families": UNITS,
+        "sources": [["b", "c", "d", "a"], ["c", "d", "a", "b"]],
+        "most": 9,
+        "seed": 0,
+    },
     "bounded_mean_interval": {"values": D, "low": 0.0, "high": 9.0, "units": UNITS, "level": 0.9},
     "control_rank_p": {"target": 1.0, "controls": D},
     "count_sets": {"targets": [0], "leaf": [0, 0, 1, 1]},
@@ -121,9 +129,15 @@ WRONG = {
     **dict.fromkeys(("standard", "profiles", "leaf", "values"), ARRAYS),
     **{key: {**ARRAYS, "out of range": [9], "a part": [0.5]} for key in ("targets", "excluded")},
     "y": {name: value for name, value in ARRAYS.items() if name != "none"},
+    # NaN is what was not measured.
+    **{
+        key: {name: value for name, value in ARRAYS.items() if name != "missing values of pandas"}
+        for key in ("own", "others")
+    },
     "layers": {**NAMES, "none": None},
-    "units": NAMES,
-    **dict.fromkeys(("sets", "seed", "pool", "pairs", "least"), WHOLE),
+    **dict.fromkeys(("units", "families"), NAMES),
+    "sources": {**NAMES, "none": None},
+    **dict.fromkeys(("sets", "seed", "pool", "pairs", "least", "most"), WHOLE),
     "leaf_size.targets": WHOLE,
     "power.units": WHOLE,
     "minimum_detectable.units": WHOLE,

@@ -51,6 +51,18 @@ def test_a_leaf_is_halved_along_its_widest_column():
     assert leaf[0] != leaf[8]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_leaves_are_the_same_on_a_machine_that_rounds_otherwise(seed):
+    """Every column of a whole layer has a spread of 1: rounding may not say along which it is cut."""
+    random = np.random.default_rng(seed)
+    layers, profile = [0] * 60 + [1] * 60, random.normal(size=(120, 4))
+    elsewhere = profile * (1 + 1e-7 * random.uniform(-1, 1, profile.shape))
+    here, there = (
+        leaves(layers, standard_profiles(layers, one), least=5) for one in (profile, elsewhere)
+    )
+    assert here.tolist() == there.tolist()
+
+
 def test_a_column_is_scaled_within_its_layer():
     random = np.random.default_rng(0)
     profile = np.concatenate([random.normal(3, 2, (50, 2)), random.normal(-70, 40, (50, 2))])

@@ -62,7 +62,7 @@ def test_attribution_is_the_slope_of_the_metric_at_the_site(site, kind):
 
 @pytest.mark.parametrize("site", SITES)
 def test_integrated_gradients_add_up_at_the_site(site):
-    """To the effect of removing every feature of the layer there."""
+    """To the effect of removing every feature of the layer there; 40 steps come to within a tenth."""
     tools, of = tools_at(site, "topk of a normed stream")
     select = {"top": 3, "by": "attribution", "method": "integrated-gradients", "steps": 40}
     plan = ablation_plan(select=select, positions="prompt")
@@ -72,4 +72,4 @@ def test_integrated_gradients_add_up_at_the_site(site):
         total = difference(tools, prompts, layer, (Edit(of(layer), -1.0), Edit(of(layer), 0.0)))
         found = sum(value for (of_layer, _), value in predicted.items() if of_layer == layer)
         assert abs(total) > 1e-2
-        assert found == pytest.approx(total, rel=0.05, abs=0.05)
+        assert found == pytest.approx(total, rel=0.1, abs=0.05)
