@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.baseline_nulls import baseline_verdicts
 from benchmarks.calibration_page import draw, rows_of, table
 from benchmarks.calibration_rows import Row
 from benchmarks.causes import caused
@@ -199,6 +200,7 @@ PARTS = (
     decoy_verdicts,
     control_ranks,
     source_ranks,
+    baseline_verdicts,
     caused,
     skewed,
     principles,

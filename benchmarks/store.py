@@ -380,6 +380,10 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield interventions.Interventions, ABLATION | of | at(top[rank]) | {"value": number[edit] / 2}
     tests = cross(intervention_id=ids, metric=METRICS)
     yield results.AblationTests, ABLATION | tests | {"role": np.repeat(role, len(METRICS))}
+    rivals = cross(baseline=["mean-difference", "probe"], metric=METRICS)
+    yield results.BaselineTests, ABLATION | rivals
+    moved = cross(baseline=["mean-difference", "probe"], dimension=range(500))
+    yield interventions.BaselineDirections, ABLATION | moved | {"value": run.random.random(1000)}
     yield results.SelectionStability, ABLATION | at(top) | {"share": run.random.random(EDITED)}
     yield results.SelectionOverlap, ABLATION | {"unit": ["family"]}
     yield results.Moderators, ABLATION | {"term": ["dose", "tone"], "level": ["2", "warm"]}

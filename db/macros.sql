@@ -139,19 +139,22 @@ JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
 JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
 SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 LEFT JOIN (
-    SELECT i.ablation, i.role, m.prompt_id, m.metric, avg(m.impact) AS impact
+    SELECT i.ablation, i.beyond, m.prompt_id, m.metric, avg(m.impact) AS impact
     FROM impacts m
     JOIN (
-        SELECT DISTINCT ablation, intervention_id, role FROM interventions
-        WHERE run_id = of_run AND role IN ('control', 'rotated', 'shuffled')
+        SELECT DISTINCT ablation, intervention_id,
+            CASE role
+                WHEN 'rotated' THEN 'directions' WHEN 'control' THEN 'controls'
+                WHEN 'baseline' THEN baseline ELSE role
+            END AS beyond
+        FROM interventions
+        WHERE run_id = of_run AND role IN ('control', 'rotated', 'shuffled', 'baseline')
     ) i USING (intervention_id)
     WHERE m.run_id = of_run
     GROUP BY ALL
 ) k ON k.ablation = i.ablation AND k.prompt_id = m.prompt_id AND k.metric = m.metric
     -- What a claim holds an edit against, as its `beyond` names it.
-    AND k.role = CASE c.beyond
-        WHEN 'directions' THEN 'rotated' WHEN 'shuffled' THEN 'shuffled' ELSE 'control'
-    END
+    AND k.beyond = CASE WHEN coalesce(c.beyond, 'zero') = 'zero' THEN 'controls' ELSE c.beyond END
 WHERE c.kind IN ('ablation', 'share')
 UNION ALL BY NAME
 SELECT

@@ -268,7 +268,8 @@ CREATE TABLE interventions (
     rank INTEGER NOT NULL,
     score DOUBLE,
     origin VARCHAR NOT NULL,
-    tied INTEGER
+    tied INTEGER,
+    baseline VARCHAR
 );
 
 CREATE TABLE control_balance (
@@ -278,6 +279,16 @@ CREATE TABLE control_balance (
     target DOUBLE NOT NULL,
     controls DOUBLE NOT NULL,
     difference DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE baseline_directions (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    baseline VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    dimension INTEGER NOT NULL,
+    value DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
 
@@ -409,6 +420,22 @@ CREATE TABLE ablation_tests (
     flag VARCHAR NOT NULL,
     origin VARCHAR NOT NULL,
     noise DOUBLE
+);
+
+CREATE TABLE baseline_tests (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    baseline VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    n_pairs INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
+    target_impact DOUBLE NOT NULL,
+    baseline_impact DOUBLE NOT NULL,
+    difference DOUBLE NOT NULL,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    p DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
 );
 
 CREATE TABLE selection_stability (

@@ -113,7 +113,8 @@ JOIN (
 WHERE t.metric = r.metric
 ORDER BY t.run_id, t.ablation,
     list_position(
-        ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'shuffled', 'dose-control'], t.role
+        ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'shuffled', 'baseline',
+            'dose-control'], t.role
     ), i.number;
 
 -- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them. Beside it

@@ -26,3 +26,32 @@ CREATE TABLE selection_overlap (
     halves DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
+
+-- What a selected set must beat: edits as large along one direction, and the tests against them.
+ALTER TABLE interventions ADD COLUMN baseline VARCHAR;
+
+CREATE TABLE baseline_directions (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    baseline VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    dimension INTEGER NOT NULL,
+    value DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE baseline_tests (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    baseline VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    n_pairs INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
+    target_impact DOUBLE NOT NULL,
+    baseline_impact DOUBLE NOT NULL,
+    difference DOUBLE NOT NULL,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    p DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);

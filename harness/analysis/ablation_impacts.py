@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from harness.analysis.shuffled import Shuffled, shuffled_of
 from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
 from harness.specs.edit_claims import Beyond, MeasuredClaim
+from harness.specs.fields import BASELINES, Baseline
+from harness.specs.intervention import Intervention
 from harness.specs.metrics import KINDS, LOG_MASS, MetricKind, kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
@@ -42,8 +44,9 @@ class AblationImpacts:
     of edits as large in random directions, (n, n_prompts), if there are any, and `shuffled` those with values
     of other families' pairs. `against` is what the `controls` are, by the name that claims have for it, and
     `arranged` the mean impacts of arrangements of sources, the true one's first. `ceiling` says which of its
-    features the selection could not order, or nothing. `kind` says the metric's unit, and toward which
-    answer it grows.
+    features the selection could not order, or nothing. `baselines` are the impacts of edits as large along
+    one direction, (n_prompts,), by their name. `kind` says the metric's unit, and toward which answer it
+    grows.
     """
 
     ablation: Ablation
@@ -63,6 +66,7 @@ class AblationImpacts:
     against: Beyond = "controls"
     arranged: Floats | None = None
     ceiling: str = ""
+    baselines: Mapping[Baseline, Floats] = field(default_factory=dict)
     kind: MetricKind = KINDS["logit_difference"]
 
     @property
@@ -70,10 +74,17 @@ class AblationImpacts:
         """Of the impacts, as it follows a number."""
         return self.kind.unit
 
+    @property
+    def baseline(self) -> Baseline | None:
+        """Which of the baselines the `controls` are; None where they are something else."""
+        return self.against if self.against in BASELINES else None
+
     def beside(self, against: Beyond) -> Self:
-        """The same with other edits of the target's own features for controls, which are like it."""
+        """The same with other edits for controls that are as large: of its own features, or a baseline."""
         arranged = None
-        if against == "shuffled":
+        if against in self.baselines:
+            controls = self.baselines[cast("Baseline", against)][None]
+        elif against == "shuffled":
             assert self.shuffled is not None
             controls = self.shuffled.impacts
             arranged = self.shuffled.arranged(self.target, self.units.families)
@@ -107,6 +118,8 @@ class AblationImpacts:
             dose_mass=each(self.dose_mass),
             rotated=None if self.rotated is None else self.rotated[:, mask],
             shuffled=self.shuffled and self.shuffled.only(mask),
+            baselines=self.baselines
+            and {name: values[mask] for name, values in self.baselines.items()},
         )
 
     @property
@@ -213,11 +226,17 @@ def ablation_impacts(
             matrix[roles == "rotated"] if (roles == "rotated").any() else None,
             shuffled_of(plan, rows.interventions, rows.impacts, prompts, matrix),
             ceiling=ceiling,
+            baselines=_baselines(rows.interventions, matrix),
             kind=kind_of(metric, own_units),
         )
         for metric, matrix in values.items()
     }
     return Measured(impacts, values, active)
+
+
+def _baselines(interventions: Sequence[Intervention], matrix: Floats) -> dict[Baseline, Floats]:
+    """Those of them that are baselines, by name, from (n_interventions, n_prompts)."""
+    return {one.baseline: matrix[i] for i, one in enumerate(interventions) if one.baseline}
 
 
 def _asked(plan: Plan) -> set[str]:

@@ -155,6 +155,8 @@ def _predict_impacts(rows: AblationRows, families: set[str], n_prompts: int) -> 
             effect[int(layer), int(feature)] += float(value) / n_prompts
 
     def predict(edit: Intervention) -> float:
+        if edit.baseline:
+            return np.nan
         share = {"zero": 1.0, "scale": 1.0 - (edit.values or (1.0,))[0]}.get(edit.kind, np.nan)
         return 0.0 if edit.role == "no-op" else share * sum(effect[f] for f in edit.features)
 

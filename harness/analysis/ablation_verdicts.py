@@ -8,12 +8,13 @@ families so does one that was drawn at random. That an impact is next to nothing
 two things: of the impact by itself and of the difference.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from harness.analysis.ablation_impacts import AblationImpacts
+from harness.analysis.baseline_verdicts import judge_beside_baseline
+from harness.analysis.claim_parts import Part, decided, family_part, noise_words, own_words, p_of
 from harness.analysis.controls import NAMED, UNLIKE, unlike
-from harness.analysis.mean_verdicts import Bound, Floats, Side, bound_of, judge_mean, side_of
+from harness.analysis.mean_verdicts import Bound, Floats, bound_of, judge_mean
 from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.verdict import Verdict
 from harness.specs.edit_claims import AblationClaim
@@ -21,27 +22,6 @@ from harness.specs.edit_claims import AblationClaim
 _CONTROLS = {"directions": "random directions", "shuffled": "sources of other families"}
 _CONTROLS |= {"controls": "controls"}
 PARTS = 3  # own impact, beyond controls, rank
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One thing that a claim says: whether it is shown, or its contrary, and how it reads.
-
-    `p` is that of the claimed direction, 1 where the estimate points the other way. `noisy` is set where the
-    device's noise alone keeps it from being shown.
-    """
-
-    name: str
-    p: float
-    is_shown: bool
-    is_refuted: bool
-    noisy: bool = False
-    why: str = ""
-
-    @property
-    def missing(self) -> str:
-        """Its name, with what keeps it from being shown where that is more than its p."""
-        return f"{self.name} ({self.why.removeprefix('but ')})" if self.why else self.name
 
 
 def judge_ablation(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verdict:
@@ -56,7 +36,7 @@ def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verd
     if claim.beyond == "shuffled" and impacts.shuffled is None:
         because = "no other family confirms whose sources could be taken"
         return Verdict(claim.name, "ablation", impacts.unit, "untestable", because)
-    if claim.beyond in ("directions", "shuffled"):
+    if claim.beyond not in ("zero", "controls"):
         impacts = impacts.beside(claim.beyond)
     direction = {"toward-correct": 1, "toward-misconception": -1, None: 0}[claim.direction]
     direction *= (
@@ -78,7 +58,10 @@ def _judge(impacts: AblationImpacts, claim: AblationClaim, alpha: float) -> Verd
         return _both_within(own, hold_against_noise(beyond, bound, 2 * impacts.noise, impacts.unit))
     if beyond.p is None:
         return beyond
-    found = _conjunction(impacts, beyond, direction, alpha)
+    if (baseline := impacts.baseline) is not None:
+        found = judge_beside_baseline(impacts, baseline, beyond, direction, alpha)
+    else:
+        found = _conjunction(impacts, beyond, direction, alpha)
     return hold_against_mass(found, impacts.mass, claim.keeps)
 
 
@@ -113,12 +96,8 @@ def hold_against_noise(verdict: Verdict, bound: Bound, noise: float, unit: str =
     assert verdict.ci_high is not None
     if is_clear_of_noise(verdict.ci_low, verdict.ci_high, bound.margin or bound.than, noise):
         return verdict
-    because = f"{verdict.because}, but {_noise(noise, unit)}"
+    because = f"{verdict.because}, but {noise_words(noise, unit)}"
     return replace(verdict, verdict="inconclusive", because=because)
-
-
-def _noise(noise: float, unit: str) -> str:
-    return f"not clear of the device's noise of {noise:.2g} {unit}"
 
 
 def _both_within(own: Verdict, beyond: Verdict) -> Verdict:
@@ -158,69 +137,28 @@ def _conjunction(
         among += f", where the other {impacts.planned - sets} could show nothing"
     if apart := unlike(impacts.balance, NAMED):
         among += f", which lie apart in {apart}"
-    own = side_of(impacts.target, impacts.units, 0.0, alpha)
-    alone = f"by itself {own.mean:+.3g} {impacts.unit} (p {own.p:.2g})"
+    alone = own_words(impacts.target, impacts.units, impacts.unit, alpha)
     if 1 / (sets + 1) > alpha:
         because = f"too few {what}, {alone}, {among}"
         return replace(beyond, verdict="untestable", because=because)
-    beyond_part = _family_part(
+    beyond_part = family_part(
         f"beyond {'its ' * (what == 'controls')}{what}",
         impacts.beyond,
-        impacts,
+        impacts.units,
         2 * impacts.noise,
         direction,
         alpha,
+        PARTS,
     )
     parts = (
-        _family_part("its own impact", impacts.target, impacts, impacts.noise, direction, alpha),
-        replace(beyond_part, is_refuted=False),
-        _Part("its rank", rank, rank <= alpha, against <= alpha / PARTS),
+        family_part(
+            "its own impact", impacts.target, impacts.units, impacts.noise, direction, alpha, PARTS
+        ),
+        replace(beyond_part, is_refuted=False, p_against=1.0),
+        Part("its rank", rank, against, rank <= alpha, against <= alpha / PARTS),
     )
-    refuted = [part.name for part in parts if part.is_refuted]
-    missing = [part.missing for part in parts if not part.is_shown]
-    said = [beyond.because, alone, among]
-    if refuted:
-        said.append(f"the other way: {', '.join(refuted)}")
-    elif missing:
-        said.append(f"not shown: {', '.join(missing)}")
+    verdict, decides = decided(parts)
+    said = [beyond.because, alone, among, *[decides] * bool(decides)]
     if any(part.noisy for part in parts):
-        said.append(_noise(impacts.noise, impacts.unit))
-    return replace(
-        beyond,
-        verdict="refuted" if refuted else "inconclusive" if missing else "supported",
-        p=_p_of(parts, refuted=bool(refuted), impacts=impacts, direction=direction),
-        because=", ".join(said),
-    )
-
-
-def _family_part(
-    name: str,
-    values: Floats,
-    impacts: AblationImpacts,
-    noise: float,
-    direction: int,
-    alpha: float,
-) -> _Part:
-    side = side_of(values, impacts.units, 0.0, alpha)
-    strict = side_of(values, impacts.units, 0.0, alpha / PARTS)
-    agrees = side.sign == direction
-    shown, refuted = side.rejects and agrees, strict.rejects and not agrees
-    noisy = (shown and not _is_clear(side, noise)) or (refuted and not _is_clear(strict, noise))
-    p = side.p if agrees else 1.0
-    why = side.why if side.p <= alpha and agrees else ""
-    return _Part(name, p, shown and not noisy, refuted and not noisy, noisy, why)
-
-
-def _is_clear(side: Side, noise: float) -> bool:
-    return not noise > 0 or is_clear_of_noise(side.low, side.high, 0.0, noise)
-
-
-def _p_of(
-    parts: Sequence[_Part], *, refuted: bool, impacts: AblationImpacts, direction: int
-) -> float:
-    """The largest of the parts' p; of a refuted claim the smallest of the other way, three times."""
-    if not refuted:
-        return max(part.p for part in parts)
-    own = side_of(impacts.target, impacts.units, 0.0, 0.05)
-    other = own.p if own.sign == -direction else 1.0
-    return min(1.0, PARTS * min(other, impacts.rank_p(-direction)))
+        said.append(noise_words(impacts.noise, impacts.unit))
+    return replace(beyond, verdict=verdict, p=p_of(parts, verdict, PARTS), because=", ".join(said))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.ablation_tests import ablation_tests
+from harness.analysis.baseline_tests import baseline_tests
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
@@ -106,7 +107,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         by_metric[ablation.name], tables = ablation_tests(
             plan, ablation, measured, run_id, origin, units
         )
-        rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
+        rows += [*tables, *baseline_tests(by_metric[ablation.name], run_id, origin)]
+        rows += [moderator_rows(plan, ablation, measured, run_id, origin)]
         (chosen,) = (one.features for one in measured.interventions if one.role == "target")
         rows += stability_rows(plan, ablation, chosen, discovery, measured, run_id, origin)
         if plan.decoys_of(ablation.name):

@@ -265,6 +265,7 @@ def _interventions(
 
     target = replace(edit("target", 0, features), scores=scores)
     factors = list(dict.fromkeys(ablation.doses))
+    baselines = enumerate(ablation.baselines)
     return (
         target,
         edit("no-op", 0, features),
@@ -274,6 +275,7 @@ def _interventions(
         *(edit("control", i, matched) for i, matched in enumerate(controls)),
         *(edit("rotated", i, features) for i in range(ablation.directions)),
         *(edit("shuffled", i, features) for i in range(shuffles)),
+        *(replace(edit("baseline", i, features), baseline=one) for i, one in baselines),
         *_dose_controls(ablation, [edit("dose-control", 0, one) for one in controls]),
     )
 

@@ -119,6 +119,7 @@ def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
 
     families = len(plan.families("confirmation"))
     lines = [_controls_line(one) for one in ablations]
+    lines += [_baselines_line(plan, one) for one in ablations if one.baselines]
     for one in ablations:
         if edits := shuffles_of(plan, one):
             among = arrangements(edits, families, families)
@@ -127,6 +128,25 @@ def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
                 f"{1 / (among + 1):.2g} or more"
             )
     return lines
+
+
+def _baselines_line(plan: "Plan", ablation: "Ablation") -> str:
+    from harness.specs.clusters import sizes_of
+    from harness.specs.design import smallest_effect, smallest_p
+
+    units = len(sizes_of(plan.clusters(plan.spec.cluster), plan.families("confirmation")))
+    floor, alpha = smallest_p(units), plan.spec.contrast.alpha
+    found = ""
+    if floor <= alpha:
+        found = (
+            f"; a difference between target and baseline of d_z {smallest_effect(units, alpha):.2g} "
+            "is found four times in five"
+        )
+    many = "baseline" if len(ablation.baselines) == 1 else "baselines"
+    return (
+        f"{ablation.name}: {many} {', '.join(ablation.baselines)}, as large as the target's edit at "
+        f"every token; a p of {floor:.2g} or more{found}"
+    )
 
 
 def _controls_line(ablation: "Ablation") -> str:

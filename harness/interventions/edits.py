@@ -34,12 +34,15 @@ from harness.sae.precise import double
 class Edit:
     """v - f = gain * f + shift, for every feature of `sae`, which holds just the edited ones.
 
-    `gain` and `shift` broadcast against the feature values, (rows, tokens, features).
+    `gain` and `shift` broadcast against the feature values, (rows, tokens, features). With `along`,
+    directions of length 1 that broadcast against what is written, (rows, tokens, width written), what is
+    added at a token is as long as without it and points there; a row of zeros is none.
     """
 
     sae: Sae
     gain: float | Tensor
     shift: float | Tensor = 0.0
+    along: Tensor | None = None
 
 
 def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
@@ -78,6 +81,9 @@ def apply(edit: Edit, held: Tensor, positions: Tensor, cut: Tensor | None = None
     what a transcoder only reads. A dictionary that normalises its input writes in units of that norm.
     """
     delta = coefficients(edit, held, cut) @ edit.sae.w_dec
+    if edit.along is not None:
+        turned = delta.norm(dim=-1, keepdim=True) * edit.along
+        delta = turned.where(edit.along.any(-1, keepdim=True), delta)
     scale = scale_written(edit.sae, held)
     written = written_part(edit.sae, held)
     changed = written.float() + (delta if scale is None else delta * scale)

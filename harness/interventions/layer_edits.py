@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from harness.interventions.edits import Edit, directions, gain_and_shift, rotated
 from harness.sae import Sae
+from harness.specs.fields import Baseline
 from harness.specs.intervention import Intervention
 
 WEIGHED = 2**24  # values of features that are looked at together
@@ -21,7 +23,8 @@ class LayerEdits:
     `sae` holds the edited features and, last, one that is never active. `members` (interventions,
     most) int64 are each intervention's own features of it, filled up with that one; `gain` and `shift`
     (interventions, most) float32 are as in `harness.interventions.edits`. `resampled` (interventions,)
-    bool says whose shift is a source prompt's values.
+    bool says whose shift is a source prompt's values. `along` (interventions, width written) float32 are the
+    directions of baselines, and zeros of all others; None where there is no baseline.
     """
 
     sae: Sae
@@ -29,6 +32,7 @@ class LayerEdits:
     gain: Tensor
     shift: Tensor
     resampled: Tensor
+    along: Tensor | None = None
 
     def edit(self, which: Tensor, source_values: Tensor | None = None, *, identity: Tensor) -> Edit:
         """The edit of rows that have the interventions `which` (n,).
@@ -44,7 +48,10 @@ class LayerEdits:
         # gain = shift = 0 adds nothing to the stream, by the same arithmetic as any other edit.
         does_edit = ~identity[:, None, None]
         return Edit(
-            self.sae.only(members), self.gain[which][:, None] * does_edit, shift * does_edit
+            self.sae.only(members),
+            self.gain[which][:, None] * does_edit,
+            shift * does_edit,
+            None if self.along is None else self.along[which][:, None],
         )
 
     def changes(self, values: Tensor, source_values: Tensor | None = None) -> Tensor:
@@ -65,10 +72,20 @@ class LayerEdits:
 
 
 EditsByLayer = Mapping[int, LayerEdits]
+# Of each baseline, by layer, its direction of length 1 in what is edited, (width written,) float32.
+Directions = Mapping[Baseline, Mapping[int, Tensor]]
 
 
-def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]) -> LayerEdits:
-    """What these interventions do at one layer, on the device of its SAE."""
+def make_layer_edits(
+    sae: Sae,
+    layer: int,
+    interventions: Sequence[Intervention],
+    directions_of: Directions = MappingProxyType({}),
+) -> LayerEdits:
+    """What these interventions do at one layer, on the device of its SAE.
+
+    `directions_of` has those of the baselines that are among them.
+    """
     device = sae.w_enc.device
     own = [tuple(feature for of, feature in edit.features if of == layer) for edit in interventions]
     # Features that several interventions edit are there once, and all of them are copied together.
@@ -117,6 +134,24 @@ def make_layer_edits(sae: Sae, layer: int, interventions: Sequence[Intervention]
         gain=filled(gains, 0).float(),
         shift=filled(shifts, 0).float(),
         resampled=torch.tensor([edit.kind == "resample" for edit in interventions], device=device),
+        along=_along(sae, layer, interventions, directions_of),
+    )
+
+
+def _along(
+    sae: Sae, layer: int, interventions: Sequence[Intervention], directions_of: Directions
+) -> Tensor | None:
+    """The baselines' directions, (interventions, width written), and zeros of what is no baseline."""
+    if not any(edit.baseline and layer in edit.layers for edit in interventions):
+        return None
+    none = torch.zeros_like(sae.w_dec[0])
+    return torch.stack(
+        [
+            directions_of[edit.baseline][layer].to(none)
+            if edit.baseline and layer in edit.layers
+            else none
+            for edit in interventions
+        ]
     )
 
 

@@ -4,7 +4,7 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -21,6 +21,7 @@ from harness.analysis.selection import (
     truth_scores,
 )
 from harness.errors import CannotRun, Fault
+from harness.interventions.layer_edits import EditsByLayer
 from harness.interventions.resampling import choose_sources, shuffled_sources
 from harness.models.adaptive_batching import try_again
 from harness.models.prompt_rows import PromptRows
@@ -33,6 +34,7 @@ from harness.runner.staged_units import Stages, Work, together
 from harness.runner.stages.ablate import ablate
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
+from harness.runner.stages.baseline_directions import baseline_directions, directions_of
 from harness.runner.stages.decoys import decoys
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
@@ -48,7 +50,7 @@ from harness.specs.prompt import Prompt
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import ControlBalance, Interventions
+from harness.store.tables.interventions import BaselineDirections, ControlBalance, Interventions
 from harness.store.tables.observations import (
     Activations,
     Attributions,
@@ -93,24 +95,23 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             every = {feature for one in frozen for feature in one.features}
             work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
+        if ablation.baselines:
+            one = _target(frozen)
+            work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
+            stage("baseline directions", work, ablation.name)
         sources = choose_sources(plan, ablation)
         shuffled = _shuffled(context, plan, ablation, frozen)
         for part, some in enumerate(_parts(ablation, frozen)):
             if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
                 break
             # The SAEs are read once for all groups of prompts, and only if one is left to do.
-            edits = cache(partial(prepare_edits, context, some))
+            edits = cache(partial(_edits, context, some, store))
             own = partial(ablate, interventions=some, edits=edits, sources=sources)
             replays = _with_shuffled(own, () if part else shuffled)
             stage("ablate", replays, ablation.name, replays=len(some), part=part)
-        for file in plan.files_beside(ablation.name):
-            some = beside_of(ablation, frozen, file)
-            edits = cache(partial(prepare_edits, context, some))
-            replays = partial(side_effects, interventions=some, edits=edits, file=file)
-            stage("side effects", replays, ablation.name, replays=len(some), file=file)
-        target = next(one for one in frozen if one.role == "target")
+        _look_beside(context, plan, ablation, frozen, stage)
         for file in plan.decoys_of(ablation.name):
-            work = partial(decoys, plan=plan, target=target, file=file)
+            work = partial(decoys, plan=plan, target=_target(frozen), file=file)
             stage("decoys", work, ablation.name, file=file)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
@@ -119,6 +120,34 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
             store.commit(logits)
+
+
+def _look_beside(
+    context: RunContext,
+    plan: Plan,
+    ablation: Ablation,
+    frozen: Sequence[Intervention],
+    stage: Callable[..., None],
+) -> None:
+    """Replay prompts on which the edit should do nothing, where claims ask for it."""
+    for file in plan.files_beside(ablation.name):
+        some = beside_of(ablation, frozen, file)
+        edits = cache(partial(prepare_edits, context, some))
+        replays = partial(side_effects, interventions=some, edits=edits, file=file)
+        stage("side effects", replays, ablation.name, replays=len(some), file=file)
+
+
+def _edits(context: RunContext, some: Sequence[Intervention], store: RunStore) -> EditsByLayer:
+    """What these interventions of one ablation do, with the stored directions of its baselines."""
+    if not any(one.baseline for one in some):
+        return prepare_edits(context, some)
+    stored = store.read(BaselineDirections, context.run_id, ablation=some[0].ablation)
+    return prepare_edits(context, some, directions_of(context, stored))
+
+
+def _target(frozen: Sequence[Intervention]) -> Intervention:
+    (target,) = (one for one in frozen if one.role == "target")
+    return target
 
 
 def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Ablation) -> None:

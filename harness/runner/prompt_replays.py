@@ -1,13 +1,14 @@
 """Prompts replayed with their features edited: what stages that measure impacts share."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Fault
-from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
+from harness.interventions.layer_edits import Directions, EditsByLayer, make_layer_edits
 from harness.interventions.replay_scores import ReplayScores
 from harness.interventions.replays import BatchReplays
 from harness.models.memory import cached_rows_within
@@ -20,10 +21,20 @@ from harness.store.tables.columns import Columns
 C = TypeVar("C", bound=Columns)
 
 
-def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) -> EditsByLayer:
-    """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
+def prepare_edits(
+    context: RunContext,
+    interventions: Sequence[Intervention],
+    directions: Directions = MappingProxyType({}),
+) -> EditsByLayer:
+    """The edited features of every layer, lowest first: all that the replays need of the SAEs.
+
+    `directions` are those of the baselines that are among the interventions.
+    """
     layers = sorted({layer for edit in interventions for layer in edit.layers})
-    return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
+    return {
+        layer: make_layer_edits(context.saes(layer), layer, interventions, directions)
+        for layer in layers
+    }
 
 
 def replay_prompts(

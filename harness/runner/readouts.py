@@ -14,6 +14,7 @@ from harness.models.prompt_rows import PromptRows
 from harness.models.transfer import send
 from harness.runner.context import RunContext
 from harness.sae import Sae, encode
+from harness.sae.encoding import written_part
 from harness.sae.pooling import pool
 from harness.specs.fields import NamedPositions
 from harness.specs.prompt import Prompt
@@ -107,6 +108,11 @@ class Readout:
             values = pool(encode(sae, stream[at]), [[place[at] for at in of] for of in uses], how)
             row, feature = values.nonzero(as_tuple=True)
             yield row.cpu() + prompts[0], feature.cpu(), values[row, feature].cpu()
+
+    def means(self, layer: int, sae: Sae) -> Tensor:
+        """The mean of what is edited over each prompt's positions, (n_prompts, width written) in float32."""
+        written = written_part(sae, torch.cat(self._streams[layer])).float()
+        return pool(written, self._uses, "mean")
 
     def _parts(self, most: int) -> Iterator[list[int]]:
         """Prompts together that read at most so many positions, or one that reads more."""

@@ -11,7 +11,7 @@ from harness.runner import checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.grouping import group_units, prompts_together
 from harness.specs.plan import Plan
-from harness.specs.unit import Stage, Unit
+from harness.specs.unit import ADDED_UP, Stage, Unit
 from harness.store.interface import RunStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import Units
@@ -45,9 +45,7 @@ class Stages:
         units = self._plan.units(name, ablation, part, file)
         named = {prompt.id: prompt for prompt in self._plan.prompts_of(file)}
         total = sum(map(_size, units))
-        # What adds up over all of its prompts: they are one group.
-        adds_up = name in ("survey", "profile")
-        size = total if adds_up else together(self._context, name, replays)
+        size = total if name in ADDED_UP else together(self._context, name, replays)
         groups = list(group_units(units, size))
         left = [group for group in groups if any(one.id not in self._finished for one in group)]
         done = total - sum(_size(unit) for group in left for unit in group)

@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
 
 from harness.names import A_SET, LONGEST
-from harness.specs.fields import VARIANT_NAMED, Kind, LayerKey, Name, Positions, SpecPart, without
+from harness.specs.fields import (
+    VARIANT_NAMED,
+    Baseline,
+    Kind,
+    LayerKey,
+    Name,
+    Positions,
+    SpecPart,
+    without,
+)
 from harness.specs.prompt import Label
 
 
@@ -136,6 +145,13 @@ class Ablation(SpecPart):
         "values of other families' pairs, for claims `beyond: shuffled`. At most one fewer than families "
         "confirm: that is all there are in which no family has its own source, or one twice.",
     )
+    baselines: tuple[Baseline, ...] = Field(
+        default=(),
+        description="Edits that are as large as the target's at every token, along one direction of each "
+        "layer that the discovery families give, toward what `select.toward` names, for claims `beyond` "
+        "them. `mean-difference`: that of the variants at the readout. `probe`: of a logistic regression "
+        "between them. `neurons`: the mean difference in as many dimensions as features are edited there.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
@@ -143,7 +159,7 @@ class Ablation(SpecPart):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"directions": 0, "shuffled": 0})
+        return without(plain(self), {"directions": 0, "shuffled": 0, "baselines": ()})
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
+from harness.specs.baseline_checks import wrong_baselines, wrong_rivals
 from harness.specs.claims import CLAIM_KINDS, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.clusters import FAMILY
 from harness.specs.edit_claims import (
@@ -169,6 +170,7 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
         problems.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
         )
+    problems += wrong_baselines(ablation)
     return problems + wrong_selection(spec, ablation) + _elsewhere(spec, ablation.only)
 
 
@@ -264,6 +266,8 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     if isinstance(claim, AblationClaim) and claim.beyond == "shuffled" and not ablation.shuffled:
         what = f"'{claim.edit}' is held against no sources of other families"
         problems.append((("beyond",), what, "give the ablation `shuffled: 99`"))
+    if isinstance(claim, AblationClaim):
+        problems += wrong_rivals(ablation, claim)
     if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
         what = f"'{claim.edit}' has too few doses to have an order"
         problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))

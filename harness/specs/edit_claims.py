@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 
 from harness.specs.claim_part import ClaimPart, PartClaim
-from harness.specs.fields import VARIANT_NAMED
+from harness.specs.fields import BASELINES, VARIANT_NAMED, Baseline
 from harness.specs.metrics import Metric, metric_words, said_unit
 from harness.specs.prompt import Label
 from harness.specs.variants import Variants
@@ -14,7 +14,7 @@ from harness.specs.variants import Variants
 Direction = Annotated[
     Literal["toward-correct", "toward-misconception"], WithJsonSchema(VARIANT_NAMED["toward-"])
 ]
-Beyond = Literal["zero", "controls", "directions", "shuffled"]
+Beyond = Literal["zero", "controls", "directions", "shuffled", Baseline]
 Keeps = Annotated[float, Field(gt=0)]
 _KEEPS = (
     "Of `direction`: by how many nats the probability of both answers together may fall, "
@@ -60,7 +60,8 @@ class AblationClaim(MeasuredClaim, PartClaim):
         default="controls",
         description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
         "of the matched random features. `directions`: instead of these, that of edits as large in random "
-        "directions. `shuffled`: that of the same edit with the values of other families' pairs.",
+        "directions. `shuffled`: that of the same edit with the values of other families' pairs. "
+        "`mean-difference`, `probe`, `neurons`: that of this baseline of the ablation.",
     )
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
@@ -71,13 +72,14 @@ class AblationClaim(MeasuredClaim, PartClaim):
 
     def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
-        against = {
+        every: Mapping[Beyond, str] = {
             "zero": "",
             "controls": " beyond its matched controls",
             "directions": " beyond edits as large in random directions",
             "shuffled": " beyond the same edit with sources of other families",
-        }[self.beyond]
-        moves = f"ablation {self.ablation} moves the answers"
+            **{name: f" beyond {words}, an edit as large" for name, words in BASELINES.items()},
+        }
+        moves, against = f"ablation {self.ablation} moves the answers", every[self.beyond]
         if self.within is not None:
             return f"{moves}{against} by at most {_much(self.within, metric, variants)}"
         return f"{moves} {_toward(self.direction, variants)}{against}{_measured(metric, variants)}"

@@ -16,6 +16,13 @@ NamedPositions = Literal[
 ]
 SINGLE = ("last_prompt_token", "last_user_token")  # of which a prompt has one
 BEFORE_ANSWERS = (*SINGLE, "prompt")
+# What could be edited in the place of features by as much, and how it is called.
+Baseline = Literal["mean-difference", "probe", "neurons"]
+BASELINES: dict[Baseline, str] = {
+    "mean-difference": "the mean difference",
+    "probe": "the probe's direction",
+    "neurons": "the neurons that differ most",
+}
 Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
 VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
 Name = Annotated[str, Field(pattern=PATTERN, max_length=LONGEST)]

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import first_few
-from harness.specs.fields import NamedPositions
+from harness.specs.fields import Baseline, NamedPositions
 from harness.specs.prompt import Label
 
 Feature = tuple[int, int]  # (layer, index)
 Role = Literal[
-    "target", "single", "dose", "control", "no-op", "rotated", "shuffled", "dose-control"
+    "target",
+    "single",
+    "dose",
+    "control",
+    "no-op",
+    "rotated",
+    "shuffled",
+    "baseline",
+    "dose-control",
 ]
 At = NamedPositions | tuple[int, ...]
 
@@ -21,9 +29,10 @@ class Intervention:
 
     `target` is the selected set, `single` one of its features, `dose` the set scaled by a factor,
     `control` a matched random set, `dose-control` one scaled by a factor, `rotated` the target with its
-    features' directions turned at random, `shuffled` the target with values of other families' pairs, and
-    `no-op` the target's computation with the values left as they are. `values` are each feature's own: what
-    its kind of edit needs, see `harness.interventions.edits`.
+    features' directions turned at random, `shuffled` the target with values of other families' pairs,
+    `baseline` the target along the one direction of each layer that its `baseline` names, and `no-op` the
+    target's computation with the values left as they are. `values` are each feature's own: what its kind
+    of edit needs, see `harness.interventions.edits`.
     `tied` features, selected or not, share the largest score that there can be: which of them is the
     stronger it cannot tell. The first of `features` are among them.
     """
@@ -39,12 +48,13 @@ class Intervention:
     values: tuple[float, ...] = ()
     source: str | None = None
     tied: int = 0
+    baseline: Baseline | None = None
 
     @property
     def id(self) -> str:
         """A hash of the edit itself."""
         content = (self.ablation, self.role, self.number, self.kind, self.positions, self.variant)
-        more = (self.features, self.values, self.source)
+        more = (self.features, self.values, self.source, *[self.baseline] * bool(self.baseline))
         return hashlib.sha256(repr((*content, *more)).encode()).hexdigest()[:16]
 
     @property

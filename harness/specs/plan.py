@@ -15,7 +15,7 @@ from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
-from harness.specs.unit import PROMPTS, Stage, Unit
+from harness.specs.unit import ADDED_UP, PROMPTS, Stage, Unit
 
 FEWEST = 2  # families of a side: one has no spread
 
@@ -96,6 +96,7 @@ class Plan:
             steps += [("attribute", ablation.name)] * predicts
             steps.append(("profile", ablation.name))
             steps += [("predict", ablation.name)] * predicts
+            steps += [("baseline directions", ablation.name)] * bool(ablation.baselines)
             steps.append(("ablate", ablation.name))
             steps += [("side effects", ablation.name)] * bool(self.files_beside(ablation.name))
             steps += [("decoys", ablation.name)] * bool(self.decoys_of(ablation.name))
@@ -160,7 +161,7 @@ class Plan:
             chosen = tuple(
                 {prompt.asked: prompt for prompt in reversed(self.others[file])}.values()
             )
-        elif stage in ("survey", "attribute", "profile"):
+        elif stage in ADDED_UP or stage == "attribute":
             chosen = self.of("discovery") or self.prompts
         elif stage in ("baseline", "predict", "ablate", "side effects", "trace"):
             chosen = self.of("confirmation")

@@ -14,6 +14,7 @@ from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, is_equival
 from harness.specs.clusters import FAMILY, sizes_of
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_bet, smallest_p
 from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
+from harness.specs.fields import BASELINES
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.shuffled_sources import arrangements
@@ -56,7 +57,9 @@ def planned_units(plan: Plan) -> dict[str, int]:
 
 def ranked_among(plan: Plan, claim: Claim) -> int:
     """Among how many sets of controls, random directions or sources a claim ranks; 0 without a rank."""
-    if not isinstance(claim, AblationClaim) or claim.beyond == "zero" or claim.within:
+    if not isinstance(claim, AblationClaim) or claim.within:
+        return 0
+    if claim.beyond == "zero" or claim.beyond in BASELINES:
         return 0
     (ablation,) = (one for one in plan.ablations if one.name == claim.edit)
     if claim.beyond == "shuffled":

@@ -19,6 +19,8 @@ PROMPTS = {
     "decoys": 16,
     "trace": 16,
 }
+# Of what adds up over all of the discovery families' prompts, which are one group.
+ADDED_UP = ("survey", "profile", "baseline directions")
 Stage = Literal[
     "observe",
     "baseline",
@@ -26,6 +28,7 @@ Stage = Literal[
     "survey",
     "attribute",
     "profile",
+    "baseline directions",
     "predict",
     "ablate",
     "side effects",

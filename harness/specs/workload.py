@@ -79,6 +79,9 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         # Other sources are read for each of these edits, beside a forward of the prompts themselves.
         tokens = scored * (1 + 2 * shuffles + (sets + shuffles) * _share(plan))
         return StageWork(stage, name, len(rows), tokens, replays=sets + shuffles, features=features)
+    if stage == "baseline directions":
+        # The prompts of the other variant are read as well.
+        return StageWork(stage, name, 2 * len(rows), 2 * scored)
     if stage == "side effects":
         ablation = _named(plan, name)
         # As if each prompt were replayed with the controls: those of the other variant are not.
@@ -110,8 +113,9 @@ def replays_of(ablation: Ablation) -> int:
     singles = members if members > 1 else 0
     doses = dict.fromkeys(ablation.doses)
     factors, sets = dosed(ablation)
-    # The target, its no-op, and that no-op once more, untouched.
-    return 3 + singles + len(doses) + ablation.controls + ablation.directions + len(factors) * sets
+    # The target, its no-op, and that no-op once more, untouched; and the baselines.
+    own = 3 + len(ablation.baselines) + singles + len(doses)
+    return own + ablation.controls + ablation.directions + len(factors) * sets
 
 
 def members_of(ablation: Ablation) -> int:

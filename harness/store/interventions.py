@@ -34,6 +34,7 @@ def intervention_rows(
             "score": one.scores[rank] if one.scores else None,
             "origin": origin,
             "tied": one.tied if rank < one.tied else None,
+            "baseline": one.baseline,
         }
         for one in interventions
         for rank, (layer, feature) in enumerate(one.features)
@@ -65,6 +66,7 @@ def interventions_of(rows: Interventions) -> tuple[Intervention, ...]:
                 values=_numbers([rows.value[m] for m in members]),
                 source=rows.source[i],
                 tied=max(map(int, _numbers([rows.tied[m] for m in members])), default=0),
+                baseline=rows.baseline[i],
             )
         )
     return tuple(sorted(interventions, key=lambda one: (one.ablation, one.role, one.number)))

@@ -47,6 +47,7 @@ def sliced(impacts, columns):
     return dataclasses.replace(
         impacts, target=target, controls=of(impacts.controls), units=units, mass=of(impacts.mass),
         doses=each(impacts.doses), dose_mass=each(impacts.dose_mass), rotated=of(impacts.rotated),
+        baselines=impacts.baselines and each(impacts.baselines),
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_impacts_keep_what_is_not_of_a_prompt():
     _, analysis = drawn(CLAIMS["controls"], tagged)
     impacts = dataclasses.replace(
         analysis.ablations["top"], mass=analysis.ablations["top"].controls[:3], profiles=np.eye(21),
-        dose_mass={0.0: analysis.ablations["top"].target},
+        dose_mass={0.0: analysis.ablations["top"].target}, baselines={"probe": analysis.ablations["top"].target},
     )  # fmt: skip
     mask = np.arange(len(impacts.target)) % 3 == 0
     part, theirs = impacts.only(mask), sliced(impacts, np.flatnonzero(mask))

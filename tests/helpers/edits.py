@@ -44,11 +44,13 @@ def an_ablation(**fields):
     )
 
 
-def impacts_of(run_context, edits, prompts, sources=None):
+def impacts_of(run_context, edits, prompts, sources=None, directions=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
-    impacts, tokens, _ = ablate(
-        run_context, edits, lambda: prepare_edits(run_context, edits), sources or {}, prompts
-    )
+
+    def prepared():
+        return prepare_edits(run_context, edits, directions or {})
+
+    impacts, tokens, _ = ablate(run_context, edits, prepared, sources or {}, prompts)
     number = {one.id: i for i, one in enumerate(edits)}
     summed = {
         (number[one], prompt, metric): (baseline, edited, impact, active)

@@ -51,6 +51,12 @@ NEW = {"zero": lambda f, _: 0.0, "scale": lambda f, _: 3 * f, "steer": lambda f,
        "resample": lambda f, sourced: sourced}  # fmt: skip
 
 
+def along(layer, width=WIDTH):
+    """A direction of length 1."""
+    drawn = torch.randn(width, generator=torch.Generator().manual_seed(40 + layer))
+    return drawn / drawn.norm()
+
+
 def plain(model, prompt, answer, edit, of, sourced=None, keep=None):
     """Log-probabilities of an answer, with an edit made by a plain hook; `keep` gets what is read."""
     tokens = model.tokens(prompt.text, answer)
@@ -63,6 +69,7 @@ def plain(model, prompt, answer, edit, of, sourced=None, keep=None):
             keep[layer] = inputs[0].double()
         for at in range(1, len(ids)):
             found, scale = values_of(one, inputs[0, at].double())
+            added = torch.zeros(out.shape[-1], dtype=torch.float64)
             for number, feature in edit.features:
                 if number == layer:
                     source = None
@@ -72,7 +79,10 @@ def plain(model, prompt, answer, edit, of, sourced=None, keep=None):
                             continue
                         source = values_of(one, sourced[0][layer][there])[0][feature]
                     change = NEW[edit.kind](found[feature], source) - found[feature]
-                    out[0, at] += (change * scale * one.w_dec[feature].double()).float()
+                    added += change * scale * one.w_dec[feature].double()
+            if edit.baseline:
+                added = sum(added**2) ** 0.5 * along(layer).double()
+            out[0, at] += added.float()
         return out
 
     handles = []
@@ -120,7 +130,9 @@ def test_impacts_are_those_of_a_plain_hook_on_the_module(site, kind):
                 features=FEATURES, number=number)
         for number, name in enumerate(("zero", "scale", "steer"))
     ]  # fmt: skip
-    summed, _ = impacts_of(tools, edits, prompts)
+    edits += [dataclasses.replace(one, role="baseline", baseline="probe") for one in edits[1:]]
+    directions = {"probe": {layer: along(layer) for layer in (1, 2)}}
+    summed, _ = impacts_of(tools, edits, prompts, directions=directions)
     moved = 0.0
     for number, edit in enumerate(edits):
         for prompt in prompts:

@@ -27,6 +27,8 @@ SINCE = {
     "decoys": 11,
     "selection_stability": 13,
     "selection_overlap": 13,
+    "baseline_directions": 13,
+    "baseline_tests": 13,
 }
 
 

@@ -90,7 +90,7 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
 def _floor_of(claim: Claim, spec: Spec, units: Callable[[str], int]) -> ClaimFloor:
     tag = spec.cluster_of(claim)
     floor = smallest_p(units(tag))
-    if isinstance(claim, AblationClaim) and claim.beyond != "zero":
+    if isinstance(claim, AblationClaim) and claim.beyond in ("controls", "directions", "shuffled"):
         (ablation,) = (one for one in spec.ablations if one.name == claim.ablation)
         families = units(FAMILY)
         sets, what = {

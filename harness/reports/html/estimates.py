@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 from harness.errors import InputError
+from harness.reports.html.impact_figures import (
+    ImpactFigure,
+    as_large,
+    beside_baseline,
+    beside_controls,
+)
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim, Beyond
@@ -17,7 +23,7 @@ from harness.specs.targets import resolve
 from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
-from harness.store.tables.results import AblationTests, FeatureTests
+from harness.store.tables.results import AblationTests, BaselineTests, FeatureTests
 from harness.store.tables.runs import Prompts, PromptTags
 
 Key = tuple[int, int]
@@ -78,18 +84,6 @@ class Derivation:
     features: tuple[Key, ...] = ()
 
 
-@dataclass(frozen=True)
-class ImpactFigure:
-    """One figure of an ablation in the run's metric, with its 95 % interval, and the claims about it."""
-
-    what: str
-    impact: float
-    ci_low: float | None
-    ci_high: float | None
-    p: float | None
-    claims: tuple[str, ...]
-
-
 _MEANS = {
     "directions": "as large random edits",
     "shuffled": "the same edit with sources of other families",
@@ -107,6 +101,8 @@ class Figures:
     tested: int
     alpha: float
     known: frozenset[Key]
+    # What its baselines do, by the ablation, the metric and the baseline's name.
+    baselines: Mapping[tuple[str, str, str], Row]
 
     def derive(self, claim: Claim) -> Derivation | None:
         """Of a claim's estimate; None where there is none."""
@@ -121,7 +117,7 @@ class Figures:
         )
 
     def of_ablation(self, name: str, claims: Sequence[Claim]) -> list[ImpactFigure]:
-        """Its own impact; where it has controls, their mean, and target minus controls."""
+        """Its own impact; where it has controls or baselines, theirs, and the target minus these."""
         if (row := self.on_metric.get((name, self.metric))) is None or row["mean_impact"] is None:
             return []
 
@@ -139,27 +135,13 @@ class Figures:
             # A claim beyond controls is about the impact by itself as well.
             tuple(name for beyond in get_args(Beyond) for name in about(beyond)),
         )
-        if row["mean_control"] is None or row["beyond_controls"] is None:
-            return [own]
-        return [
-            own,
-            ImpactFigure(
-                f"mean of its {row['n_controls']} controls",
-                row["mean_control"],
-                None,
-                None,
-                None,
-                (),
-            ),
-            ImpactFigure(
-                "target minus controls",
-                row["beyond_controls"],
-                row["beyond_low"],
-                row["beyond_high"],
-                row["p_beyond"],
-                about("controls"),
-            ),
-        ]
+        figures = [own]
+        if row["mean_control"] is not None and row["beyond_controls"] is not None:
+            figures += beside_controls(row, about("controls"))
+        for (ablation, metric, baseline), found in self.baselines.items():
+            if (ablation, metric) == (name, self.metric):
+                figures += beside_baseline(found, about(baseline))
+        return figures
 
     def _of_behaviour(self, claim: BehaviourClaim) -> Derivation | None:
         if (means := self.behaviour.get(_part_of(claim))) is None:
@@ -199,6 +181,10 @@ class Figures:
         anchor, part = f"ablation-{claim.ablation}", f"Ablations, {claim.ablation}"
         if claim.beyond == "zero":
             return Derivation(f"the target's own impact, {own:+.3f} {unit}", anchor, part)
+        if beside := self.baselines.get((claim.ablation, metric, claim.beyond)):
+            rival = f"{as_large(claim.beyond)}, {beside['baseline_impact']:+.3f} {unit}"
+            words = f"the target's own impact, {own:+.3f} {unit}, minus that of {rival}"
+            return Derivation(words, anchor, part)
         if claim.beyond in _MEANS:
             words = f"the target's own impact, {own:+.3f} {unit}, minus the mean of {_MEANS[claim.beyond]}"
             return Derivation(words, anchor, part)
@@ -229,6 +215,10 @@ def figures_of(store: ReadStore, run: Run, spec: Spec) -> Figures:
         tested=len(tests),
         alpha=run["alpha"],
         known=_known_features(run, spec),
+        baselines={
+            (row["ablation"], row["metric"], row["baseline"]): row
+            for row in table_rows(store, BaselineTests, run_id)
+        },
     )
 
 

@@ -7,6 +7,7 @@ object. These classes are the only place in the code that names the store's colu
 
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import (
+    BaselineDirections,
     ControlBalance,
     Decoys,
     ImpactNoise,
@@ -31,6 +32,7 @@ from harness.store.tables.observations import (
 )
 from harness.store.tables.results import (
     AblationTests,
+    BaselineTests,
     FeatureTests,
     Moderators,
     SelectionOverlap,
@@ -60,6 +62,7 @@ TABLES: tuple[type[Columns], ...] = (
     Attributions,
     Interventions,
     ControlBalance,
+    BaselineDirections,
     Impacts,
     ImpactTokens,
     ImpactNoise,
@@ -67,6 +70,7 @@ TABLES: tuple[type[Columns], ...] = (
     Decoys,
     FeatureTests,
     AblationTests,
+    BaselineTests,
     SelectionStability,
     SelectionOverlap,
     Moderators,

@@ -27,6 +27,21 @@ class Interventions(Columns):
     score: Column
     origin: Column
     tied: Column
+    baseline: Column
+
+
+@dataclass(frozen=True)
+class BaselineDirections(Columns):
+    """A row is how far a baseline's direction at a layer goes along one dimension of what is edited."""
+
+    table: ClassVar[str] = "baseline_directions"
+    run_id: Column
+    ablation: Column
+    baseline: Column
+    layer: Column
+    dimension: Column
+    value: Column
+    origin: Column
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,26 @@ class AblationTests(Columns):
 
 
 @dataclass(frozen=True)
+class BaselineTests(Columns):
+    """A row is how much more an ablation's target does to one metric than one of its baselines."""
+
+    table: ClassVar[str] = "baseline_tests"
+    run_id: Column
+    ablation: Column
+    baseline: Column
+    metric: Column
+    n_pairs: Column
+    n_units: Column
+    target_impact: Column
+    baseline_impact: Column
+    difference: Column
+    ci_low: Column
+    ci_high: Column
+    p: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class SelectionStability(Columns):
     """A row is how often resamples of the discovering units select a feature for an ablation."""
 

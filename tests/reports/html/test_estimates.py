@@ -34,6 +34,7 @@ def figures(**given):
         "tested": 9,
         "alpha": 0.05,
         "known": frozenset({(2, 5), (2, 6)}),
+        "baselines": {},
     }
     return Figures(**usual | given)
 

@@ -369,7 +369,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
     later = (*later, "edit_activity", "control_balance", "other_prompts", "side_effects")
     later = (*later, "moderators", "selection_stability", "selection_overlap")
-    empty = ("registrations", "baselines", "decoys")
+    empty = ("registrations", "baselines", "decoys", "baseline_directions", "baseline_tests")
     later = (*later, *empty[1:])
     for name in dict.fromkeys((*later, *empty)):
         assert name in empty or rows_of(*stored)[name]
@@ -382,7 +382,7 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
         ],
         "ablation_tests": ["noise"],
     }
-    columns["interventions"] = ["tied"]
+    columns["interventions"] = ["tied", "baseline"]
     columns["prompts"] = ["baseline", "variant", "messages", "further"]
     columns |= {name: ["member"] for name in ("answers", "impact_tokens")}
     columns["verdicts"] = ["p_holm", "n_toward", "share_low", "share_high"]

@@ -1,0 +1,28 @@
+"""What contradicts itself in an ablation's baselines, and in claims that are held against them."""
+
+from harness.specs.ablations import Ablation
+from harness.specs.edit_claims import AblationClaim
+from harness.specs.fields import BASELINES, Contradiction
+
+
+def wrong_baselines(ablation: Ablation) -> list[Contradiction]:
+    """Baselines that are named twice, as paths from the ablation."""
+    twice = {name for name in ablation.baselines if ablation.baselines.count(name) > 1}
+    return [(("baselines",), f"'{name}' is named twice", "drop one") for name in sorted(twice)]
+
+
+def wrong_rivals(ablation: Ablation, claim: AblationClaim) -> list[Contradiction]:
+    """What keeps a claim from being held against a baseline, as paths from the claim."""
+    name = claim.beyond
+    if name not in BASELINES:
+        return []
+    if name not in ablation.baselines:
+        what = f"'{claim.edit}' is held against no {name}"
+        return [(("beyond",), what, f"give the ablation `baselines: [{name}]`")]
+    if claim.within is not None:
+        what = "that an edit does as little as its baseline is not what a baseline is for"
+        return [(("within",), what, "give `direction`, or hold it against controls")]
+    if claim.direction != (toward := f"toward-{ablation.select.toward}"):
+        what = f"the baseline moves {toward}, so that another way there is nothing to beat"
+        return [(("direction",), what, f"claim `{toward}`, or select `toward` the other one")]
+    return []
