@@ -189,6 +189,13 @@ SELECT
 FROM claim c
 JOIN decoys d ON d.run_id = c.run_id AND d.ablation = c.about AND d.file = c.prompts
 WHERE c.kind = 'decoy'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'selection_stability' AS source, s.layer, s.feature,
+    'half_share' AS quantity, s.half_share AS value, s.share AS beside, s.origin
+FROM claim c
+JOIN selection_stability s ON s.run_id = c.run_id AND s.ablation = c.about
+WHERE c.kind = 'stable' AND s.selected
 ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.

@@ -53,7 +53,8 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy) AS about,
+    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
+        c.stable) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
@@ -70,6 +71,7 @@ CROSS JOIN LATERAL (
         one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
         (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
+        one ->> 'stable' AS stable,
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'

@@ -15,6 +15,7 @@ from harness.specs.edit_claims import (
     EditClaim,
     MonotoneClaim,
     SpecificClaim,
+    StableClaim,
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.metric_checks import wrong_metrics
@@ -264,6 +265,9 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     if isinstance(claim, AblationClaim) and claim.beyond == "shuffled" and not ablation.shuffled:
         what = f"'{claim.edit}' is held against no sources of other families"
         problems.append((("beyond",), what, "give the ablation `shuffled: 99`"))
+    if isinstance(claim, StableClaim) and not ablation.select.uses_families:
+        what = f"no families select the features of '{claim.edit}'"
+        problems.append((at, what, "select them `by: contrast` or `by: attribution`, or drop it"))
     if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
         what = f"'{claim.edit}' has too few doses to have an order"
         problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))
