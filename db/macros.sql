@@ -124,7 +124,10 @@ SELECT
     c.claim, c.verdict, 'feature_tests' AS source, t.layer, t.feature,
     'mean_difference' AS quantity, t.mean_difference AS value, t.p_adjusted AS beside, t.origin
 FROM claim c JOIN feature_tests t USING (run_id)
-WHERE c.kind = 'features' AND t.split = 'confirmation'
+WHERE c.kind = 'features' AND t.split = 'confirmation' AND (c.among IS NULL OR EXISTS (
+    FROM interventions i WHERE i.run_id = t.run_id AND i.ablation = c.among AND i.role = 'target'
+        AND i.layer = t.layer AND i.feature = t.feature
+))
 UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'impacts' AS source, p.family, m.prompt_id, i.intervention_id,

@@ -58,7 +58,7 @@ SELECT
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
-    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin
+    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin, c.among
 FROM runs r
 CROSS JOIN LATERAL (
     SELECT
@@ -71,7 +71,7 @@ CROSS JOIN LATERAL (
         one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
         (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
-        one ->> 'stable' AS stable,
+        one ->> 'stable' AS stable, one ->> 'among' AS among,
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'

@@ -63,7 +63,7 @@ class Analysis:
     on every metric, and `side_effects` what each did to prompts that it is not meant for. `baseline` is the
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
     features answer irrelevant contrasts, and the trait. `stable` is how often halves and bootstraps of the
-    discovering families select them. `units` are those of registered metrics.
+    discovering families select them, and `chosen` which they are. `units` are those of registered metrics.
     """
 
     plan: Plan
@@ -76,6 +76,7 @@ class Analysis:
     baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
     stable: Mapping[str, tuple[SelectionStability, SelectionOverlap]] = field(default_factory=dict)
+    chosen: Mapping[str, tuple[Feature, ...]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
 
@@ -99,6 +100,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     by_metric: dict[str, Mapping[str, AblationImpacts]] = {}
     decoys: dict[str, tuple[Decoys, SetContrast]] = {}
     stable: dict[str, tuple[SelectionStability, SelectionOverlap]] = {}
+    selected: dict[str, tuple[Feature, ...]] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
@@ -111,6 +113,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         )
         rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
         (chosen,) = (one.features for one in measured.interventions if one.role == "target")
+        selected[ablation.name] = chosen
         stable[ablation.name] = stability_rows(
             plan, ablation, chosen, discovery, measured, run_id, origin
         )
@@ -133,6 +136,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         },
         decoys=decoys,
         stable=stable,
+        chosen=selected,
         rows=tuple(rows),
         units=units,
     )

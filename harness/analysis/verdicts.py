@@ -71,7 +71,9 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             blank = Verdict(claim.name, "features", "features", n_pairs=len(analysis.pairs))
             alpha = plan.spec.contrast.alpha
             result = analysis.features[plan.spec.cluster_of(claim)]
-            verdict = judge_features(blank, result, claim, truth, alpha)
+            verdict = judge_features(
+                blank, result, claim, truth, alpha, analysis.chosen.get(claim.among or "")
+            )
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)

@@ -208,6 +208,8 @@ def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
 def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
     problems: list[Contradiction] = []
     if isinstance(claim, FeatureClaim):
+        if claim.among:
+            problems += _not_made(spec, claim, claim.among, ("among",))
         if (claim.at_least is None) == (claim.at_most is None):
             problems.append(
                 (("features",), "the count has no bound, or two", "give at_least or at_most")
@@ -242,19 +244,26 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
     return problems + _elsewhere(spec, claim.only)
 
 
+def _not_made(spec: Spec, claim: Claim, name: str, at: KeyPath) -> list[Contradiction]:
+    """That there is no ablation of this name, or none on a target where the claim is made."""
+    named = {one.name: one for one in spec.ablations}
+    if name not in named:
+        remedy = nearest(name, named) if named else "write it under `ablations`"
+        return [(at, f"there is no ablation '{name}'", remedy)]
+    return [
+        (at, f"'{name}' is not made on {target}", "give the claim the ablation's `only`")
+        for target in claim.only or spec.targets
+        if named[name] not in spec.ablations_on(target)
+    ]
+
+
 def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     """What keeps a claim from being about an ablation of this spec."""
     at: KeyPath = (claim.kind,)
-    named = {one.name: one for one in spec.ablations}
-    if claim.edit not in named:
-        remedy = nearest(claim.edit, named) if named else "write it under `ablations`"
-        return [(at, f"there is no ablation '{claim.edit}'", remedy)]
-    ablation = named[claim.edit]
-    problems: list[Contradiction] = [
-        (at, f"'{claim.edit}' is not made on {target}", "give the claim the ablation's `only`")
-        for target in claim.only or spec.targets
-        if ablation not in spec.ablations_on(target)
-    ]
+    problems = _not_made(spec, claim, claim.edit, at)
+    ablation = next((one for one in spec.ablations if one.name == claim.edit), None)
+    if ablation is None:
+        return problems
     if (
         isinstance(claim, AblationClaim)
         and claim.beyond == "directions"

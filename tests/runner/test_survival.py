@@ -18,7 +18,7 @@ from tests.helpers import ROOT, victim
 from tests.helpers.hub import without_waits
 from tests.helpers.specs import SMALL_SPEC, some_voices
 
-KILLS = 30
+KILLS = 12
 OWN = "run_id, created_at, finished_at, wall_seconds, peak_memory"
 
 

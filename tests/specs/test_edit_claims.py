@@ -73,6 +73,16 @@ def test_each_kind_names_an_ablation_that_there_is(written, kind):
     "claim, ablations, what",
     [
         (
+            "{name: c, features: significant, among: tpo, at_least: 1}",
+            ABLATIONS,
+            "there is no ablation 'tpo'",
+        ),
+        (
+            "{name: c, features: significant, among: top, at_least: 1}",
+            ABLATIONS.replace("controls: 40}", "controls: 40, only: [gemma-2-2b]}"),
+            "'top' is not made on organism",
+        ),
+        (
             RIGHT["stable"],
             ABLATIONS.replace("by: contrast}, doses", "by: truth}, doses"),
             "no families select the features of 'top'",
