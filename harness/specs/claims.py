@@ -85,8 +85,8 @@ class FeatureClaim(ClaimPart):
     )
     among: str | None = Field(
         default=None,
-        description="The name of an ablation of this file: count its features alone, so that what is found to "
-        "differ and what is edited are the same.",
+        description="The name of an ablation of this file: count its features alone, so that what is found "
+        "to differ and what is edited are the same.",
     )
     guard: bool = Field(
         default=False,

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
+from harness.specs.claim_part import ClaimPart
 from harness.specs.claims import CLAIM_KINDS, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.clusters import FAMILY
 from harness.specs.edit_claims import (
@@ -244,7 +245,7 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
     return problems + _elsewhere(spec, claim.only)
 
 
-def _not_made(spec: Spec, claim: Claim, name: str, at: KeyPath) -> list[Contradiction]:
+def _not_made(spec: Spec, claim: ClaimPart, name: str, at: KeyPath) -> list[Contradiction]:
     """That there is no ablation of this name, or none on a target where the claim is made."""
     named = {one.name: one for one in spec.ablations}
     if name not in named:
