@@ -188,6 +188,33 @@ JOIN (SELECT DISTINCT run_id, intervention_id, ablation, role FROM interventions
 JOIN prompts p USING (run_id, prompt_id)
 GROUP BY m.run_id, i.ablation, p.family, m.metric;
 
+-- What is claimed of each selected set, and what became of it: a row a claim, by the question that it answers.
+-- A set is named by the eval that froze it and its ablation, and others may claim something of it as well.
+CREATE OR REPLACE VIEW set_claims AS
+SELECT
+    coalesce(s.source ->> 'spec', s.spec_name) || '/' || coalesce(s.source ->> 'ablation', s.ablation) AS of_set,
+    CASE
+        WHEN s.source IS NOT NULL THEN 'transfer'
+        WHEN s.kind = 'features' THEN 'difference'
+        WHEN s.kind = 'ablation' AND s.within IS NOT NULL THEN 'no effect'
+        WHEN s.kind = 'ablation' AND s.beyond = 'shuffled' THEN 'own values'
+        WHEN s.kind = 'ablation' THEN 'necessity'
+        WHEN s.kind = 'share' THEN 'sufficiency'
+        WHEN s.kind = 'monotone' THEN 'doses'
+        WHEN s.kind = 'stable' THEN 'stability'
+        ELSE 'specificity'
+    END AS question,
+    s.claim, s.verdict, s.estimate, s.ci_low, s.ci_high, s.unit, s.p, s.because, s.kind, s.beyond,
+    s.ablation, s.spec_name, s.target, s.run_id, s.exploratory, s.origin
+FROM (
+    SELECT c.*, coalesce(c.among, c.about) AS ablation,
+        CASE WHEN json_valid(r.feature_sources) THEN
+            json_extract(r.feature_sources, '$."' || coalesce(c.among, c.about) || '"')
+        END AS source
+    FROM claims c JOIN runs r USING (run_id)
+    WHERE c.kind NOT IN ('behaviour', 'features') OR c.among IS NOT NULL
+) s;
+
 -- The verdicts of each spec's last finished run on each target, of each origin. A trial on some of the
 -- families is no such run.
 CREATE OR REPLACE VIEW latest_verdicts AS
