@@ -30,7 +30,7 @@ def rows():
 
 def test_every_promise_is_kept(rows):
     groups = {
-        "null", "discoveries", "coverage", "power", "verdicts", "controls", "sources", "skew", "clusters",
+        "null", "discoveries", "coverage", "power", "verdicts", "controls", "sources", "baselines", "skew", "clusters",
         "stability",
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())

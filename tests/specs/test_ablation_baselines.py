@@ -89,7 +89,9 @@ def test_each_costs_a_replay_and_all_a_forward_of_both_variants():
 
 
 def test_its_smallest_p_is_that_of_flips_and_no_rank_bounds_it():
-    plan = design(("probe",), families=16)
+    plan = behaviour_plan(
+        16, ablations=(TOP | {"baselines": ("probe",), "directions": 3},), claims=(BEYOND,)
+    )
     (claim,) = plan.spec.claims
     assert ranked_among(plan, claim) == 0
     assert smallest_p_values(plan) == {"c": 2 / 2**8}
