@@ -21,6 +21,7 @@ from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
+from benchmarks.set_nulls import set_verdicts
 from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import stable
@@ -204,6 +205,7 @@ PARTS = (
     principles,
     selected,
     stable,
+    set_verdicts,
 )
 
 

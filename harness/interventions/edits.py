@@ -41,6 +41,14 @@ class Edit:
     gain: float | Tensor
     shift: float | Tensor = 0.0
 
+    def delta(self, held: Tensor, cut: Tensor | None = None) -> Tensor:
+        """What is added to what the SAE writes, (rows, tokens, width written), in float32.
+
+        `held` and `cut` are as in `coefficients`. A dictionary that normalises its input writes in units of
+        that norm, and so is this.
+        """
+        return coefficients(self, held, cut) @ self.sae.w_dec
+
 
 def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
     """The affine form of a kind of edit; raises `KeyError` for an unknown one.
@@ -77,7 +85,7 @@ def apply(edit: Edit, held: Tensor, positions: Tensor, cut: Tensor | None = None
     bool; `cut` as in `coefficients`. Everything outside of them stays bit for bit as it is, and so does
     what a transcoder only reads. A dictionary that normalises its input writes in units of that norm.
     """
-    delta = coefficients(edit, held, cut) @ edit.sae.w_dec
+    delta = edit.delta(held, cut)
     scale = scale_written(edit.sae, held)
     written = written_part(edit.sae, held)
     changed = written.float() + (delta if scale is None else delta * scale)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Fault
+from harness.interventions.complement_edits import complement_of
 from harness.interventions.layer_edits import EditsByLayer, make_layer_edits
 from harness.interventions.replay_scores import ReplayScores
 from harness.interventions.replays import BatchReplays
@@ -21,8 +22,14 @@ C = TypeVar("C", bound=Columns)
 
 
 def prepare_edits(context: RunContext, interventions: Sequence[Intervention]) -> EditsByLayer:
-    """The edited features of every layer, lowest first: all that the replays need of the SAEs."""
+    """The edited features of every layer, lowest first: all that the replays need of the SAEs.
+
+    An intervention of the role `complement` is alone, and keeps the whole SAEs of its layers.
+    """
     layers = sorted({layer for edit in interventions for layer in edit.layers})
+    if any(one.role == "complement" for one in interventions):
+        (alone,) = interventions
+        return {layer: complement_of(context.saes(layer), layer, alone) for layer in layers}
     return {layer: make_layer_edits(context.saes(layer), layer, interventions) for layer in layers}
 
 

@@ -17,6 +17,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
+from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.specs.variants import Variants
 
 ROLES = Variants()
@@ -100,6 +101,8 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         SpecificClaim,
         CollateralClaim,
         DecoyClaim,
+        ComplementClaim,
+        NeededClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -119,7 +122,9 @@ Claim = Annotated[
     | Annotated[MonotoneClaim, Tag("monotone")]
     | Annotated[SpecificClaim, Tag("specific")]
     | Annotated[CollateralClaim, Tag("collateral")]
-    | Annotated[DecoyClaim, Tag("decoy")],
+    | Annotated[DecoyClaim, Tag("decoy")]
+    | Annotated[ComplementClaim, Tag("complement")]
+    | Annotated[NeededClaim, Tag("needed")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",
@@ -176,6 +181,6 @@ def is_equivalence(claim: Claim) -> bool:
         return claim.within is not None
     if isinstance(claim, AblationClaim):
         return claim.within is not None and claim.metric != KL
-    if isinstance(claim, CollateralClaim | SpecificClaim):
+    if isinstance(claim, CollateralClaim | SpecificClaim | ComplementClaim):
         return claim.metric != KL
     return False
