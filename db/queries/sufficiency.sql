@@ -1,9 +1,9 @@
 -- Is an ablation's set enough, and is each of its features needed? What the set does, what all other features do
--- (`complement`), and what the set does without each feature, as shares of what the variants differ by.
+-- (`complement`), and what the set does without each feature, as shares of what the variants differ by: of a
+-- registered metric there are none.
 -- $run = latest: the run
 WITH gaps AS (
     SELECT b.run_id, r.metric,
-        -- Of a registered metric there is no difference here.
         CASE WHEN r.metric IN (
             'logit_difference', 'log_p_correct', 'log_p_misconception', 'log_mass', 'mass', 'accuracy'
         ) THEN avg(

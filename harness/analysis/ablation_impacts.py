@@ -186,11 +186,7 @@ def ablation_impacts(
     for metric in _asked(plan):
         values.setdefault(metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
-    floors = noise_floors(rows.noise)
-    for metric in floors.keys() & values.keys():
-        # Where not even the same batch gives the same numbers twice, that is noise as well.
-        by_noop = np.abs(values[metric][roles == "no-op"]).max(initial=0.0)
-        floors[metric] = max(floors[metric], float(by_noop))
+    floors = _floors(rows, values, roles == "no-op")
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
     ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
@@ -199,7 +195,6 @@ def ablation_impacts(
     factors = {
         edit.values[0]: i for i, edit in enumerate(rows.interventions) if edit.role == "dose"
     }
-
     rest = next((i for i, one in enumerate(roles) if one == "complement"), None)
     left_out = _left_out(rows.interventions)
 
@@ -230,6 +225,18 @@ def ablation_impacts(
         for metric, matrix in values.items()
     }
     return Measured(impacts, values, active)
+
+
+def _floors(
+    rows: AblationRows, values: Mapping[str, Floats], noop: NDArray[np.bool_]
+) -> dict[str, float]:
+    """By metric the largest change of a prompt that is no edit's; none of what was not measured."""
+    floors = noise_floors(rows.noise)
+    for metric in floors.keys() & values.keys():
+        # Where not even the same batch gives the same numbers twice, that is noise as well.
+        by_noop = np.abs(values[metric][noop]).max(initial=0.0)
+        floors[metric] = max(floors[metric], float(by_noop))
+    return floors
 
 
 def _left_out(interventions: Sequence[Intervention]) -> dict[Feature, int]:

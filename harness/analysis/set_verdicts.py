@@ -122,10 +122,11 @@ def _beside_the_set(found: Verdict, impacts: AblationImpacts) -> Verdict:
 
 
 def judge_needed(impacts: AblationImpacts, claim: NeededClaim, alpha: float) -> Verdict:
-    """Whether a set does more, in the claimed direction, than it does without any one of its members.
+    """Whether a set moves the answers as claimed, and by more than it does without any one of its members.
 
-    What each adds is the set's impact minus that without it, prompt by prompt. Refuted where of one member
-    the contrary is shown at alpha over their number. Estimate, interval and p are those of the weakest.
+    What each adds is the set's impact minus that without it, prompt by prompt. Refuted where of one member,
+    or of the set, the contrary is shown at alpha over their number. Estimate and interval are the weakest
+    member's, and p is the largest.
     """
     blank = Verdict(claim.name, claim.kind, impacts.unit)
     if not impacts.without:
@@ -138,24 +139,38 @@ def judge_needed(impacts: AblationImpacts, claim: NeededClaim, alpha: float) -> 
             blank, next(iter(adds.values())), units, Bound(0.0, None), direction, alpha
         )
     sides = {one: side_of(values, units, 0.0, alpha) for one, values in adds.items()}
-    noise = 2 * impacts.noise  # of a difference of two impacts
+    own = side_of(impacts.target, units, 0.0, alpha)
+    noise = impacts.noise
     parts = {one: _p_of(side, direction) for one, side in sides.items()}
     weakest = max(parts, key=lambda one: (parts[one], -direction * sides[one].mean))
-    shown = {one for one, side in sides.items() if _is_shown(side, direction, noise)}
-    strict = alpha / len(adds)
-    against = {
+    strict = alpha / (1 + len(adds))
+    # A member adds a difference of two impacts, each of which may be off by the noise.
+    against = [
         one
         for one, values in adds.items()
-        if _is_shown(side_of(values, units, 0.0, strict), -direction, noise)
-    }
-    verdict = "refuted" if against else "supported" if len(shown) == len(adds) else "inconclusive"
+        if _is_shown(side_of(values, units, 0.0, strict), -direction, 2 * noise)
+    ]
+    turned = _is_shown(side_of(impacts.target, units, 0.0, strict), -direction, noise)
     if against:
         weakest = min(against, key=lambda one: sides[one].p)
+    shown = all(_is_shown(side, direction, 2 * noise) for side in sides.values())
+    moves = _is_shown(own, direction, noise)
+    refuted = bool(against) or turned
+    p = max(*parts.values(), _p_of(own, direction))
+    if refuted:
+        least = min([*(sides[one].p for one in against), *[own.p] * turned])
+        p = min(1.0, (1 + len(adds)) * least)
     found = judge_mean(blank, adds[weakest], units, Bound(0.0, None), direction, alpha)
-    p = min(1.0, len(adds) * sides[weakest].p) if against else parts[weakest]
-    told = _said_of_members(adds, units, direction, alpha, against)
-    because = f"{found.because}, of {_name(weakest)}, the weakest of {len(adds)}; {told}"
-    return replace(found, verdict=verdict, p=p, because=because)
+    said = [
+        f"{found.because}, of {_name(weakest)}, the weakest of {len(adds)}",
+        f"the set itself {own.mean:+.3g} {impacts.unit} (p {own.p:.2g})"
+        + (", the other way" if turned else "" if moves else ", which is not shown"),
+        _said_of_members(adds, units, direction, alpha),
+    ]
+    if against:
+        said.append(f"without it the set does more: {first_few(map(_name, against))}")
+    verdict = "refuted" if refuted else "supported" if shown and moves else "inconclusive"
+    return replace(found, verdict=verdict, p=p, because="; ".join(said))
 
 
 def _is_shown(side: Side, direction: int, noise: float) -> bool:
@@ -172,18 +187,14 @@ def _said_of_members(
     units: Units,
     direction: int,
     alpha: float,
-    against: set[Feature],
 ) -> str:
     """Which members are not shown to be needed, one by one over all of them, in words."""
     matrix = direction * np.array(list(adds.values())).T
     test = paired_max_t(matrix, units=units.of, statistic="mean", alternative="greater")
     missing = [_name(one) for one, p in zip(adds, test.p_adjusted, strict=True) if p > alpha]
-    said = f"not shown one by one (max-T over {len(adds)}): {first_few(missing)}"
     if not missing:
-        said = f"each is shown one by one (max-T over {len(adds)})"
-    if against:
-        said += f"; without it the set does more: {first_few(sorted(map(_name, against)))}"
-    return said
+        return f"each is shown one by one (max-T over {len(adds)})"
+    return f"not shown one by one (max-T over {len(adds)}): {first_few(missing)}"
 
 
 def _name(feature: Feature) -> str:

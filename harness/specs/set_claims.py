@@ -49,13 +49,13 @@ class NeededClaim(MeasuredClaim, PartClaim):
         description="The name of an ablation of this file that has `leave_one_out: true`."
     )
     direction: Direction = Field(
-        description="Claim that the set moves the answers `toward-correct` or `toward-misconception` by more "
-        "than it does without any one of its features, or toward the variant of another name."
+        description="Claim that the set moves the answers `toward-correct` or `toward-misconception`, or "
+        "toward the variant of another name, and further than it does without any one of its features."
     )
 
     def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         return (
-            f"ablation {self.needed} moves the answers {toward(self.direction, variants)} by more than it "
-            f"does without any one of its features{measured(metric, variants)}"
+            f"ablation {self.needed} moves the answers {toward(self.direction, variants)}, and further than "
+            f"it does without any one of its features{measured(metric, variants)}"
         )

@@ -114,7 +114,10 @@ def test_each_member_must_be_shown_and_the_sentence_names_those_that_are_not():
     weakest = impacts(adds=(3.0,))
     adds = weakest.target - weakest.without[3, 0]
     assert found.estimate == pytest.approx(adds.mean())
-    assert "of 3:0, the weakest of 3; each is shown one by one" in found.because
+    assert (
+        "of 3:0, the weakest of 3; the set itself +8.21 nats (p 0.0078); each is shown"
+        in found.because
+    )
     idle = of_members(impacts(adds=(3.0, 0.0, 5.0)))
     assert idle.verdict == "inconclusive"
     assert "not shown one by one (max-T over 3): 3:1" in idle.because
@@ -144,6 +147,16 @@ def test_a_set_toward_the_other_answer_is_asked_of_that_way():
     assert of_members(down, "toward-misconception").verdict == "supported"
     assert of_members(down).verdict == "refuted"
     assert of_members(impacts(adds=(3.0, 4.0), noise=3.0)).verdict == "inconclusive"
+
+
+def test_the_set_itself_must_move_the_answers_that_way():
+    """Members may each add to it, and all of them together still move the answers the other way."""
+    still = of_members(impacts(target=0.0, adds=(3.0, 4.0)))
+    assert still.verdict == "inconclusive"
+    assert "which is not shown; each is shown one by one" in still.because
+    turned = of_members(impacts(target=-8.0, adds=(3.0, 4.0)))
+    assert turned.verdict == "refuted"
+    assert "the other way" in turned.because
 
 
 def test_a_set_of_one_is_untestable():

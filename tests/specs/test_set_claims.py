@@ -100,7 +100,7 @@ def test_what_an_ablation_does_not_ask_for_is_in_no_hash():
         ),
         (
             NEEDED | {"where": {"quantity": "rate"}},
-            "ablation swap moves the answers toward the right answer by more than it does without any one "
+            "ablation swap moves the answers toward the right answer, and further than it does without any one "
             "of its features, where quantity is rate",
         ),
     ],
