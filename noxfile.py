@@ -26,9 +26,16 @@ def install(session: nox.Session, extras: str = "") -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests: no GPU, no weights but the embedded ones, no network; `-- FILE` for some of them."""
+    """The tests but the slow ones: no GPU, no weights but embedded ones, no network; `-- FILE` for some."""
     install(session, "[test]")
-    session.run("pytest", *(session.posargs or (*SPREAD, *ENDS)))
+    session.run("pytest", *(session.posargs or ("-m", "not slow", *SPREAD, *ENDS)))
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that `tests` leaves out: of kills at random moments, of whole runs beside each other."""
+    install(session, "[test]")
+    session.run("pytest", *(session.posargs or ("-m", "slow", *SPREAD, *ENDS)))
 
 
 @nox.session

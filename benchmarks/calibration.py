@@ -24,7 +24,7 @@ from benchmarks.figures import show
 from benchmarks.set_nulls import set_verdicts
 from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
-from benchmarks.stability_rows import stable
+from benchmarks.stability_rows import shown_stable, stable
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -205,6 +205,7 @@ PARTS = (
     principles,
     selected,
     stable,
+    shown_stable,
     set_verdicts,
 )
 

@@ -7,9 +7,14 @@ from numpy.typing import NDArray
 
 from benchmarks.calibration_rows import Row
 from harness.stats.resampled_statistics import resampled_statistic
-from harness.stats.stability import bootstraps, halvings, places, selected
+from harness.stats.stability import bootstraps, chance_of_low, halvings, places, selected
 
 FAMILIES, PAIRS, FEATURES, TOP = 24, 2, 200, 10
+FEW, HALVINGS, ALPHA = (
+    3,
+    50,
+    0.05,
+)  # of a claim that a selection is stable: so few that it can reach alpha
 RESAMPLES = 20  # of each kind, in each replicate
 STRENGTH = 4.0  # of a strong feature, in standard deviations of a family
 LEFT_OUT = 0.05
@@ -44,12 +49,38 @@ def stable(replicates: int) -> Iterator[Row]:
             yield Row("stability", what, TOP / FEATURES, "none", kept, of_drawn)
 
 
+def shown_stable(replicates: int) -> Iterator[Row]:
+    """How often noise is in as many halves as a claim of `stable` asks for, and what is strong."""
+    replicates = max(20, replicates // 10)
+    for families in (8, FAMILIES):
+        design = f"{FEW} of {FEATURES} features, {families} families"
+        for tails in ("normal", "skewed"):
+            random = np.random.default_rng(families)
+            called = [shown(random, 0, families, tails).any() for _ in range(replicates)]
+            what = f"some feature of noise is shown to be stable, {tails}, {design}"
+            yield Row("stability", what, ALPHA, "at most", int(sum(called)), replicates)
+        random = np.random.default_rng(families)
+        found = [shown(random, FEW, families, "normal")[:FEW].all() for _ in range(replicates)]
+        what = f"strong features are all shown to be stable, {design}"
+        yield Row("stability", what, 1.0, "none", int(sum(found)), replicates)
+
+
+def shown(random: np.random.Generator, strong: int, families: int, tails: str) -> NDArray[np.bool_]:
+    """Which features of a draw are in so many halves that their p is at most alpha, (n_features,)."""
+    x, y, units = activations(random, strong, families)
+    if tails == "skewed":  # the same in both variants, so that their difference is of none
+        x, y = np.exp(1.5 * x), np.exp(1.5 * y)
+    half = halvings(families, HALVINGS, int(random.integers(2**32)))
+    share = chosen(x, y, units, np.vstack([half, 1 - half]), FEW).mean(axis=0)
+    return np.array([chance_of_low(one, FEW, FEATURES) <= ALPHA for one in share])
+
+
 def activations(
-    random: np.random.Generator, strong: int
+    random: np.random.Generator, strong: int, families: int = FAMILIES
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """Both variants (n_pairs, n_features), of which the first are strong, and each pair's family."""
-    units = np.repeat(np.arange(FAMILIES), PAIRS)
-    x = random.normal(size=(FAMILIES, FEATURES))[units] + random.normal(size=(len(units), FEATURES))
+    units = np.repeat(np.arange(families), PAIRS)
+    x = random.normal(size=(families, FEATURES))[units] + random.normal(size=(len(units), FEATURES))
     x[:, :strong] += STRENGTH
     return x, random.normal(size=x.shape), units
 
@@ -59,7 +90,8 @@ def chosen(
     y: NDArray[np.float64],
     units: NDArray[np.intp],
     weights: NDArray[np.int64],
+    top: int = TOP,
 ) -> NDArray[np.bool_]:
     """The set of each resample, (n_resamples, n_features), by the statistic as it is tested."""
     statistic = resampled_statistic(x, y, units, weights, statistic="signed-rank")
-    return selected(statistic, places(statistic, (x - y).mean(axis=0) + 0 * statistic), TOP)
+    return selected(statistic, places(statistic, (x - y).mean(axis=0) + 0 * statistic), top)

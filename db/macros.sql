@@ -124,7 +124,10 @@ SELECT
     c.claim, c.verdict, 'feature_tests' AS source, t.layer, t.feature,
     'mean_difference' AS quantity, t.mean_difference AS value, t.p_adjusted AS beside, t.origin
 FROM claim c JOIN feature_tests t USING (run_id)
-WHERE c.kind = 'features' AND t.split = 'confirmation'
+WHERE c.kind = 'features' AND t.split = 'confirmation' AND (c.among IS NULL OR EXISTS (
+    FROM interventions i WHERE i.run_id = t.run_id AND i.ablation = c.among AND i.role = 'target'
+        AND i.layer = t.layer AND i.feature = t.feature
+))
 UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'impacts' AS source, p.family, m.prompt_id, i.intervention_id,
@@ -214,6 +217,13 @@ SELECT
 FROM claim c
 JOIN decoys d ON d.run_id = c.run_id AND d.ablation = c.about AND d.file = c.prompts
 WHERE c.kind = 'decoy'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'selection_stability' AS source, s.layer, s.feature,
+    'half_share' AS quantity, s.half_share AS value, s.share AS beside, s.origin
+FROM claim c
+JOIN selection_stability s ON s.run_id = c.run_id AND s.ablation = c.about
+WHERE c.kind = 'stable' AND s.selected
 ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.

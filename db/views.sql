@@ -55,12 +55,12 @@ SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
     coalesce(
         c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
-        c.complement, c.needed
+        c.complement, c.needed, c.stable
     ) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
-    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin,
+    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin, c.among,
     c.within_share
 FROM runs r
 CROSS JOIN LATERAL (
@@ -76,6 +76,7 @@ CROSS JOIN LATERAL (
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part,
         one ->> 'complement' AS complement, one ->> 'needed' AS needed,
+        one ->> 'stable' AS stable, one ->> 'among' AS among,
         (one ->> 'within_share')::DOUBLE AS within_share
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
@@ -195,6 +196,35 @@ JOIN (SELECT DISTINCT run_id, intervention_id, ablation, role FROM interventions
     USING (run_id, intervention_id)
 JOIN prompts p USING (run_id, prompt_id)
 GROUP BY m.run_id, i.ablation, p.family, m.metric;
+
+-- What is claimed of each selected set, and what became of it: a row a claim, by the question that it answers.
+-- A set is named by the eval that froze it and its ablation, and others may claim something of it as well.
+CREATE OR REPLACE VIEW set_claims AS
+SELECT
+    coalesce(s.source ->> 'spec', s.spec_name) || '/' || coalesce(s.source ->> 'ablation', s.ablation) AS of_set,
+    CASE
+        WHEN s.source IS NOT NULL THEN 'transfer'
+        WHEN s.kind = 'features' THEN 'difference'
+        WHEN s.kind = 'ablation' AND s.within IS NOT NULL THEN 'no effect'
+        WHEN s.kind = 'ablation' AND s.beyond = 'shuffled' THEN 'own values'
+        WHEN s.kind = 'ablation' THEN 'necessity'
+        WHEN s.kind = 'share' THEN 'sufficiency'
+        WHEN s.kind = 'complement' THEN 'completeness'
+        WHEN s.kind = 'needed' THEN 'minimality'
+        WHEN s.kind = 'monotone' THEN 'doses'
+        WHEN s.kind = 'stable' THEN 'stability'
+        ELSE 'specificity'
+    END AS question,
+    s.claim, s.verdict, s.estimate, s.ci_low, s.ci_high, s.unit, s.p, s.because, s.kind, s.beyond,
+    s.ablation, s.spec_name, s.target, s.run_id, s.exploratory, s.origin
+FROM (
+    SELECT c.*, coalesce(c.among, c.about) AS ablation,
+        CASE WHEN json_valid(r.feature_sources) THEN
+            json_extract(r.feature_sources, '$."' || coalesce(c.among, c.about) || '"')
+        END AS source
+    FROM claims c JOIN runs r USING (run_id)
+    WHERE c.kind NOT IN ('behaviour', 'features') OR c.among IS NOT NULL
+) s;
 
 -- The verdicts of each spec's last finished run on each target, of each origin. A trial on some of the
 -- families is no such run.

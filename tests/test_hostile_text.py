@@ -123,7 +123,8 @@ CALLS = {
     "analyse": [["few", *db, *more] for db in READ for more in ([], ["--json"])],
     "rerun": [[PAYLOAD, *db] for db in READ],
     "report": [[PAYLOAD, *db] for db in READ] + [[RUN, *READ[2], "--output", f"{FILE}.html"]],
-    "show": [[run, *db, *more] for db in READ for run in (RUN, PAYLOAD) for more in ([], ["--json"])],
+    "show": [[run, *db, *more] for db in READ for run in (RUN, PAYLOAD, f"few/{PAYLOAD}", "few/top")
+             for more in ([], ["--json"])],
     "sql": [[f"FROM {table} LIMIT 2", *db, *shape] for db in READ[:2] for shape in SHAPES
             for table in ("runs", "generations", PAYLOAD)]
            + [["SELECT $x", "--set", f"x={PAYLOAD}", *READ[0]], ["--list"], ["evidence", "--set", PAYLOAD, *READ[0]],

@@ -9,6 +9,7 @@ CREATE TABLE selection_stability (
     layer INTEGER NOT NULL,
     feature INTEGER NOT NULL,
     share DOUBLE NOT NULL,
+    half_share DOUBLE NOT NULL,
     selected BOOLEAN NOT NULL,
     rank_low INTEGER NOT NULL,
     rank_high INTEGER NOT NULL,
@@ -24,5 +25,6 @@ CREATE TABLE selection_overlap (
     jaccard DOUBLE NOT NULL,
     halvings INTEGER NOT NULL,
     halves DOUBLE NOT NULL,
+    candidates INTEGER NOT NULL,
     origin VARCHAR NOT NULL
 );

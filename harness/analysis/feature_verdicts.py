@@ -21,10 +21,12 @@ def judge_features(
     claim: FeatureClaim,
     truth: Collection[Feature] | None,
     alpha: float,
+    edited: Collection[Feature] | None = None,
 ) -> Verdict:
     """What becomes of a claim about features, from their tests on the confirming families.
 
-    `truth` are the features that are known to differ; None where nothing is known.
+    `truth` are the features that are known to differ; None where nothing is known. `edited` are those that
+    the claim is `among`; None where it is of all.
     """
     units = result.units
     floor = smallest_p(units.n)
@@ -37,9 +39,18 @@ def judge_features(
     if claim.features == "truth" and truth is None:
         return replace(design, because="the target has no known truth")
     known = claim.features == "truth" and truth is not None
-    asked = np.array([not known or feature in (truth or ()) for feature in result.features], bool)
+    asked = np.array(
+        [
+            (not known or feature in (truth or ())) and (edited is None or feature in edited)
+            for feature in result.features
+        ],
+        bool,
+    )
     because = f"{units.words}, {len(result.features)} features"
-    design = replace(design, because=f"{because}, {len(truth or ())} known" if known else because)
+    because = f"{because}, {len(truth or ())} known" if known else because
+    if edited is not None:
+        because = f"{because}, {int(asked.sum())} of those that {claim.among} edits"
+    design = replace(design, because=because)
     if claim.margin is not None:
         return _judge_margin(design, result, asked, claim, alpha)
     return _judge_count(design, result.test.p_adjusted[asked], claim, alpha)

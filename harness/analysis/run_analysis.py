@@ -35,7 +35,7 @@ from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Decoys, SideEffects
 from harness.store.tables.observations import Activations, Answers, Baselines
-from harness.store.tables.results import FeatureTests
+from harness.store.tables.results import FeatureTests, SelectionOverlap, SelectionStability
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,8 @@ class Analysis:
     units are (a tag, or family), `ablations` the impacts on the spec's metric by name, `by_metric` the same
     on every metric, and `side_effects` what each did to prompts that it is not meant for. `baseline` is the
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
-    features answer irrelevant contrasts, and the trait. `units` are those of registered metrics.
+    features answer irrelevant contrasts, and the trait. `stable` is how often halves and bootstraps of the
+    discovering families select them, and `chosen` which they are. `units` are those of registered metrics.
     """
 
     plan: Plan
@@ -74,6 +75,8 @@ class Analysis:
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
     baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
+    stable: Mapping[str, tuple[SelectionStability, SelectionOverlap]] = field(default_factory=dict)
+    chosen: Mapping[str, tuple[Feature, ...]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
 
@@ -96,6 +99,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     units = {name: metric.unit for name, metric in registered.items()}
     by_metric: dict[str, Mapping[str, AblationImpacts]] = {}
     decoys: dict[str, tuple[Decoys, SetContrast]] = {}
+    stable: dict[str, tuple[SelectionStability, SelectionOverlap]] = {}
+    selected: dict[str, tuple[Feature, ...]] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
@@ -108,7 +113,11 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         )
         rows += [*tables, moderator_rows(plan, ablation, measured, run_id, origin)]
         (chosen,) = (one.features for one in measured.interventions if one.role == "target")
-        rows += stability_rows(plan, ablation, chosen, discovery, measured, run_id, origin)
+        selected[ablation.name] = chosen
+        stable[ablation.name] = stability_rows(
+            plan, ablation, chosen, discovery, measured, run_id, origin
+        )
+        rows += stable[ablation.name]
         if plan.decoys_of(ablation.name):
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
             mine = source.read(Decoys, run_id, ablation=ablation.name)
@@ -126,6 +135,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             for ablation in plan.ablations
         },
         decoys=decoys,
+        stable=stable,
+        chosen=selected,
         rows=tuple(rows),
         units=units,
     )

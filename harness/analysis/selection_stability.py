@@ -158,9 +158,8 @@ def stability_rows(
     n_units = len(rule.names)
     if n_units < 2 or not rule.features:
         return nothing
-    rule = among(
-        rule, frozenset(candidates_of(ablation, measured.activity, measured.edited).features)
-    )
+    active = frozenset(candidates_of(ablation, measured.activity, measured.edited).features)
+    rule = among(rule, active)
     name = f"{plan.spec.split.seed}/stability/{ablation.name}".encode()
     seed = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
     sets, ranks = rule.choose(bootstraps(n_units, BOOTSTRAPS, seed))
@@ -168,11 +167,13 @@ def stability_rows(
     (shown,) = np.nonzero(target | sets.any(axis=0))
     found = stability(sets[:, shown], ranks[:, shown])
     half = halvings(n_units, HALVINGS, seed)
+    one, other = rule.choose(half)[0], rule.choose(1 - half)[0]
     common = {"run_id": run_id, "ablation": ablation.name, "origin": origin}
     features = SelectionStability.filled(
         layer=[rule.features[i][0] for i in shown],
         feature=[rule.features[i][1] for i in shown],
         share=found.share,
+        half_share=((one.mean(axis=0) + other.mean(axis=0)) / 2)[shown],
         selected=target[shown],
         rank_low=found.rank_low,
         rank_high=found.rank_high,
@@ -184,6 +185,7 @@ def stability_rows(
         "bootstraps": BOOTSTRAPS,
         "jaccard": float(jaccard(sets, target[None]).mean()),
         "halvings": HALVINGS,
-        "halves": float(jaccard(rule.choose(half)[0], rule.choose(1 - half)[0]).mean()),
+        "halves": float(jaccard(one, other).mean()),
+        "candidates": len(active.intersection(rule.features)),
     }
     return features, SelectionOverlap.of([common | overlap])

@@ -25,6 +25,7 @@ from harness.analysis.run_analysis import Analysis
 from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.stability_verdicts import judge_stable
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
@@ -39,6 +40,7 @@ from harness.specs.edit_claims import (
     MonotoneClaim,
     ShareClaim,
     SpecificClaim,
+    StableClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
@@ -71,7 +73,9 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             blank = Verdict(claim.name, "features", "features", n_pairs=len(analysis.pairs))
             alpha = plan.spec.contrast.alpha
             result = analysis.features[plan.spec.cluster_of(claim)]
-            verdict = judge_features(blank, result, claim, truth, alpha)
+            verdict = judge_features(
+                blank, result, claim, truth, alpha, analysis.chosen.get(claim.among or "")
+            )
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)
@@ -91,6 +95,7 @@ _VIEWS = {
     "specific": "side_effect_summary",
     "collateral": "side_effect_summary",
     "decoy": "decoy_summary",
+    "stable": "selection_stability",
 }
 
 
@@ -113,6 +118,9 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         trait = replace(trait, units=units_of(plan, trait.units.families, tag))
         of_decoys = partial(units_of, plan, tag=tag, file=claim.prompts)
         return judge_decoy(rows, claim, trait, alpha, of_decoys)
+    if isinstance(claim, StableClaim):
+        top = impacts.ablation.select.top
+        return judge_stable(*analysis.stable[claim.edit], claim, top, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, NeededClaim):

@@ -21,10 +21,12 @@ from harness.cli.results_file import open_to_read
 def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     """Show a stored run: its verdicts, and everything that could change a number of it.
 
-    RUN is an id, its beginning, a spec's name, or latest.
+    RUN is an id, its beginning, a spec's name, or latest. Of SPEC/ABLATION it is
+    shown what is known of the features that the ablation edits.
 
     \b
     harness show voices
+    harness show voices/top
     """
     from dataclasses import asdict
 
@@ -40,6 +42,9 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.store.tables.results import SelectionOverlap, Verdicts
     from harness.store.values import json_value
 
+    if "/" in run:
+        _show_set(run, as_json, snapshot, db)
+        return
     with open_to_read(db, snapshot=snapshot) as store:
         stored = find_run(store, run)
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
@@ -68,6 +73,19 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")
             out.print(line, style="yellow", soft_wrap=True)
+
+
+def _show_set(name: str, as_json: bool, snapshot: bool, db: Path) -> None:
+    from harness.reports.known_sets import known_set
+    from harness.reports.terminal.known_sets import print_known_set
+    from harness.reports.terminal.progress import console
+
+    with open_to_read(db, snapshot=snapshot) as store:
+        found = known_set(store, name)
+    if as_json:
+        print_json(found.data)
+    else:
+        print_known_set(console(), found)
 
 
 @click.command(short_help="Compare two runs, prompt by prompt: behaviour, impacts, verdicts.")

@@ -15,6 +15,7 @@ from harness.specs.edit_claims import (
     MonotoneClaim,
     ShareClaim,
     SpecificClaim,
+    StableClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.set_claims import ComplementClaim, NeededClaim
@@ -66,7 +67,7 @@ class FeatureClaim(ClaimPart):
     """About the paired tests of the features."""
 
     kind: ClassVar[str] = "features"
-    later: ClassVar[Mapping[str, object]] = {"guard": False, "margin": None}
+    later: ClassVar[Mapping[str, object]] = {"guard": False, "margin": None, "among": None}
     features: Literal["significant", "truth"] = Field(
         description="What is counted on the confirming families. `significant`: the features whose "
         "corrected test rejects. `truth`: those of the target's known features among them."
@@ -82,6 +83,11 @@ class FeatureClaim(ClaimPart):
         default=None,
         description="Of `at_most`: claim that all features but so many differ by less than this, in standard "
         "deviations of the families (d_z): simultaneous equivalence over all features.",
+    )
+    among: str | None = Field(
+        default=None,
+        description="The name of an ablation of this file: count its features alone, so that what is found "
+        "to differ and what is edited are the same.",
     )
     guard: bool = Field(
         default=False,
@@ -101,6 +107,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         SpecificClaim,
         CollateralClaim,
         DecoyClaim,
+        StableClaim,
         ComplementClaim,
         NeededClaim,
     )
@@ -123,6 +130,7 @@ Claim = Annotated[
     | Annotated[SpecificClaim, Tag("specific")]
     | Annotated[CollateralClaim, Tag("collateral")]
     | Annotated[DecoyClaim, Tag("decoy")]
+    | Annotated[StableClaim, Tag("stable")]
     | Annotated[ComplementClaim, Tag("complement")]
     | Annotated[NeededClaim, Tag("needed")],
     Discriminator(
@@ -161,18 +169,19 @@ def in_words(
             claim.where_in_words if isinstance(claim, PartClaim) else ""
         )
     which = "of the known features " if claim.features == "truth" else ""
+    edited = f", of those of ablation {claim.among}" if claim.among else ""
     if claim.margin is not None:
         but = f", but at most {claim.at_most}," if claim.at_most else ""
         return (
             f"every {'known ' if which else ''}feature{but} differs between the variants by less than "
-            f"{claim.margin:g} standard deviations of the {plural(claim.cluster or cluster)}"
+            f"{claim.margin:g} standard deviations of the {plural(claim.cluster or cluster)}{edited}"
         )
     bound = (
         f"at least {claim.at_least}" if claim.at_least is not None else f"at most {claim.at_most}"
     )
     one = 1 in (claim.at_least, claim.at_most)
     noun = which or ("feature " if one else "features ")
-    return f"{bound} {noun}{'is' if one else 'are'} found to differ between the variants"
+    return f"{bound} {noun}{'is' if one else 'are'} found to differ between the variants{edited}"
 
 
 def is_equivalence(claim: Claim) -> bool:

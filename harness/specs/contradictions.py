@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import nearest
 from harness.specs.ablations import Ablation
+from harness.specs.claim_part import ClaimPart
 from harness.specs.claims import CLAIM_KINDS, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.clusters import FAMILY
 from harness.specs.edit_claims import (
@@ -15,6 +16,7 @@ from harness.specs.edit_claims import (
     EditClaim,
     MonotoneClaim,
     SpecificClaim,
+    StableClaim,
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.metric_checks import wrong_metrics
@@ -209,6 +211,8 @@ def _powerless(spec: Spec, ablation: Ablation) -> list[Contradiction]:
 def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
     problems: list[Contradiction] = []
     if isinstance(claim, FeatureClaim):
+        if claim.among:
+            problems += _not_made(spec, claim, claim.among, ("among",))
         if (claim.at_least is None) == (claim.at_most is None):
             problems.append(
                 (("features",), "the count has no bound, or two", "give at_least or at_most")
@@ -243,19 +247,26 @@ def _unclear(spec: Spec, claim: Claim) -> list[Contradiction]:
     return problems + _elsewhere(spec, claim.only)
 
 
+def _not_made(spec: Spec, claim: ClaimPart, name: str, at: KeyPath) -> list[Contradiction]:
+    """That there is no ablation of this name, or none on a target where the claim is made."""
+    named = {one.name: one for one in spec.ablations}
+    if name not in named:
+        remedy = nearest(name, named) if named else "write it under `ablations`"
+        return [(at, f"there is no ablation '{name}'", remedy)]
+    return [
+        (at, f"'{name}' is not made on {target}", "give the claim the ablation's `only`")
+        for target in claim.only or spec.targets
+        if named[name] not in spec.ablations_on(target)
+    ]
+
+
 def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     """What keeps a claim from being about an ablation of this spec."""
     at: KeyPath = (claim.kind,)
-    named = {one.name: one for one in spec.ablations}
-    if claim.edit not in named:
-        remedy = nearest(claim.edit, named) if named else "write it under `ablations`"
-        return [(at, f"there is no ablation '{claim.edit}'", remedy)]
-    ablation = named[claim.edit]
-    problems: list[Contradiction] = [
-        (at, f"'{claim.edit}' is not made on {target}", "give the claim the ablation's `only`")
-        for target in claim.only or spec.targets
-        if ablation not in spec.ablations_on(target)
-    ]
+    problems = _not_made(spec, claim, claim.edit, at)
+    ablation = next((one for one in spec.ablations if one.name == claim.edit), None)
+    if ablation is None:
+        return problems
     if (
         isinstance(claim, AblationClaim)
         and claim.beyond == "directions"
@@ -266,6 +277,9 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     if isinstance(claim, AblationClaim) and claim.beyond == "shuffled" and not ablation.shuffled:
         what = f"'{claim.edit}' is held against no sources of other families"
         problems.append((("beyond",), what, "give the ablation `shuffled: 99`"))
+    if isinstance(claim, StableClaim) and not ablation.select.uses_families:
+        what = f"no families select the features of '{claim.edit}'"
+        problems.append((at, what, "select them `by: contrast` or `by: attribution`, or drop it"))
     if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
         what = f"'{claim.edit}' has too few doses to have an order"
         problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))

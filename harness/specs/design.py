@@ -65,6 +65,14 @@ def smallest_p(units: int) -> float:
     return 2.0 ** (1 - units) if units else 1.0
 
 
+def smallest_stable(top: int, features: int) -> float:
+    """The smallest p of a selection of `top` among so many features: each is in every half.
+
+    See `harness.stats.stability.chance_of_low`.
+    """
+    return min(1.0, top**2 / features)
+
+
 def smallest_bet(
     units: int,
     than: float,

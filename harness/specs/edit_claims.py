@@ -207,6 +207,26 @@ class DecoyClaim(EditClaim):
         )
 
 
+class StableClaim(EditClaim):
+    """About whether other families would have selected the same features."""
+
+    kind: ClassVar[str] = "stable"
+    stable: str = Field(description="The name of an ablation of this file.")
+    than: float = Field(
+        ge=0.5,
+        lt=1,
+        description="Claim that each of its features is selected in more than this share of the halves of "
+        "the families that discover.",
+    )
+
+    def in_words(self, _variants: Variants, _metric: str) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"each feature of ablation {self.stable} is selected in more than {self.than:.0%} of the "
+            "halves of the families that discover"
+        )
+
+
 def measured(metric: str, variants: Variants) -> str:
     """In what the answers move, where it is not what impacts are usually measured in."""
     return "" if metric == "logit_difference" else f", in {metric_words(metric, variants)}"

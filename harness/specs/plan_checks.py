@@ -9,12 +9,20 @@ from harness.specs.chat import ROLE_POSITIONS
 from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
-from harness.specs.edit_claims import AblationClaim, DecoyClaim
+from harness.specs.edit_claims import AblationClaim, DecoyClaim, StableClaim
 from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
 from harness.specs.parts import faults_of_parts
-from harness.specs.plan import Plan
+from harness.specs.plan import FEWEST, Plan
 from harness.specs.prompt import pairs_of
-from harness.specs.reach import bet_of, never_together, ranked_among, sets_needed, units_of
+from harness.specs.reach import (
+    bet_of,
+    drawn_tag,
+    never_together,
+    ranked_among,
+    sets_needed,
+    stable_at_best,
+    units_of,
+)
 
 Locate = Callable[..., str]  # a part of a spec, key by key, as file:line:column
 
@@ -221,6 +229,9 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     for i, claim in enumerate(plan.spec.claims):
         if claim.name not in made:
             continue
+        if isinstance(claim, StableClaim):
+            faults += _unstable(plan, claim, where("claims", i))
+            continue
         units, tag = units_of(plan, claim), plan.spec.cluster_of(claim)
         bet = bet_of(claim, units, alpha)
         if bet is not None and bet > alpha:
@@ -253,3 +264,18 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
     if not faults and (together := never_together(plan)):
         faults.append(Fault(where("claims"), *together))
     return faults
+
+
+def _unstable(plan: Plan, claim: StableClaim, at: str) -> list[Fault]:
+    """What keeps a selection from being shown to be stable: too many of too few features, or two units."""
+    alpha, units = plan.spec.contrast.alpha, units_of(plan, claim)
+    what = f"claim '{claim.name}' cannot reach alpha {alpha:g}"
+    if (floor := stable_at_best(plan, claim)) > alpha:
+        features = (plan.target.features or 0) * len(plan.layers)
+        said = f"{what}: so many of {features} features can give no p below {floor:.3g}"
+        most = int((alpha * features) ** 0.5 + 1e-9)
+        return [Fault(at, said, f"select `top: {max(most, 1)}` or fewer, or read more layers")]
+    if units < 2 * FEWEST:
+        said = f"{what}: {counted(units, drawn_tag(plan))} that discover have no halves of two"
+        return [Fault(at, said, "give discovery a larger share, or add families")]
+    return []

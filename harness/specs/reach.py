@@ -12,8 +12,14 @@ from harness.errors import first_few
 from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
-from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_bet, smallest_p
-from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
+from harness.specs.design import (
+    FULL_GROUP_UNITS,
+    asking_for,
+    smallest_bet,
+    smallest_p,
+    smallest_stable,
+)
+from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim, StableClaim
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.shuffled_sources import arrangements
@@ -26,6 +32,8 @@ Floors = Mapping[str, float]
 def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
     """How many families each independent unit of a claim's test has: one each, where they are its units."""
     tag = plan.spec.cluster_of(claim)
+    if isinstance(claim, StableClaim):
+        return sizes_of(plan.clusters(drawn_tag(plan)), plan.families("discovery"))
     if isinstance(claim, CollateralClaim):
         clusters = plan.clusters(tag, claim.prompts)
         return sizes_of(clusters, clusters)
@@ -42,6 +50,18 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
         # It rests on the fewest: of a kind of decoy, or of those that confirm.
         sizes = min([sizes, *(sizes_of(clusters, own) for own in of_kind.values())], key=len)
     return sizes
+
+
+def drawn_tag(plan: Plan) -> str:
+    """What halves of the discovering families are drawn by: what tests count, else what is split whole."""
+    return plan.spec.cluster if plan.spec.cluster != FAMILY else plan.spec.split.by
+
+
+def stable_at_best(plan: Plan, claim: StableClaim) -> float:
+    """The smallest p of a claim about a selection, from how many features the target has; 0 if unknown."""
+    (ablation,) = (one for one in plan.ablations if one.name == claim.edit)
+    features = (plan.target.features or 0) * len(plan.layers)
+    return smallest_stable(ablation.select.top, features) if features else 0.0
 
 
 def units_of(plan: Plan, claim: Claim) -> int:
@@ -93,6 +113,9 @@ def smallest_p_values(
     given = planned_units(plan) if units is None else units
     found = {}
     for claim in tested(plan):
+        if isinstance(claim, StableClaim):
+            found[claim.name] = stable_at_best(plan, claim)
+            continue
         sets = ranked_among(plan, claim)
         n, alpha = given[claim.name], plan.spec.contrast.alpha
         found[claim.name] = _smallest(claim, n, max(sets, controls) if sets else 0, alpha)
@@ -206,7 +229,7 @@ def _remedy(plan: Plan, suffices: Callable[[Floors], bool]) -> str:
 
 def _raised(plan: Plan) -> list[Claim]:
     """The claims that more prompts of the spec's own could help."""
-    return [one for one in tested(plan) if not isinstance(one, CollateralClaim)]
+    return [one for one in tested(plan) if not isinstance(one, CollateralClaim | StableClaim)]
 
 
 def _with(plan: Plan, planned: Mapping[str, int], least: int) -> dict[str, int]:

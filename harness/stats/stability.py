@@ -68,6 +68,27 @@ def stability(chosen: Mask, ranks: Places) -> Stability:
     return Stability(chosen.mean(axis=0), low.astype(np.int32), high.astype(np.int32))
 
 
+def chance_of_low(share: float, top: int, candidates: int) -> float:
+    """At most how probable it is that a feature of low selection probability is in this share of the halves.
+
+    Low is what a half selects no oftener than a random one of the candidates, top / candidates. Of features
+    that are in a share of both halves of random halvings, no more than top**2 / candidates / (2 share - 1)
+    are such on average, whatever their distribution, so that with no greater probability any is (Shah and
+    Samworth 2013, theorem 1; Meinshausen and Bühlmann 2010 have the same bound under exchangeability).
+
+    Arguments:
+        share: of the halves that select a feature.
+        top: how many features a half selects, at most.
+        candidates: how many it selects from.
+
+    Returns:
+        A probability; 1 where half the halves or fewer select it.
+    """
+    if share <= 0.5 or candidates < 1:
+        return 1.0
+    return min(1.0, top**2 / candidates / (2 * share - 1))
+
+
 def jaccard(one: Mask, other: Mask) -> Floats:
     """How many features two sets share of those in either, (n,), by row of (n, n_features).
 

@@ -59,3 +59,17 @@ def test_too_few_confirming_families_leave_every_claim_untestable(tmp_path, conf
     _, found = concluded(tmp_path, dataclasses.replace(plan, sides=sides), claims=(COUNT, MOVES))
     assert [one.verdict for one in found] == ["untestable", "untestable"]
     assert all(f"{confirming} families" in one.because for one in found)
+
+
+def test_a_claim_among_the_features_of_an_ablation_counts_no_others(tmp_path):
+    claims = (COUNT, COUNT.model_copy(update={"name": "edited", "among": "top"}))
+    analysis, found = concluded(tmp_path, ablation_plan(family_lines(24)), claims=claims)
+    result, chosen = analysis.features["family"], analysis.chosen["top"]
+    p = dict(zip(result.features, result.test.p_adjusted.tolist(), strict=True))
+    alpha = analysis.plan.spec.contrast.alpha
+    everything, edited = found
+    assert everything.estimate == sum(value <= alpha for value in p.values())
+    assert edited.estimate == sum(p.get(feature, 1) <= alpha for feature in chosen)
+    assert edited.estimate < everything.estimate
+    assert edited.p == min(p[feature] for feature in chosen if feature in p)
+    assert edited.because.endswith(f"{sum(one in p for one in chosen)} of those that top edits")

@@ -142,7 +142,7 @@ def test_ablations_move_the_answers_and_no_further_than_their_kind(evaluated):
     assert target > 2
     assert beyond_low > 1
     assert most > 2
-    assert 0.05 < p_rank < 0.2
+    assert p_rank > 0.05
     assert noop == 0
 
 

@@ -25,6 +25,7 @@ claims:
   - {name: closes, share: top, than: 0.1}
   - {name: in-order, monotone: top, direction: toward-correct}
   - {name: no-mere-size, ablation: top, direction: toward-correct, beyond: directions}
+  - {name: again, stable: top, than: 0.6}
 """
 
 
@@ -46,6 +47,22 @@ def beside(tmp_path_factory):
         run_on_organism(write_few(folder, f"ablations:\n  - {same}\n", claims, name="other"), db)
 
     return made_once(tmp_path_factory, "beside.duckdb", make)
+
+
+def test_a_claim_about_a_selection_rests_on_the_halves_of_its_features(beside):
+    ((kind, estimate, p, rests_on),) = query(
+        beside, "SELECT kind, estimate, p, query FROM verdicts WHERE claim = 'again'"
+    )
+    ((least,),) = query(
+        beside,
+        "SELECT min(half_share) FROM selection_stability WHERE selected AND run_id LIKE '%beside%'",
+    )
+    ((candidates,),) = query(
+        beside, "SELECT candidates FROM selection_overlap WHERE run_id LIKE '%beside%'"
+    )
+    assert (kind, estimate) == ("stable", least)
+    top = len(query(beside, f"SELECT * FROM ({rests_on}) WHERE selected"))
+    assert p == pytest.approx(min(1, top**2 / candidates / (2 * least - 1)) if least > 0.5 else 1)
 
 
 def test_the_other_variant_is_moved_as_by_an_ablation_of_it(beside):
@@ -115,6 +132,7 @@ def test_every_verdict_is_there_with_the_rows_that_it_rests_on(beside):
         "closes": "share",
         "in-order": "monotone",
         "no-mere-size": "ablation",
+        "again": "stable",
     }
     ((run,),) = query(beside, "SELECT run_id FROM runs WHERE spec_name = 'beside'")
     for claim, estimate in query(

@@ -48,6 +48,7 @@ RIGHT = {
     "monotone": "{name: c, monotone: top, direction: toward-correct}",
     "specific": "{name: c, specific: top, within: 0.5}",
     "collateral": "{name: c, collateral: top, prompts: other.jsonl, within: 0.1}",
+    "stable": "{name: c, stable: top, than: 0.8}",
 }
 
 
@@ -71,6 +72,21 @@ def test_each_kind_names_an_ablation_that_there_is(written, kind):
 @pytest.mark.parametrize(
     "claim, ablations, what",
     [
+        (
+            "{name: c, features: significant, among: tpo, at_least: 1}",
+            ABLATIONS,
+            "there is no ablation 'tpo'",
+        ),
+        (
+            "{name: c, features: significant, among: top, at_least: 1}",
+            ABLATIONS.replace("controls: 40}", "controls: 40, only: [gemma-2-2b]}"),
+            "'top' is not made on organism",
+        ),
+        (
+            RIGHT["stable"],
+            ABLATIONS.replace("by: contrast}, doses", "by: truth}, doses"),
+            "no families select the features of 'top'",
+        ),
         (RIGHT["monotone"], ABLATIONS.replace("[0, 0.5, 1, 2]", "[0, 1]"), "too few doses"),
         ("{name: c, specific: swap, within: 1}", ABLATIONS, "takes values from other prompts"),
         (RIGHT["collateral"].replace("top", "swap"), ABLATIONS, "takes values from other prompts"),

@@ -49,6 +49,36 @@ def test_claims_out_of_reach_are_said_with_what_they_need():
     )
 
 
+@pytest.mark.parametrize(
+    "top, families, said",
+    [
+        (17, 12, None),
+        # The organism has 6,144 features on six layers.
+        (
+            18,
+            12,
+            "so many of {n} features can give no p below {p:.3g}; select `top: {most}` or fewer",
+        ),
+        (3, 6, "3 families that discover have no halves of two"),
+    ],
+)
+def test_a_selection_that_cannot_be_shown_to_be_stable_is_said(top, families, said):
+    plan = behaviour_plan(
+        families=families,
+        ablations=({"name": "top", "select": {"by": "contrast", "top": top}},),
+        claims=({"name": "same", "stable": "top", "than": 0.8},),
+    )
+    n = plan.target.features * len(plan.layers)
+    faults = [str(one) for one in unreachable(plan, lambda *at: "demo.yaml")]
+    if said is None:
+        assert not faults
+        return
+    (fault,) = faults
+    assert fault.startswith("demo.yaml: claim 'same' cannot reach alpha 0.05: ")
+    most = max(k for k in range(1, 50) if k**2 <= 0.05 * n)
+    assert said.format(n=n, p=top**2 / n, most=most) in fault
+
+
 CONTRASTED = {"ablations": ({"name": "top", "select": {"by": "contrast"}},)}
 RANKED = {"ablations": ({"name": "top", "select": {"by": "attribution"}},)}
 

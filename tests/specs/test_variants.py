@@ -19,7 +19,7 @@ HASHES = {
     "evals/pilot.yaml": "7dcc6b5eb3993299af96dbb4baf952a807efbd0fd48169b96dc8646aa6915aa7",
     "evals/placebo.yaml": "f33fb2b628a92a0a2128b0e5d4410db5f604c132f4a7b0e52ffb1da88db3c5d6",
     "evals/transfer.yaml": "73c11da88a4f2777b3f98e107b2e47dd69c145cdf734d462bcf1831496e8b732",
-    "evals/velocity_vs_acceleration.yaml": "085231e1f59cef9c7581526e7fcb6222e8378b9c6a5bb1e3f4e0f3a1e8ad672c",
+    "evals/velocity_vs_acceleration.yaml": "67ad02beb1a04d092638fb607708bbcabe76f042cf66d281c0bff14b45f77df4",
     "evals/voices.yaml": "b2d90d181fad5d18866e0113caaa81e79c8cc6381e7a09c3dac844f471d07d0c",
     "tests/helpers/every_edit.yaml": "1c9f8bb51e5d22459e6590189a6271abf868b51fb9a981d3c0e6777b496712d2",
 }

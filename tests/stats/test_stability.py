@@ -7,7 +7,15 @@ import pytest
 
 from harness.stats.max_t import paired_statistic
 from harness.stats.resampled_statistics import resampled_statistic
-from harness.stats.stability import bootstraps, halvings, jaccard, places, selected, stability
+from harness.stats.stability import (
+    bootstraps,
+    chance_of_low,
+    halvings,
+    jaccard,
+    places,
+    selected,
+    stability,
+)
 
 
 def test_bootstraps_have_as_many_draws_as_units_and_follow_the_seed():
@@ -83,3 +91,20 @@ def test_bootstraps_of_thousands_of_features_take_no_loop_over_copies():
     for row in weights[:5]:
         copied(row)
     assert (time.perf_counter() - began) * 40 / taken > 5
+
+
+def test_the_worst_that_there_is_reaches_the_bound_and_no_more():
+    """Every pair of halves has the same two sets, each drawn at random, by itself: in both is in all."""
+    top, candidates, draws = 4, 40, 20_000
+    random = np.random.default_rng(7)
+    sets = [set(random.permutation(candidates)[:top].tolist()) for _ in range(2 * draws)]
+    in_all = sum(len(one & other) for one, other in zip(sets[::2], sets[1::2], strict=True)) / draws
+    assert chance_of_low(1.0, top, candidates) == pytest.approx(0.4)
+    assert in_all == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_bound_says_nothing_of_what_half_the_halves_select():
+    assert chance_of_low(0.5, 3, 10_000) == chance_of_low(0.2, 3, 10_000) == 1.0
+    assert chance_of_low(0.5001, 3, 10_000) == 1.0
+    assert chance_of_low(0.75, 3, 1000) == pytest.approx(0.018)
+    assert chance_of_low(1.0, 3, 0) == 1.0

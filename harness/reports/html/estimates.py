@@ -28,6 +28,7 @@ _MADE_OF = {
     "monotone": "the slope of the impact over the doses, by what is taken away of the features",
     "specific": "the target's impact on the prompts of the other variant",
     "collateral": "what the target's edit changes on other prompts",
+    "stable": "the share of the halves that select the least stable of its features",
     "complement": "the impact of all other features of its layers, as it is or as a share of the difference",
     "needed": "the target's own impact, minus its impact without the member that adds least",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
@@ -189,6 +190,8 @@ class Figures:
             f"the number of {'known ' if known else ''}features with an adjusted p of at most "
             f"{self.alpha:g}"
         )
+        if claim.among:
+            words = f"{words}, of those that ablation {claim.among} edits"
         counted = tuple(key for key in self.significant if known and key in self.known)
         return Derivation(words, "layers", "Layers", counted)
 

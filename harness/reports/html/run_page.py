@@ -16,6 +16,7 @@ from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
+from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.run_data import Row, query_rows, table_rows
@@ -91,7 +92,7 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             labelled=any(one["label"] for one in features),
             edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
-            ablations=_ablations(store, run, ablations_of(store, run, spec, figures), renderer),
+            ablations=_ablations(store, run, db, ablations_of(store, run, spec, figures), renderer),
             health=health,
             read="" if run["hook"] == "resid_post" else PLACES.get(run["hook"], ""),
             unrecovered=_why_no_loss_recovered,
@@ -125,15 +126,20 @@ def _feature(card: FeatureCard, renderer: ChartRenderer) -> dict[str, Any]:
 
 
 def _ablations(
-    store: ReadStore, run: Run, sections: list[AblationSection], renderer: ChartRenderer
+    store: ReadStore, run: Run, db: Path, sections: list[AblationSection], renderer: ChartRenderer
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough = sufficiency_panels(store, run)
-    return [
-        _ablation(one, panels.get(one.name), renderer)
-        | {"stability": stable.get(one.name), "sufficiency": enough.get(one.name)}
+    known = known_panels(store, run, [one.name for one in sections], db)
+    beside = {
+        one.name: {
+            "stability": stable.get(one.name),
+            "known": known[one.name],
+            "sufficiency": enough.get(one.name),
+        }
         for one in sections
-    ]
+    }
+    return [_ablation(one, panels.get(one.name), renderer) | beside[one.name] for one in sections]
 
 
 def _ablation(

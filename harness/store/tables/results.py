@@ -87,6 +87,7 @@ class SelectionStability(Columns):
     layer: Column
     feature: Column
     share: Column
+    half_share: Column
     selected: Column
     rank_low: Column
     rank_high: Column
@@ -106,6 +107,7 @@ class SelectionOverlap(Columns):
     jaccard: Column
     halvings: Column
     halves: Column
+    candidates: Column
     origin: Column
 
 

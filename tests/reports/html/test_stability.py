@@ -21,7 +21,7 @@ def test_the_page_has_each_feature_s_share_and_how_far_sets_overlap(few):
         for row in page.table("Stability of top, table")
     }
     rows = query(
-        db, "SELECT * EXCLUDE (run_id, ablation, origin) FROM selection_stability WHERE run_id = $r", r=run_id
+        db, "SELECT * EXCLUDE (run_id, ablation, half_share, origin) FROM selection_stability WHERE run_id = $r", r=run_id
     )  # fmt: skip
     shown = [row for row in rows if row[3] or row[2] >= OFTEN]
     assert set(told) == {f"{layer}:{feature}" for layer, feature, *_ in shown}
