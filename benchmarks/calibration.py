@@ -22,6 +22,7 @@ from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
+from benchmarks.set_nulls import set_verdicts
 from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import shown_stable, stable
@@ -207,6 +208,7 @@ PARTS = (
     selected,
     stable,
     shown_stable,
+    set_verdicts,
 )
 
 

@@ -175,6 +175,31 @@ JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
 SEMI JOIN asked a ON a.prompt_id = m.prompt_id
 WHERE c.kind = 'monotone'
 UNION ALL BY NAME
+-- Of a claim about all other features, or about each member's need, that edit beside the set's own on the same
+-- prompt; `layer` and `feature` are the member that is left out.
+SELECT
+    c.claim, c.verdict, 'impacts' AS source, p.family, m.prompt_id, l.layer, l.feature, i.intervention_id,
+    m.metric AS quantity, m.impact AS value, k.impact AS beside, m.origin
+FROM claim c
+JOIN (
+    SELECT DISTINCT run_id, ablation, role, number, intervention_id FROM interventions
+    WHERE run_id = of_run AND role IN ('complement', 'without')
+) i ON i.run_id = c.run_id AND i.ablation = c.about
+    AND i.role = CASE c.kind WHEN 'needed' THEN 'without' ELSE c.kind END
+JOIN impacts m ON m.run_id = c.run_id AND m.intervention_id = i.intervention_id
+    AND m.metric = c.measured
+JOIN prompts p ON p.run_id = c.run_id AND p.prompt_id = m.prompt_id
+SEMI JOIN asked a ON a.prompt_id = m.prompt_id
+JOIN (
+    SELECT DISTINCT ablation, intervention_id FROM interventions
+    WHERE run_id = of_run AND role = 'target'
+) t ON t.ablation = c.about
+JOIN impacts k ON k.run_id = c.run_id AND k.intervention_id = t.intervention_id
+    AND k.prompt_id = m.prompt_id AND k.metric = m.metric
+LEFT JOIN (
+    FROM interventions WHERE run_id = of_run AND role = 'target'
+) l ON l.ablation = c.about AND i.role = 'without' AND l.rank = i.number
+UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'side_effects' AS source, s.family, s.prompt_id, s.intervention_id,
     s.metric AS quantity, s.impact AS value, k.impact AS beside, s.origin

@@ -53,12 +53,15 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
-        c.stable) AS about,
+    coalesce(
+        c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
+        c.complement, c.needed, c.stable
+    ) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
-    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin, c.among
+    v.verdict, v.estimate, v.ci_low, v.ci_high, v.unit, v.p, v.because, v.exploratory, v.origin, c.among,
+    c.within_share
 FROM runs r
 CROSS JOIN LATERAL (
     SELECT
@@ -71,8 +74,10 @@ CROSS JOIN LATERAL (
         one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
         (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
+        (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part,
+        one ->> 'complement' AS complement, one ->> 'needed' AS needed,
         one ->> 'stable' AS stable, one ->> 'among' AS among,
-        (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part
+        (one ->> 'within_share')::DOUBLE AS within_share
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)
@@ -97,7 +102,8 @@ LEFT JOIN feature_labels l
 WHERE t.split = 'confirmation'
 ORDER BY t.run_id, rank, t.layer, t.feature;
 
--- Each ablation's target, single features, no-op, doses and controls, in the spec's metric.
+-- Each ablation's target, single features, no-op, doses and controls, in the spec's metric. `features` are those
+-- that are edited, of a complement those that are not.
 CREATE OR REPLACE VIEW ablation_summary AS
 SELECT
     t.run_id, r.spec_name, r.target, t.ablation, t.role, i.kind, i.features,
@@ -115,8 +121,10 @@ JOIN (
 WHERE t.metric = r.metric
 ORDER BY t.run_id, t.ablation,
     list_position(
-        ['target', 'no-op', 'dose', 'single', 'control', 'rotated', 'shuffled', 'baseline',
-            'dose-control'], t.role
+        [
+            'target', 'no-op', 'dose', 'single', 'without', 'complement', 'control', 'rotated', 'shuffled',
+            'baseline', 'dose-control'
+        ], t.role
     ), i.number;
 
 -- What scaling the selected features by a factor does to each metric: 0 removes them, 1 leaves them. Beside it
@@ -202,6 +210,8 @@ SELECT
         WHEN s.kind = 'ablation' AND s.beyond IN ('mean-difference', 'probe', 'neurons') THEN 'baseline'
         WHEN s.kind = 'ablation' THEN 'necessity'
         WHEN s.kind = 'share' THEN 'sufficiency'
+        WHEN s.kind = 'complement' THEN 'completeness'
+        WHEN s.kind = 'needed' THEN 'minimality'
         WHEN s.kind = 'monotone' THEN 'doses'
         WHEN s.kind = 'stable' THEN 'stability'
         ELSE 'specificity'

@@ -7,6 +7,6 @@ FROM set_claims c
 SEMI JOIN latest_verdicts USING (run_id)
 WHERE of_set = $set
 ORDER BY c.target, list_position([
-    'difference', 'necessity', 'own values', 'baseline', 'no effect', 'sufficiency', 'doses', 'specificity',
-    'stability', 'transfer'
+    'difference', 'necessity', 'own values', 'baseline', 'no effect', 'sufficiency', 'completeness', 'minimality',
+    'doses', 'specificity', 'stability', 'transfer'
 ], question), c.spec_name, c.claim

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
 from harness.specs.edit_claims import Beyond, MeasuredClaim
 from harness.specs.fields import BASELINES, Baseline
-from harness.specs.intervention import Intervention
+from harness.specs.intervention import Feature, Intervention
 from harness.specs.metrics import KINDS, LOG_MASS, MetricKind, kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
@@ -25,6 +25,7 @@ from harness.stats import control_rank_p, residual_rank_p
 from harness.stats.source_arrangements import ROUNDING
 
 Floats = NDArray[np.float64]
+K = TypeVar("K")
 # KL and flips only grow.
 EITHER_WAY = ("kl", "top1_flips")
 
@@ -42,11 +43,12 @@ class AblationImpacts:
     probability together; None of runs of before that was kept. `doses` and `dose_mass` have the same of
     the selected set at each dose, (n_prompts,), by the factor that it is scaled by; `rotated` are the impacts
     of edits as large in random directions, (n, n_prompts), if there are any, and `shuffled` those with values
-    of other families' pairs. `against` is what the `controls` are, by the name that claims have for it, and
-    `arranged` the mean impacts of arrangements of sources, the true one's first. `ceiling` says which of its
-    features the selection could not order, or nothing. `baselines` are the impacts of edits as large along
-    one direction, (n_prompts,), by their name. `kind` says the metric's unit, and toward which answer it
-    grows.
+    of other families' pairs. `complement` (n_prompts,) is what the edit of all other features does, and
+    `without` what the set does without a feature, (n_prompts,), by that one, where these were made. `against`
+    is what the `controls` are, by the name that claims have for it, and `arranged` the mean impacts of
+    arrangements of sources, the true one's first. `ceiling` says which of its features the selection could
+    not order, or nothing. `baselines` are the impacts of edits as large along one direction, (n_prompts,), by
+    their name. `kind` says the metric's unit, and toward which answer it grows.
     """
 
     ablation: Ablation
@@ -63,6 +65,8 @@ class AblationImpacts:
     dose_mass: Mapping[float, Floats] = field(default_factory=dict)
     rotated: Floats | None = None
     shuffled: Shuffled | None = None
+    complement: Floats | None = None
+    without: Mapping[Feature, Floats] = field(default_factory=dict)
     against: Beyond = "controls"
     arranged: Floats | None = None
     ceiling: str = ""
@@ -105,8 +109,8 @@ class AblationImpacts:
     def only(self, mask: NDArray[np.bool_]) -> Self:
         """The same on some of the prompts alone, those that a mask (n_prompts,) holds."""
 
-        def each(found: Mapping[float, Floats]) -> dict[float, Floats]:
-            return {factor: values[mask] for factor, values in found.items()}
+        def each(found: Mapping[K, Floats]) -> dict[K, Floats]:
+            return {key: values[mask] for key, values in found.items()}
 
         return replace(
             self,
@@ -118,6 +122,8 @@ class AblationImpacts:
             dose_mass=each(self.dose_mass),
             rotated=None if self.rotated is None else self.rotated[:, mask],
             shuffled=self.shuffled and self.shuffled.only(mask),
+            complement=None if self.complement is None else self.complement[mask],
+            without=self.without and each(self.without),
             baselines=self.baselines
             and {name: values[mask] for name, values in self.baselines.items()},
         )
@@ -192,11 +198,7 @@ def ablation_impacts(
     for metric in _asked(plan):
         values.setdefault(metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
-    floors = noise_floors(rows.noise)
-    for metric in floors.keys() & values.keys():
-        # Where not even the same batch gives the same numbers twice, that is noise as well.
-        by_noop = np.abs(values[metric][roles == "no-op"]).max(initial=0.0)
-        floors[metric] = max(floors[metric], float(by_noop))
+    floors = _floors(rows, values, roles == "no-op")
     profiles = _set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
     ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
@@ -205,6 +207,8 @@ def ablation_impacts(
     factors = {
         edit.values[0]: i for i, edit in enumerate(rows.interventions) if edit.role == "dose"
     }
+    rest = next((i for i, one in enumerate(roles) if one == "complement"), None)
+    left_out = _left_out(rows.interventions)
 
     def by_dose(metric: str) -> dict[float, Floats]:
         return {f: values[metric][i] for f, i in factors.items()} if metric in values else {}
@@ -225,6 +229,8 @@ def ablation_impacts(
             by_dose(LOG_MASS),
             matrix[roles == "rotated"] if (roles == "rotated").any() else None,
             shuffled_of(plan, rows.interventions, rows.impacts, prompts, matrix),
+            None if rest is None else matrix[rest],
+            {feature: matrix[i] for feature, i in left_out.items()},
             ceiling=ceiling,
             baselines=_baselines(rows.interventions, matrix),
             kind=kind_of(metric, own_units),
@@ -237,6 +243,25 @@ def ablation_impacts(
 def _baselines(interventions: Sequence[Intervention], matrix: Floats) -> dict[Baseline, Floats]:
     """Those of them that are baselines, by name, from (n_interventions, n_prompts)."""
     return {one.baseline: matrix[i] for i, one in enumerate(interventions) if one.baseline}
+
+
+def _floors(
+    rows: AblationRows, values: Mapping[str, Floats], noop: NDArray[np.bool_]
+) -> dict[str, float]:
+    """By metric the largest change of a prompt that is no edit's; none of what was not measured."""
+    floors = noise_floors(rows.noise)
+    for metric in floors.keys() & values.keys():
+        # Where not even the same batch gives the same numbers twice, that is noise as well.
+        by_noop = np.abs(values[metric][noop]).max(initial=0.0)
+        floors[metric] = max(floors[metric], float(by_noop))
+    return floors
+
+
+def _left_out(interventions: Sequence[Intervention]) -> dict[Feature, int]:
+    """Which of an ablation's interventions is the set without a feature, by that one, in the set's order."""
+    (members,) = (one.features for one in interventions if one.role == "target")
+    places = {one.number: i for i, one in enumerate(interventions) if one.role == "without"}
+    return {members[number]: places[number] for number in sorted(places)}
 
 
 def _asked(plan: Plan) -> set[str]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.controls import candidates_of, draw_controls
+from harness.analysis.edit_roles import every_edit
 from harness.analysis.pairs import Floats, PairedActivations
 from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
-from harness.specs.ablations import Ablation, dosed
-from harness.specs.intervention import Feature, Intervention, Role
+from harness.specs.ablations import Ablation
+from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import KnownFeature
 from harness.specs.plan import Plan
 from harness.specs.shuffled_sources import shuffles_of
@@ -148,7 +149,7 @@ def select_interventions(
         )
     means = _mean_values(edited)
     shuffles = shuffles_of(plan, ablation)
-    target, *others = _interventions(ablation, features, own_scores, controls, means, shuffles)
+    target, *others = every_edit(ablation, features, own_scores, controls, means, shuffles)
     return (replace(target, tied=tied), *others)
 
 
@@ -233,65 +234,6 @@ def most_consistent(units: int) -> float:
 def expected_sign(ablation: Ablation) -> float:
     """+1 where the features that are wanted have positive scores, else -1."""
     return 1.0 if ablation.select.toward == "correct" else -1.0
-
-
-def _interventions(
-    ablation: Ablation,
-    features: tuple[Feature, ...],
-    scores: tuple[float, ...],
-    controls: list[tuple[Feature, ...]],
-    means: Mapping[Feature, float],
-    shuffles: int,
-) -> tuple[Intervention, ...]:
-    """Every role's edits: of the features themselves, and of the control sets."""
-
-    def edit(role: Role, number: int, features: tuple[Feature, ...]) -> Intervention:
-        values: tuple[float, ...] = ()
-        if ablation.kind == "mean":
-            values = tuple(means.get(feature, 0.0) for feature in features)
-        elif ablation.value is not None:
-            values = (ablation.value,) * len(features)
-        return Intervention(
-            ablation=ablation.name,
-            role=role,
-            number=number,
-            kind=ablation.kind,
-            positions=ablation.positions,
-            variant=ablation.variant,
-            features=features,
-            values=values,
-            source=ablation.source,
-        )
-
-    target = replace(edit("target", 0, features), scores=scores)
-    factors = list(dict.fromkeys(ablation.doses))
-    baselines = enumerate(ablation.baselines)
-    return (
-        target,
-        edit("no-op", 0, features),
-        # A set of one is its own single feature.
-        *(edit("single", i, (f,)) for i, f in enumerate(features) if len(features) > 1),
-        *(scaled(replace(target, role="dose", number=i), f) for i, f in enumerate(factors)),
-        *(edit("control", i, matched) for i, matched in enumerate(controls)),
-        *(edit("rotated", i, features) for i in range(ablation.directions)),
-        *(edit("shuffled", i, features) for i in range(shuffles)),
-        *(replace(edit("baseline", i, features), baseline=one) for i, one in baselines),
-        *_dose_controls(ablation, [edit("dose-control", 0, one) for one in controls]),
-    )
-
-
-def scaled(edit: Intervention, factor: float) -> Intervention:
-    """The edit of the same features that scales them, whatever the kind of the edit itself."""
-    values = (factor,) * len(edit.features)
-    return replace(edit, kind="scale", scores=(), source=None, values=values)
-
-
-def _dose_controls(ablation: Ablation, controls: Sequence[Intervention]) -> list[Intervention]:
-    """The first controls, scaled by each dose that is no edit of them already."""
-    factors, sets = dosed(ablation)
-    some = controls[:sets]
-    every = [scaled(one, factor) for factor in factors for one in some]
-    return [replace(one, number=i) for i, one in enumerate(every)]
 
 
 def _place(plan: Plan, ablation: Ablation) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import hold_against_mass, hold_against_noise
 from harness.analysis.mean_verdicts import Bound, judge_mean, side_of
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.edit_claims import ShareClaim
 from harness.stats.ratios import ratio_interval
@@ -23,17 +24,9 @@ def judge_share(impacts: AblationImpacts, gap: Floats, claim: ShareClaim, alpha:
     by families or clusters of them, and the ratio's own jackknife interval must agree.
     """
     blank = Verdict(claim.name, claim.kind, "share")
-    between = side_of(gap, impacts.units, 0.0, alpha) if impacts.units.n > 1 else None
-    if between is not None and not between.rejects:
-        because = f"the variants do not differ (p {between.p:.2g}), so there is no gap to close"
-        return replace(
-            blank,
-            n_units=impacts.units.n,
-            n_pairs=len(gap),
-            floor=between.floor,
-            because=because,
-        )
-    toward = 1.0 if between is None else between.sign
+    toward, without = without_gap(blank, gap, impacts.units, alpha)
+    if without:
+        return without
     excess = toward * (impacts.target - claim.than * gap)
     found = judge_mean(blank, excess, impacts.units, Bound(0.0, None), 1, alpha)
     if found.p is None:
@@ -56,3 +49,18 @@ def judge_share(impacts: AblationImpacts, gap: Floats, claim: ShareClaim, alpha:
         because=because,
     )
     return hold_against_mass(found, impacts.mass, claim.keeps)
+
+
+def without_gap(
+    blank: Verdict, gap: Floats, units: Units, alpha: float
+) -> tuple[float, Verdict | None]:
+    """The sign of the `gap` (n_prompts,), and the verdict where the variants are not shown to differ."""
+    if units.n < 2:
+        return 1.0, None
+    between = side_of(gap, units, 0.0, alpha)
+    if between.rejects:
+        return float(between.sign), None
+    because = f"the variants do not differ (p {between.p:.2g}), so there is no gap to close"
+    return 1.0, replace(
+        blank, n_units=units.n, n_pairs=len(gap), floor=between.floor, because=because
+    )

@@ -22,6 +22,7 @@ from harness.analysis.level_verdicts import judge_level
 from harness.analysis.mean_verdicts import bound_of, judge_mean
 from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
+from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
 from harness.analysis.stability_verdicts import judge_stable
@@ -45,6 +46,7 @@ from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
+from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.store.queries import evidence_query, view_query
 from harness.store.tables.results import Verdicts
 
@@ -87,6 +89,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
 _VIEWS = {
     "ablation": "ablation_summary",
     "share": "ablation_summary",
+    "complement": "ablation_summary",
+    "needed": "ablation_summary",
     "monotone": "dose_response",
     "specific": "side_effect_summary",
     "collateral": "side_effect_summary",
@@ -119,9 +123,16 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         return judge_stable(*analysis.stable[claim.edit], claim, top, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
-    if isinstance(claim, ShareClaim):
+    if isinstance(claim, NeededClaim):
+        return judge_needed(impacts, claim, alpha)
+    if isinstance(claim, ComplementClaim) and claim.within_share is None:
+        return judge_complement(impacts, None, claim, alpha)
+    if isinstance(claim, ShareClaim | ComplementClaim):
         gap = _gap(analysis, impacts.ablation, metric)
-        return judge_share(impacts, gap if mask is None else gap[mask], claim, alpha)
+        gap = gap if mask is None else gap[mask]
+        if isinstance(claim, ComplementClaim):
+            return judge_complement(impacts, gap, claim, alpha)
+        return judge_share(impacts, gap, claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
     units = partial(units_of, plan, tag=tag, file=file)

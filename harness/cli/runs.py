@@ -32,6 +32,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 
     from harness.analysis.cautions import cautions_of
     from harness.characters import one_line
+    from harness.reports.html.sufficiency import sufficiency_panels
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
@@ -49,11 +50,14 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
         overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
+        enough = sufficiency_panels(store, stored)
     if as_json:
         spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
-        print_json({**stored, "spec": spec, "verdicts": verdicts, "stability": overlaps})
+        sets = [row for panel in enough.values() for row in panel.rows]
+        beside = {"stability": overlaps, "sufficiency": sets}
+        print_json({**stored, "spec": spec, "verdicts": verdicts, **beside})
         return
     out = console()
     out.print(run_table(stored))
@@ -63,6 +67,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
     for row in overlaps:
         out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"))
+    for name, panel in enough.items():
+        out.print(one_line(f"{name}: {panel.says}"))
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")

@@ -114,7 +114,7 @@ def variants_line(facts: dict[str, Any]) -> str:
 
 
 def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
-    """What the controls of ablations cost, and what they can show; and the same of shuffled sources."""
+    """What controls of ablations cost and can show; the same of shuffled sources, and what else is edited."""
     from harness.specs.shuffled_sources import arrangements, shuffles_of
 
     families = len(plan.families("confirmation"))
@@ -127,6 +127,13 @@ def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
                 f"{one.name}: {edits} shuffled, with sources of other families; a rank p of "
                 f"{1 / (among + 1):.2g} or more"
             )
+        if one.complement:
+            lines.append(
+                f"{one.name}: 1 complement, of all features of its layers but the selected ones, whose "
+                "SAEs are then in memory at once"
+            )
+        if one.leave_one_out:
+            lines.append(f"{one.name}: its set without each of its features, a replay a feature")
     return lines
 
 
@@ -157,8 +164,9 @@ def _controls_line(ablation: "Ablation") -> str:
     fewer = f", or {' or '.join(map(str, early))} where more could show nothing" if early else ""
     replays = f"{replays_of(ablation)} replays a prompt at most"
     if ablation.select.source:  # how many features it has is known once it runs
-        others = replays_of(ablation) - members_of(ablation)
-        replays = f"{others} replays a prompt and one a feature at most"
+        each = 1 + ablation.leave_one_out
+        others = replays_of(ablation) - each * members_of(ablation)
+        replays = f"{others} replays a prompt and {'two' if each > 1 else 'one'} a feature at most"
     return (
         f"{ablation.name}: {sets} sets of controls{fewer}; a rank p of {1 / (sets + 1):.2g} or more; "
         f"{replays}"

@@ -44,6 +44,18 @@ class Edit:
     shift: float | Tensor = 0.0
     along: Tensor | None = None
 
+    def delta(self, held: Tensor, cut: Tensor | None = None) -> Tensor:
+        """What is added to what the SAE writes, (rows, tokens, width written), in float32.
+
+        `held` and `cut` are as in `coefficients`. A dictionary that normalises its input writes in units of
+        that norm, and so is this.
+        """
+        delta = coefficients(self, held, cut) @ self.sae.w_dec
+        if self.along is None:
+            return delta
+        turned = delta.norm(dim=-1, keepdim=True) * self.along
+        return turned.where(self.along.any(-1, keepdim=True), delta)
+
 
 def gain_and_shift(kind: str, value: float | None) -> tuple[float, float]:
     """The affine form of a kind of edit; raises `KeyError` for an unknown one.
@@ -80,10 +92,7 @@ def apply(edit: Edit, held: Tensor, positions: Tensor, cut: Tensor | None = None
     bool; `cut` as in `coefficients`. Everything outside of them stays bit for bit as it is, and so does
     what a transcoder only reads. A dictionary that normalises its input writes in units of that norm.
     """
-    delta = coefficients(edit, held, cut) @ edit.sae.w_dec
-    if edit.along is not None:
-        turned = delta.norm(dim=-1, keepdim=True) * edit.along
-        delta = turned.where(edit.along.any(-1, keepdim=True), delta)
+    delta = edit.delta(held, cut)
     scale = scale_written(edit.sae, held)
     written = written_part(edit.sae, held)
     changed = written.float() + (delta if scale is None else delta * scale)

@@ -8,8 +8,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from harness.interventions.complement_edits import At, ComplementEdits
 from harness.interventions.edits import Edit, directions, gain_and_shift, rotated
-from harness.sae import Sae
+from harness.sae import Sae, encode
 from harness.specs.fields import Baseline
 from harness.specs.intervention import Intervention
 
@@ -33,6 +34,22 @@ class LayerEdits:
     shift: Tensor
     resampled: Tensor
     along: Tensor | None = None
+
+    def read(self, held: Tensor, cut: Tensor | None = None) -> Tensor:
+        """The features' values (rows, tokens, features of `sae`) of what the site holds.
+
+        `held` (rows, tokens, held width); `cut` is a TopK dictionary's `cutoff` of it, where that is known.
+        """
+        return encode(self.sae, held, cut)
+
+    def beside(self, source: Tensor, at: At, held: Tensor, cut: Tensor | None) -> Tensor:
+        """What edits need beside the edited stream: the features' values in source prompts, as `read`.
+
+        `source` (rows, its tokens, held width) is what the site holds of these, and `at` has the row and the
+        token of it that stand for each of the prompts', (rows, tokens); `held` is theirs before any edit.
+        """
+        del held, cut
+        return self.read(source)[at]
 
     def edit(self, which: Tensor, source_values: Tensor | None = None, *, identity: Tensor) -> Edit:
         """The edit of rows that have the interventions `which` (n,).
@@ -71,7 +88,7 @@ class LayerEdits:
         return torch.cat(parts)
 
 
-EditsByLayer = Mapping[int, LayerEdits]
+EditsByLayer = Mapping[int, LayerEdits] | Mapping[int, ComplementEdits]
 # Of each baseline, by layer, its direction of length 1 in what is edited, (width written,) float32.
 Directions = Mapping[Baseline, Mapping[int, Tensor]]
 

@@ -30,7 +30,6 @@ from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import first_read, lengths, suffix_of
 from harness.models.transfer import send
-from harness.sae import encode
 from harness.sae.encoding import cutoff
 from harness.specs.intervention import Intervention
 from harness.specs.prompt import Prompt
@@ -61,7 +60,8 @@ class BatchReplays:
         self._half_precision = self._forward.logprobs.dtype != stream.dtype
         self._device = stream.device
         has_source = torch.ones_like(self._batch.ids, dtype=torch.bool)
-        self._source_values: dict[int, Tensor] = {}  # by layer: (rows, columns, features)
+        # By layer what edits need beside the edited stream, (rows, columns, ...).
+        self._beside: dict[int, Tensor] = {}
         # By layer, what decides which features of a TopK dictionary are active before any edit.
         self._cuts = {
             layer: cutoff(edit.sae, self._forward.held[layer]) for layer, edit in edits.items()
@@ -88,14 +88,15 @@ class BatchReplays:
         self._noops = {number: i for i, number in enumerate(numbers)}
 
     def _take_from(self, source_tokens: list[Tokens], tokens: list[Tokens]) -> Tensor:
-        """Take the source prompts' feature values; which columns have any, (rows, columns) bool."""
+        """Take what edits need of the source prompts; which columns have any, (rows, columns) bool."""
         source = cached_forward(self._model, source_tokens, list(self._edits))
         column = align_sources(self._batch, tokens, source.batch, source_tokens)
         (there,) = send(self._device, column.clamp(min=0))
         row = torch.arange(len(column), device=self._device)[:, None]
         for layer, edit in self._edits.items():
-            values = encode(edit.sae, source.held[layer])
-            self._source_values[layer] = values[row, there]
+            self._beside[layer] = edit.beside(
+                source.held[layer], (row, there), self._forward.held[layer], self._cuts[layer]
+            )
         return column >= 0
 
     def scores(self) -> tuple[ReplayScores, ReplayScores]:
@@ -168,13 +169,13 @@ class BatchReplays:
     def _jobs(self) -> list[Job]:
         """Every intervention on every row that it touches, from the first place it does."""
         values = {
-            layer: encode(edit.sae, self._forward.held[layer], self._cuts[layer])
+            layer: edit.read(self._forward.held[layer], self._cuts[layer])
             for layer, edit in self._edits.items()
         }
         (positions,) = send(self._device, self._positions)
         touched = torch.stack(
             [
-                edit.changes(values[layer], self._source_values.get(layer)) & positions
+                edit.changes(values[layer], self._beside.get(layer)) & positions
                 for layer, edit in self._edits.items()
             ]
         )  # (layers, interventions, rows, columns)
@@ -215,9 +216,9 @@ class BatchReplays:
         there = suffix.on(self._device)
 
         def tap(layer: int, cut: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-            values = self._source_values.get(layer)
+            beside = self._beside.get(layer)
             edits = self._edits[layer].edit(
-                which, None if values is None else there.of(values), identity=identity
+                which, None if beside is None else there.of(beside), identity=identity
             )
             return lambda held: apply(edits, held, positions, cut)
 

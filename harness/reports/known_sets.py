@@ -16,6 +16,8 @@ QUESTIONS = {
     "own values": "ablation: {ablation}, beyond: shuffled",
     "baseline": "ablation: {ablation}, beyond: mean-difference",
     "sufficiency": "share: {ablation}",
+    "completeness": "complement: {ablation}",
+    "minimality": "needed: {ablation}",
     "doses": "monotone: {ablation}",
     "specificity": "specific, collateral or decoy: {ablation}",
     "stability": "stable: {ablation}",

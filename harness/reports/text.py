@@ -71,6 +71,34 @@ def overlap_text(row: Mapping[str, Any]) -> str:
     )
 
 
+def sufficiency_text(rows: "Sequence[Mapping[str, Any]]") -> str:
+    """What an ablation's set does, what all other features do, and the set without what it misses least.
+
+    Of its rows of the saved query `sufficiency`.
+    """
+
+    def told(row: Mapping[str, Any]) -> str:
+        share = row["share"]
+        of_gap = "" if share is None else f" ({share:.0%} of what the variants differ by)"
+        return f"{row['mean_impact']:+.3g}{of_gap}"
+
+    by_role = {row["role"]: row for row in rows if row["role"] != "without"}
+    without = [row for row in rows if row["role"] == "without"]
+    own = by_role["target"]
+    parts = [f"the set moves the answers by {told(own)}"]
+    if rest := by_role.get("complement"):
+        parts.append(f"all other features of its layers by {told(rest)}")
+    if without:
+        # Of a set that moves them up, the one without which it still moves them most.
+        idlest = max(
+            without, key=lambda row: row["mean_impact"] * (1 if own["mean_impact"] > 0 else -1)
+        )
+        parts.append(
+            f"the set without {idlest['left_out']}, which it misses least, by {told(idlest)}"
+        )
+    return ", ".join(parts)
+
+
 def p_text(p: float) -> str:
     """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"

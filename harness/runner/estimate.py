@@ -39,7 +39,8 @@ COPIES = 3  # of a distribution: logits, in float32, and their logarithm's softm
 class StageNeed:
     """What a stage takes on the device: `bytes` at most beside the model and SAEs, and the rest in all.
 
-    `tokens` pass through the whole model in so many `forwards`, which ask for so many `operations`.
+    `tokens` pass through the whole model in so many `forwards`, which ask for so many `operations`. It needs
+    `saes` bytes of SAEs at once, where one after the other does not do.
     """
 
     stage: str
@@ -47,6 +48,7 @@ class StageNeed:
     tokens: float
     forwards: int
     operations: int
+    saes: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ class Estimate:
     @property
     def most(self) -> int:
         """Bytes on the device in the stage that takes most."""
-        return self.model + self.saes + max(stage.bytes for stage in self.stages)
+        return self._with(self.saes)
 
     @property
     def least(self) -> int:
         """The same with no more SAEs than cannot be done without: one, and the next one while it is read."""
-        return self.most - self.saes + min(self.saes, 2 * self.sae)
+        return self._with(min(self.saes, 2 * self.sae))
+
+    def _with(self, saes: int) -> int:
+        return self.model + max(stage.bytes + max(saes, stage.saes) for stage in self.stages)
 
 
 @dataclass(frozen=True)
@@ -155,25 +160,31 @@ def estimate_with(
         saes_kept=kept,
         loads=model + (kept + again) * sae,
         rows=rows,
-        stages=tuple(_Stages(plan, rehearsal, rows, columns, on_cpu).needs(work)),
+        stages=tuple(_Stages(plan, rehearsal, rows, columns, on_cpu, sae).needs(work)),
     )
 
 
 @dataclass(frozen=True)
 class _Stages:
-    """The stages of a plan in forwards of `asked` rows, where there are so many, of at most `columns`."""
+    """The stages of a plan in forwards of `asked` rows, where there are so many, of at most `columns`.
+
+    An SAE has `sae` bytes.
+    """
 
     plan: Plan
     rehearsal: Rehearsal
     asked: int
     columns: int
     on_cpu: bool
+    sae: int
 
     def needs(self, stages: Iterable[StageWork]) -> Iterator[StageNeed]:
         for work in stages:
             taken, beside, forwards = self._forwards(work)
             operations = forwards * taken.operations
-            yield StageNeed(work.name, taken.bytes + beside, work.tokens, forwards, operations)
+            saes = work.whole * self.sae * len(self.plan.layers)
+            most = taken.bytes + beside
+            yield StageNeed(work.name, most, work.tokens, forwards, operations, saes)
 
     def _forwards(self, work: StageWork) -> tuple[Taken, int, int]:
         """What one forward of a stage takes, the bytes beside it, and how many there are."""
@@ -222,6 +233,10 @@ class _Stages:
         most = max(2, min(4 * self.asked, most))
         kept = group * bytes_per_cached_row(model, self.columns, layers)
         encoded = group * self.columns * work.features * POSITION_BYTES
+        # Of a complement all features of some positions, and what of its sources they are read from.
+        if work.whole:
+            stream = group * self.columns * model.width * model.network.dtype.itemsize
+            encoded += self._encoded(rows * self.columns) + len(layers) * stream
         # Short rows are more in a replay of as many tokens, and so are their distributions.
         reads = max(0, most - rows) * ANSWERS * COPIES * bytes_per_read(model)
         # Of every group one forward that is replayed, at least one replay from each layer, and the

@@ -4,7 +4,7 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -59,6 +59,7 @@ from harness.store.tables.observations import (
     FeatureLogits,
 )
 
+APART = ("shuffled", "complement")  # roles whose edits are replayed by themselves
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -99,16 +100,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             one = _target(frozen)
             work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
             stage("baseline directions", work, ablation.name)
-        sources = choose_sources(plan, ablation)
-        shuffled = _shuffled(context, plan, ablation, frozen)
-        for part, some in enumerate(_parts(ablation, frozen)):
-            if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
-                break
-            # The SAEs are read once for all groups of prompts, and only if one is left to do.
-            edits = cache(partial(_edits, context, some, store))
-            own = partial(ablate, interventions=some, edits=edits, sources=sources)
-            replays = _with_shuffled(own, () if part else shuffled)
-            stage("ablate", replays, ablation.name, replays=len(some), part=part)
+        _replay(context, plan, ablation, store, stage, frozen)
         _look_beside(context, plan, ablation, frozen, stage)
         for file in plan.decoys_of(ablation.name):
             work = partial(decoys, plan=plan, target=_target(frozen), file=file)
@@ -166,6 +158,30 @@ def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Abla
         )
 
 
+def _replay(
+    context: RunContext,
+    plan: Plan,
+    ablation: Ablation,
+    store: RunStore,
+    stage: Callable[..., None],
+    frozen: Sequence[Intervention],
+) -> None:
+    """Replay the confirming prompts with every edit of an ablation, look by look."""
+    sources = choose_sources(plan, ablation)
+    apart = [
+        *_shuffled(context, plan, ablation, frozen),
+        *_complement(context, frozen, sources),
+    ]
+    for part, some in enumerate(_parts(ablation, frozen)):
+        if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
+            break
+        # The SAEs are read once for all groups of prompts, and only if one is left to do.
+        edits = cache(partial(_edits, context, some, store))
+        own = partial(ablate, interventions=some, edits=edits, sources=sources)
+        replays = _with_others(own, () if part else apart)
+        stage("ablate", replays, ablation.name, replays=len(some), part=part)
+
+
 def _shuffled(
     context: RunContext, plan: Plan, ablation: Ablation, frozen: Sequence[Intervention]
 ) -> list[Work]:
@@ -184,13 +200,22 @@ def _shuffled(
     ]
 
 
-def _with_shuffled(replays: Work, shuffled: Sequence[Work]) -> Work:
-    """What makes the rows of an ablation's first part, and of its shuffled edits on the same prompts."""
+def _complement(
+    context: RunContext, frozen: Sequence[Intervention], sources: Mapping[str, Prompt]
+) -> list[Work]:
+    """What replays the edit of all other features, if there is one: by itself, as it needs whole SAEs."""
+    some = [one for one in frozen if one.role == "complement"]
+    edits = cache(lambda: prepare_edits(context, some))
+    return [partial(ablate, interventions=some, edits=edits, sources=sources)] if some else []
+
+
+def _with_others(replays: Work, apart: Sequence[Work]) -> Work:
+    """What makes the rows of an ablation's first part, and of edits that are replayed `apart` from it."""
 
     def work(context: RunContext, prompts: Sequence[Prompt]) -> list[Columns]:
         silent = replace(context, heard=lambda *_: None)
         rows = replays(context, prompts=prompts)
-        return [*rows, *(more for one in shuffled for more in one(silent, prompts=prompts))]
+        return [*rows, *(more for one in apart for more in one(silent, prompts=prompts))]
 
     return work
 
@@ -200,7 +225,7 @@ def _parts(
 ) -> Iterator[tuple[Intervention, ...]]:
     """What is replayed together up to each look at the controls: all else with the first of them."""
     controls = [one for one in frozen if one.role == "control"]
-    others = tuple(one for one in frozen if one.role not in ("control", "shuffled"))
+    others = tuple(one for one in frozen if one.role not in ("control", *APART))
     before = 0
     for look in looks(ablation):
         some = tuple(controls[before:look])

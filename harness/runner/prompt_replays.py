@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Fault
+from harness.interventions.complement_edits import complement_of
 from harness.interventions.layer_edits import Directions, EditsByLayer, make_layer_edits
 from harness.interventions.replay_scores import ReplayScores
 from harness.interventions.replays import BatchReplays
@@ -28,9 +29,13 @@ def prepare_edits(
 ) -> EditsByLayer:
     """The edited features of every layer, lowest first: all that the replays need of the SAEs.
 
-    `directions` are those of the baselines that are among the interventions.
+    `directions` are those of the baselines that are among the interventions. An intervention of the role
+    `complement` is alone, and keeps the whole SAEs of its layers.
     """
     layers = sorted({layer for edit in interventions for layer in edit.layers})
+    if any(one.role == "complement" for one in interventions):
+        (alone,) = interventions
+        return {layer: complement_of(context.saes(layer), layer, alone) for layer in layers}
     return {
         layer: make_layer_edits(context.saes(layer), layer, interventions, directions)
         for layer in layers

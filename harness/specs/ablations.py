@@ -152,6 +152,17 @@ class Ablation(SpecPart):
         "them. `mean-difference`: that of the variants at the readout. `probe`: of a logistic regression "
         "between them. `neurons`: the mean difference in as many dimensions as features are edited there.",
     )
+    complement: bool = Field(
+        default=False,
+        description="Of resample from the pair: one edit more, in which every other feature of the same "
+        "layers takes its value in the pair's other variant and the selected ones keep theirs, for claims "
+        "about the `complement`.",
+    )
+    leave_one_out: bool = Field(
+        default=False,
+        description="As many edits more as features are selected, each of all but one of them, for claims "
+        "that each is `needed`.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
@@ -159,7 +170,8 @@ class Ablation(SpecPart):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"directions": 0, "shuffled": 0, "baselines": ()})
+        later = {"directions": 0, "shuffled": 0, "complement": False, "leave_one_out": False}
+        return without(plain(self), later | {"baselines": ()})
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything

@@ -37,6 +37,6 @@ def _is_newer(spec: Spec) -> bool:
         *(one.model_fields_set for one in spec.claims),
     )
     newer = {"order", "unadjusted", "rank", "directions", "margin", "guard", "keeps", "cluster"}
-    newer |= {"shortcuts", "where", "shuffled", "baselines"}
+    newer |= {"shortcuts", "where", "shuffled", "baselines", "complement", "leave_one_out"}
     kinds = {"behaviour", "features", "ablation"}
     return bool(said & newer) or any(one.kind not in kinds for one in spec.claims)

@@ -18,6 +18,7 @@ from harness.specs.edit_claims import (
     StableClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
+from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.specs.variants import Variants
 
 ROLES = Variants()
@@ -107,6 +108,8 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         CollateralClaim,
         DecoyClaim,
         StableClaim,
+        ComplementClaim,
+        NeededClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -127,7 +130,9 @@ Claim = Annotated[
     | Annotated[SpecificClaim, Tag("specific")]
     | Annotated[CollateralClaim, Tag("collateral")]
     | Annotated[DecoyClaim, Tag("decoy")]
-    | Annotated[StableClaim, Tag("stable")],
+    | Annotated[StableClaim, Tag("stable")]
+    | Annotated[ComplementClaim, Tag("complement")]
+    | Annotated[NeededClaim, Tag("needed")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",
@@ -185,6 +190,6 @@ def is_equivalence(claim: Claim) -> bool:
         return claim.within is not None
     if isinstance(claim, AblationClaim):
         return claim.within is not None and claim.metric != KL
-    if isinstance(claim, CollateralClaim | SpecificClaim):
+    if isinstance(claim, CollateralClaim | SpecificClaim | ComplementClaim):
         return claim.metric != KL
     return False

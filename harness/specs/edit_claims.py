@@ -81,8 +81,8 @@ class AblationClaim(MeasuredClaim, PartClaim):
         }
         moves, against = f"ablation {self.ablation} moves the answers", every[self.beyond]
         if self.within is not None:
-            return f"{moves}{against} by at most {_much(self.within, metric, variants)}"
-        return f"{moves} {_toward(self.direction, variants)}{against}{_measured(metric, variants)}"
+            return f"{moves}{against} by at most {much(self.within, metric, variants)}"
+        return f"{moves} {toward(self.direction, variants)}{against}{measured(metric, variants)}"
 
 
 class ShareClaim(MeasuredClaim, PartClaim):
@@ -105,7 +105,7 @@ class ShareClaim(MeasuredClaim, PartClaim):
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"ablation {self.share} closes more than {self.than:.0%} of what the variants differ by"
-            f"{_measured(metric, variants)}"
+            f"{measured(metric, variants)}"
         )
 
 
@@ -129,7 +129,7 @@ class MonotoneClaim(MeasuredClaim, PartClaim):
         """One sentence: what must be seen for the claim to be supported."""
         return (
             f"the less ablation {self.monotone} leaves of its features, the further the answers move "
-            f"{_toward(self.direction, variants)}{_measured(metric, variants)}"
+            f"{toward(self.direction, variants)}{measured(metric, variants)}"
         )
 
 
@@ -148,7 +148,7 @@ class SpecificClaim(MeasuredClaim):
     def in_words(self, variants: Variants, metric: str) -> str:
         """One sentence: what must be seen for the claim to be supported."""
         what = "the answers of the other variant"
-        return f"ablation {self.specific} moves {what} by at most {_much(self.within, metric, variants)}"
+        return f"ablation {self.specific} moves {what} by at most {much(self.within, metric, variants)}"
 
 
 class CollateralClaim(EditClaim):
@@ -229,14 +229,16 @@ class StableClaim(EditClaim):
         )
 
 
-def _measured(metric: str, variants: Variants) -> str:
+def measured(metric: str, variants: Variants) -> str:
     """In what the answers move, where it is not what impacts are usually measured in."""
     return "" if metric == "logit_difference" else f", in {metric_words(metric, variants)}"
 
 
-def _much(amount: float, metric: str, variants: Variants) -> str:
-    return f"{amount:g}{said_unit(metric)}{_measured(metric, variants)}"
+def much(amount: float, metric: str, variants: Variants) -> str:
+    """An amount in a metric, with its unit."""
+    return f"{amount:g}{said_unit(metric)}{measured(metric, variants)}"
 
 
-def _toward(direction: Direction | None, variants: Variants) -> str:
+def toward(direction: Direction | None, variants: Variants) -> str:
+    """Which answer a direction leads to, in words."""
     return f"toward the {variants.answer('correct' if direction == 'toward-correct' else 'misconception')}"

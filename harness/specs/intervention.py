@@ -12,12 +12,14 @@ Feature = tuple[int, int]  # (layer, index)
 Role = Literal[
     "target",
     "single",
+    "without",
     "dose",
     "control",
     "no-op",
     "rotated",
     "shuffled",
     "baseline",
+    "complement",
     "dose-control",
 ]
 At = NamedPositions | tuple[int, ...]
@@ -27,10 +29,11 @@ At = NamedPositions | tuple[int, ...]
 class Intervention:
     """One edit of a set of features. `number` tells the sets of a role apart.
 
-    `target` is the selected set, `single` one of its features, `dose` the set scaled by a factor,
-    `control` a matched random set, `dose-control` one scaled by a factor, `rotated` the target with its
-    features' directions turned at random, `shuffled` the target with values of other families' pairs,
-    `baseline` the target along the one direction of each layer that its `baseline` names, and `no-op` the
+    `target` is the selected set, `single` one of its features, `without` all but that one, `dose` the set
+    scaled by a factor, `control` a matched random set, `dose-control` one scaled by a factor, `rotated` the
+    target with its features' directions turned at random, `shuffled` the target with values of other
+    families' pairs, `baseline` the target along the one direction of each layer that its `baseline` names,
+    `complement` an edit of all features of these layers but the set's, which are `features`, and `no-op` the
     target's computation with the values left as they are. `values` are each feature's own: what its kind
     of edit needs, see `harness.interventions.edits`.
     `tied` features, selected or not, share the largest score that there can be: which of them is the

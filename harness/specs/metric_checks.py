@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from harness.errors import nearest
 from harness.specs.claims import BehaviourClaim, Claim
 from harness.specs.edit_claims import (
-    AblationClaim,
     CollateralClaim,
+    MeasuredClaim,
     MonotoneClaim,
     ShareClaim,
-    SpecificClaim,
 )
 from harness.specs.fields import Contradiction, KeyPath
 from harness.specs.metrics import KINDS, KL, attributed, kind_of, valid_metrics
+from harness.specs.set_claims import ComplementClaim
 from harness.specs.spec import Spec
 from harness.specs.variants import MISNAMED
 
@@ -72,13 +72,16 @@ def _misplaced(spec: Spec, number: int, claim: Claim) -> Iterator[Contradiction]
             )
             yield ("claims", number, "than"), what, "hold it against a value between them"
         return
-    if not isinstance(
-        claim, AblationClaim | ShareClaim | MonotoneClaim | SpecificClaim | CollateralClaim
-    ):
+    if not isinstance(claim, MeasuredClaim | CollateralClaim):
         return
     metric = spec.metric_of(claim)
     at: KeyPath = ("claims", number, *(("metric",) if claim.metric else ()))
-    toward = isinstance(claim, ShareClaim | MonotoneClaim) or getattr(claim, "direction", None)
+    of_share = isinstance(claim, ComplementClaim) and claim.within_share is not None
+    toward = (
+        of_share
+        or isinstance(claim, ShareClaim | MonotoneClaim)
+        or getattr(claim, "direction", None)
+    )
     if metric == KL and (toward or getattr(claim, "beyond", "zero") != "zero"):
         yield at, _ONLY_GROWS, "claim `within` and `beyond: zero`, or name another metric"
     elif toward and not kind_of(metric).toward:

@@ -19,7 +19,7 @@ class StageWork:
     `tokens` pass through all of its blocks, or as many as make up for the blocks that are passed over.
     `forwards` are made of each batch of rows, and `backwards` with them; `replays` of each row are of
     an ablation: each is a row of its own, and `features` are edited in them. `reads` is how often the SAEs
-    of all layers are needed.
+    of all layers are needed, and `whole` says whether those of all layers are needed at once.
     """
 
     stage: Stage
@@ -31,6 +31,7 @@ class StageWork:
     replays: int = 0
     features: int = 0
     reads: int = 1
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -75,10 +76,12 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         ablation = _named(plan, name)
         sets = replays_of(ablation)
         shuffles = shuffles_of(plan, ablation)
+        # Each of these has replays of its own: the sources are read, beside a forward of the prompts.
+        apart = shuffles + ablation.complement
         features = members_of(ablation) * (1 + ablation.controls + ablation.directions)
-        # Other sources are read for each of these edits, beside a forward of the prompts themselves.
-        tokens = scored * (1 + 2 * shuffles + (sets + shuffles) * _share(plan))
-        return StageWork(stage, name, len(rows), tokens, replays=sets + shuffles, features=features)
+        tokens = scored * (1 + 2 * apart + (sets + apart) * _share(plan))
+        whole = ablation.complement
+        return StageWork(stage, name, len(rows), tokens, 1, 0, sets + apart, features, whole=whole)
     if stage == "baseline directions":
         # The prompts of the other variant are read as well.
         return StageWork(stage, name, 2 * len(rows), 2 * scored)
@@ -107,10 +110,11 @@ def _attribution(
 def replays_of(ablation: Ablation) -> int:
     """How many interventions an ablation has at most: each is replayed on every row that it touches.
 
-    Without those that take values from other families, of which there are as many as `shuffles_of` says.
+    Without those that take values from other families, of which there are as many as `shuffles_of` says, and
+    without the complement.
     """
     members = members_of(ablation)
-    singles = members if members > 1 else 0
+    singles = members * (1 + ablation.leave_one_out) if members > 1 else 0
     doses = dict.fromkeys(ablation.doses)
     factors, sets = dosed(ablation)
     # The target, its no-op, and that no-op once more, untouched; and the baselines.

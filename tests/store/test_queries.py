@@ -15,7 +15,15 @@ from tests.helpers.store import rows_with
 
 SAVED = tuple(saved_queries())
 # Of what none of the runs here asks for, or has.
-QUIET = ("families_that_disagree", "cautions", "side_effects", "decoys", "baselines")
+QUIET = (
+    "families_that_disagree",
+    "cautions",
+    "side_effects",
+    "decoys",
+    "baselines",
+    "sufficiency",
+    "known_of_set",
+)
 
 
 @pytest.mark.parametrize("name", SAVED)
@@ -59,6 +67,7 @@ def values_of(tables, run_id):
         "layer": [row["layer"] for row in tested],
         "feature": [row["feature"] for row in tested],
         "ablation": ["%", "top", "o%"],
+        "set": ["few/top"],
         "limit": [1, 3],
         "least": [0, 0.1],
         "prompts": [1, 3],

@@ -35,6 +35,8 @@ _MADE_OF = {
     "specific": "the target's impact on the prompts of the other variant",
     "collateral": "what the target's edit changes on other prompts",
     "stable": "the share of the halves that select the least stable of its features",
+    "complement": "the impact of all other features of its layers, as it is or as a share of the difference",
+    "needed": "the target's own impact, minus its impact without the member that adds least",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 

@@ -21,6 +21,7 @@ from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.reports.html.stability import stability_panels
+from harness.reports.html.sufficiency import sufficiency_panels
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
 from harness.reports.text import db_option, p_text, value_text
@@ -128,12 +129,17 @@ def _ablations(
     store: ReadStore, run: Run, db: Path, sections: list[AblationSection], renderer: ChartRenderer
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
+    enough = sufficiency_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
-    return [
-        _ablation(one, panels.get(one.name), renderer)
-        | {"stability": stable.get(one.name), "known": known[one.name]}
+    beside = {
+        one.name: {
+            "stability": stable.get(one.name),
+            "known": known[one.name],
+            "sufficiency": enough.get(one.name),
+        }
         for one in sections
-    ]
+    }
+    return [_ablation(one, panels.get(one.name), renderer) | beside[one.name] for one in sections]
 
 
 def _ablation(
