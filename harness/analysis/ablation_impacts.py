@@ -1,6 +1,5 @@
 """What an ablation did on the confirming families: target and controls, by metric and prompt."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_rows import AblationRows
-from harness.analysis.controls import candidates_of, mean_profiles
-from harness.analysis.noise_floor import noise_floors
+from harness.analysis.impact_matrices import floors_of, impact_matrices, set_profiles
 from harness.analysis.shuffled import Shuffled, shuffled_of
 from harness.analysis.units import Units, units_of
 from harness.specs.ablations import FUTILE, Ablation
@@ -20,7 +18,6 @@ from harness.specs.fields import BASELINES, Baseline
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.metrics import KINDS, LOG_MASS, MetricKind, kind_of
 from harness.specs.plan import Plan
-from harness.specs.prompt import Prompt
 from harness.stats import control_rank_p, residual_rank_p
 from harness.stats.source_arrangements import ROUNDING
 
@@ -193,13 +190,13 @@ def ablation_impacts(
     edited = (prompt for prompt in plan.of("confirmation") if prompt.label == ablation.variant)
     prompts = sorted(edited, key=lambda prompt: prompt.id)
     units = units_of(plan, [prompt.family for prompt in prompts], plan.spec.cluster)
-    values, active = _impact_matrices(rows, prompts)
+    values, active = impact_matrices(rows, prompts)
     # A metric that was never measured is NaN, and no test takes it for 0.
     for metric in _asked(plan):
         values.setdefault(metric, np.full(active.shape, np.nan))
     roles = np.array([edit.role for edit in rows.interventions])
-    floors = _floors(rows, values, roles == "no-op")
-    profiles = _set_profiles(ablation, rows)
+    floors = floors_of(rows, values, roles == "no-op")
+    profiles = set_profiles(ablation, rows)
     balance = dict(zip(rows.balance.property, rows.balance.difference, strict=True))
     ceiling = next((one.ceiling for one in rows.interventions if one.role == "target"), "")
     moved = values.get(LOG_MASS)
@@ -245,18 +242,6 @@ def _baselines(interventions: Sequence[Intervention], matrix: Floats) -> dict[Ba
     return {one.baseline: matrix[i] for i, one in enumerate(interventions) if one.baseline}
 
 
-def _floors(
-    rows: AblationRows, values: Mapping[str, Floats], noop: NDArray[np.bool_]
-) -> dict[str, float]:
-    """By metric the largest change of a prompt that is no edit's; none of what was not measured."""
-    floors = noise_floors(rows.noise)
-    for metric in floors.keys() & values.keys():
-        # Where not even the same batch gives the same numbers twice, that is noise as well.
-        by_noop = np.abs(values[metric][noop]).max(initial=0.0)
-        floors[metric] = max(floors[metric], float(by_noop))
-    return floors
-
-
 def _left_out(interventions: Sequence[Intervention]) -> dict[Feature, int]:
     """Which of an ablation's interventions is the set without a feature, by that one, in the set's order."""
     (members,) = (one.features for one in interventions if one.role == "target")
@@ -269,38 +254,3 @@ def _asked(plan: Plan) -> set[str]:
     claims = plan.spec.claims_on(plan.target.name)
     asked = {plan.spec.metric_of(one) for one in claims if isinstance(one, MeasuredClaim)}
     return asked | {plan.spec.metric}
-
-
-def _set_profiles(ablation: Ablation, rows: AblationRows) -> Floats | None:
-    """What the target and each control are like where they are edited; None of runs of before."""
-    if not len(rows.edited):
-        return None
-    target = [one.features for one in rows.interventions if one.role == "target"]
-    controls = [one.features for one in rows.interventions if one.role == "control"]
-    candidates = candidates_of(ablation, rows.activity, rows.edited)
-    return mean_profiles(candidates, [*target, *controls])
-
-
-def _impact_matrices(
-    rows: AblationRows, prompts: Sequence[Prompt]
-) -> tuple[dict[str, Floats], Floats]:
-    """Impacts by metric, and whether any edited feature was active: (n_interventions, n_prompts)."""
-    line = {edit.id: i for i, edit in enumerate(rows.interventions)}
-    column = {prompt.id: i for i, prompt in enumerate(prompts)}
-    size = (len(line), len(column))
-    values: dict[str, Floats] = defaultdict(lambda: np.full(size, np.nan))
-    active = np.zeros(size)
-    impacts = rows.impacts
-    for intervention, prompt, metric, impact, fired in zip(
-        impacts.intervention_id,
-        impacts.prompt_id,
-        impacts.metric,
-        impacts.impact,
-        impacts.active,
-        strict=True,
-    ):
-        if intervention in line:
-            place = line[intervention], column[prompt]
-            values[metric][place] = impact
-            active[place] = fired
-    return dict(values), active

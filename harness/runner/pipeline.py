@@ -4,12 +4,9 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cache, partial
 
-from harness.analysis.ablation_impacts import ablation_impacts
-from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.controls import balance_of, candidates_of
 from harness.analysis.pairs import pair_activations
 from harness.analysis.selection import (
@@ -21,36 +18,30 @@ from harness.analysis.selection import (
     truth_scores,
 )
 from harness.errors import CannotRun, Fault
-from harness.interventions.layer_edits import EditsByLayer
-from harness.interventions.resampling import choose_sources, shuffled_sources
 from harness.models.adaptive_batching import try_again
 from harness.models.prompt_rows import PromptRows
 from harness.names import child
+from harness.runner.ablation_replays import look_beside, replay
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
-from harness.runner.prompt_replays import prepare_edits
-from harness.runner.staged_units import Stages, Work, together
-from harness.runner.stages.ablate import ablate
+from harness.runner.staged_units import Stages, together
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
-from harness.runner.stages.baseline_directions import baseline_directions, directions_of
+from harness.runner.stages.baseline_directions import baseline_directions
 from harness.runner.stages.decoys import decoys
 from harness.runner.stages.generate import generate
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
-from harness.runner.stages.side_effects import side_effects
 from harness.runner.stages.survey import survey
 from harness.runner.stages.trace import prepare_trace, trace
-from harness.specs.ablations import Ablation, looks
+from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
-from harness.specs.prompt import Prompt
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import BaselineDirections, ControlBalance, Interventions
+from harness.store.tables.interventions import ControlBalance, Interventions
 from harness.store.tables.observations import (
     Activations,
     Attributions,
@@ -59,7 +50,6 @@ from harness.store.tables.observations import (
     FeatureLogits,
 )
 
-APART = ("shuffled", "complement")  # roles whose edits are replayed by themselves
 STRONGEST = 20  # features of the contrast that are traced, beside those that are edited
 
 
@@ -100,8 +90,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             one = _target(frozen)
             work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
             stage("baseline directions", work, ablation.name)
-        _replay(context, plan, ablation, store, stage, frozen)
-        _look_beside(context, plan, ablation, frozen, stage)
+        replay(context, plan, ablation, store, stage, frozen)
+        look_beside(context, plan, ablation, frozen, stage)
         for file in plan.decoys_of(ablation.name):
             work = partial(decoys, plan=plan, target=_target(frozen), file=file)
             stage("decoys", work, ablation.name, file=file)
@@ -112,29 +102,6 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
             store.commit(logits)
-
-
-def _look_beside(
-    context: RunContext,
-    plan: Plan,
-    ablation: Ablation,
-    frozen: Sequence[Intervention],
-    stage: Callable[..., None],
-) -> None:
-    """Replay prompts on which the edit should do nothing, where claims ask for it."""
-    for file in plan.files_beside(ablation.name):
-        some = beside_of(ablation, frozen, file)
-        edits = cache(partial(prepare_edits, context, some))
-        replays = partial(side_effects, interventions=some, edits=edits, file=file)
-        stage("side effects", replays, ablation.name, replays=len(some), file=file)
-
-
-def _edits(context: RunContext, some: Sequence[Intervention], store: RunStore) -> EditsByLayer:
-    """What these interventions of one ablation do, with the stored directions of its baselines."""
-    if not any(one.baseline for one in some):
-        return prepare_edits(context, some)
-    stored = store.read(BaselineDirections, context.run_id, ablation=some[0].ablation)
-    return prepare_edits(context, some, directions_of(context, stored))
 
 
 def _target(frozen: Sequence[Intervention]) -> Intervention:
@@ -156,107 +123,6 @@ def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Abla
                 "edit at positions: prompt or all",
             )
         )
-
-
-def _replay(
-    context: RunContext,
-    plan: Plan,
-    ablation: Ablation,
-    store: RunStore,
-    stage: Callable[..., None],
-    frozen: Sequence[Intervention],
-) -> None:
-    """Replay the confirming prompts with every edit of an ablation, look by look."""
-    sources = choose_sources(plan, ablation)
-    apart = [
-        *_shuffled(context, plan, ablation, frozen),
-        *_complement(context, frozen, sources),
-    ]
-    for part, some in enumerate(_parts(ablation, frozen)):
-        if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
-            break
-        # The SAEs are read once for all groups of prompts, and only if one is left to do.
-        edits = cache(partial(_edits, context, some, store))
-        own = partial(ablate, interventions=some, edits=edits, sources=sources)
-        replays = _with_others(own, () if part else apart)
-        stage("ablate", replays, ablation.name, replays=len(some), part=part)
-
-
-def _shuffled(
-    context: RunContext, plan: Plan, ablation: Ablation, frozen: Sequence[Intervention]
-) -> list[Work]:
-    """What replays each shuffled edit: by itself, since each has its own source of every prompt."""
-    some = [one for one in frozen if one.role == "shuffled"]
-    # They edit the same features alike, and each of them is the first of its own replays.
-    edits = cache(lambda: prepare_edits(context, some[:1]))
-    return [
-        partial(
-            ablate,
-            interventions=[one],
-            edits=edits,
-            sources=shuffled_sources(plan, ablation, one.number),
-        )
-        for one in some
-    ]
-
-
-def _complement(
-    context: RunContext, frozen: Sequence[Intervention], sources: Mapping[str, Prompt]
-) -> list[Work]:
-    """What replays the edit of all other features, if there is one: by itself, as it needs whole SAEs."""
-    some = [one for one in frozen if one.role == "complement"]
-    edits = cache(lambda: prepare_edits(context, some))
-    return [partial(ablate, interventions=some, edits=edits, sources=sources)] if some else []
-
-
-def _with_others(replays: Work, apart: Sequence[Work]) -> Work:
-    """What makes the rows of an ablation's first part, and of edits that are replayed `apart` from it."""
-
-    def work(context: RunContext, prompts: Sequence[Prompt]) -> list[Columns]:
-        silent = replace(context, heard=lambda *_: None)
-        rows = replays(context, prompts=prompts)
-        return [*rows, *(more for one in apart for more in one(silent, prompts=prompts))]
-
-    return work
-
-
-def _parts(
-    ablation: Ablation, frozen: Sequence[Intervention]
-) -> Iterator[tuple[Intervention, ...]]:
-    """What is replayed together up to each look at the controls: all else with the first of them."""
-    controls = [one for one in frozen if one.role == "control"]
-    others = tuple(one for one in frozen if one.role not in ("control", *APART))
-    before = 0
-    for look in looks(ablation):
-        some = tuple(controls[before:look])
-        if others or some:
-            yield (*others, *some)
-        others, before = (), look
-
-
-def beside_of(
-    ablation: Ablation, frozen: Sequence[Intervention], file: str
-) -> tuple[Intervention, ...]:
-    """What is replayed where nothing should happen: the target, and on another file its first controls."""
-    first = looks(ablation)[0] if file else 0
-    return tuple(
-        one
-        for one in frozen
-        if one.role == "target" or (one.role == "control" and one.number < first)
-    )
-
-
-def _is_futile(
-    context: RunContext, plan: Plan, ablation: Ablation, store: RunStore, look: int
-) -> bool:
-    """Whether the controls up to a look put the target in their middle.
-
-    A run that is taken up again may have some rows of later ones: they decide nothing here.
-    """
-    rows = AblationRows.read(store, context.run_id, ablation.name)
-    seen = (one for one in rows.interventions if one.role != "control" or one.number < look)
-    rows = replace(rows, interventions=tuple(seen))
-    return ablation_impacts(plan, ablation, rows).impacts[plan.spec.metric].is_futile
 
 
 def _freeze_interventions(

@@ -7,7 +7,7 @@ import pytest
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.errors import CannotRun
-from harness.runner import checkpoint, pipeline
+from harness.runner import checkpoint
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from tests.helpers.runs import a_run_context, run_into, sae
@@ -106,7 +106,7 @@ def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
 
 def with_controls(impact_of, monkeypatch, path, controls=99):
     """The tables of a run of so many controls, whose impacts are made up by `impact_of(intervention)`."""
-    ablated = pipeline.ablate
+    ablated = ablation_replays.ablate
 
     def ablate(context, interventions, edits, sources, prompts):
         impacts, *others = ablated(context, interventions, edits, sources, prompts)
@@ -114,7 +114,7 @@ def with_controls(impact_of, monkeypatch, path, controls=99):
         impact = [made[one] for one in impacts.intervention_id]
         return [replace(impacts, impact=impact), *others]
 
-    monkeypatch.setattr(pipeline, "ablate", ablate)
+    monkeypatch.setattr(ablation_replays, "ablate", ablate)
     plan = ablation_plan(select={"by": "list", "features": {1: (3, 9, 11)}}, controls=controls)
     return run_into(path, plan, a_run_context())
 

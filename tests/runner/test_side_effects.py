@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.runner.pipeline import beside_of
+from harness.runner.ablation_replays import beside_of
 from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
 from harness.specs.ablations import Ablation
