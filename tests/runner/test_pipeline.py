@@ -7,7 +7,7 @@ import pytest
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.errors import CannotRun
-from harness.runner import checkpoint
+from harness.runner import ablation_replays, checkpoint
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from tests.helpers.runs import a_run_context, run_into, sae
