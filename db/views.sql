@@ -53,7 +53,8 @@ GROUP BY run_id, family, split;
 CREATE OR REPLACE VIEW claims AS
 SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
-    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy) AS about,
+    coalesce(c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
+        c.tokens) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
     coalesce(c.cluster, json_extract_string(coalesce(r.analysed_spec, r.spec), '$.cluster'), 'family') AS cluster,
@@ -70,6 +71,7 @@ CROSS JOIN LATERAL (
         one ->> 'collateral' AS collateral, one ->> 'prompts' AS prompts, one ->> 'metric' AS metric,
         (one ->> 'margin')::DOUBLE AS margin, (one ->> 'guard')::BOOLEAN AS guard,
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
+        one ->> 'tokens' AS tokens,
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
@@ -172,6 +174,20 @@ FROM decoys d
 JOIN runs r USING (run_id)
 GROUP BY d.run_id, r.spec_name, r.target, d.ablation, d.file, d.decoy, d.layer, d.feature
 ORDER BY d.run_id, d.ablation, d.file, d.decoy, d.layer, d.feature;
+
+-- What each ablation's features are in neutral texts with their strongest tokens, at each place; without a feature the
+-- whole set.
+CREATE OR REPLACE VIEW injection_summary AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.ablation, t.placement, t.layer, t.feature, s.tokens, s.label,
+    t.base, t.injected, t.own, t.share, t.ci_low, t.ci_high, t.cohens_d, t.p, t.driven, t.n_texts, t.n_units, t.origin
+FROM injection_tests t
+JOIN runs r USING (run_id)
+LEFT JOIN (
+    SELECT run_id, ablation, layer, feature, list(token ORDER BY rank) AS tokens, any_value(label) AS label
+    FROM injected_tokens GROUP BY ALL
+) s USING (run_id, ablation, layer, feature)
+ORDER BY t.run_id, t.ablation, t.layer NULLS FIRST, t.feature, t.placement;
 
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS

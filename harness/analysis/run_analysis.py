@@ -13,6 +13,7 @@ from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.analysis.selection_stability import stability_rows
+from harness.analysis.token_injection import TokenInjection, injection_tests
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
@@ -62,7 +63,8 @@ class Analysis:
     units are (a tag, or family), `ablations` the impacts on the spec's metric by name, `by_metric` the same
     on every metric, and `side_effects` what each did to prompts that it is not meant for. `baseline` is the
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
-    features answer irrelevant contrasts, and the trait. `units` are those of registered metrics.
+    features answer irrelevant contrasts, and the trait; `tokens` what they are in neutral texts with their
+    strongest tokens. `units` are those of registered metrics.
     """
 
     plan: Plan
@@ -74,6 +76,7 @@ class Analysis:
     side_effects: Mapping[str, SideEffects] = field(default_factory=dict)
     baseline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
+    tokens: Mapping[str, TokenInjection] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
 
@@ -96,6 +99,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     units = {name: metric.unit for name, metric in registered.items()}
     by_metric: dict[str, Mapping[str, AblationImpacts]] = {}
     decoys: dict[str, tuple[Decoys, SetContrast]] = {}
+    tokens: dict[str, TokenInjection] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
@@ -113,6 +117,10 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
             mine = source.read(Decoys, run_id, ablation=ablation.name)
             decoys[ablation.name] = (mine, answers)
+        if ablation.tokens:
+            found = TokenInjection.read(source, plan, ablation, run_id, chosen)
+            tokens[ablation.name] = found
+            rows.append(injection_tests(found, ablation, run_id, origin))
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
@@ -126,6 +134,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             for ablation in plan.ablations
         },
         decoys=decoys,
+        tokens=tokens,
         rows=tuple(rows),
         units=units,
     )

@@ -24,6 +24,7 @@ from harness.analysis.over_claims import over_claims
 from harness.analysis.run_analysis import Analysis
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.token_verdicts import judge_tokens
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
@@ -38,6 +39,7 @@ from harness.specs.edit_claims import (
     MonotoneClaim,
     ShareClaim,
     SpecificClaim,
+    TokensClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
@@ -87,6 +89,7 @@ _VIEWS = {
     "specific": "side_effect_summary",
     "collateral": "side_effect_summary",
     "decoy": "decoy_summary",
+    "tokens": "injection_summary",
 }
 
 
@@ -109,6 +112,10 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         trait = replace(trait, units=units_of(plan, trait.units.families, tag))
         of_decoys = partial(units_of, plan, tag=tag, file=claim.prompts)
         return judge_decoy(rows, claim, trait, alpha, of_decoys)
+    if isinstance(claim, TokensClaim):
+        found = analysis.tokens[claim.edit]
+        units = units_of(plan, found.units.families, tag)
+        return judge_tokens(replace(found, units=units), claim, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, ShareClaim):
@@ -116,9 +123,9 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         return judge_share(impacts, gap if mask is None else gap[mask], claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
-    units = partial(units_of, plan, tag=tag, file=file)
+    of_file = partial(units_of, plan, tag=tag, file=file)
     return judge_side_effect(
-        analysis.side_effects[claim.edit], claim, impacts, alpha, units, analysis.units
+        analysis.side_effects[claim.edit], claim, impacts, alpha, of_file, analysis.units
     )
 
 

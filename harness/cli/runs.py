@@ -33,10 +33,10 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import caution_text, overlap_text, verdict_with_trial
+    from harness.reports.text import caution_text, set_lines, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.stored_spec import spec_mapping
-    from harness.store.tables.results import SelectionOverlap, Verdicts
+    from harness.store.tables.results import InjectionTests, SelectionOverlap, Verdicts
     from harness.store.values import json_value
 
     with open_to_read(db, snapshot=snapshot) as store:
@@ -44,11 +44,13 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
         overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
+        tests = map(json_value, store.read(InjectionTests, stored["run_id"]).rows())
+        injected = [row for row in tests if row["feature"] is None]
     if as_json:
-        spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
-        print_json({**stored, "spec": spec, "verdicts": verdicts, "stability": overlaps})
+        found = {"verdicts": verdicts, "stability": overlaps, "tokens": injected}
+        print_json({**stored, "spec": spec_mapping(stored), **found})
         return
     out = console()
     out.print(run_table(stored))
@@ -56,8 +58,8 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     for row in verdicts:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
-    for row in overlaps:
-        out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"))
+    for line in set_lines(overlaps, injected):
+        out.print(one_line(line))
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")

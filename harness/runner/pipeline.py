@@ -4,7 +4,7 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -35,11 +35,14 @@ from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
 from harness.runner.stages.decoys import decoys
 from harness.runner.stages.generate import generate
+from harness.runner.stages.inject import inject, tokens_of
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
 from harness.runner.stages.side_effects import side_effects
 from harness.runner.stages.survey import survey
-from harness.runner.stages.trace import prepare_trace, trace
+from harness.runner.stages.tokens import tokens
+from harness.runner.stages.trace import trace
+from harness.runner.traced_features import prepare_trace
 from harness.specs.ablations import Ablation, looks
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
@@ -48,7 +51,7 @@ from harness.specs.prompt import Prompt
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import ControlBalance, Interventions
+from harness.store.tables.interventions import ControlBalance, InjectedTokens, Interventions
 from harness.store.tables.observations import (
     Activations,
     Attributions,
@@ -109,9 +112,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             replays = partial(side_effects, interventions=some, edits=edits, file=file)
             stage("side effects", replays, ablation.name, replays=len(some), file=file)
         target = next(one for one in frozen if one.role == "target")
-        for file in plan.decoys_of(ablation.name):
-            work = partial(decoys, plan=plan, target=target, file=file)
-            stage("decoys", work, ablation.name, file=file)
+        _read_elsewhere(context, plan, target, store, stage, adding)
+        sums.remove()
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))
@@ -164,6 +166,30 @@ def _with_shuffled(replays: Work, shuffled: Sequence[Work]) -> Work:
         return [*rows, *(more for one in shuffled for more in one(silent, prompts=prompts))]
 
     return work
+
+
+def _read_elsewhere(
+    context: RunContext,
+    plan: Plan,
+    target: Intervention,
+    store: RunStore,
+    stage: Callable[..., None],
+    adding: Callable[..., Work],
+) -> None:
+    """What the target's features are on other files: on decoys, and in neutral texts with their tokens."""
+    ablation = plan.ablation(target.ablation)
+    for file in plan.decoys_of(ablation.name):
+        work = partial(decoys, plan=plan, target=target, file=file)
+        stage("decoys", work, ablation.name, file=file)
+    if not ablation.tokens:
+        return
+    stage("tokens", adding(tokens, ablation=ablation, target=target), ablation.name)
+    strongest = tokens_of(store.read(InjectedTokens, context.run_id, ablation=ablation.name))
+    features = cache(lambda: prepare_trace(context, strongest))
+    for file in plan.files_of("inject", ablation.name) if strongest else ():
+        work = partial(inject, ablation=ablation, strongest=strongest, features=features, file=file)
+        copies = 1 + len(strongest) * len(ablation.tokens.at)
+        stage("inject", work, ablation.name, replays=copies, file=file)
 
 
 def _parts(

@@ -46,7 +46,7 @@ class Stages:
         named = {prompt.id: prompt for prompt in self._plan.prompts_of(file)}
         total = sum(map(_size, units))
         # What adds up over all of its prompts: they are one group.
-        adds_up = name in ("survey", "profile")
+        adds_up = name in ("survey", "profile", "tokens")
         size = total if adds_up else together(self._context, name, replays)
         groups = list(group_units(units, size))
         left = [group for group in groups if any(one.id not in self._finished for one in group)]

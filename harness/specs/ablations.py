@@ -8,6 +8,8 @@ from harness.names import A_SET, LONGEST
 from harness.specs.fields import VARIANT_NAMED, Kind, LayerKey, Name, Positions, SpecPart, without
 from harness.specs.prompt import Label
 
+NEUTRAL = "data/neutral.jsonl"  # the neutral texts that come with the package
+
 
 class Select(SpecPart):
     """Which features an ablation edits: chosen on the discovery families, then frozen.
@@ -78,6 +80,38 @@ class Select(SpecPart):
         return self.by in ("contrast", "attribution")
 
 
+Placement = Literal["start", "middle", "end", "replace"]
+
+
+class Tokens(SpecPart):
+    """Which tokens of an ablation's features are put into neutral texts, and where."""
+
+    top: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="How many tokens of each feature, at most: those at which it is most active on average "
+        "in the discovering prompts of the variant where it is the stronger.",
+    )
+    at_least: int = Field(
+        default=5,
+        ge=1,
+        le=10_000,
+        description="In how many of these prompts a token must occur to be among them.",
+    )
+    at: tuple[Placement, ...] = Field(
+        default=("start", "middle", "end", "replace"),
+        min_length=1,
+        description="Where they are put, together and the strongest first: at the `start` of a text, in its "
+        "`middle`, at its `end`; or each in the place of a token of the text (`replace`), spread over it.",
+    )
+    into: str = Field(
+        default=NEUTRAL,
+        description="A JSONL file of texts that have nothing to do with the subject, each with an `id` and a "
+        "`prompt`; looked for where the spec's own prompts are.",
+    )
+
+
 class Ablation(SpecPart):
     """An edit of the residual stream, with matched random controls."""
 
@@ -136,6 +170,11 @@ class Ablation(SpecPart):
         "values of other families' pairs, for claims `beyond: shuffled`. At most one fewer than families "
         "confirm: that is all there are in which no family has its own source, or one twice.",
     )
+    tokens: Tokens | None = Field(
+        default=None,
+        description="Measure what the features' strongest tokens alone do in neutral texts, for claims of "
+        "`tokens`: {} or {top: 3, at: [start, end]}.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
@@ -143,7 +182,7 @@ class Ablation(SpecPart):
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
-        return without(plain(self), {"directions": 0, "shuffled": 0})
+        return without(plain(self), {"directions": 0, "shuffled": 0, "tokens": None})
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything

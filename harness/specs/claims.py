@@ -15,6 +15,7 @@ from harness.specs.edit_claims import (
     MonotoneClaim,
     ShareClaim,
     SpecificClaim,
+    TokensClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.variants import Variants
@@ -100,6 +101,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         SpecificClaim,
         CollateralClaim,
         DecoyClaim,
+        TokensClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -119,7 +121,8 @@ Claim = Annotated[
     | Annotated[MonotoneClaim, Tag("monotone")]
     | Annotated[SpecificClaim, Tag("specific")]
     | Annotated[CollateralClaim, Tag("collateral")]
-    | Annotated[DecoyClaim, Tag("decoy")],
+    | Annotated[DecoyClaim, Tag("decoy")]
+    | Annotated[TokensClaim, Tag("tokens")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -13,7 +13,7 @@ from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
 from harness.specs.design import FULL_GROUP_UNITS, asking_for, smallest_bet, smallest_p
-from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim
+from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim, TokensClaim
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
 from harness.specs.shuffled_sources import arrangements
@@ -41,6 +41,10 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
             of_kind[prompt.tags.get("decoy", "")].add(prompt.family)
         # It rests on the fewest: of a kind of decoy, or of those that confirm.
         sizes = min([sizes, *(sizes_of(clusters, own) for own in of_kind.values())], key=len)
+    if isinstance(claim, TokensClaim):
+        # Or on the texts, if these are fewer.
+        texts = plan.others[plan.files_of("inject", claim.edit)[0]]
+        sizes = min(sizes, [1] * len({text.family for text in texts}), key=len)
     return sizes
 
 

@@ -17,6 +17,7 @@ PROMPTS = {
     "ablate": 2,
     "side effects": 16,
     "decoys": 16,
+    "inject": 4,
     "trace": 16,
 }
 Stage = Literal[
@@ -30,6 +31,8 @@ Stage = Literal[
     "ablate",
     "side effects",
     "decoys",
+    "tokens",
+    "inject",
     "trace",
 ]
 

@@ -27,6 +27,9 @@ SINCE = {
     "decoys": 11,
     "selection_stability": 13,
     "selection_overlap": 13,
+    "injected_tokens": 13,
+    "injections": 13,
+    "injection_tests": 13,
 }
 
 

@@ -81,7 +81,8 @@ def test_a_saved_query_runs_with_all_of_its_parameters_and_finds_rows(three_runs
         assert found.exit_code == 0, found.output
         rows = json.loads(found.stdout)
         # Which nothing here needs, or has claims for.
-        assert rows or name in ("families_that_disagree", "cautions", "side_effects", "decoys")
+        idle = ("families_that_disagree", "cautions", "side_effects", "decoys", "token_injection")
+        assert rows or name in idle
         if "limit" in {one.name for one in saved.parameters}:
             assert len(rows) == known["limit"][i % 2]
     missing = [one.name for one in saved.parameters if one.default is None]

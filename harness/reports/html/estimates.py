@@ -28,6 +28,8 @@ _MADE_OF = {
     "monotone": "the slope of the impact over the doses, by what is taken away of the features",
     "specific": "the target's impact on the prompts of the other variant",
     "collateral": "what the target's edit changes on other prompts",
+    "tokens": "what their tokens alone give the target's features in neutral texts, as a share of their own "
+    "activation",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 

@@ -16,6 +16,7 @@ from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
+from harness.reports.html.injections import injection_panels
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.run_data import Row, query_rows, table_rows
@@ -127,8 +128,10 @@ def _ablations(
     store: ReadStore, run: Run, sections: list[AblationSection], renderer: ChartRenderer
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
+    injected = injection_panels(store, run)
     return [
-        _ablation(one, panels.get(one.name), renderer) | {"stability": stable.get(one.name)}
+        _ablation(one, panels.get(one.name), renderer)
+        | {"stability": stable.get(one.name), "injection": injected.get(one.name)}
         for one in sections
     ]
 

@@ -12,6 +12,8 @@ from harness.store.tables.interventions import (
     ImpactNoise,
     Impacts,
     ImpactTokens,
+    InjectedTokens,
+    Injections,
     Interventions,
     SideEffects,
 )
@@ -32,6 +34,7 @@ from harness.store.tables.observations import (
 from harness.store.tables.results import (
     AblationTests,
     FeatureTests,
+    InjectionTests,
     Moderators,
     SelectionOverlap,
     SelectionStability,
@@ -65,8 +68,11 @@ TABLES: tuple[type[Columns], ...] = (
     ImpactNoise,
     SideEffects,
     Decoys,
+    InjectedTokens,
+    Injections,
     FeatureTests,
     AblationTests,
+    InjectionTests,
     SelectionStability,
     SelectionOverlap,
     Moderators,
