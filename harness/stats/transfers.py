@@ -39,7 +39,7 @@ def transferred_share(
     against: float,
     level: float = 0.95,
 ) -> Transfer:
-    """The share of what `own` is above `base` that `injected` is above it, and of no text more than all.
+    """The share of what `own` is above `base` that `injected` is above it; no text counts as more than all.
 
     Arguments:
         injected, base: a quantity of each text with something put into it, and without, (n_texts,).
@@ -50,18 +50,17 @@ def transferred_share(
         level: the coverage of the interval, in (0, 1).
 
     Returns:
-        `Transfer`. With gap = mean(own) - mean(base) and part = mean(min(injected - base, gap)), the share
-        is part / gap, with a jackknife over the units of each sample; the smaller one, `n_units`, has
-        the t quantile's degrees of freedom. `p` and `side` are of the two-sided test of part - against x
-        gap = 0, and `p_own` and `beyond` of gap = 0. The share is NaN with infinite ends where the
-        gap is not above 0, with all units or without one.
+        `Transfer`. With m = mean(own), and no text's value above m, the share is part / gap, where part =
+        mean(injected) - mean(base) and gap = m - mean(base). Errors are of a jackknife over the units of each
+        sample; the smaller one, `n_units`, has the degrees of freedom. `p` and `side` are of the two-sided
+        test of part - against x gap = 0, `p_own` and `beyond` of m against the mean of `base` as it is.
+        The share is NaN with infinite ends where the gap is 0, with all units or without one.
 
     Raises:
         ValueError: naming the argument that is wrong, and the place of a value that is not finite.
 
-    Without the cap it is the transfer ratio of Ma et al. (2026), tested as a ratio is by Fieller (1954). The
-    cap bounds what a text can weigh, so that skew costs the test no size: of a mean that nothing bounds
-    there is no such test (Bahadur and Savage 1956).
+    Uncapped, the transfer ratio of Ma et al. (2026), tested as by Fieller (1954). The cap bounds what a text
+    can weigh: no test of a mean that nothing bounds keeps its size (Bahadur and Savage 1956).
     """
     level, against = check_share("level", level), float(against)
     with_it, without, there = (
@@ -80,7 +79,7 @@ def transferred_share(
 
     claimed, own_test = (
         _test(float(parts @ weights), [one @ weights for one in left_out], freedom)
-        for weights in ([1.0, -against], [0.0, 1.0])
+        for weights in ([1.0, -against, 0.0], [0.0, 0.0, 1.0])
     )
     tests = *claimed, *own_test, freedom + 1
     if parts[1] <= 0 or any((one[:, 1] <= 0).any() for one in left_out):
@@ -92,9 +91,12 @@ def transferred_share(
 
 
 def _parts(injected: Floats, base: Floats, own: Floats) -> Floats:
-    """What is reproduced of the gap, and the gap."""
-    gap = own.mean() - base.mean()
-    return np.array([np.minimum(injected - base, gap).mean(), gap])
+    """What is reproduced of the gap, the gap, and how far both samples lie apart as they are."""
+    most = own.mean()
+    without = np.minimum(base, most).mean()
+    return np.array(
+        [np.minimum(injected, most).mean() - without, most - without, most - base.mean()]
+    )
 
 
 def _without(codes: NDArray[np.intp]) -> Iterator[NDArray[np.bool_]]:
