@@ -24,6 +24,7 @@ from benchmarks.figures import show
 from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import stable
+from benchmarks.token_nulls import token_verdicts
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -204,6 +205,7 @@ PARTS = (
     principles,
     selected,
     stable,
+    token_verdicts,
 )
 
 
