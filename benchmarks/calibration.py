@@ -26,6 +26,7 @@ from benchmarks.set_nulls import set_verdicts
 from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import shown_stable, stable
+from benchmarks.token_nulls import token_verdicts
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -209,6 +210,7 @@ PARTS = (
     stable,
     shown_stable,
     set_verdicts,
+    token_verdicts,
 )
 
 

@@ -50,6 +50,7 @@ METRICS = (
 SIDES = ("discovery", "confirmation")
 EDITED = 5  # features that an ablation removes together
 ROLES = {"target": 1, "no-op": 1, "dose": 3, "single": EDITED, "control": 20}
+CONTEXT = "context-dependent"
 CLAIMS: dict[str, dict[str, object]] = {
     "behaviour": {"name": "answers-right", "behaviour": "logit_difference", "than": 0},
     "features": {"name": "features-exist", "features": "significant", "at_least": 1},
@@ -394,6 +395,11 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield interventions.SideEffects, ABLATION | beside | {"role": "target", "file": ""}
     labelled = cross(pair_id=run.prompts, feature=top[:3] % WIDTH, label=LABELS)
     yield interventions.Decoys, ABLATION | labelled | {"file": "other", "decoy": "hats"}
+    followed = at(top[:3])
+    yield interventions.InjectedTokens, ABLATION | followed | {"token": [" who", " is", " a"]}
+    texts = cross(prompt_id=["n1", "n2"], placement=["", "start"], feature=top[:3] % WIDTH)
+    yield interventions.Injections, ABLATION | texts | {"file": "neutral"}
+    yield results.InjectionTests, ABLATION | followed | {"placement": "start", "driven": CONTEXT}
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))

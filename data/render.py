@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.design import FORMS, Family, contexts, families
+from data.neutral_texts import neutral
 from data.other_contrasts import indirect_objects, reviews
 from data.scenarios import (
     HERE,
@@ -148,11 +149,13 @@ SETS: dict[str, Callable[[Forms], Iterator[Line]]] = {
     "indirect_objects": lambda _: indirect_objects(),
     "reviews": lambda _: reviews(),
 }
+# And texts without pairs.
+FILES: dict[str, Callable[[Forms], Iterator[Line]]] = {**SETS, "neutral": lambda _: neutral()}
 
 
 def render(name: str) -> str:
     """The text of `{name}.jsonl`."""
-    lines = SETS[name](load_forms())
+    lines = FILES[name](load_forms())
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
@@ -245,7 +248,7 @@ def _pair(
 
 
 def main(arguments: list[str]) -> int:
-    stale = [path for name in SETS if _differs(path := HERE / f"{name}.jsonl", render(name))]
+    stale = [path for name in FILES if _differs(path := HERE / f"{name}.jsonl", render(name))]
     for path in stale:
         if "--check" not in arguments:
             path.write_text(render(path.stem), encoding="utf-8", newline="\n")

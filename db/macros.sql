@@ -227,6 +227,28 @@ SELECT
 FROM claim c
 JOIN selection_stability s ON s.run_id = c.run_id AND s.ablation = c.about
 WHERE c.kind = 'stable' AND s.selected
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'injections' AS source, i.family, i.prompt_id, i.layer, i.feature,
+    'activation' AS quantity, i.peak AS value, b.peak AS beside, i.origin
+FROM claim c
+JOIN injections i ON i.run_id = c.run_id AND i.ablation = c.about AND i.placement <> ''
+JOIN injections b ON b.run_id = c.run_id AND b.ablation = c.about AND b.placement = ''
+    AND b.prompt_id = i.prompt_id AND b.layer = i.layer AND b.feature = i.feature
+WHERE c.kind = 'tokens'
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'token_activations' AS source, p.family, p.prompt_id, t.layer, t.feature,
+    'activation' AS quantity, coalesce(max(a.value), 0) AS value, any_value(t.origin) AS origin
+FROM claim c
+JOIN (SELECT DISTINCT run_id, ablation, layer, feature, label, origin FROM injected_tokens) t
+    ON t.run_id = c.run_id AND t.ablation = c.about
+JOIN prompts p ON p.run_id = c.run_id AND p.label = t.label AND p.split = 'confirmation'
+JOIN prompt_tokens s ON s.run_id = c.run_id AND s.prompt_id = p.prompt_id AND s.part = 'prompt'
+LEFT JOIN token_activations a ON a.run_id = c.run_id AND a.prompt_id = p.prompt_id
+    AND a.layer = t.layer AND a.feature = t.feature AND a.position = s.position
+WHERE c.kind = 'tokens'
+GROUP BY ALL
 ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
@@ -299,6 +321,15 @@ FROM (SELECT * EXCLUDE (run_id) FROM side_effects WHERE run_id = of_run) t
 UNION ALL
 SELECT 'decoys' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM decoys WHERE run_id = of_run) t
+UNION ALL
+SELECT 'injected_tokens' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM injected_tokens WHERE run_id = of_run) t
+UNION ALL
+SELECT 'injections' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM injections WHERE run_id = of_run) t
+UNION ALL
+SELECT 'injection_tests' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM injection_tests WHERE run_id = of_run) t
 UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t

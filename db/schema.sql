@@ -359,6 +359,35 @@ CREATE TABLE decoys (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE injected_tokens (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    label VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    token_id INTEGER NOT NULL,
+    token VARCHAR NOT NULL,
+    mean_activation DOUBLE NOT NULL,
+    positions INTEGER NOT NULL,
+    texts INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE injections (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    family VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL,
+    placement VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    peak DOUBLE NOT NULL,
+    at_tokens DOUBLE,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE feature_tests (
     run_id VARCHAR NOT NULL,
     split VARCHAR NOT NULL,
@@ -435,6 +464,26 @@ CREATE TABLE baseline_tests (
     ci_low DOUBLE,
     ci_high DOUBLE,
     p DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE injection_tests (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    placement VARCHAR NOT NULL,
+    layer INTEGER,
+    feature INTEGER,
+    base DOUBLE NOT NULL,
+    injected DOUBLE NOT NULL,
+    own DOUBLE NOT NULL,
+    share DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    cohens_d DOUBLE,
+    p DOUBLE,
+    driven VARCHAR,
+    n_texts INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
     origin VARCHAR NOT NULL
 );
 

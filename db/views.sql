@@ -55,7 +55,7 @@ SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
     coalesce(
         c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
-        c.complement, c.needed, c.stable
+        c.complement, c.needed, c.stable, c.tokens
     ) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
@@ -76,7 +76,7 @@ CROSS JOIN LATERAL (
         (one ->> 'keeps')::DOUBLE AS keeps, one ->> 'cluster' AS cluster, one ->> 'decoy' AS decoy,
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part,
         one ->> 'complement' AS complement, one ->> 'needed' AS needed,
-        one ->> 'stable' AS stable, one ->> 'among' AS among,
+        one ->> 'stable' AS stable, one ->> 'among' AS among, one ->> 'tokens' AS tokens,
         (one ->> 'within_share')::DOUBLE AS within_share
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
@@ -184,6 +184,20 @@ JOIN runs r USING (run_id)
 GROUP BY d.run_id, r.spec_name, r.target, d.ablation, d.file, d.decoy, d.layer, d.feature
 ORDER BY d.run_id, d.ablation, d.file, d.decoy, d.layer, d.feature;
 
+-- What each ablation's features are in neutral texts with their strongest tokens, at each place; without a feature the
+-- whole set.
+CREATE OR REPLACE VIEW injection_summary AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.ablation, t.placement, t.layer, t.feature, s.tokens, s.label,
+    t.base, t.injected, t.own, t.share, t.ci_low, t.ci_high, t.cohens_d, t.p, t.driven, t.n_texts, t.n_units, t.origin
+FROM injection_tests t
+JOIN runs r USING (run_id)
+LEFT JOIN (
+    SELECT run_id, ablation, layer, feature, list(token ORDER BY rank) AS tokens, any_value(label) AS label
+    FROM injected_tokens GROUP BY ALL
+) s USING (run_id, ablation, layer, feature)
+ORDER BY t.run_id, t.ablation, t.layer NULLS FIRST, t.feature, t.placement;
+
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS
 SELECT
@@ -214,6 +228,7 @@ SELECT
         WHEN s.kind = 'needed' THEN 'minimality'
         WHEN s.kind = 'monotone' THEN 'doses'
         WHEN s.kind = 'stable' THEN 'stability'
+        WHEN s.kind = 'tokens' THEN 'tokens'
         ELSE 'specificity'
     END AS question,
     s.claim, s.verdict, s.estimate, s.ci_low, s.ci_high, s.unit, s.p, s.because, s.kind, s.beyond,

@@ -14,6 +14,7 @@ from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.analysis.selection_stability import stability_rows
+from harness.analysis.token_injection import TokenInjection, injection_tests
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
 from harness.specs.intervention import Feature
@@ -63,8 +64,9 @@ class Analysis:
     units are (a tag, or family), `ablations` the impacts on the spec's metric by name, `by_metric` the same
     on every metric, and `side_effects` what each did to prompts that it is not meant for. `baseline` is the
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
-    features answer irrelevant contrasts, and the trait. `stable` is how often halves and bootstraps of the
-    discovering families select them, and `chosen` which they are. `units` are those of registered metrics.
+    features answer irrelevant contrasts, and the trait; `tokens` what they are in neutral texts with their
+    strongest tokens. `stable` is how often halves and bootstraps of the discovering families select them, and
+    `chosen` which they are. `units` are those of registered metrics.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Analysis:
     decoys: Mapping[str, tuple[Decoys, SetContrast]] = field(default_factory=dict)
     stable: Mapping[str, tuple[SelectionStability, SelectionOverlap]] = field(default_factory=dict)
     chosen: Mapping[str, tuple[Feature, ...]] = field(default_factory=dict)
+    tokens: Mapping[str, TokenInjection] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
 
@@ -102,6 +105,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     decoys: dict[str, tuple[Decoys, SetContrast]] = {}
     stable: dict[str, tuple[SelectionStability, SelectionOverlap]] = {}
     selected: dict[str, tuple[Feature, ...]] = {}
+    tokens: dict[str, TokenInjection] = {}
     rows: list[Columns] = [
         # Discovery chooses, it does not conclude: its rows have no p.
         _feature_tests(plan, "discovery", discovery, None, run_id, origin),
@@ -124,6 +128,10 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
             mine = source.read(Decoys, run_id, ablation=ablation.name)
             decoys[ablation.name] = (mine, answers)
+        if ablation.tokens:
+            found = TokenInjection.read(source, plan, ablation, run_id, chosen)
+            tokens[ablation.name] = found
+            rows.append(injection_tests(found, ablation, run_id, origin))
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
@@ -139,6 +147,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         decoys=decoys,
         stable=stable,
         chosen=selected,
+        tokens=tokens,
         rows=tuple(rows),
         units=units,
     )

@@ -26,6 +26,7 @@ from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
 from harness.analysis.stability_verdicts import judge_stable
+from harness.analysis.token_verdicts import judge_tokens
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
@@ -41,6 +42,7 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
     StableClaim,
+    TokensClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
@@ -96,6 +98,7 @@ _VIEWS = {
     "collateral": "side_effect_summary",
     "decoy": "decoy_summary",
     "stable": "selection_stability",
+    "tokens": "injection_summary",
 }
 
 
@@ -121,6 +124,10 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     if isinstance(claim, StableClaim):
         top = impacts.ablation.select.top
         return judge_stable(*analysis.stable[claim.edit], claim, top, alpha)
+    if isinstance(claim, TokensClaim):
+        found = analysis.tokens[claim.edit]
+        units = units_of(plan, found.units.families, tag)
+        return judge_tokens(replace(found, units=units), claim, alpha)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, NeededClaim):
@@ -135,9 +142,9 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         return judge_share(impacts, gap, claim, alpha)
     assert isinstance(claim, SpecificClaim | CollateralClaim)
     file = claim.prompts if isinstance(claim, CollateralClaim) else ""
-    units = partial(units_of, plan, tag=tag, file=file)
+    of_file = partial(units_of, plan, tag=tag, file=file)
     return judge_side_effect(
-        analysis.side_effects[claim.edit], claim, impacts, alpha, units, analysis.units
+        analysis.side_effects[claim.edit], claim, impacts, alpha, of_file, analysis.units
     )
 
 

@@ -36,10 +36,10 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import caution_text, overlap_text, verdict_with_trial
+    from harness.reports.text import caution_text, set_lines, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.stored_spec import spec_mapping
-    from harness.store.tables.results import SelectionOverlap, Verdicts
+    from harness.store.tables.results import InjectionTests, SelectionOverlap, Verdicts
     from harness.store.values import json_value
 
     if "/" in run:
@@ -51,13 +51,18 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         cautions = cautions_of(store, stored["run_id"], stored["target"])
         overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
         enough = sufficiency_panels(store, stored)
+        tests = map(json_value, store.read(InjectionTests, stored["run_id"]).rows())
+        injected = [row for row in tests if row["feature"] is None]
     if as_json:
-        spec = spec_mapping(stored)
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
-        sets = [row for panel in enough.values() for row in panel.rows]
-        beside = {"stability": overlaps, "sufficiency": sets}
-        print_json({**stored, "spec": spec, "verdicts": verdicts, **beside})
+        found = {
+            "verdicts": verdicts,
+            "stability": overlaps,
+            "sufficiency": [row for panel in enough.values() for row in panel.rows],
+            "tokens": injected,
+        }
+        print_json({**stored, "spec": spec_mapping(stored), **found})
         return
     out = console()
     out.print(run_table(stored))
@@ -65,10 +70,10 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     for row in verdicts:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
-    for row in overlaps:
-        out.print(one_line(f"{row['ablation']}: {overlap_text(row)}"))
-    for name, panel in enough.items():
-        out.print(one_line(f"{name}: {panel.says}"))
+    lines = set_lines(overlaps, injected)
+    lines += [f"{name}: {panel.says}" for name, panel in enough.items()]
+    for line in lines:
+        out.print(one_line(line))
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")

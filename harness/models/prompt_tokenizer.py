@@ -50,6 +50,13 @@ class PromptTokenizer:
         """The token that every prompt begins with; None where it begins with a word."""
         return next((one for one in self.opening if one == self.tokenizer.bos_token_id), None)
 
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that are no word of any text: BOS, padding, the marks of a chat."""
+        added = self.tokenizer.added_tokens_decoder.items()
+        marks = {token for token, one in added if one.special}
+        return frozenset({*self.tokenizer.all_special_ids, *self.opening, *marks})
+
     @property
     def lacks_bos(self) -> bool:
         """Whether prompts begin without the BOS that a model of this family was always given."""

@@ -21,6 +21,7 @@ QUESTIONS = {
     "doses": "monotone: {ablation}",
     "specificity": "specific, collateral or decoy: {ablation}",
     "stability": "stable: {ablation}",
+    "tokens": "tokens: {ablation}",
     "transfer": "select: {{from: {name}}} in another eval",
 }
 

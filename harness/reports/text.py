@@ -99,6 +99,32 @@ def sufficiency_text(rows: "Sequence[Mapping[str, Any]]") -> str:
     return ", ".join(parts)
 
 
+def injection_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What their strongest tokens alone make of an ablation's features, of rows of `injection_tests`.
+
+    Those of the set, which have no feature, or which the query `token_injection` calls so.
+    """
+    of_set = [row for row in rows if row["feature"] in (None, "the set")]
+    if not of_set or any(row["share"] is None for row in of_set):
+        return "its features are no more active in their own prompts than in neutral texts"
+    shares = ", ".join(f"{row['share']:.2f} ({row['placement']})" for row in of_set)
+    return (
+        "in neutral texts the strongest tokens of its features alone give them these shares of their "
+        f"activation in their own prompts: {shares}"
+    )
+
+
+def set_lines(
+    overlaps: Sequence[Mapping[str, Any]], injected: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """What is said of the sets that ablations selected, of rows of their tables."""
+    lines = [f"{row['ablation']}: {overlap_text(row)}" for row in overlaps]
+    for name in dict.fromkeys(row["ablation"] for row in injected):
+        mine = [row for row in injected if row["ablation"] == name]
+        lines.append(f"{name}: {injection_text(mine)}")
+    return lines
+
+
 def p_text(p: float) -> str:
     """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"

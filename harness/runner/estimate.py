@@ -210,6 +210,8 @@ class _Stages:
                 return taken, held, batches
             # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
             return taken, held, batches + 1 + LOSSES * layers
+        if work.stage in ("tokens", "inject"):
+            return taken, rows * self.columns * work.features * POSITION_BYTES, batches
         at_one = self.plan.readout in SINGLE
         encoded = self._encoded(rows * (1 if at_one else self.columns))
         return taken, encoded * (work.stage in ("observe", "decoys")), batches

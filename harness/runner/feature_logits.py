@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.models.unembedding import added_by_heads
 from harness.runner.context import RunContext
-from harness.runner.stages.trace import TracedFeatures
+from harness.runner.traced_features import TracedFeatures
 from harness.specs.intervention import Feature
 from harness.store.tables.observations import FeatureLogits
 

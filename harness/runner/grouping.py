@@ -16,7 +16,7 @@ def prompts_together(
     plan, the model, the device and the batch size that was `asked` for alone; of an ablation there are so
     many `replays` of each prompt.
     """
-    if stage in ("ablate", "side effects"):
+    if stage in ("ablate", "side effects", "inject"):
         # Each replay is a row of its own; another device is faster the more of a layer there are.
         return max(1, (4 if on_cpu else 16) * asked // replays)
     # On another device the SAEs are read once a group, which takes longer than the forwards.

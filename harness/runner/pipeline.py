@@ -4,7 +4,7 @@ Units that the store has already are not computed again, so an unfinished run is
 stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from harness.analysis.controls import balance_of, candidates_of
@@ -25,23 +25,26 @@ from harness.runner.ablation_replays import look_beside, replay
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
-from harness.runner.staged_units import Stages, together
+from harness.runner.staged_units import Stages, Work, together
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
 from harness.runner.stages.baseline_directions import baseline_directions
 from harness.runner.stages.decoys import decoys
 from harness.runner.stages.generate import generate
+from harness.runner.stages.inject import inject, tokens_of
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
 from harness.runner.stages.survey import survey
-from harness.runner.stages.trace import prepare_trace, trace
+from harness.runner.stages.tokens import tokens
+from harness.runner.stages.trace import trace
+from harness.runner.traced_features import prepare_trace
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
-from harness.store.tables.interventions import ControlBalance, Interventions
+from harness.store.tables.interventions import ControlBalance, InjectedTokens, Interventions
 from harness.store.tables.observations import (
     Activations,
     Attributions,
@@ -92,9 +95,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             stage("baseline directions", work, ablation.name)
         replay(context, plan, ablation, store, stage, frozen)
         look_beside(context, plan, ablation, frozen, stage)
-        for file in plan.decoys_of(ablation.name):
-            work = partial(decoys, plan=plan, target=_target(frozen), file=file)
-            stage("decoys", work, ablation.name, file=file)
+        _read_elsewhere(context, plan, _target(frozen), store, stage, adding)
+        sums.remove()
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))
@@ -123,6 +125,30 @@ def _refuse_zero_by_construction(context: RunContext, plan: Plan, ablation: Abla
                 "edit at positions: prompt or all",
             )
         )
+
+
+def _read_elsewhere(
+    context: RunContext,
+    plan: Plan,
+    target: Intervention,
+    store: RunStore,
+    stage: Callable[..., None],
+    adding: Callable[..., Work],
+) -> None:
+    """What the target's features are on other files: on decoys, and in neutral texts with their tokens."""
+    ablation = plan.ablation(target.ablation)
+    for file in plan.decoys_of(ablation.name):
+        work = partial(decoys, plan=plan, target=target, file=file)
+        stage("decoys", work, ablation.name, file=file)
+    if not ablation.tokens:
+        return
+    stage("tokens", adding(tokens, ablation=ablation, target=target), ablation.name)
+    strongest = tokens_of(store.read(InjectedTokens, context.run_id, ablation=ablation.name))
+    features = cache(lambda: prepare_trace(context, strongest))
+    for file in plan.files_of("inject", ablation.name) if strongest else ():
+        work = partial(inject, ablation=ablation, strongest=strongest, features=features, file=file)
+        copies = 1 + len(strongest) * len(ablation.tokens.at)
+        stage("inject", work, ablation.name, replays=copies, file=file)
 
 
 def _freeze_interventions(

@@ -17,6 +17,8 @@ from harness.specs.fields import (
 )
 from harness.specs.prompt import Label
 
+NEUTRAL = "data/neutral.jsonl"  # the neutral texts that come with the package
+
 
 class Select(SpecPart):
     """Which features an ablation edits: chosen on the discovery families, then frozen.
@@ -85,6 +87,38 @@ class Select(SpecPart):
     def uses_families(self) -> bool:
         """Whether results on the discovery families decide which features these are."""
         return self.by in ("contrast", "attribution")
+
+
+Placement = Literal["start", "middle", "end", "replace"]
+
+
+class Tokens(SpecPart):
+    """Which tokens of an ablation's features are put into neutral texts, and where."""
+
+    top: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="How many tokens of each feature, at most: those at which it is most active on average "
+        "in the discovering prompts of the variant where it is the stronger.",
+    )
+    at_least: int = Field(
+        default=5,
+        ge=1,
+        le=10_000,
+        description="In how many of these prompts a token must occur to be among them.",
+    )
+    at: tuple[Placement, ...] = Field(
+        default=("start", "middle", "end", "replace"),
+        min_length=1,
+        description="Where they are put, together and the strongest first: at the `start` of a text, in its "
+        "`middle`, at its `end`; or each in the place of a token of the text (`replace`), spread over it.",
+    )
+    into: str = Field(
+        default=NEUTRAL,
+        description="A JSONL file of texts that have nothing to do with the subject, each with an `id` and a "
+        "`prompt`; looked for where the spec's own prompts are.",
+    )
 
 
 class Ablation(SpecPart):
@@ -163,6 +197,11 @@ class Ablation(SpecPart):
         description="As many edits more as features are selected, each of all but one of them, for claims "
         "that each is `needed`.",
     )
+    tokens: Tokens | None = Field(
+        default=None,
+        description="Measure what the features' strongest tokens alone do in neutral texts, for claims of "
+        "`tokens`: {} or {top: 3, at: [start, end]}.",
+    )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
@@ -171,7 +210,7 @@ class Ablation(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         later = {"directions": 0, "shuffled": 0, "complement": False, "leave_one_out": False}
-        return without(plain(self), later | {"baselines": ()})
+        return without(plain(self), later | {"baselines": (), "tokens": None})
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything

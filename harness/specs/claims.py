@@ -16,6 +16,7 @@ from harness.specs.edit_claims import (
     ShareClaim,
     SpecificClaim,
     StableClaim,
+    TokensClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.set_claims import ComplementClaim, NeededClaim
@@ -110,6 +111,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         StableClaim,
         ComplementClaim,
         NeededClaim,
+        TokensClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -132,7 +134,8 @@ Claim = Annotated[
     | Annotated[DecoyClaim, Tag("decoy")]
     | Annotated[StableClaim, Tag("stable")]
     | Annotated[ComplementClaim, Tag("complement")]
-    | Annotated[NeededClaim, Tag("needed")],
+    | Annotated[NeededClaim, Tag("needed")]
+    | Annotated[TokensClaim, Tag("tokens")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -18,6 +18,7 @@ from harness.specs.edit_claims import (
     MonotoneClaim,
     SpecificClaim,
     StableClaim,
+    TokensClaim,
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.metric_checks import wrong_metrics
@@ -169,6 +170,8 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
     if ablation.shuffled and ablation.source != "pair":
         what = "only values that a prompt takes from its own pair can be those of other families' pairs"
         problems.append((("shuffled",), what, "drop it, or use `kind: resample`, `source: pair`"))
+    if ablation.tokens and len({*ablation.tokens.at}) < len(ablation.tokens.at):
+        problems.append((("tokens", "at"), "a place is named twice", "name each once"))
     if not isinstance(ablation.positions, str) and 0 in ablation.positions:
         problems.append(
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
@@ -284,6 +287,9 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     if isinstance(claim, StableClaim) and not ablation.select.uses_families:
         what = f"no families select the features of '{claim.edit}'"
         problems.append((at, what, "select them `by: contrast` or `by: attribution`, or drop it"))
+    if isinstance(claim, TokensClaim) and not ablation.tokens:
+        what = f"no tokens of '{claim.edit}' are put into neutral texts"
+        problems.append((at, what, "give the ablation `tokens: {}`"))
     if isinstance(claim, MonotoneClaim) and len({*ablation.doses} - {1.0}) < 2:
         what = f"'{claim.edit}' has too few doses to have an order"
         problems.append((at, what, "give it two or more `doses` beside 1: [0, 0.5, 2]"))

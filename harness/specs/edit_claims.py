@@ -229,6 +229,28 @@ class StableClaim(EditClaim):
         )
 
 
+class TokensClaim(EditClaim):
+    """About whether an ablation's features are detectors of a few tokens."""
+
+    kind: ClassVar[str] = "tokens"
+    tokens: str = Field(
+        description="The name of an ablation of this file that has `tokens`, whose frozen features are meant."
+    )
+    less_than: float = Field(
+        gt=0,
+        le=1,
+        description="Claim that the features' strongest tokens, put into neutral texts, give them less than "
+        "this share of what they are active by in the confirming families' prompts.",
+    )
+
+    def in_words(self, _variants: Variants, _metric: str) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"their strongest tokens in neutral texts give the features of ablation {self.tokens} less than "
+            f"{self.less_than:.0%} of their activation in the confirming prompts"
+        )
+
+
 def measured(metric: str, variants: Variants) -> str:
     """In what the answers move, where it is not what impacts are usually measured in."""
     return "" if metric == "logit_difference" else f", in {metric_words(metric, variants)}"

@@ -1,4 +1,4 @@
-"""The prompts of other files than a spec's own, which claims about collateral effects and decoys name."""
+"""The prompts of other files than a spec's own: of collateral effects, of decoys, and neutral texts."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from harness.errors import Fault, InputError
 from harness.specs.edit_claims import CollateralClaim, DecoyClaim
 from harness.specs.prompt import Prompt
-from harness.specs.prompt_file import load_prompts
+from harness.specs.prompt_file import load_prompts, load_texts
 from harness.specs.spec import Spec
 
 
 def load_others(
     spec: Spec, find: Callable[[str, str], Path], where: Callable[..., str]
 ) -> Mapping[str, tuple[Prompt, ...]]:
-    """Those of each file that a claim names, by that name; `find` finds one for a part of the spec.
+    """Those of each file that a claim or an ablation names, by that name; `find` finds one for such a part.
 
     `where` places that part. Raises `InputError` with all faults of all files.
     """
@@ -27,6 +27,14 @@ def load_others(
                     find(claim.prompts, here), variants=spec.variants, or_old=True, asked=here,
                     chat=spec.chat,
                 )  # fmt: skip
+            except InputError as error:
+                faults += error.faults
+    for i, ablation in enumerate(spec.ablations):
+        if ablation.tokens and ablation.tokens.into not in found:
+            into = ablation.tokens.into
+            try:
+                path = find(into, where("ablations", i, "tokens", "into"))
+                found[into] = load_texts(path, chat=spec.chat)
             except InputError as error:
                 faults += error.faults
     if faults:

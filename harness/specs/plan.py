@@ -18,6 +18,7 @@ from harness.specs.targets import Target
 from harness.specs.unit import ADDED_UP, PROMPTS, Stage, Unit
 
 FEWEST = 2  # families of a side: one has no spread
+OF_FILES = ("side effects", "decoys", "inject")  # stages that read other files than the spec's own
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Plan:
     def ablations(self) -> tuple[Ablation, ...]:
         """The ablations that are made on this target."""
         return self.spec.ablations_on(self.target.name)
+
+    def ablation(self, name: str) -> Ablation:
+        """The ablation of this name."""
+        return next(one for one in self.spec.ablations if one.name == name)
 
     def families(self, side: Side) -> tuple[str, ...]:
         """The families of one side, by name."""
@@ -100,6 +105,8 @@ class Plan:
             steps.append(("ablate", ablation.name))
             steps += [("side effects", ablation.name)] * bool(self.files_beside(ablation.name))
             steps += [("decoys", ablation.name)] * bool(self.decoys_of(ablation.name))
+            if ablation.tokens:
+                steps += [("tokens", ablation.name), ("inject", ablation.name)]
         return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
 
     @property
@@ -108,7 +115,7 @@ class Plan:
         parts = {ablation.name: len(looks(ablation)) for ablation in self.ablations}
 
         def count(stage: Stage, ablation: str) -> int:
-            if stage in ("side effects", "decoys"):
+            if stage in OF_FILES:
                 files = self.files_of(stage, ablation)
                 return sum(len(self.units(stage, ablation, file=file)) for file in files)
             return len(self.units(stage, ablation)) * (parts[ablation] if stage == "ablate" else 1)
@@ -134,6 +141,9 @@ class Plan:
         """The files that a stage reads of an ablation, '' for the spec's own."""
         if stage == "decoys":
             return self.decoys_of(ablation)
+        if stage == "inject":
+            wanted = self.ablation(ablation).tokens
+            return (wanted.into,) if wanted else ()
         return self.files_beside(ablation) if stage == "side effects" else ("",)
 
     @property
@@ -152,7 +162,7 @@ class Plan:
     ) -> tuple[Unit, ...]:
         """The units of a stage, in an order that does not depend on the file's.
 
-        Of side effects and decoys those on the prompts of a `file`, see `files_of`.
+        Of stages that read another `file` those on its prompts, see `files_of`.
         """
         if stage == "decoys":
             chosen = self.others[file]
@@ -167,8 +177,8 @@ class Plan:
             chosen = self.of("confirmation")
         else:
             chosen = self.prompts
-        if ablation and not file:
-            (wanted,) = (a for a in self.spec.ablations if a.name == ablation)
+        if ablation and not file and stage != "tokens":
+            wanted = self.ablation(ablation)
             other = stage == "side effects"
             chosen = tuple(p for p in chosen if (p.label != wanted.variant) == other)
         ordered = sorted(chosen, key=lambda prompt: (prompt.family, prompt.id))
@@ -192,7 +202,7 @@ def make_plan(
 ) -> Plan:
     """Decide everything that a spec leaves to the target and the prompts.
 
-    `others` are the prompts of other files that claims name, those of claims on this target at least. Raises
+    `others` are the prompts of other files that are named, those of parts on this target at least. Raises
     `InputError` where what the split or a test goes by is no tag of every family.
     """
     sides = sides_of(prompts, spec)
@@ -200,7 +210,7 @@ def make_plan(
         claim.prompts
         for claim in spec.claims_on(target.name)
         if isinstance(claim, CollateralClaim | DecoyClaim)
-    }
+    } | {one.tokens.into for one in spec.ablations_on(target.name) if one.tokens}
     beside = {name: some for name, some in (others or {}).items() if name in wanted}
     kept = tuple(prompt for prompt in prompts if prompt.family in sides)
     plan = Plan(spec, target, layers_of(spec, target), kept, sides, others=beside)

@@ -10,13 +10,14 @@ from typing import Any
 from harness.errors import Fault, InputError, first_few, nearest
 from harness.names import is_name
 from harness.specs.prompt import Prompt
-from harness.specs.prompt_lines import FIELDS, Line, faults_of_line
+from harness.specs.prompt_lines import FIELDS, Line, faults_of_line, messages_of, text_of
 from harness.specs.prompt_pairs import OLD, complete
 from harness.specs.text_file import place_order, read_text
 from harness.specs.variants import Variants
 
 _FIELD = re.compile(rf'"({"|".join(FIELDS)})"\s*:')
 LARGEST = 100_000_000  # bytes of a prompt file, some 100,000 prompts
+FEWEST_TEXTS = 2
 
 
 def load_prompts(
@@ -54,6 +55,35 @@ def load_prompts(
     if faults or wrong:
         raise InputError(*sorted({*faults, *wrong}, key=place_order))
     return prompts
+
+
+def load_texts(path: str | Path, *, chat: bool = False) -> tuple[Prompt, ...]:
+    """Read and check a file of texts that are answered by nothing: lines with an `id` and a `prompt`.
+
+    Each is a family of its own, without answers. What else a prompt's line may have is left aside. Raises
+    `InputError` with all of its faults, and where there are fewer than two texts.
+    """
+    lines, faults = _lines(path)
+    prompts: list[Prompt] = []
+    seen: dict[tuple[str, str], int] = {}
+    for number, line in lines:
+        wrong = faults_of_line({"pair_id": "-", "label": OLD.correct, "answer": "-", **line})
+        faults += [Fault(f"{path}:{number}", *one) for one in wrong]
+        if not wrong:
+            name, text, asked = line["id"], text_of(line), messages_of(line, chat)
+            for field, value in (("id", name), ("prompt", text)):
+                first = seen.setdefault((field, value), number)
+                if first != number:
+                    what = f"its '{field}' is that of line {first} as well"
+                    faults.append(Fault(f"{path}:{number}", what, "change one"))
+            prompts.append(
+                Prompt(name, name, name, "correct", text, "", "", "", number, chat=asked)
+            )
+    if not faults and len(prompts) < FEWEST_TEXTS:
+        faults.append(Fault(f"{path}:1", "it has one text, which has no spread", "add others"))
+    if faults:
+        raise InputError(*sorted({*faults}, key=place_order))
+    return tuple(prompts)
 
 
 def variants_in(path: str | Path) -> Variants:

@@ -19,7 +19,13 @@ from harness.specs.design import (
     smallest_p,
     smallest_stable,
 )
-from harness.specs.edit_claims import AblationClaim, CollateralClaim, DecoyClaim, StableClaim
+from harness.specs.edit_claims import (
+    AblationClaim,
+    CollateralClaim,
+    DecoyClaim,
+    StableClaim,
+    TokensClaim,
+)
 from harness.specs.fields import BASELINES
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
@@ -50,6 +56,10 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
             of_kind[prompt.tags.get("decoy", "")].add(prompt.family)
         # It rests on the fewest: of a kind of decoy, or of those that confirm.
         sizes = min([sizes, *(sizes_of(clusters, own) for own in of_kind.values())], key=len)
+    if isinstance(claim, TokensClaim):
+        # Or on the texts, if these are fewer.
+        texts = plan.others[plan.files_of("inject", claim.edit)[0]]
+        sizes = min(sizes, [1] * len({text.family for text in texts}), key=len)
     return sizes
 
 

@@ -14,6 +14,8 @@ def needs_discovery(spec: Spec) -> str:
         return "no family is left to take the values of the edit from"
     if any(ablation.baselines for ablation in spec.ablations):
         return "no family is left to take the baselines' directions from"
+    if any(ablation.tokens for ablation in spec.ablations):
+        return "no family is left to find the features' strongest tokens in"
     if any(isinstance(claim, DecoyClaim) for claim in spec.claims):
         return "no family is left to tell which way each feature answers the trait"
     return ""

@@ -17,10 +17,11 @@ PROMPTS = {
     "ablate": 2,
     "side effects": 16,
     "decoys": 16,
+    "inject": 4,
     "trace": 16,
 }
 # Of what adds up over all of the discovery families' prompts, which are one group.
-ADDED_UP = ("survey", "profile", "baseline directions")
+ADDED_UP = ("survey", "profile", "tokens", "baseline directions")
 Stage = Literal[
     "observe",
     "baseline",
@@ -33,6 +34,8 @@ Stage = Literal[
     "ablate",
     "side effects",
     "decoys",
+    "tokens",
+    "inject",
     "trace",
 ]
 

@@ -67,13 +67,15 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         without = {prompt.asked: prompt for prompt in plan.baselines}.values()
         scored = sum(_asked(p) + sum(map(_length, p.answers)) for p in without)
         return StageWork(stage, name, len(without), scored, reads=0)
+    if stage in ("tokens", "inject"):
+        return _injected(plan.ablation(name), stage, len(rows), asked)
     if stage == "survey":
         # A layer's losses are taken on a sample, which is replayed three times and is left out here.
         return StageWork(stage, name, len(rows), asked, reads=2)
     if stage in ("attribute", "predict"):
-        return _attribution(plan, _named(plan, name), stage, len(rows), scored)
+        return _attribution(plan, plan.ablation(name), stage, len(rows), scored)
     if stage == "ablate":
-        ablation = _named(plan, name)
+        ablation = plan.ablation(name)
         sets = replays_of(ablation)
         shuffles = shuffles_of(plan, ablation)
         # Each of these has replays of its own: the sources are read, beside a forward of the prompts.
@@ -86,13 +88,23 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         # The prompts of the other variant are read as well.
         return StageWork(stage, name, 2 * len(rows), 2 * scored)
     if stage == "side effects":
-        ablation = _named(plan, name)
+        ablation = plan.ablation(name)
         # As if each prompt were replayed with the controls: those of the other variant are not.
         sets = 1 + looks(ablation)[0] * any(files)
         tokens = scored * (1 + sets * _share(plan))
         features = members_of(ablation) * sets
         return StageWork(stage, name, len(rows), tokens, replays=sets, features=features)
     return StageWork(stage, name, len(rows), scored, reads=bool(plan.layers))
+
+
+def _injected(ablation: Ablation, stage: Stage, texts: int, asked: float) -> StageWork:
+    """What looks for an ablation's tokens in so many texts, or puts them into these."""
+    features, wanted = members_of(ablation), ablation.tokens
+    assert wanted is not None
+    # Into each text the tokens of each feature, at each place; and the text as it is.
+    copies = features * len(wanted.at) if stage == "inject" else 0
+    tokens = asked * (1 + copies) + texts * copies * wanted.top
+    return StageWork(stage, ablation.name, texts * (1 + copies), tokens, features=features)
 
 
 def _attribution(
@@ -141,11 +153,6 @@ def longest_row(plan: Plan) -> int:
         + (bool(prompt.chat) + len(prompt.chat)) * MESSAGE
         for prompt in plan.prompts
     )
-
-
-def _named(plan: Plan, name: str) -> Ablation:
-    (found,) = (ablation for ablation in plan.ablations if ablation.name == name)
-    return found
 
 
 def _share(plan: Plan) -> float:

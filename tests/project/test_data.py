@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from data.render import PHYSICS, SETS, render
+from data.render import FILES, PHYSICS, render
 from data.scenarios import load_forms, load_scenarios
 from data.shortcuts import table
 from fixtures.training.corpus import Mixture, write
-from harness.specs.prompt_file import load_prompts
+from harness.specs.prompt_file import load_prompts, load_texts
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def sets(root):
     }
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", FILES)
 def test_a_committed_file_is_what_the_table_gives(root, name):
     assert (root / "data" / f"{name}.jsonl").read_text(encoding="utf-8") == render(name)
 
@@ -237,3 +237,55 @@ def test_adding_a_scenario_would_change_no_other_principles_prompts(monkeypatch)
     monkeypatch.setattr(module, "load_scenarios", lambda table="kinematics": fewer)
     left = {line for line in before if '"principle": "gravity"' not in line}
     assert left <= set(render("voices").splitlines())
+
+
+COMMON = [
+    "a",
+    "about",
+    "all",
+    "and",
+    "around",
+    "as",
+    "at",
+    "but",
+    "can",
+    "each",
+    "every",
+    "for",
+    "her",
+    "him",
+    "his",
+    "in",
+    "into",
+    "is",
+    "it",
+    "its",
+    "long",
+    "makes",
+    "no",
+    "of",
+    "on",
+    "or",
+    "other",
+    "the",
+    "them",
+    "they",
+    "until",
+    "was",
+    "well",
+    "when",
+    "who",
+    "with",
+]
+
+
+def test_neutral_texts_share_no_word_with_physics_but_the_commonest(root):
+    said = {
+        word
+        for name in PHYSICS
+        for word in re.findall("[a-z]+", (root / f"data/{name}.jsonl").read_text().lower())
+    }
+    texts = load_texts(root / "data" / "neutral.jsonl")
+    assert len(texts) == 24
+    own = {word for text in texts for word in re.findall("[a-z]+", text.text.lower())}
+    assert own & said - {*COMMON} == set()

@@ -4,7 +4,7 @@ import duckdb
 import torch
 
 from harness.runner.feature_logits import TOP, feature_logits
-from harness.runner.stages.trace import prepare_trace
+from harness.runner.traced_features import prepare_trace
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from harness.store.tables.observations import FeatureLogits, TokenActivations

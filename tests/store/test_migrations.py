@@ -29,6 +29,9 @@ SINCE = {
     "selection_overlap": 13,
     "baseline_directions": 13,
     "baseline_tests": 13,
+    "injected_tokens": 13,
+    "injections": 13,
+    "injection_tests": 13,
 }
 
 

@@ -37,6 +37,8 @@ _MADE_OF = {
     "stable": "the share of the halves that select the least stable of its features",
     "complement": "the impact of all other features of its layers, as it is or as a share of the difference",
     "needed": "the target's own impact, minus its impact without the member that adds least",
+    "tokens": "what their tokens alone give the target's features in neutral texts, as a share of their own "
+    "activation",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 

@@ -16,6 +16,7 @@ from harness.reports.html.claims import claims_of
 from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
+from harness.reports.html.injections import injection_panels
 from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
@@ -129,13 +130,14 @@ def _ablations(
     store: ReadStore, run: Run, db: Path, sections: list[AblationSection], renderer: ChartRenderer
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
-    enough = sufficiency_panels(store, run)
+    enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
             "stability": stable.get(one.name),
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
+            "injection": injected.get(one.name),
         }
         for one in sections
     }

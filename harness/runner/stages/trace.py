@@ -20,21 +20,11 @@ from harness.models.hooks import capture
 from harness.models.padded_batch import positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
-from harness.sae import Sae, encode
-from harness.specs.intervention import Feature
+from harness.runner.traced_features import Integers, TracedFeatures
+from harness.sae import encode
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import PromptTokens, TokenActivations
-
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class TracedFeatures:
-    """Some features of one layer: their part of its SAE, and their indices in it, (n_features,)."""
-
-    sae: Sae
-    features: Integers
 
 
 @dataclass(frozen=True)
@@ -46,19 +36,6 @@ class _Firings:
     place: Integers
     feature: Integers
     value: NDArray[np.float32]
-
-
-def prepare_trace(context: RunContext, features: Iterable[Feature]) -> Mapping[int, TracedFeatures]:
-    """What a trace needs of the SAEs: of each layer the columns of these features, and no more."""
-    by_layer: dict[int, list[int]] = defaultdict(list)
-    for layer, feature in sorted(features):
-        by_layer[layer].append(feature)
-    traced = {}
-    for layer, members in by_layer.items():
-        sae = context.saes(layer)
-        part = sae.only(torch.tensor(members, device=sae.w_enc.device))
-        traced[layer] = TracedFeatures(part, np.array(members))
-    return traced
 
 
 def trace(

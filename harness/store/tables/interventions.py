@@ -127,6 +127,43 @@ class SideEffects(Columns):
 
 
 @dataclass(frozen=True)
+class InjectedTokens(Columns):
+    """A row is one of the tokens at which a feature is most active in the discovering prompts."""
+
+    table: ClassVar[str] = "injected_tokens"
+    run_id: Column
+    ablation: Column
+    layer: Column
+    feature: Column
+    label: Column
+    rank: Column
+    token_id: Column
+    token: Column
+    mean_activation: Column
+    positions: Column
+    texts: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class Injections(Columns):
+    """A row is how active a feature is in a neutral text, as it is or with its strongest tokens in it."""
+
+    table: ClassVar[str] = "injections"
+    run_id: Column
+    ablation: Column
+    file: Column
+    family: Column
+    prompt_id: Column
+    placement: Column
+    layer: Column
+    feature: Column
+    peak: Column
+    at_tokens: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Decoys(Columns):
     """A row is the value of one of an ablation's features at the readout of a prompt that is a decoy."""
 

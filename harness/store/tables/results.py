@@ -132,6 +132,30 @@ class SelectionOverlap(Columns):
 
 
 @dataclass(frozen=True)
+class InjectionTests(Columns):
+    """A row is what the strongest tokens do to a feature in neutral texts; without a feature, to the set."""
+
+    table: ClassVar[str] = "injection_tests"
+    run_id: Column
+    ablation: Column
+    placement: Column
+    layer: Column
+    feature: Column
+    base: Column
+    injected: Column
+    own: Column
+    share: Column
+    ci_low: Column
+    ci_high: Column
+    cohens_d: Column
+    p: Column
+    driven: Column
+    n_texts: Column
+    n_units: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Moderators(Columns):
     """A row is how far an ablation's impact at a level of a term is from that at the first level."""
 

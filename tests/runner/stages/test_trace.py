@@ -12,7 +12,8 @@ from harness.analysis.run_analysis import analyse
 from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
 from harness.runner.pipeline import STRONGEST, execute
-from harness.runner.stages.trace import prepare_trace, trace
+from harness.runner.stages.trace import trace
+from harness.runner.traced_features import prepare_trace
 from harness.sae.encoding import encode
 from harness.specs.spec_file import load
 from harness.specs.workload import workload

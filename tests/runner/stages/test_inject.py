@@ -1,0 +1,96 @@
+"""Where tokens are put: against lists that are cut by hand, by ids that are no text, and within a chat's words."""
+
+import pytest
+
+from harness.errors import InputError
+from harness.models.padded_batch import USER, Tokens
+from harness.runner.stages.inject import _words, inject, placed, tokens_of
+from harness.runner.traced_features import prepare_trace
+from harness.specs.ablations import Ablation
+from harness.specs.prompt import Prompt
+from harness.store.tables.interventions import InjectedTokens
+from tests.helpers.runs import a_run_context
+
+PROMPT = (2, 10, 11, 12, 13, 14, 15)
+WORDS = range(1, 7)
+
+
+@pytest.mark.parametrize(
+    "placement, made, places",
+    [
+        ("start", (2, 90, 91, 10, 11, 12, 13, 14, 15), (1, 2)),
+        ("end", (2, 10, 11, 12, 13, 14, 15, 90, 91), (7, 8)),
+        ("middle", (2, 10, 11, 12, 90, 91, 13, 14, 15), (4, 5)),
+        ("replace", (2, 10, 90, 12, 13, 91, 15), (2, 5)),
+    ],
+)
+def test_tokens_are_put_where_the_spec_says(placement, made, places):
+    assert placed(PROMPT, WORDS, [2, 4, 6], (90, 91), placement) == (made, places)
+    assert [made[i] for i in places] == [90, 91]
+
+
+def test_no_word_is_divided_where_another_begins():
+    made, places = placed(PROMPT, WORDS, [6], (90,), "middle")
+    assert made == (2, 10, 11, 12, 13, 14, 90, 15)
+    assert places == (6,)
+    assert placed(PROMPT, WORDS, [], (90,), "middle")[1] == (4,)
+
+
+def test_more_tokens_than_words_take_all_their_places():
+    tokens = tuple(range(90, 97))
+    assert placed(PROMPT, WORDS, [], tokens, "replace") == ((2, *tokens), tuple(range(1, 8)))
+
+
+def test_of_a_chat_the_words_are_what_its_user_says_last():
+    roles = (0, USER, USER, 0, 3, 0, USER, USER, 0)
+    assert _words(Tokens(tuple(range(9)), (), roles), 1) == range(6, 8)
+    assert _words(Tokens(PROMPT), 1) == WORDS
+
+
+def a_text(text="Tulips bloom."):
+    return Prompt("t", "t", "t", "correct", text, "", "", "", 1)
+
+
+def ablation(*at):
+    return Ablation.model_validate(
+        {"name": "top", "select": {"by": "contrast"}, "tokens": {"at": at}}
+    )
+
+
+def test_bytes_are_put_in_as_ids():
+    """A byte of a letter is no text by itself, and would be tokenized as another one."""
+    context = a_run_context()
+    tokenizer = context.model.tokenizer
+    piece = tokenizer("日", add_special_tokens=False).input_ids[-1]
+    assert tokenizer(tokenizer.decode([piece]), add_special_tokens=False).input_ids != [piece]
+    seen = []
+    honest = context.model.forward
+    context.model.forward = lambda batch, *a: seen.append(batch.ids.tolist()) or honest(batch, *a)
+    features = prepare_trace(context, [(1, 3)])
+    (rows,) = inject(
+        context, ablation("end"), {(1, 3): (piece,)}, lambda: features, "f", [a_text()]
+    )
+    plain = [2, *tokenizer("Tulips bloom.", add_special_tokens=False).input_ids]
+    assert any(row[-len(plain) - 1 :] == [*plain, piece] for ids in seen for row in ids)
+    assert [row["placement"] for row in rows.rows()] == ["", "end"]
+
+
+def test_a_text_that_is_too_long_with_the_tokens_is_refused():
+    context = a_run_context()
+    longest = context.model.architecture.longest
+    word = context.model.tokens("a a").prompt[-1]
+    text = a_text(" ".join(["a"] * (longest - 1)))
+    length = len(context.model.tokens(text.text).prompt)
+    assert length <= longest
+    with pytest.raises(
+        InputError, match=f"tokens with those of a feature, the model takes {longest}"
+    ):
+        inject(context, ablation("end"), {(1, 3): (word,) * 20}, dict, "f", [text])
+
+
+def test_tokens_are_read_back_in_their_order():
+    rows = InjectedTokens.of(
+        {"layer": 1, "feature": 3, "rank": rank, "token_id": token}
+        for rank, token in ((1, 8), (0, 9), (2, 7))
+    )
+    assert tokens_of(rows) == {(1, 3): (9, 8, 7)}
