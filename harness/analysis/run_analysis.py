@@ -91,14 +91,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     activations = source.read(Activations, run_id)
     discovery = pair_activations(plan, "discovery", activations)
     confirmation = pair_activations(plan, "confirmation", activations)
-    features = {
-        tag: _feature_result(
-            plan,
-            replace(confirmation, units=units_of(plan, confirmation.units.families, tag)),
-            margins,
-        )
-        for tag, margins in _margins(plan).items()
-    }
+    features = _feature_results(plan, confirmation)
     own = features[plan.spec.cluster]
     units = {name: metric.unit for name, metric in registered.items()}
     by_metric: dict[str, Mapping[str, AblationImpacts]] = {}
@@ -140,10 +133,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         features=features,
         ablations={name: some[plan.spec.metric] for name, some in by_metric.items()},
         by_metric=by_metric,
-        side_effects={
-            ablation.name: source.read(SideEffects, run_id, ablation=ablation.name)
-            for ablation in plan.ablations
-        },
+        side_effects={one: source.read(SideEffects, run_id, ablation=one) for one in by_metric},
         decoys=decoys,
         stable=stable,
         chosen=selected,
@@ -151,6 +141,16 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         rows=tuple(rows),
         units=units,
     )
+
+
+def _feature_results(plan: Plan, data: PairedActivations) -> dict[str, FeatureResult]:
+    """The confirming families' tests, by what their units are."""
+    return {
+        tag: _feature_result(
+            plan, replace(data, units=units_of(plan, data.units.families, tag)), margins
+        )
+        for tag, margins in _margins(plan).items()
+    }
 
 
 def _margins(plan: Plan) -> dict[str, set[float]]:

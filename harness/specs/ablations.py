@@ -210,7 +210,10 @@ class Ablation(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         later = {"directions": 0, "shuffled": 0, "complement": False, "leave_one_out": False}
-        return without(plain(self), later | {"baselines": (), "tokens": None})
+        fields = without(plain(self), later | {"tokens": None})
+        if not self.baselines:
+            del fields["baselines"]
+        return fields
 
 
 LOOKS = (19, 49)  # sets of controls after which it is asked whether more could show anything

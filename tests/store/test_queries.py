@@ -18,6 +18,7 @@ SAVED = tuple(saved_queries())
 QUIET = (
     "families_that_disagree",
     "cautions",
+    "token_injection",
     "side_effects",
     "decoys",
     "baselines",
