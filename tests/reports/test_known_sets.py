@@ -55,7 +55,7 @@ def test_the_claims_of_a_set_are_shown_by_their_questions_and_so_is_what_nobody_
     (line,) = [line for line in found.stdout.splitlines() if "matters" in line]
     assert line.split()[:4] == ["necessity", "few", "matters", verdict]
     assert f"{estimate:+.3g} nats" in line
-    assert "  stability    stable: top" in found.stdout
+    assert "  stability     stable: top" in found.stdout
     assert "  necessity  " not in found.stdout
 
 

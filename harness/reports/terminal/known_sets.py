@@ -30,7 +30,7 @@ def print_known_set(out: Terminal, found: KnownSet) -> None:
     if found.unasked:
         out.print("not asked:")
     for question, how in found.unasked.items():
-        out.print(one_line(f"  {question:<12} {how}"), soft_wrap=True)
+        out.print(one_line(f"  {question:<13} {how}"), soft_wrap=True)
 
 
 def _cells(row: Row) -> list[str]:
