@@ -49,7 +49,7 @@ METRICS = (
 )
 SIDES = ("discovery", "confirmation")
 EDITED = 5  # features that an ablation removes together
-ROLES = {"target": 1, "no-op": 1, "dose": 3, "single": EDITED, "control": 20}
+ROLES = {"target": 1, "no-op": 1, "dose": 3, "single": EDITED, "complement": 1, "control": 20}
 CONTEXT = "context-dependent"
 CLAIMS: dict[str, dict[str, object]] = {
     "behaviour": {"name": "answers-right", "behaviour": "logit_difference", "than": 0},
@@ -204,7 +204,7 @@ def ask(store: Store, runs: list[Run], rounds: int) -> bool:
     for query, claim in queries_to_ask():
         run = runs[0 if query.name == "placebo_calibration" else -1].id
         given = {"run": run, "run_a": runs[1].id, "run_b": runs[2].id, "claim": claim}
-        given |= {"layer": layer, "feature": feature}
+        given |= {"layer": layer, "feature": feature, "set": "voices/top"}
         names = {parameter.name for parameter in query.parameters}
         filled = query.fill({name: given[name] for name in names & given.keys()})
         call = partial(

@@ -59,12 +59,9 @@ def test_the_ablation_says_what_it_does_alone_and_together(page, ask):
         f"SELECT count(*) FILTER (abs(mean_impact) >= {abs(impact)}), count(*) FROM ablation_summary "
         "WHERE run_id = $run AND role = 'control'"
     )
-    assert sets == 99
-    assert f"moves the answers by {impact:+.3f} nats; {stronger} of 99 matched" in said
+    assert sets in (19, 49, 99)
+    assert f"moves the answers by {impact:+.3f} nats; {stronger} of {sets} matched" in said
     assert "each in the target's place among the others, would be called" in said
-    assert re.search(
-        r"99 controls, each in its place, \d+ would be supported and \d+ refuted", page.text
-    )
     apart = ask("SELECT property, difference FROM control_balance WHERE run_id = $run")
     for name, difference in apart:
         assert f"{difference:+.2f} in {name}" in said
