@@ -46,11 +46,11 @@ def test_a_random_set_is_called_no_more_often_than_promised(judge):
 
 def test_a_rank_that_peeks_is_caught_where_nothing_else_keeps_a_set_from_a_call(judge, monkeypatch):
     """p values a fifth as large as they should be, with the tests over families taken for passed."""
-    rank, part = AblationImpacts.rank_p, ablation_verdicts._family_part
+    rank, part = AblationImpacts.rank_p, ablation_verdicts.family_part
     monkeypatch.setattr(AblationImpacts, "rank_p", lambda *given: rank(*given) / 5)
     monkeypatch.setattr(
         ablation_verdicts,
-        "_family_part",
+        "family_part",
         lambda *given: replace(part(*given), is_shown=True, is_refuted=False),
     )
     broken = {row.what for row in false_calls(judge, 60) if not row.holds}
