@@ -105,13 +105,13 @@ def test_a_broken_promise_is_a_figure_that_does_not_hold(figures, monkeypatch, t
 
 def test_a_verdict_that_asks_for_a_part_of_the_claim_is_caught(monkeypatch):
     """As it was once: the impact beyond the controls and its rank, and never the impact itself."""
-    honest = ablation_verdicts._family_part
+    honest = ablation_verdicts.family_part
 
     def blind(name, *rest):
         part = honest(name, *rest)
         return replace(part, is_shown=True, is_refuted=False) if name == "its own impact" else part
 
-    monkeypatch.setattr(ablation_verdicts, "_family_part", blind)
+    monkeypatch.setattr(ablation_verdicts, "family_part", blind)
     broken = [row.what for row in verdict_nulls.ablation_verdicts(200) if not row.holds]
     assert "moves the wrong way, less than 20 controls: supported" in broken
 
