@@ -22,6 +22,8 @@ from benchmarks.cause_splits import COMMITTED
 from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
 from harness.stats import control_rank_p
 
+pytestmark = pytest.mark.slow  # simulations
+
 
 @pytest.fixture(scope="module")
 def rows():

@@ -44,6 +44,7 @@ def test_a_whole_eval_is_measured(figures, tmp_path, monkeypatch):
     assert shown["gpu: waits a forward"]["value"] == 0
 
 
+@pytest.mark.slow
 def test_interventions_are_compared_on_another_device(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SLICE], capture_output=True, text=True, cwd=ROOT, timeout=900

@@ -73,14 +73,8 @@ def test_what_stops_one_eval_stops_no_other(tmp_path, specs):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to find the workers in")
-@pytest.mark.parametrize(
-    "ending",
-    [
-        signal.SIGKILL,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_is_killed_and_a_run_that_is_stopped_go_on_later(tmp_path, specs, ending):
     db = tmp_path / "r.duckdb"
     call = [sys.executable, "-m", "harness", "run", *specs, "--jobs", "2", "--device", "cpu"]

@@ -152,6 +152,7 @@ def test_edited_sums_are_those_of_the_edited_tokens(done):
     assert np.allclose(rows[:, 0], rows[:, 1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_attribution_goes_through_the_sum(tmp_path):
     """What the steepest features are is asked of all members: a member of next to no weight changes nothing."""
     found = []

@@ -113,6 +113,7 @@ def test_a_run_killed_at_any_moment_and_started_again_is_the_run_that_was_not(
         pytest.fail(f"kills came with these units in: {seen}")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, spec, whole):
     db = tmp_path / "r.duckdb"
     call = [sys.executable, "-m", "harness", "run", spec, "--device", "cpu", "--batch-size", "8"]
@@ -275,6 +276,7 @@ def test_a_full_disk_stops_a_run_in_a_sentence_and_the_same_command_goes_on(tmp_
     assert contents(out)[1] == whole[0][1]
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_is_said_in_a_sentence(tmp_path, spec):
     disk = tmp_path / "disk"
     disk.mkdir()
