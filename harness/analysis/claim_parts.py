@@ -47,7 +47,7 @@ def family_part(
     strict = side_of(values, units, 0.0, alpha / parts)
     agrees = side.sign == direction
     shown, refuted = side.rejects and agrees, strict.rejects and not agrees
-    noisy = (shown and not _is_clear(side, noise)) or (refuted and not _is_clear(strict, noise))
+    noisy = (shown and not is_clear(side, noise)) or (refuted and not is_clear(strict, noise))
     p, against = (side.p, 1.0) if agrees else (1.0, side.p)
     why = side.why if side.p <= alpha and agrees else ""
     return Part(name, p, against, shown and not noisy, refuted and not noisy, noisy, why)
@@ -80,5 +80,6 @@ def decided(parts: Sequence[Part]) -> tuple[str, str]:
     return "supported", ""
 
 
-def _is_clear(side: Side, noise: float) -> bool:
+def is_clear(side: Side, noise: float) -> bool:
+    """Whether an interval is clear of the device's noise; where none was measured it is."""
     return not noise > 0 or is_clear_of_noise(side.low, side.high, 0.0, noise)

@@ -16,9 +16,9 @@ from scipy import stats
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_verdicts import hold_against_noise
+from harness.analysis.claim_parts import is_clear
 from harness.analysis.family_shares import family_share, with_share
 from harness.analysis.mean_verdicts import Bound, Side, bound_of, judge_mean, side_of
-from harness.analysis.noise_floor import is_clear_of_noise
 from harness.analysis.share_verdicts import without_gap
 from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
@@ -174,8 +174,7 @@ def judge_needed(impacts: AblationImpacts, claim: NeededClaim, alpha: float) -> 
 
 
 def _is_shown(side: Side, direction: int, noise: float) -> bool:
-    clear = not noise > 0 or is_clear_of_noise(side.low, side.high, 0.0, noise)
-    return side.rejects and side.sign == direction and clear
+    return side.rejects and side.sign == direction and is_clear(side, noise)
 
 
 def _p_of(side: Side, direction: int) -> float:

@@ -32,7 +32,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 
     from harness.analysis.cautions import cautions_of
     from harness.characters import one_line
-    from harness.reports.html.sufficiency import sufficiency_panels
+    from harness.reports.sufficiency import sufficiency_panels
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows

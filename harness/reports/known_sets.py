@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import Fault, InputError
-from harness.reports.html.run_data import Row, query_rows
+from harness.reports.labels import stored_labels
+from harness.reports.run_data import Row, query_rows
 from harness.store.find_run import Run, find_run
 from harness.store.interface import ReadStore
+from harness.store.tables.interventions import Interventions
 
 # What a claim answers, as the view `set_claims` has it, and what to write to ask it of a set.
 QUESTIONS = {
@@ -68,20 +70,20 @@ def known_set(store: ReadStore, name: str) -> KnownSet:
     """
     spec, _, ablation = name.partition("/")
     run = find_run(store, spec)
-    names, rows = store.query(
-        "SELECT i.layer, i.feature, i.score, i.kind, i.variant, l.label FROM interventions i "
-        "JOIN runs r USING (run_id) LEFT JOIN feature_labels l ON l.feature = i.feature "
-        "AND l.source = r.neuronpedia[list_position(r.layers, i.layer)] "
-        "WHERE i.run_id = $run AND i.ablation = $ablation AND i.role = 'target' ORDER BY i.rank",
-        {"run": run["run_id"], "ablation": ablation},
+    edits = store.read(Interventions, run["run_id"], role="target")
+    mine = sorted(
+        (row for row in edits.rows() if row["ablation"] == ablation), key=lambda row: row["rank"]
     )
-    if not rows:
-        there = store.query(
-            "SELECT DISTINCT ablation FROM interventions WHERE run_id = $run ORDER BY ALL",
-            {"run": run["run_id"]},
-        )[1]
-        remedy = ", ".join(f"{spec}/{one}" for (one,) in there) or "a run that edits something"
+    if not mine:
+        there = sorted({f"{spec}/{row['ablation']}" for row in edits.rows()})
+        remedy = ", ".join(there) or "a run that edits something"
         what = f"run {run['run_id']} edited no such set"
         raise InputError(Fault(f"set {name}", what, f"name one of these: {remedy}"))
-    features = [dict(zip(names, row, strict=True)) for row in rows]
+    labels = stored_labels(store)
+    sources = dict(zip(run["layers"], run["neuronpedia"] or (), strict=False))
+    features = [
+        {one: row[one] for one in ("layer", "feature", "score", "kind", "variant")}
+        | {"label": labels.get((sources.get(row["layer"]) or "", row["feature"]), {}).get("label")}
+        for row in mine
+    ]
     return KnownSet(name, run, features, query_rows(store, "known_of_set", set=name))

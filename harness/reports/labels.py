@@ -60,7 +60,7 @@ def label_features(
     if missing := sum(layer not in sources for layer, _ in features):
         say(f"{missing} features are of SAEs that Neuronpedia has no pages of")
     features = tuple(one for one in features if one[0] in sources)
-    labels = _stored_labels(store)
+    labels = stored_labels(store)
     unlabelled = [(n, f) for n, f in features if again or (sources[n], f) not in labels]
     for done, (layer, feature) in enumerate(unlabelled[:limit]):
         source = sources[layer]
@@ -78,7 +78,7 @@ def label_features(
         store.put_labels(FeatureLabels.of([label]))
     if (rest := len(unlabelled) - limit) > 0:
         say(f"{rest} more were not asked for: run it again, or raise --limit")
-    labels = _stored_labels(store)
+    labels = stored_labels(store)
     return [
         LabelledFeature(layer, feature, row["label"], row["explainer"])
         for layer, feature in features
@@ -99,7 +99,8 @@ def _sources(run: Run, features: tuple[Feature, ...]) -> Mapping[int, str]:
     return sources
 
 
-def _stored_labels(store: Store) -> dict[tuple[str, int], dict[str, Any]]:
+def stored_labels(store: ReadStore) -> dict[tuple[str, int], dict[str, Any]]:
+    """Those of the results file, by the SAE's source on Neuronpedia and the feature."""
     return {(row["source"], row["feature"]): row for row in store.read(FeatureLabels).rows()}
 
 

@@ -2,7 +2,7 @@
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart
-from harness.reports.html.run_data import Row
+from harness.reports.run_data import Row
 
 
 def impact_in(unit: str) -> str:

@@ -11,7 +11,7 @@ from harness.reports.html.ablation_charts import (
 from harness.reports.html.charts import Chart
 from harness.reports.html.estimates import Figures
 from harness.reports.html.impact_figures import ImpactFigure
-from harness.reports.html.run_data import Row, query_rows, rows_with
+from harness.reports.run_data import Row, query_rows, rows_with
 from harness.specs.ablations import Ablation
 from harness.specs.metrics import Metric, kind_of, metric_words
 from harness.specs.spec import Spec

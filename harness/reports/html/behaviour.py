@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, INK, MISCONCEPTION, Chart, family_label
-from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
+from harness.reports.run_data import Row, query_rows, rows_with, table_rows
 from harness.specs.variants import Variants
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore

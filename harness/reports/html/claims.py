@@ -8,7 +8,7 @@ from harness.analysis.verdict import Caution
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, Chart
 from harness.reports.html.estimates import Derivation, Figures
-from harness.reports.html.run_data import Row, table_rows
+from harness.reports.run_data import Row, table_rows
 from harness.reports.text import p_text
 from harness.specs.claims import Claim, FeatureClaim, in_words, is_equivalence
 from harness.specs.spec import Spec

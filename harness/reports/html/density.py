@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import CORRECT, MISCONCEPTION, Chart
-from harness.reports.html.run_data import Row, query_rows
+from harness.reports.run_data import Row, query_rows
 from harness.specs.prompt import Label
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore

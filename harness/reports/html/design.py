@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.reports.html.run_data import table_rows
+from harness.reports.run_data import table_rows
 from harness.specs.claims import Claim
 from harness.specs.clusters import FAMILY, plural
 from harness.specs.design import families_needed, smallest_p

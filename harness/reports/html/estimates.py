@@ -11,7 +11,7 @@ from harness.reports.html.impact_figures import (
     beside_baseline,
     beside_controls,
 )
-from harness.reports.html.run_data import Row, query_rows, table_rows
+from harness.reports.run_data import Row, query_rows, table_rows
 from harness.specs.claims import ROLES, BehaviourClaim, Claim, FeatureClaim
 from harness.specs.edit_claims import AblationClaim, Beyond
 from harness.specs.known_features import load_truth

@@ -9,8 +9,8 @@ from typing import Any
 from harness.reports.html import charts
 from harness.reports.html.charts import INK, Chart
 from harness.reports.html.density import COLOURS, Density, density_of, variant_colours
-from harness.reports.html.run_data import Row, query_rows, rows_with, table_rows
 from harness.reports.labels import shown_features
+from harness.reports.run_data import Row, query_rows, rows_with, table_rows
 from harness.specs.targets import feature_page
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore

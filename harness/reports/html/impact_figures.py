@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from harness.reports.html.run_data import Row
+from harness.reports.run_data import Row
 from harness.specs.fields import BASELINES, Baseline
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.reports.html.run_data import Row, query_rows
+from harness.reports.run_data import Row, query_rows
 from harness.reports.text import injection_text
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore

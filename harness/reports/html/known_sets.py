@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.names import command
-from harness.reports.html.run_data import Row, query_rows
 from harness.reports.known_sets import unasked_of
+from harness.reports.run_data import Row, query_rows
 from harness.reports.text import db_option
 from harness.store.find_run import Run
 from harness.store.frozen_sets import sets_of

@@ -20,11 +20,11 @@ from harness.reports.html.injections import injection_panels
 from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
-from harness.reports.html.run_data import Row, query_rows, table_rows
 from harness.reports.html.stability import stability_panels
-from harness.reports.html.sufficiency import sufficiency_panels
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
+from harness.reports.run_data import Row, query_rows, table_rows
+from harness.reports.sufficiency import sufficiency_panels
 from harness.reports.text import db_option, p_text, value_text
 from harness.specs.prompt import LIMITED
 from harness.specs.sites import PLACES

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.reports.html import charts
 from harness.reports.html.charts import HIT, INK, QUIET, Chart, ChartSpec
-from harness.reports.html.run_data import Row, rows_with, table_rows
+from harness.reports.run_data import Row, rows_with, table_rows
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 from harness.store.tables.results import FeatureTests

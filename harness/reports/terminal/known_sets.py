@@ -1,8 +1,8 @@
 """What is known of a selected set, on a terminal."""
 
 from harness.characters import one_line
-from harness.reports.html.run_data import Row
 from harness.reports.known_sets import KnownSet
+from harness.reports.run_data import Row
 from harness.reports.terminal.progress import Terminal
 from harness.reports.terminal.tables import print_rows
 from harness.reports.text import p_text

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.reports.html.run_data import Row, query_rows
+from harness.reports.run_data import Row, query_rows
 from harness.reports.text import sufficiency_text
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
