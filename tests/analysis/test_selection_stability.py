@@ -1,5 +1,6 @@
 """Stability of a selection: what the harness would freeze if families were there as often as they were drawn."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from harness.analysis.pairs import PairedActivations
 from harness.analysis.selection import attribution_scores, contrast_scores, select_interventions
 from harness.analysis.selection_stability import (
+    HALVINGS,
     among,
     attribution_rule,
     contrast_rule,
@@ -15,7 +17,7 @@ from harness.analysis.selection_stability import (
 )
 from harness.analysis.units import Units
 from harness.specs.prompt import pairs_of
-from harness.stats.stability import bootstraps
+from harness.stats.stability import bootstraps, halvings
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Attributions
 from tests.helpers.activity import activity_of, edited_of, rows_of
@@ -129,9 +131,9 @@ def test_so_it_does_by_attribution(by, toward):
         assert {rule.features[i] for i in np.flatnonzero(chosen)} == set(wanted)
 
 
-def rows_for(plan, data, chosen):
+def rows_for(plan, data, chosen, edited=EDITED, activity=ACTIVITY):
     (ablation,) = plan.ablations
-    measured = replace(rows_of((), Impacts.of([]), edited=EDITED), activity=ACTIVITY)
+    measured = replace(rows_of((), Impacts.of([]), edited=edited), activity=activity)
     return stability_rows(plan, ablation, chosen, data, measured, "r", "mock")
 
 
@@ -216,3 +218,28 @@ def test_of_one_unit_there_is_nothing_to_draw():
     }
     plan = replace(plan, sides=sides)
     assert [len(rows) for rows in rows_for(plan, drawn(plan), FEATURES[:1])] == [0, 0]
+
+
+@pytest.mark.parametrize("families", [24, 36])
+def test_a_feature_s_share_of_halves_is_that_of_both_halves_one_by_one(families):
+    plan = plan_by({"by": "contrast"}, families=families)
+    data = drawn(plan, seed=3)
+    (ablation,) = plan.ablations
+    active = FEATURES[:-10]
+    fires = dict.fromkeys(active, (0.5, 1.0))
+    edited, activity = edited_of(fires), activity_of(fires)
+    features, overlap = rows_for(plan, data, FEATURES[:TOP], edited, activity)
+    rule = among(contrast_rule(plan, ablation, data, activity), frozenset(active))
+    name = f"{plan.spec.split.seed}/stability/{ablation.name}".encode()
+    seed = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
+    counts = dict.fromkeys(FEATURES, 0)
+    for half in halvings(len(rule.names), HALVINGS, seed):
+        for part in (half, 1 - half):
+            for i in np.flatnonzero(rule.choose(part[None])[0][0]):
+                counts[rule.features[i]] += 1
+    wanted = {one: count / (2 * HALVINGS) for one, count in counts.items()}
+    for row in features.rows():
+        assert row["half_share"] == pytest.approx(wanted[row["layer"], row["feature"]])
+    assert any(0 < row["half_share"] < 1 for row in features.rows())
+    (row,) = overlap.rows()
+    assert row["candidates"] == len(active)

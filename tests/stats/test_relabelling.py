@@ -63,6 +63,14 @@ def test_leaves_are_the_same_on_a_machine_that_rounds_otherwise(seed):
     assert here.tolist() == there.tolist()
 
 
+def test_features_that_are_equal_but_for_rounding_keep_their_order():
+    random = np.random.default_rng(0)
+    profile = random.integers(0, 3, size=(90, 2)).astype(float)
+    elsewhere = profile + 1e-9 * random.uniform(-1, 1, profile.shape)
+    here, there = (leaves([0] * 90, one, least=5) for one in (profile, elsewhere))
+    assert here.tolist() == there.tolist()
+
+
 def test_a_column_is_scaled_within_its_layer():
     random = np.random.default_rng(0)
     profile = np.concatenate([random.normal(3, 2, (50, 2)), random.normal(-70, 40, (50, 2))])
