@@ -21,7 +21,7 @@ from harness.store.catalog import (
 from harness.store.database_file import connect
 from harness.store.errors import first_line
 
-VERSION = 13
+VERSION = 14
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -1,0 +1,1 @@
+-- What is known of a set: the same over several splits, with other dictionaries, and what it writes.
