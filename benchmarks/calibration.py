@@ -20,6 +20,7 @@ from benchmarks.calibration_rows import Row
 from benchmarks.causes import caused
 from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
+from benchmarks.crossfit_nulls import crossfit_verdicts
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.set_nulls import set_verdicts
@@ -209,6 +210,7 @@ PARTS = (
     selected,
     stable,
     shown_stable,
+    crossfit_verdicts,
     set_verdicts,
     token_verdicts,
 )

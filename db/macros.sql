@@ -229,6 +229,12 @@ JOIN selection_stability s ON s.run_id = c.run_id AND s.ablation = c.about
 WHERE c.kind = 'stable' AND s.selected
 UNION ALL BY NAME
 SELECT
+    c.claim, c.verdict, 'crossfit_splits' AS source, 'split ' || s.split AS quantity, s.estimate AS value, s.origin
+FROM claim c
+JOIN crossfit_splits s ON s.run_id = c.run_id AND s.claim = c.claim
+WHERE c.kind = 'crossfit'
+UNION ALL BY NAME
+SELECT
     c.claim, c.verdict, 'injections' AS source, i.family, i.prompt_id, i.layer, i.feature,
     'activation' AS quantity, i.peak AS value, b.peak AS beside, i.origin
 FROM claim c
@@ -330,6 +336,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM injections WHERE run_id = of_run) t
 UNION ALL
 SELECT 'injection_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM injection_tests WHERE run_id = of_run) t
+UNION ALL
+SELECT 'crossfit_splits' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM crossfit_splits WHERE run_id = of_run) t
 UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t

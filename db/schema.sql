@@ -487,6 +487,26 @@ CREATE TABLE injection_tests (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE crossfit_splits (
+    run_id VARCHAR NOT NULL,
+    claim VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    split INTEGER NOT NULL,
+    seed BIGINT NOT NULL,
+    n_features INTEGER NOT NULL,
+    n_shared INTEGER NOT NULL,
+    n_pairs INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
+    estimate DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    unit VARCHAR NOT NULL,
+    p DOUBLE,
+    verdict VARCHAR NOT NULL,
+    because VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE selection_stability (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,

@@ -55,7 +55,7 @@ SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
     coalesce(
         c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
-        c.complement, c.needed, c.stable, c.tokens
+        c.complement, c.needed, c.stable, c.tokens, c.crossfit
     ) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
@@ -77,6 +77,7 @@ CROSS JOIN LATERAL (
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part,
         one ->> 'complement' AS complement, one ->> 'needed' AS needed,
         one ->> 'stable' AS stable, one ->> 'among' AS among, one ->> 'tokens' AS tokens,
+        one ->> 'crossfit' AS crossfit,
         (one ->> 'within_share')::DOUBLE AS within_share
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
@@ -229,6 +230,7 @@ SELECT
         WHEN s.kind = 'monotone' THEN 'doses'
         WHEN s.kind = 'stable' THEN 'stability'
         WHEN s.kind = 'tokens' THEN 'tokens'
+        WHEN s.kind = 'crossfit' THEN 'other splits'
         ELSE 'specificity'
     END AS question,
     s.claim, s.verdict, s.estimate, s.ci_low, s.ci_high, s.unit, s.p, s.because, s.kind, s.beyond,

@@ -1,1 +1,21 @@
 -- What is known of a set: the same over several splits, with other dictionaries, and what it writes.
+
+CREATE TABLE crossfit_splits (
+    run_id VARCHAR NOT NULL,
+    claim VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    split INTEGER NOT NULL,
+    seed BIGINT NOT NULL,
+    n_features INTEGER NOT NULL,
+    n_shared INTEGER NOT NULL,
+    n_pairs INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
+    estimate DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    unit VARCHAR NOT NULL,
+    p DOUBLE,
+    verdict VARCHAR NOT NULL,
+    because VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
+);

@@ -10,6 +10,13 @@ from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.baseline_tests import baseline_tests
+from harness.analysis.crossfits import (
+    Crossfit,
+    SplitSet,
+    crossfit_rows,
+    judge_crossfit,
+    sets_again,
+)
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
@@ -17,6 +24,7 @@ from harness.analysis.selection_stability import stability_rows
 from harness.analysis.token_injection import TokenInjection, injection_tests
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
@@ -66,7 +74,8 @@ class Analysis:
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
     features answer irrelevant contrasts, and the trait; `tokens` what they are in neutral texts with their
     strongest tokens. `stable` is how often halves and bootstraps of the discovering families select them, and
-    `chosen` which they are. `units` are those of registered metrics.
+    `chosen` which they are. `units` are those of registered metrics, and
+    `crossfits` what became of claims about several splits, by name.
     """
 
     plan: Plan
@@ -83,6 +92,7 @@ class Analysis:
     tokens: Mapping[str, TokenInjection] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
+    crossfits: Mapping[str, Crossfit] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
@@ -125,6 +135,15 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             found = TokenInjection.read(source, plan, ablation, run_id, chosen)
             tokens[ablation.name] = found
             rows.append(injection_tests(found, ablation, run_id, origin))
+    crossfits: dict[str, Crossfit] = {}
+    again = sets_again(source, plan, run_id, units)
+    for claim in plan.spec.claims_on(plan.target.name):
+        if isinstance(claim, CrossfitClaim):
+            name, metric = claim.edit, plan.spec.metric_of(claim)
+            splits = [SplitSet(plan, selected[name], by_metric[name]), *again[name]]
+            judged = judge_crossfit(splits, claim, metric, plan.spec.contrast.alpha)
+            crossfits[claim.name] = judged
+            rows.append(crossfit_rows(judged, splits, claim, run_id, origin))
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
@@ -140,6 +159,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         tokens=tokens,
         rows=tuple(rows),
         units=units,
+        crossfits=crossfits,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.asked_prompts import asked_prompts
 from harness.analysis.control_errors import with_control_errors
 from harness.analysis.decoy_verdicts import judge_decoy
 from harness.analysis.dose_verdicts import judge_monotone
@@ -32,6 +33,7 @@ from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
 from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, FeatureClaim
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -46,7 +48,6 @@ from harness.specs.edit_claims import (
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
-from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
 from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.store.queries import evidence_query, view_query
@@ -99,6 +100,7 @@ _VIEWS = {
     "decoy": "decoy_summary",
     "stable": "selection_stability",
     "tokens": "injection_summary",
+    "crossfit": "crossfit_splits",
 }
 
 
@@ -112,10 +114,12 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     impacts = replace(impacts, units=units_of(plan, impacts.units.families, tag))
     mask = None
     if isinstance(claim, PartClaim) and claim.where:
-        mask = _asked(plan, impacts.ablation, claim)
+        mask = asked_prompts(plan, impacts.ablation, claim)
         impacts = impacts.only(mask)
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
+    if isinstance(claim, CrossfitClaim):
+        return analysis.crossfits[claim.name].verdict
     if isinstance(claim, DecoyClaim):
         rows, trait = analysis.decoys[claim.edit]
         trait = replace(trait, units=units_of(plan, trait.units.families, tag))
@@ -146,13 +150,6 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     return judge_side_effect(
         analysis.side_effects[claim.edit], claim, impacts, alpha, of_file, analysis.units
     )
-
-
-def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_]:
-    """Which of the edited prompts the claim is made of, (n_prompts,) by id."""
-    edited = [one for one in plan.of("confirmation") if one.label == ablation.variant]
-    edited.sort(key=lambda prompt: prompt.id)
-    return np.array([claim.asks_of(prompt) for prompt in edited], dtype=bool)
 
 
 def _gap(analysis: Analysis, ablation: Ablation, metric: str) -> Floats:

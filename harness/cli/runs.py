@@ -39,7 +39,12 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     from harness.reports.text import caution_text, set_lines, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.stored_spec import spec_mapping
-    from harness.store.tables.results import InjectionTests, SelectionOverlap, Verdicts
+    from harness.store.tables.results import (
+        CrossfitSplits,
+        InjectionTests,
+        SelectionOverlap,
+        Verdicts,
+    )
     from harness.store.values import json_value
 
     if "/" in run:
@@ -51,6 +56,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         cautions = cautions_of(store, stored["run_id"], stored["target"])
         overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
         enough = sufficiency_panels(store, stored)
+        splits = list(map(json_value, store.read(CrossfitSplits, stored["run_id"]).rows()))
         tests = map(json_value, store.read(InjectionTests, stored["run_id"]).rows())
         injected = [row for row in tests if row["feature"] is None]
     if as_json:
@@ -61,6 +67,7 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
             "stability": overlaps,
             "sufficiency": [row for panel in enough.values() for row in panel.rows],
             "tokens": injected,
+            "crossfit": splits,
         }
         print_json({**stored, "spec": spec_mapping(stored), **found})
         return

@@ -23,6 +23,7 @@ QUESTIONS = {
     "doses": "monotone: {ablation}",
     "specificity": "specific, collateral or decoy: {ablation}",
     "stability": "stable: {ablation}",
+    "other splits": "crossfit: {ablation}",
     "tokens": "tokens: {ablation}",
     "transfer": "select: {{from: {name}}} in another eval",
 }

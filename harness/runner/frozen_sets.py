@@ -40,7 +40,7 @@ def why_sets_explore(store: RunStore, plan: Plan, sets: Mapping[str, FrozenSet])
 
     The run that froze one could not itself, or chose it on prompts that this plan confirms on.
     """
-    confirming = {prompt.text for prompt in plan.of("confirmation")}
+    confirming = plan.confirming
     for name, one in sets.items():
         (run,) = store.read(Runs, one.run_id).rows()
         if why := run["exploratory"]:

@@ -197,6 +197,13 @@ class Ablation(SpecPart):
         description="As many edits more as features are selected, each of all but one of them, for claims "
         "that each is `needed`.",
     )
+    splits: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="On how many splits of the families, the spec's own among them, the features are "
+        "selected, frozen and edited, for claims of `crossfit`.",
+    )
     tokens: Tokens | None = Field(
         default=None,
         description="Measure what the features' strongest tokens alone do in neutral texts, for claims of "
@@ -210,7 +217,7 @@ class Ablation(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         later = {"directions": 0, "shuffled": 0, "complement": False, "leave_one_out": False}
-        fields = without(plain(self), later | {"tokens": None})
+        fields = without(plain(self), later | {"tokens": None, "splits": 1})
         if not self.baselines:
             del fields["baselines"]
         return fields

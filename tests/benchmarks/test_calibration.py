@@ -33,7 +33,7 @@ def rows():
 def test_every_promise_is_kept(rows):
     groups = {
         "null", "discoveries", "coverage", "power", "verdicts", "controls", "sources", "baselines", "skew", "clusters",
-        "stability", "sets", "tokens",
+        "stability", "sets", "splits", "tokens",
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())
     assert [row.what for row in rows if not row.holds] == []

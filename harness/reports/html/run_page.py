@@ -13,6 +13,7 @@ from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
 from harness.reports.html.claims import claims_of
+from harness.reports.html.crossfits import crossfit_panels
 from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
@@ -131,10 +132,12 @@ def _ablations(
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
+    crossfits = crossfit_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
             "stability": stable.get(one.name),
+            "crossfit": crossfits.get(one.name),
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),

@@ -35,6 +35,7 @@ from harness.store.tables.observations import (
 from harness.store.tables.results import (
     AblationTests,
     BaselineTests,
+    CrossfitSplits,
     FeatureTests,
     InjectionTests,
     Moderators,
@@ -77,6 +78,7 @@ TABLES: tuple[type[Columns], ...] = (
     AblationTests,
     BaselineTests,
     InjectionTests,
+    CrossfitSplits,
     SelectionStability,
     SelectionOverlap,
     Moderators,
