@@ -400,6 +400,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     texts = cross(prompt_id=["n1", "n2"], placement=["", "start"], feature=top[:3] % WIDTH)
     yield interventions.Injections, ABLATION | texts | {"file": "neutral"}
     yield results.InjectionTests, ABLATION | followed | {"placement": "start", "driven": CONTEXT}
+    taken = {"rank": np.arange(EDITED), "from_run": "another", "taken": True}
+    yield interventions.MatchedFeatures, ABLATION | at(top) | taken
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))

@@ -304,6 +304,9 @@ UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
 UNION ALL
+SELECT 'matched_features' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM matched_features WHERE run_id = of_run) t
+UNION ALL
 SELECT 'control_balance' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM control_balance WHERE run_id = of_run) t
 UNION ALL

@@ -33,11 +33,13 @@ from harness.stats import (
 )
 from harness.stats.max_t import paired_statistic
 from harness.stats.own_metrics import own_metrics
+from harness.store.frozen_sets import FrozenSets, sets_of
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Decoys, SideEffects
 from harness.store.tables.observations import Activations, Answers, Baselines
 from harness.store.tables.results import FeatureTests, SelectionOverlap, SelectionStability
+from harness.store.tables.runs import Runs
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +68,8 @@ class Analysis:
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
     features answer irrelevant contrasts, and the trait; `tokens` what they are in neutral texts with their
     strongest tokens. `stable` is how often halves and bootstraps of the discovering families select them, and
-    `chosen` which they are. `units` are those of registered metrics.
+    `chosen` which they are. `units` are those of registered metrics, and `sets` the
+    features that other evals froze.
     """
 
     plan: Plan
@@ -83,6 +86,7 @@ class Analysis:
     tokens: Mapping[str, TokenInjection] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
+    sets: FrozenSets = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
@@ -133,6 +137,7 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         features=features,
         ablations={name: some[plan.spec.metric] for name, some in by_metric.items()},
         by_metric=by_metric,
+        sets=next(map(sets_of, source.read(Runs, run_id).rows()), {}),
         side_effects={one: source.read(SideEffects, run_id, ablation=one) for one in by_metric},
         decoys=decoys,
         stable=stable,

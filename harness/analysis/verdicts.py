@@ -81,6 +81,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)
+            if (source := analysis.sets.get(claim.edit)) and source.lacks:
+                verdict = replace(verdict, because=f"{verdict.because}; {source.lacks}")
             query = view_query(_VIEWS[claim.kind], run_id, ablation=claim.edit)
         if isinstance(claim, PartClaim) and claim.where:
             query = evidence_query(run_id, claim.name)  # views are of all prompts

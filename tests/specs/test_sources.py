@@ -26,6 +26,16 @@ def write(folder, name="demo", select="from: other/top", kind="zero", discovery=
         ({"select": "from: other/top, by: contrast"}, "by is not used with `from`"),
         ({"select": "from: other/top, top: 3"}, "top is not used with `from`"),
         ({"select": "from: demo/top"}, "cannot take the features that it freezes itself"),
+        ({"select": "from: other/top, least: 0.5"}, "least is not used with `from`"),
+        ({"select": "from: other/top, target: b"}, "target is not used with `from`"),
+        (
+            {"select": "by: list, features: {1: [3]}, match: decoder"},
+            "match is of a set that another eval",
+        ),
+        (
+            {"select": "by: truth, layers: shared"},
+            "layers is of a set that another eval froze; drop it",
+        ),
         ({"select": "from: other"}, "write the eval and its ablation: SPEC_NAME/ABLATION"),
         ({"select": "form: other/top"}, "unknown key 'form'; did you mean 'from'?"),
         ({"select": "toward: correct"}, "it does not say by what features are selected"),
@@ -37,6 +47,7 @@ def write(folder, name="demo", select="from: other/top", kind="zero", discovery=
         ),
         ({}, None),
         ({"select": "from: other/top, toward: misconception"}, None),
+        ({"select": "from: other/top, match: decoder, least: 1, target: b, layers: shared"}, None),
         ({"select": "by: list, features: {1: [3]}"}, None),
         ({"kind": "mean", "discovery": "0.5"}, None),
     ],
@@ -55,6 +66,8 @@ def test_only_what_decides_is_part_of_the_hash():
     assert Select.model_validate({"from": "a/b"}).model_dump() == {"from": "a/b"}
     other_way = {"from": "a/b", "toward": "misconception"}
     assert Select.model_validate(other_way).model_dump() == other_way
+    matched = {"from": "a/b", "match": "decoder", "least": 0.9, "layers": "shared", "target": "t"}
+    assert Select.model_validate(matched).model_dump() == matched
     assert "from" not in Select(by="contrast").model_dump()
     assert set(Select(by="truth").model_dump()) == {
         "top",

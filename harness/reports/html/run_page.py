@@ -19,6 +19,7 @@ from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.injections import injection_panels
 from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
+from harness.reports.html.matched_sets import matched_sets
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.stability import stability_panels
 from harness.reports.html.svg import ChartRenderer
@@ -131,6 +132,7 @@ def _ablations(
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
+    matched = matched_sets(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -138,6 +140,7 @@ def _ablations(
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),
+            "matched": matched.get(one.name),
         }
         for one in sections
     }
