@@ -25,8 +25,10 @@ from harness.analysis.run_analysis import Analysis
 from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.source_impacts import Sample
 from harness.analysis.stability_verdicts import judge_stable
 from harness.analysis.token_verdicts import judge_tokens
+from harness.analysis.transfer_verdicts import judge_transfers
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
@@ -43,6 +45,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
@@ -101,6 +104,7 @@ _VIEWS = {
     "decoy": "decoy_summary",
     "stable": "selection_stability",
     "tokens": "injection_summary",
+    "transfers": "transfer_summary",
 }
 
 
@@ -130,6 +134,10 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         found = analysis.tokens[claim.edit]
         units = units_of(plan, found.units.families, tag)
         return judge_tokens(replace(found, units=units), claim, alpha)
+    if isinstance(claim, TransfersClaim):
+        there = analysis.sources[claim.edit].sample(metric, tag)
+        here = Sample(impacts.target, impacts.units, _texts(plan))
+        return judge_transfers(here, there, claim, alpha, impacts.noise, impacts.unit)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, NeededClaim):
@@ -155,6 +163,14 @@ def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_
     edited = [one for one in plan.of("confirmation") if one.label == ablation.variant]
     edited.sort(key=lambda prompt: prompt.id)
     return np.array([claim.asks_of(prompt) for prompt in edited], dtype=bool)
+
+
+def _texts(plan: Plan) -> dict[str, frozenset[str]]:
+    """Every confirming prompt of each family."""
+    texts: dict[str, set[str]] = {}
+    for prompt in plan.of("confirmation"):
+        texts.setdefault(prompt.family, set()).add(prompt.text)
+    return {family: frozenset(some) for family, some in texts.items()}
 
 
 def _gap(analysis: Analysis, ablation: Ablation, metric: str) -> Floats:

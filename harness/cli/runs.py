@@ -77,6 +77,7 @@ def _of_sets(store: "ReadStore", run: "Run") -> tuple[list[str], dict[str, Any]]
     """What a run found of the sets that it edits beside its verdicts: as lines, and as plain data."""
     from harness.reports.sufficiency import sufficiency_panels
     from harness.reports.text import set_lines
+    from harness.reports.transfers import transfer_panels
     from harness.store.tables.interventions import MatchedFeatures
     from harness.store.tables.results import InjectionTests, SelectionOverlap
     from harness.store.values import json_value
@@ -87,12 +88,14 @@ def _of_sets(store: "ReadStore", run: "Run") -> tuple[list[str], dict[str, Any]]
     injected = [row for row in tests if row["feature"] is None]
     matched = map(json_value, store.read(MatchedFeatures, run["run_id"]).rows())
     lines = set_lines(overlaps, injected)
-    lines += [f"{name}: {panel.says}" for name, panel in enough.items()]
+    moved = transfer_panels(store, run)
+    lines += [f"{name}: {panel.says}" for each in (enough, moved) for name, panel in each.items()]
     return lines, {
         "stability": overlaps,
         "sufficiency": [row for panel in enough.values() for row in panel.rows],
         "tokens": injected,
         "matched": list(matched),
+        "transfers": [row for panel in moved.values() for row in panel.rows],
     }
 
 

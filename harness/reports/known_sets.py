@@ -24,7 +24,7 @@ QUESTIONS = {
     "specificity": "specific, collateral or decoy: {ablation}",
     "stability": "stable: {ablation}",
     "tokens": "tokens: {ablation}",
-    "transfer": "select: {{from: {name}}} in another eval",
+    "transfer": "select: {{from: {name}}} in another eval, and transfers",
 }
 
 

@@ -12,8 +12,10 @@ from typing import Any
 from harness.errors import CannotRun, Fault, InputError, first_few, nearest
 from harness.names import command
 from harness.specs.ablations import Ablation
+from harness.specs.edit_claims import TransfersClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
+from harness.specs.transfer_checks import other_edit
 from harness.store.find_run import Run, trial_word
 from harness.store.frozen_sets import FrozenSet, Match, sets_of
 from harness.store.interface import ReadStore, RunStore
@@ -90,6 +92,7 @@ def find_set(
     if name not in frozen:
         what = f"run {run['run_id']} froze no features of an ablation '{name}'"
         raise InputError(Fault(where, what, nearest(name, frozen)))
+    _check_transfers(plan, ablation, run, where)
     read = _read_here(plan, ablation, frozen[name], where)
     found = FrozenSet(spec, name, run["spec_hash"], run["run_id"], read)
     if ablation.select.match:
@@ -108,6 +111,19 @@ def find_set(
         )
         return replace(found, matched=matched)
     return found
+
+
+def _check_transfers(plan: Plan, ablation: Ablation, run: Run, where: str) -> None:
+    """Raises `InputError` where a claim would hold impacts of two edits that are not the same."""
+    claims = plan.spec.claims_on(plan.target.name)
+    asked = [one for one in claims if isinstance(one, TransfersClaim) and one.edit == ablation.name]
+    there = {one.name: one for one in stored_spec(run).ablations}
+    if asked and ablation.select.source:
+        matched = ablation.select.match is not None
+        source = there[ablation.select.source[1]]
+        if other := other_edit(ablation, source, matched=matched):
+            what = f"claim '{asked[0].name}' needs the same edit in both evals: {other}"
+            raise InputError(Fault(where, what, "edit alike, or drop the claim"))
 
 
 def _read_here(

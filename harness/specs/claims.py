@@ -17,6 +17,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.set_claims import ComplementClaim, NeededClaim
@@ -112,6 +113,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         ComplementClaim,
         NeededClaim,
         TokensClaim,
+        TransfersClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -135,7 +137,8 @@ Claim = Annotated[
     | Annotated[StableClaim, Tag("stable")]
     | Annotated[ComplementClaim, Tag("complement")]
     | Annotated[NeededClaim, Tag("needed")]
-    | Annotated[TokensClaim, Tag("tokens")],
+    | Annotated[TokensClaim, Tag("tokens")]
+    | Annotated[TransfersClaim, Tag("transfers")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -19,7 +19,7 @@ from benchmarks import (
 from benchmarks.calibration import Row, calibrate, table
 from benchmarks.calibration_page import rows_of
 from benchmarks.cause_splits import COMMITTED
-from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
+from harness.analysis import ablation_verdicts, mean_verdicts, two_sample_tests
 from harness.stats import control_rank_p
 
 pytestmark = pytest.mark.slow  # simulations
@@ -183,12 +183,12 @@ def test_a_selection_on_the_principles_that_confirm_is_seen():
 
 
 def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
-    honest = decoy_verdicts.two_sample_ratio
+    honest = two_sample_tests.two_sample_ratio
 
     def pairwise(one, of_one, other, of_other, **more):
         return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
 
-    monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
+    monkeypatch.setattr(two_sample_tests, "two_sample_ratio", pairwise)
     what = "decoys of 20 families at the claimed share of 20, 1 kind: supported"
     assert not next(row for row in decoy_nulls.decoy_verdicts(2000) if row.what == what).holds
 

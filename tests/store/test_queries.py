@@ -25,6 +25,7 @@ QUIET = (
     "sufficiency",
     "known_of_set",
     "matched_features",
+    "transfers",
 )
 
 

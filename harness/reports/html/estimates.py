@@ -39,6 +39,7 @@ _MADE_OF = {
     "needed": "the target's own impact, minus its impact without the member that adds least",
     "tokens": "what their tokens alone give the target's features in neutral texts, as a share of their own "
     "activation",
+    "transfers": "the target's own impact here, divided by its impact where its features were frozen",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 

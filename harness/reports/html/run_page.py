@@ -27,6 +27,7 @@ from harness.reports.html.volcano import layer_panels
 from harness.reports.run_data import Row, query_rows, table_rows
 from harness.reports.sufficiency import sufficiency_panels
 from harness.reports.text import db_option, p_text, value_text
+from harness.reports.transfers import transfer_panels
 from harness.specs.prompt import LIMITED
 from harness.specs.sites import PLACES
 from harness.specs.spec import Spec
@@ -132,7 +133,7 @@ def _ablations(
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
-    matched = matched_sets(store, run)
+    matched, moved = matched_sets(store, run), transfer_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -141,6 +142,7 @@ def _ablations(
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),
             "matched": matched.get(one.name),
+            "transfer": moved.get(one.name),
         }
         for one in sections
     }
