@@ -31,7 +31,7 @@ def transfer_verdicts(replicates: int) -> Iterator[Row]:
     replicates = max(60, replicates // 4)
     for shape in SHAPES:
         for here, there in SIZES:
-            found = _verdicts(shape, SHARE, here, there, replicates)
+            found = verdicts(shape, SHARE, here, there, replicates)
             design = f"{here} families at the claimed share of {there}, {shape}"
             for verdict in ("supported", "refuted"):
                 # Either side is half of a two-sided test. Under skew no test of a mean is exact.
@@ -39,14 +39,15 @@ def transfer_verdicts(replicates: int) -> Iterator[Row]:
                 what = f"transfer, {design}: {verdict}"
                 yield Row("verdicts", what, ALPHA / 2, bound, found[verdict], replicates)
     for here, there in SIZES:
-        found = _verdicts("normal", 1.0, here, there, replicates)
+        found = verdicts("normal", 1.0, here, there, replicates)
         what = (
             f"transfer, {here} families do as much as {there}, more than half is claimed: supported"
         )
         yield Row("verdicts", what, 1.0, "none", found["supported"], replicates)
 
 
-def _verdicts(shape: str, share: float, here: int, there: int, replicates: int) -> Counter[str]:
+def verdicts(shape: str, share: float, here: int, there: int, replicates: int) -> Counter[str]:
+    """How often each word is said where the impact here is such a share of that there."""
     random = np.random.default_rng(here * 100 + there)
     return Counter(
         judge_transfers(
