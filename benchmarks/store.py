@@ -327,6 +327,8 @@ def descriptions(run: Run) -> Iterator[Rows]:
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
+    frozen = {"top": {"spec": "voices", "ablation": "top", "run_id": Run(0, run.families).id}}
+    spec |= {"feature_sources": json.dumps(frozen)}
     yield runs.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
     units = cross(stage=["observe", "generate", "survey", "ablate"], family=run.names)
     yield runs.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}

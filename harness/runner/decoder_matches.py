@@ -16,6 +16,7 @@ from harness.specs.intervention import Feature
 from harness.stats.matching import match_directions
 from harness.store.stored_spec import stored_spec
 
+DIGITS = 6  # of a cosine: what is beyond is rounding, which the number of threads decides
 Nearest = tuple[int, float]  # a feature, and the cosine of its decoder direction with another's
 
 
@@ -53,7 +54,7 @@ class DecoderMatcher:
             for number, partner, cosine in zip(
                 numbers, matches.partner.tolist(), matches.cosine.tolist(), strict=True
             ):
-                found[layer, number] = partner, cosine
+                found[layer, number] = partner, round(cosine, DIGITS)
         return found
 
 

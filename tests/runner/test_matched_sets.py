@@ -184,6 +184,10 @@ def test_only_layers_that_are_read_here_are_taken_where_that_is_asked_for(few, t
     with Store.open_to_read(db) as store:
         _, rows = store.query("SELECT feature, cosine, taken FROM matched_features ORDER BY rank")
     assert rows == [(feature, None, True), (None, None, False)]
+    both = ", match: decoder, layers: shared"
+    run = run_on_organism(taker(tmp_path, how=both, layers=f"[{layer}]"), db)
+    rows = "SELECT feature, cosine, taken FROM matched_features WHERE run_id = $r ORDER BY rank"
+    assert query(db, rows, r=run) == [(feature, 1.0, True), (None, None, False)]
     with pytest.raises(InputError, match=f"{unread[0]}:"):
         run_on_organism(taker(tmp_path, how=", layers: shared", layers="[0]"), db)
 
