@@ -160,8 +160,9 @@ def test_check_refuses_a_transfer_that_nothing_could_support(tmp_path):
 def test_a_matched_set_may_be_of_another_target(tmp_path):
     write(tmp_path, "other", "by: contrast", discovery="0.5")
     for named, faults in (("", 0), (", target: organism", 0), (", target: mock", 1)):
-        select = f"from: other/top, match: decoder{named}"
-        found = list(source_faults(load(write(tmp_path, select=select))))
+        path = write(tmp_path, select=f"from: other/top, match: decoder{named}")
+        path.write_text(path.read_text().replace("organism: {", "mock: {"))
+        found = list(source_faults(load(path)))
         assert len(found) == faults
     assert found[0].what == "other freezes no top on mock"
     assert found[0].remedy == "name one of organism"
