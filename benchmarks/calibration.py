@@ -28,6 +28,7 @@ from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import shown_stable, stable
 from benchmarks.token_nulls import token_verdicts
+from benchmarks.transfer_nulls import transfer_verdicts
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -201,6 +202,7 @@ PARTS = (
     ablation_verdicts,
     edit_verdicts,
     decoy_verdicts,
+    transfer_verdicts,
     control_ranks,
     source_ranks,
     baseline_verdicts,

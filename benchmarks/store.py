@@ -327,6 +327,8 @@ def descriptions(run: Run) -> Iterator[Rows]:
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
+    frozen = {"top": {"spec": "voices", "ablation": "top", "run_id": Run(0, run.families).id}}
+    spec |= {"feature_sources": json.dumps(frozen)}
     yield runs.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
     units = cross(stage=["observe", "generate", "survey", "ablate"], family=run.names)
     yield runs.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
@@ -402,6 +404,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield results.InjectionTests, ABLATION | followed | {"placement": "start", "driven": CONTEXT}
     splits = cross(split=range(1, 6))
     yield results.CrossfitSplits, ABLATION | splits | {"claim": "on-most-splits"}
+    taken = {"rank": np.arange(EDITED), "from_run": "another", "taken": True}
+    yield interventions.MatchedFeatures, ABLATION | at(top) | taken
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))

@@ -200,6 +200,14 @@ LEFT JOIN (
     FROM interventions WHERE run_id = of_run AND role = 'target'
 ) l ON l.ablation = c.about AND i.role = 'without' AND l.rank = i.number
 UNION ALL BY NAME
+-- Of a set that another eval froze its impacts here, and those in the run that froze it, as another source.
+SELECT
+    c.claim, c.verdict, CASE t.sample WHEN 'here' THEN 'impacts' ELSE 'impacts there' END AS source,
+    t.family, t.prompt_id, t.metric AS quantity, t.impact AS value, t.origin
+FROM claim c
+JOIN transfer_impacts t ON t.run_id = c.run_id AND t.ablation = c.about AND t.metric = c.measured
+WHERE c.kind = 'transfers' AND NOT t.in_both
+UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'side_effects' AS source, s.family, s.prompt_id, s.intervention_id,
     s.metric AS quantity, s.impact AS value, k.impact AS beside, s.origin
@@ -309,6 +317,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
 UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'matched_features' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM matched_features WHERE run_id = of_run) t
 UNION ALL
 SELECT 'control_balance' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM control_balance WHERE run_id = of_run) t

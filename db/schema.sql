@@ -272,6 +272,20 @@ CREATE TABLE interventions (
     baseline VARCHAR
 );
 
+-- What became of the features of another eval's set, where they were matched or some are left out.
+CREATE TABLE matched_features (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER,
+    from_feature INTEGER NOT NULL,
+    from_run VARCHAR NOT NULL,
+    cosine DOUBLE,
+    taken BOOLEAN NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE control_balance (
     run_id VARCHAR NOT NULL,
     ablation VARCHAR NOT NULL,

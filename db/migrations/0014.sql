@@ -19,3 +19,17 @@ CREATE TABLE crossfit_splits (
     because VARCHAR NOT NULL,
     origin VARCHAR NOT NULL
 );
+
+-- Features of other evals' sets: which of another dictionary are taken in their place, and which are left out.
+CREATE TABLE matched_features (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER,
+    from_feature INTEGER NOT NULL,
+    from_run VARCHAR NOT NULL,
+    cosine DOUBLE,
+    taken BOOLEAN NOT NULL,
+    origin VARCHAR NOT NULL
+);

@@ -26,8 +26,10 @@ from harness.analysis.run_analysis import Analysis
 from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.source_impacts import Sample
 from harness.analysis.stability_verdicts import judge_stable
 from harness.analysis.token_verdicts import judge_tokens
+from harness.analysis.transfer_verdicts import judge_transfers
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
@@ -45,9 +47,11 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
+from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Origin
 from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.store.queries import evidence_query, view_query
@@ -82,6 +86,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)
+            if (source := analysis.sets.get(claim.edit)) and source.lacks:
+                verdict = replace(verdict, because=f"{verdict.because}; {source.lacks}")
             query = view_query(_VIEWS[claim.kind], run_id, ablation=claim.edit)
         if isinstance(claim, PartClaim) and claim.where:
             query = evidence_query(run_id, claim.name)  # views are of all prompts
@@ -101,6 +107,7 @@ _VIEWS = {
     "stable": "selection_stability",
     "tokens": "injection_summary",
     "crossfit": "crossfit_splits",
+    "transfers": "transfer_summary",
 }
 
 
@@ -132,6 +139,10 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         found = analysis.tokens[claim.edit]
         units = units_of(plan, found.units.families, tag)
         return judge_tokens(replace(found, units=units), claim, alpha)
+    if isinstance(claim, TransfersClaim):
+        there = analysis.sources[claim.edit].sample(metric, tag)
+        here = Sample(impacts.target, impacts.units, _texts(plan))
+        return judge_transfers(here, there, claim, alpha, impacts.noise, impacts.unit)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, NeededClaim):
@@ -150,6 +161,14 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     return judge_side_effect(
         analysis.side_effects[claim.edit], claim, impacts, alpha, of_file, analysis.units
     )
+
+
+def _texts(plan: Plan) -> dict[str, frozenset[str]]:
+    """Every confirming prompt of each family."""
+    texts: dict[str, set[str]] = {}
+    for prompt in plan.of("confirmation"):
+        texts.setdefault(prompt.family, set()).add(prompt.text)
+    return {family: frozenset(some) for family, some in texts.items()}
 
 
 def _gap(analysis: Analysis, ablation: Ablation, metric: str) -> Floats:

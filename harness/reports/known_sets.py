@@ -25,7 +25,7 @@ QUESTIONS = {
     "stability": "stable: {ablation}",
     "other splits": "crossfit: {ablation}",
     "tokens": "tokens: {ablation}",
-    "transfer": "select: {{from: {name}}} in another eval",
+    "transfer": "select: {{from: {name}}} in another eval, and transfers",
 }
 
 

@@ -18,6 +18,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.set_claims import ComplementClaim, NeededClaim
@@ -114,6 +115,7 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         NeededClaim,
         TokensClaim,
         CrossfitClaim,
+        TransfersClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -138,7 +140,8 @@ Claim = Annotated[
     | Annotated[ComplementClaim, Tag("complement")]
     | Annotated[NeededClaim, Tag("needed")]
     | Annotated[TokensClaim, Tag("tokens")]
-    | Annotated[CrossfitClaim, Tag("crossfit")],
+    | Annotated[CrossfitClaim, Tag("crossfit")]
+    | Annotated[TransfersClaim, Tag("transfers")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -110,4 +110,6 @@ def test_every_kind_of_claim_about_an_edit_answers_a_question():
     named = " ".join(QUESTIONS.values())
     assert {kind for kind in of_edits if kind not in named} == set()
     assert unasked_of("a/b", QUESTIONS) == {}
-    assert unasked_of("a/b", set())["transfer"] == "select: {from: a/b} in another eval"
+    assert (
+        unasked_of("a/b", set())["transfer"] == "select: {from: a/b} in another eval, and transfers"
+    )

@@ -33,6 +33,7 @@ SINCE = {
     "injections": 13,
     "injection_tests": 13,
     "crossfit_splits": 14,
+    "matched_features": 14,
 }
 
 

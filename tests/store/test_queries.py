@@ -25,6 +25,8 @@ QUIET = (
     "sufficiency",
     "known_of_set",
     "crossfit",
+    "matched_features",
+    "transfers",
 )
 
 

@@ -20,6 +20,7 @@ from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.injections import injection_panels
 from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
+from harness.reports.html.matched_sets import matched_sets
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.stability import stability_panels
 from harness.reports.html.svg import ChartRenderer
@@ -27,6 +28,7 @@ from harness.reports.html.volcano import layer_panels
 from harness.reports.run_data import Row, query_rows, table_rows
 from harness.reports.sufficiency import sufficiency_panels
 from harness.reports.text import db_option, p_text, value_text
+from harness.reports.transfers import transfer_panels
 from harness.specs.prompt import LIMITED
 from harness.specs.sites import PLACES
 from harness.specs.spec import Spec
@@ -133,6 +135,7 @@ def _ablations(
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
     crossfits = crossfit_panels(store, run)
+    matched, moved = matched_sets(store, run), transfer_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -141,6 +144,8 @@ def _ablations(
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),
+            "matched": matched.get(one.name),
+            "transfer": moved.get(one.name),
         }
         for one in sections
     }

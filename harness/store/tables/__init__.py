@@ -16,6 +16,7 @@ from harness.store.tables.interventions import (
     InjectedTokens,
     Injections,
     Interventions,
+    MatchedFeatures,
     SideEffects,
 )
 from harness.store.tables.observations import (
@@ -65,6 +66,7 @@ TABLES: tuple[type[Columns], ...] = (
     EditActivity,
     Attributions,
     Interventions,
+    MatchedFeatures,
     ControlBalance,
     BaselineDirections,
     Impacts,
