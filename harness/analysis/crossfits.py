@@ -9,7 +9,7 @@ the splits' means as often as 1 - alpha says (Chernozhukov, Demirer, Duflo and F
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -40,27 +40,44 @@ class SplitSet:
 
 @dataclass(frozen=True)
 class Crossfit:
-    """The `verdict` on a claim of several splits, and those `on` each of them, in their order."""
+    """The `verdict` on a `claim` about `splits`, the spec's own first, and those `on` each of them."""
 
+    claim: CrossfitClaim
     verdict: Verdict
     on: tuple[Verdict, ...]
+    splits: tuple[SplitSet, ...]
 
 
-def sets_again(
-    source: ReadStore, plan: Plan, run_id: str, own_units: Mapping[str, str]
-) -> dict[str, list[SplitSet]]:
-    """What each further split selected, by the ablation's name on the spec's own split."""
-    found: dict[str, list[SplitSet]] = {one.name: [] for one in plan.ablations}
-    for number, refit in enumerate(plan.refits, start=1):
-        for one in plan.ablations:
-            if one.splits <= number:
-                continue
-            ablation = refit.ablation(name_of(one.name, number))
-            rows = AblationRows.read(source, run_id, ablation.name)
-            impacts = ablation_impacts(refit, ablation, rows, own_units).impacts
-            (features,) = (edit.features for edit in rows.interventions if edit.role == "target")
-            found[one.name].append(SplitSet(refit, features, impacts))
+def crossfits_of(
+    source: ReadStore, run_id: str, here: Mapping[str, SplitSet], own_units: Mapping[str, str]
+) -> dict[str, Crossfit]:
+    """What becomes of each claim about several splits, by its name.
+
+    `here` has each ablation on the spec's own split, by name, and `own_units` those of registered metrics.
+    """
+    found = {}
+    for name, own in here.items():
+        spec = own.plan.spec
+        claims = spec.claims_on(own.plan.target.name)
+        asking = [one for one in claims if isinstance(one, CrossfitClaim) and one.edit == name]
+        splits = [own, *(_sets_again(source, own.plan, run_id, name, own_units) if asking else ())]
+        for claim in asking:
+            found[claim.name] = judge_crossfit(
+                splits, claim, spec.metric_of(claim), spec.contrast.alpha
+            )
     return found
+
+
+def _sets_again(
+    source: ReadStore, plan: Plan, run_id: str, name: str, own_units: Mapping[str, str]
+) -> Iterator[SplitSet]:
+    """What each further split selected for an ablation."""
+    for number, refit in enumerate(plan.refits[: plan.ablation(name).splits - 1], start=1):
+        ablation = refit.ablation(name_of(name, number))
+        rows = AblationRows.read(source, run_id, ablation.name)
+        impacts = ablation_impacts(refit, ablation, rows, own_units).impacts
+        (features,) = (edit.features for edit in rows.interventions if edit.role == "target")
+        yield SplitSet(refit, features, impacts)
 
 
 def judge_crossfit(
@@ -68,7 +85,8 @@ def judge_crossfit(
 ) -> Crossfit:
     """What becomes of a claim about several splits, the spec's own first, in this metric."""
     judged = tuple(_judge_split(one, claim, metric, alpha / COMBINED) for one in splits)
-    return Crossfit(combine(judged, [one.features for one in splits], claim, alpha), judged)
+    verdict = combine(judged, [one.features for one in splits], claim, alpha)
+    return Crossfit(claim, verdict, judged, tuple(splits))
 
 
 def _judge_split(split: SplitSet, claim: CrossfitClaim, metric: str, alpha: float) -> Verdict:
@@ -153,16 +171,14 @@ def _overlap(sets: Sequence[Sequence[Feature]]) -> str:
     return f"whose sets share {mean:.0%} of their features"
 
 
-def crossfit_rows(
-    found: Crossfit, splits: Sequence[SplitSet], claim: CrossfitClaim, run_id: str, origin: Origin
-) -> CrossfitSplits:
+def crossfit_rows(found: Crossfit, run_id: str, origin: Origin) -> CrossfitSplits:
     """A row a split of one claim."""
-    own = set(splits[0].features)
+    own = set(found.splits[0].features)
     return CrossfitSplits.of(
         {
             "run_id": run_id,
-            "claim": claim.name,
-            "ablation": claim.edit,
+            "claim": found.claim.name,
+            "ablation": found.claim.edit,
             "split": number,
             "seed": split.plan.spec.split.seed,
             "n_features": len(split.features),
@@ -178,5 +194,5 @@ def crossfit_rows(
             "because": one.because,
             "origin": origin,
         }
-        for number, (split, one) in enumerate(zip(splits, found.on, strict=True), start=1)
+        for number, (split, one) in enumerate(zip(found.splits, found.on, strict=True), start=1)
     )

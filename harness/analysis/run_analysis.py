@@ -11,13 +11,7 @@ from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.baseline_tests import baseline_tests
-from harness.analysis.crossfits import (
-    Crossfit,
-    SplitSet,
-    crossfit_rows,
-    judge_crossfit,
-    sets_again,
-)
+from harness.analysis.crossfits import Crossfit, SplitSet, crossfit_rows, crossfits_of
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
@@ -26,7 +20,6 @@ from harness.analysis.source_impacts import SourceImpacts
 from harness.analysis.token_injection import TokenInjection, injection_tests
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
-from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.edit_claims import TransfersClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
@@ -144,15 +137,9 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
             found = TokenInjection.read(source, plan, ablation, run_id, chosen)
             tokens[ablation.name] = found
             rows.append(injection_tests(found, ablation, run_id, origin))
-    crossfits: dict[str, Crossfit] = {}
-    again = sets_again(source, plan, run_id, units)
-    for claim in plan.spec.claims_on(plan.target.name):
-        if isinstance(claim, CrossfitClaim):
-            name, metric = claim.edit, plan.spec.metric_of(claim)
-            splits = [SplitSet(plan, selected[name], by_metric[name]), *again[name]]
-            judged = judge_crossfit(splits, claim, metric, plan.spec.contrast.alpha)
-            crossfits[claim.name] = judged
-            rows.append(crossfit_rows(judged, splits, claim, run_id, origin))
+    here = {name: SplitSet(plan, selected[name], some) for name, some in by_metric.items()}
+    crossfits = crossfits_of(source, run_id, here, units)
+    rows += [crossfit_rows(one, run_id, origin) for one in crossfits.values()]
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
