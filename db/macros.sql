@@ -301,6 +301,9 @@ UNION ALL
 SELECT 'attributions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
 UNION ALL
+SELECT 'attribution_errors' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM attribution_errors WHERE run_id = of_run) t
+UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
 UNION ALL

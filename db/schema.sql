@@ -252,6 +252,17 @@ CREATE TABLE attributions (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE attribution_errors (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    family VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    features DOUBLE NOT NULL,
+    error DOUBLE NOT NULL,
+    constant DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE interventions (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,

@@ -24,6 +24,7 @@ QUIET = (
     "baselines",
     "sufficiency",
     "known_of_set",
+    "attribution_errors",
 )
 
 

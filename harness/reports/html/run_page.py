@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.names import command
 from harness.reports.html.ablations import AblationSection, ablations_of
+from harness.reports.html.attribution_errors import attribution_errors
 from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
@@ -131,6 +132,7 @@ def _ablations(
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
+    outside = attribution_errors(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -138,6 +140,7 @@ def _ablations(
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),
+            "outside": outside.get(one.name, []),
         }
         for one in sections
     }

@@ -21,6 +21,7 @@ from harness.store.tables.interventions import (
 from harness.store.tables.observations import (
     Activations,
     Answers,
+    AttributionErrors,
     Attributions,
     Baselines,
     EditActivity,
@@ -63,6 +64,7 @@ TABLES: tuple[type[Columns], ...] = (
     FeatureActivity,
     EditActivity,
     Attributions,
+    AttributionErrors,
     Interventions,
     ControlBalance,
     BaselineDirections,

@@ -188,3 +188,21 @@ class Attributions(Columns):
     feature: Column
     predicted: Column
     origin: Column
+
+
+@dataclass(frozen=True)
+class AttributionErrors(Columns):
+    """A row is the predicted effect of removing the parts of a layer: its features, and what is left.
+
+    Summed over the prompts of a family; `error` is what the SAE does not reconstruct, `constant` its bias.
+    """
+
+    table: ClassVar[str] = "attribution_errors"
+    run_id: Column
+    ablation: Column
+    family: Column
+    layer: Column
+    features: Column
+    error: Column
+    constant: Column
+    origin: Column
