@@ -366,6 +366,7 @@ def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
     tokens |= {"position": run.random.integers(1, LENGTH, len(shown))}
     yield observations.TokenActivations, at(place[shown]) | tokens
     yield observations.Attributions, ABLATION | cross(family=run.names, feature=range(500))
+    yield observations.OutputScores, at(np.unique(place[shown]))
     yield observations.AttributionErrors, ABLATION | cross(family=run.names, layer=range(LAYERS))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 

@@ -289,6 +289,9 @@ UNION ALL
 SELECT 'feature_logits' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_logits WHERE run_id = of_run) t
 UNION ALL
+SELECT 'output_scores' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM output_scores WHERE run_id = of_run) t
+UNION ALL
 SELECT 'sae_health' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM sae_health WHERE run_id = of_run) t
 UNION ALL

@@ -202,6 +202,17 @@ CREATE TABLE feature_logits (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE output_scores (
+    run_id VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    score DOUBLE NOT NULL,
+    base DOUBLE NOT NULL,
+    added DOUBLE NOT NULL,
+    n_texts INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE sae_health (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,

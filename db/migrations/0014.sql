@@ -11,3 +11,15 @@ CREATE TABLE attribution_errors (
     constant DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
+
+-- Whether the tokens that a feature writes by itself come out when it is amplified.
+CREATE TABLE output_scores (
+    run_id VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    score DOUBLE NOT NULL,
+    base DOUBLE NOT NULL,
+    added DOUBLE NOT NULL,
+    n_texts INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);

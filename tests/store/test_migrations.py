@@ -33,6 +33,7 @@ SINCE = {
     "injections": 13,
     "injection_tests": 13,
     "attribution_errors": 14,
+    "output_scores": 14,
 }
 
 

@@ -121,6 +121,21 @@ class FeatureLogits(Columns):
 
 
 @dataclass(frozen=True)
+class OutputScores(Columns):
+    """A row is whether the tokens that a traced feature moves up come out when it is amplified."""
+
+    table: ClassVar[str] = "output_scores"
+    run_id: Column
+    layer: Column
+    feature: Column
+    score: Column
+    base: Column
+    added: Column
+    n_texts: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class SaeHealth(Columns):
     """A row is how well one layer's SAE fits the model on the prompts."""
 
