@@ -51,13 +51,13 @@ def output_scores(
 
 
 def score(logprobs: Tensor, tokens: Tensor) -> Tensor:
-    """(1 - r / V) p of the likeliest of `tokens` (n, k) under `logprobs` (n, V) in nats: (n,), in float64.
+    """(1 - r / V) p of the likeliest of `tokens` (n, k) under `logprobs` (n, V) in nats: (n,).
 
     How many are likelier than it is its rank r.
     """
     best = logprobs.gather(1, tokens).amax(1, keepdim=True)
-    rank = (logprobs > best).sum(1).double()
-    return (1 - rank / logprobs.shape[1]) * best[:, 0].double().exp()
+    rank = (logprobs > best).sum(1)
+    return (1 - rank / logprobs.shape[1]) * best[:, 0].exp()
 
 
 def _of_layer(

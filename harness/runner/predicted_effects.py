@@ -83,8 +83,9 @@ class LayerEffects:
         What all features do together is that of every one, whichever have rows.
         """
         names = np.array(self._families)
-        together = self._of_features.double().sum(1).cpu().numpy()
-        error, constant = self._of_others.double().cpu().numpy().T
+        # On the processor: a device may have no float64.
+        together = self._of_features.cpu().double().sum(1).numpy()
+        error, constant = self._of_others.cpu().double().numpy().T
         shown = self._of_features
         if features is not None:
             wanted = torch.zeros(self._sae.features, dtype=torch.long)

@@ -91,7 +91,6 @@ def run_page(store: ReadStore, run: Run, db: Path) -> str:
             features=features,
             shown=shown,
             headline=lambda one: _headline(one, tested=bool(layers)),
-            scored=any(one["output"] for one in features),
             labelled=any(one["label"] for one in features),
             edited=any(one["edited_by"] for one in features),
             traced=len(store.read(PromptTokens, run["run_id"])) > 0,
