@@ -38,6 +38,7 @@ DRAWS = 110  # features drawn for a prompt and layer; about 104 of them differ
 GROUP = 64  # prompts that a run commits together
 STEPS, TOP = 6, 50  # tokens that the model says, and logits kept of each
 LENGTH, FOLLOWED = 40, 200  # tokens of a prompt; features whose values are kept at every token
+WRITTEN = 10  # tokens of either end that a feature moves most
 FEWEST = 3  # prompts of a side on which a tested feature is active
 METRICS = (
     "log_p_correct",
@@ -368,6 +369,11 @@ def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
     tokens |= {"position": run.random.integers(1, LENGTH, len(shown))}
     yield observations.TokenActivations, at(place[shown]) | tokens
     yield observations.Attributions, ABLATION | cross(family=run.names, feature=range(500))
+    traced = np.unique(place[shown])
+    yield observations.OutputScores, at(traced)
+    ends = cross(place=traced, side=["up", "down"], rank=range(WRITTEN))
+    yield observations.FeatureLogits, at(ends.pop("place")) | ends
+    yield observations.AttributionErrors, ABLATION | cross(family=run.names, layer=range(LAYERS))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
 

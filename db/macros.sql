@@ -303,6 +303,9 @@ UNION ALL
 SELECT 'feature_logits' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_logits WHERE run_id = of_run) t
 UNION ALL
+SELECT 'output_scores' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM output_scores WHERE run_id = of_run) t
+UNION ALL
 SELECT 'sae_health' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM sae_health WHERE run_id = of_run) t
 UNION ALL
@@ -314,6 +317,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM edit_activity WHERE run_id = of_run) t
 UNION ALL
 SELECT 'attributions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'attribution_errors' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM attribution_errors WHERE run_id = of_run) t
 UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t

@@ -202,6 +202,17 @@ CREATE TABLE feature_logits (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE output_scores (
+    run_id VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    score DOUBLE NOT NULL,
+    base DOUBLE NOT NULL,
+    added DOUBLE NOT NULL,
+    n_texts INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE sae_health (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -249,6 +260,17 @@ CREATE TABLE attributions (
     layer INTEGER NOT NULL,
     feature INTEGER NOT NULL,
     predicted DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
+CREATE TABLE attribution_errors (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    family VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    features DOUBLE NOT NULL,
+    error DOUBLE NOT NULL,
+    constant DOUBLE NOT NULL,
     origin VARCHAR NOT NULL
 );
 

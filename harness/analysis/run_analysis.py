@@ -117,26 +117,21 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         _feature_tests(plan, "confirmation", confirmation, own.test, run_id, origin),
     ]
     for ablation in plan.ablations:
-        measured = AblationRows.read(source, run_id, ablation.name)
-        by_metric[ablation.name], tables = ablation_tests(
-            plan, ablation, measured, run_id, origin, units
-        )
-        rows += [*tables, *baseline_tests(by_metric[ablation.name], run_id, origin)]
+        name = ablation.name
+        measured = AblationRows.read(source, run_id, name)
+        by_metric[name], tables = ablation_tests(plan, ablation, measured, run_id, origin, units)
+        rows += [*tables, *baseline_tests(by_metric[name], run_id, origin)]
         rows += [moderator_rows(plan, ablation, measured, run_id, origin)]
         (chosen,) = (one.features for one in measured.interventions if one.role == "target")
-        selected[ablation.name] = chosen
-        stable[ablation.name] = stability_rows(
-            plan, ablation, chosen, discovery, measured, run_id, origin
-        )
-        rows += stable[ablation.name]
-        if plan.decoys_of(ablation.name):
+        selected[name] = chosen
+        stable[name] = stability_rows(plan, ablation, chosen, discovery, measured, run_id, origin)
+        rows += stable[name]
+        if plan.decoys_of(name):
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
-            mine = source.read(Decoys, run_id, ablation=ablation.name)
-            decoys[ablation.name] = (mine, answers)
+            decoys[name] = source.read(Decoys, run_id, ablation=name), answers
         if ablation.tokens:
-            found = TokenInjection.read(source, plan, ablation, run_id, chosen)
-            tokens[ablation.name] = found
-            rows.append(injection_tests(found, ablation, run_id, origin))
+            tokens[name] = TokenInjection.read(source, plan, ablation, run_id, chosen)
+            rows.append(injection_tests(tokens[name], ablation, run_id, origin))
     here = {name: SplitSet(plan, selected[name], some) for name, some in by_metric.items()}
     crossfits = crossfits_of(source, run_id, here, units)
     rows += [crossfit_rows(one, run_id, origin) for one in crossfits.values()]

@@ -26,6 +26,7 @@ from harness.runner.ablation_replays import look_beside, replay
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
+from harness.runner.output_scores import output_scores
 from harness.runner.staged_units import Stages, Work, together
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
@@ -92,7 +93,8 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         # Of no prompt, so of no unit: written once, as the interventions are.
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
-            store.commit(logits)
+            scores = try_again(context.limit, lambda: output_scores(context, traced(), logits))
+            store.commit(logits, scores)
 
 
 def _edit(

@@ -34,6 +34,8 @@ SINCE = {
     "injection_tests": 13,
     "crossfit_splits": 14,
     "matched_features": 14,
+    "attribution_errors": 14,
+    "output_scores": 14,
 }
 
 

@@ -27,6 +27,7 @@ QUIET = (
     "crossfit",
     "matched_features",
     "transfers",
+    "attribution_errors",
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.names import command
 from harness.reports.html.ablations import AblationSection, ablations_of
+from harness.reports.html.attribution_errors import attribution_errors
 from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
@@ -136,6 +137,7 @@ def _ablations(
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
     crossfits = crossfit_panels(store, run)
     matched, moved = matched_sets(store, run), transfer_panels(store, run)
+    outside = attribution_errors(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -146,6 +148,7 @@ def _ablations(
             "injection": injected.get(one.name),
             "matched": matched.get(one.name),
             "transfer": moved.get(one.name),
+            "outside": outside.get(one.name, []),
         }
         for one in sections
     }
