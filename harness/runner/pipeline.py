@@ -34,11 +34,13 @@ from harness.runner.stages.generate import generate
 from harness.runner.stages.inject import inject, tokens_of
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
+from harness.runner.stages.random_features import find_random_features
 from harness.runner.stages.survey import survey
 from harness.runner.stages.tokens import tokens
 from harness.runner.stages.trace import trace
 from harness.runner.traced_features import prepare_trace
 from harness.specs.ablations import Ablation
+from harness.specs.fields import RANDOM_SAE
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
@@ -89,10 +91,7 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
             every = {feature for one in frozen for feature in one.features}
             work = partial(attribute, plan=plan, ablation=ablation, features=every)
             stage("predict", work, ablation.name)
-        if ablation.baselines:
-            one = _target(frozen)
-            work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
-            stage("baseline directions", work, ablation.name)
+        _make_baselines(plan, ablation, frozen, stage)
         replay(context, plan, ablation, store, stage, frozen)
         look_beside(context, plan, ablation, frozen, stage)
         _read_elsewhere(context, plan, _target(frozen), store, stage, adding)
@@ -104,6 +103,20 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
             store.commit(logits)
+
+
+def _make_baselines(
+    plan: Plan, ablation: Ablation, frozen: Sequence[Intervention], stage: Callable[..., None]
+) -> None:
+    """What the target must beat, of the discovery families."""
+    one = _target(frozen)
+    if ablation.directed:
+        work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
+        stage("baseline directions", work, ablation.name)
+    for edit in frozen:
+        if edit.baseline == RANDOM_SAE:
+            found = partial(find_random_features, plan=plan, ablation=ablation, edit=edit)
+            stage("random features", partial(found, target=one), ablation.name)
 
 
 def _target(frozen: Sequence[Intervention]) -> Intervention:

@@ -32,6 +32,7 @@ SINCE = {
     "injected_tokens": 13,
     "injections": 13,
     "injection_tests": 13,
+    "random_features": 14,
 }
 
 

@@ -16,6 +16,7 @@ from harness.store.tables.interventions import (
     InjectedTokens,
     Injections,
     Interventions,
+    RandomFeatures,
     SideEffects,
 )
 from harness.store.tables.observations import (
@@ -66,6 +67,7 @@ TABLES: tuple[type[Columns], ...] = (
     Interventions,
     ControlBalance,
     BaselineDirections,
+    RandomFeatures,
     Impacts,
     ImpactTokens,
     ImpactNoise,
