@@ -81,14 +81,21 @@ def whole_dictionary(layer):
             torch.cat([b.w_dec for b in blocks]).double())  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=range(len(KINDS)), ids=[one["kind"] for one in KINDS])
-def whole(request, tmp_path_factory):
-    db = tmp_path_factory.mktemp("run") / "a.duckdb"
-    return request.param, run_into(db, plan_of_kind(request.param), a_run_context()), db
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """By kind of edit what a run has stored, and its file."""
+
+    @cache
+    def made(number):
+        db = tmp_path_factory.mktemp("run") / "a.duckdb"
+        return run_into(db, plan_of_kind(number), a_run_context()), db
+
+    return made
 
 
-def test_each_fires_as_often_as_the_trained_one_and_is_as_large_on_average(whole):
-    number, stored, _ = whole
+@pytest.mark.parametrize("number", range(len(KINDS)), ids=[one["kind"] for one in KINDS])
+def test_each_fires_as_often_as_the_trained_one_and_is_as_large_on_average(number, runs):
+    stored, _ = runs(number)
     kind = KINDS[number]
     rows, targets = rows_of(stored), targets_of(stored)
     assert {row["layer"] for row in rows} == {row["layer"] for row in targets}
@@ -130,10 +137,8 @@ def test_each_fires_as_often_as_the_trained_one_and_is_as_large_on_average(whole
         assert float(size.norm(dim=1).mean()) == pytest.approx(mine[0]["edit_size"], rel=1e-3)
 
 
-def test_the_selection_is_that_of_slow_code_over_the_whole_dictionary(whole):
-    number, stored, _ = whole
-    if number:
-        pytest.skip("the kind of edit selects nothing")
+def test_the_selection_is_that_of_slow_code_over_the_whole_dictionary(runs):
+    stored, _ = runs(0)
     for layer in {row["layer"] for row in rows_of(stored)}:
         mine = sorted(
             (row for row in rows_of(stored) if row["layer"] == layer), key=lambda row: row["rank"]
@@ -164,10 +169,8 @@ def test_the_selection_is_that_of_slow_code_over_the_whole_dictionary(whole):
         assert [row["score"] for row in mine] == pytest.approx([scores[j] for j in best], rel=1e-3)
 
 
-def test_its_impact_is_that_of_plain_hooks_in_float64(whole):
-    number, stored, db = whole
-    if KINDS[number]["kind"] != "zero":
-        pytest.skip("the same arithmetic")
+def test_its_impact_is_that_of_plain_hooks_in_float64(runs):
+    stored, db = runs(0)
     plan, model = plan_of_kind(), a_run_context().model
     by_layer = {}
     for row in rows_of(stored):
@@ -218,10 +221,8 @@ def test_its_impact_is_that_of_plain_hooks_in_float64(whole):
 
 
 @pytest.mark.parametrize("stop", ["baseline directions", "random features", "ablate"])
-def test_a_run_that_is_stopped_goes_on_with_the_same_features(tmp_path, stop, monkeypatch, whole):
-    number, stored, _ = whole
-    if KINDS[number]["kind"] != "zero":
-        pytest.skip("one kind is enough")
+def test_a_run_that_is_stopped_goes_on_with_the_same_features(tmp_path, stop, monkeypatch, runs):
+    stored, _ = runs(0)
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
 
     class Stopping(Store):
