@@ -393,6 +393,8 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     yield results.BaselineTests, ABLATION | rivals
     moved = cross(baseline=["mean-difference", "probe"], dimension=range(500))
     yield interventions.BaselineDirections, ABLATION | moved | {"value": run.random.random(1000)}
+    found = at(top[:3]) | {"rank": [0, 1, 2]}
+    yield interventions.RandomFeatures, ABLATION | found
     yield results.SelectionStability, ABLATION | at(top) | {"share": run.random.random(EDITED)}
     yield results.SelectionOverlap, ABLATION | {"unit": ["family"]}
     yield results.Moderators, ABLATION | {"term": ["dose", "tone"], "level": ["2", "warm"]}

@@ -330,6 +330,9 @@ UNION ALL
 SELECT 'control_balance' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM control_balance WHERE run_id = of_run) t
 UNION ALL
+SELECT 'random_features' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM random_features WHERE run_id = of_run) t
+UNION ALL
 SELECT 'impacts' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM impacts WHERE run_id = of_run) t
 UNION ALL

@@ -328,6 +328,21 @@ CREATE TABLE baseline_directions (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE random_features (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    score DOUBLE NOT NULL,
+    threshold DOUBLE NOT NULL,
+    firing_rate DOUBLE NOT NULL,
+    mean_value DOUBLE,
+    factor DOUBLE NOT NULL,
+    edit_size DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE impacts (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,

@@ -276,7 +276,7 @@ SELECT
         WHEN s.kind = 'features' THEN 'difference'
         WHEN s.kind = 'ablation' AND s.within IS NOT NULL THEN 'no effect'
         WHEN s.kind = 'ablation' AND s.beyond = 'shuffled' THEN 'own values'
-        WHEN s.kind = 'ablation' AND s.beyond IN ('mean-difference', 'probe', 'neurons') THEN 'baseline'
+        WHEN s.kind = 'ablation' AND s.beyond IN ('mean-difference', 'probe', 'neurons', 'random-sae') THEN 'baseline'
         WHEN s.kind = 'ablation' THEN 'necessity'
         WHEN s.kind = 'share' THEN 'sufficiency'
         WHEN s.kind = 'complement' THEN 'completeness'

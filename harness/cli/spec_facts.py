@@ -150,9 +150,12 @@ def _baselines_line(plan: "Plan", ablation: "Ablation") -> str:
             "is found four times in five"
         )
     many = "baseline" if len(ablation.baselines) == 1 else "baselines"
+    large = "as large as the target's edit at every token" if ablation.directed else ""
+    if len(ablation.directed) < len(ablation.baselines):
+        large += " and " * bool(large) + "random-sae as large on average"
     return (
-        f"{ablation.name}: {many} {', '.join(ablation.baselines)}, as large as the target's edit at "
-        f"every token; a p of {floor:.2g} or more{found}"
+        f"{ablation.name}: {many} {', '.join(ablation.baselines)}, {large}; a p of {floor:.2g} "
+        f"or more{found}"
     )
 
 

@@ -13,14 +13,16 @@ from harness.runner.prompt_replays import prepare_edits
 from harness.runner.staged_units import Work
 from harness.runner.stages.ablate import ablate
 from harness.runner.stages.baseline_directions import directions_of
+from harness.runner.stages.random_features import edits_of
 from harness.runner.stages.side_effects import side_effects
 from harness.specs.ablations import Ablation, looks
+from harness.specs.fields import RANDOM_SAE
 from harness.specs.intervention import Intervention
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.interface import RunStore
 from harness.store.tables.columns import Columns
-from harness.store.tables.interventions import BaselineDirections
+from harness.store.tables.interventions import BaselineDirections, RandomFeatures
 
 APART = ("shuffled", "complement")  # roles whose edits are replayed by themselves
 
@@ -61,6 +63,7 @@ def replay(
     apart = [
         *_shuffled(context, plan, ablation, frozen),
         *_complement(context, frozen, sources),
+        *_random(context, plan, ablation, store, frozen),
     ]
     for part, some in enumerate(_parts(ablation, frozen)):
         if part and _is_futile(context, plan, ablation, store, looks(ablation)[part - 1]):
@@ -99,6 +102,27 @@ def _complement(
     return [partial(ablate, interventions=some, edits=edits, sources=sources)] if some else []
 
 
+def _random(
+    context: RunContext,
+    plan: Plan,
+    ablation: Ablation,
+    store: RunStore,
+    frozen: Sequence[Intervention],
+) -> list[Work]:
+    """What replays the edit of random features, if there is one: they are of another dictionary."""
+    some = [one for one in frozen if one.baseline == RANDOM_SAE]
+
+    def made() -> EditsByLayer:
+        rows = store.read(RandomFeatures, context.run_id, ablation=ablation.name)
+        return edits_of(context, plan, ablation, some[0], rows)
+
+    return [partial(ablate, interventions=some, edits=cache(made), sources={})] if some else []
+
+
+def _is_apart(one: Intervention) -> bool:
+    return one.role in APART or one.baseline == RANDOM_SAE
+
+
 def _with_others(replays: Work, apart: Sequence[Work]) -> Work:
     """What makes the rows of an ablation's first part, and of edits that are replayed `apart` from it."""
 
@@ -115,7 +139,7 @@ def _parts(
 ) -> Iterator[tuple[Intervention, ...]]:
     """What is replayed together up to each look at the controls: all else with the first of them."""
     controls = [one for one in frozen if one.role == "control"]
-    others = tuple(one for one in frozen if one.role not in ("control", *APART))
+    others = tuple(one for one in frozen if one.role != "control" and not _is_apart(one))
     before = 0
     for look in looks(ablation):
         some = tuple(controls[before:look])

@@ -36,11 +36,13 @@ from harness.runner.stages.generate import generate
 from harness.runner.stages.inject import inject, tokens_of
 from harness.runner.stages.observe import observe
 from harness.runner.stages.profile import profile
+from harness.runner.stages.random_features import find_random_features
 from harness.runner.stages.survey import survey
 from harness.runner.stages.tokens import tokens
 from harness.runner.stages.trace import trace
 from harness.runner.traced_features import prepare_trace
 from harness.specs.ablations import Ablation
+from harness.specs.fields import RANDOM_SAE
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
@@ -123,13 +125,25 @@ def _edit(
         work = partial(attribute, plan=plan, ablation=ablation, features=every)
         stage("predict", work, ablation.name)
     target = _target(frozen)
-    if ablation.baselines:
-        work = partial(baseline_directions, plan=plan, ablation=ablation, target=target)
-        stage("baseline directions", work, ablation.name)
+    _make_baselines(plan, ablation, frozen, stage)
     replay(context, plan, ablation, store, stage, frozen)
     look_beside(context, plan, ablation, frozen, stage)
     _read_elsewhere(context, plan, target, store, stage, adding)
     return target
+
+
+def _make_baselines(
+    plan: Plan, ablation: Ablation, frozen: Sequence[Intervention], stage: Callable[..., None]
+) -> None:
+    """What the target must beat, of the discovery families."""
+    one = _target(frozen)
+    if ablation.directed:
+        work = partial(baseline_directions, plan=plan, ablation=ablation, target=one)
+        stage("baseline directions", work, ablation.name)
+    for edit in frozen:
+        if edit.baseline == RANDOM_SAE:
+            found = partial(find_random_features, plan=plan, ablation=ablation, edit=edit)
+            stage("random features", partial(found, target=one), ablation.name)
 
 
 def _target(frozen: Sequence[Intervention]) -> Intervention:

@@ -6,6 +6,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, model
 
 from harness.names import A_SET, LONGEST
 from harness.specs.fields import (
+    RANDOM_SAE,
     VARIANT_NAMED,
     Baseline,
     Kind,
@@ -214,7 +215,9 @@ class Ablation(SpecPart):
         description="Edits that are as large as the target's at every token, along one direction of each "
         "layer that the discovery families give, toward what `select.toward` names, for claims `beyond` "
         "them. `mean-difference`: that of the variants at the readout. `probe`: of a logistic regression "
-        "between them. `neurons`: the mean difference in as many dimensions as features are edited there.",
+        "between them. `neurons`: the mean difference in as many dimensions as features are edited there. "
+        "`random-sae`: as many features that the contrast selects in a random dictionary, as large on "
+        "average.",
     )
     complement: bool = Field(
         default=False,
@@ -242,6 +245,11 @@ class Ablation(SpecPart):
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."
     )
+
+    @property
+    def directed(self) -> tuple[Baseline, ...]:
+        """The baselines that move what is edited along a direction; the other has features of its own."""
+        return tuple(name for name in self.baselines if name != RANDOM_SAE)
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:

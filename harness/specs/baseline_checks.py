@@ -2,13 +2,20 @@
 
 from harness.specs.ablations import Ablation
 from harness.specs.edit_claims import AblationClaim
-from harness.specs.fields import BASELINES, Contradiction
+from harness.specs.fields import BASELINES, RANDOM_SAE, Contradiction
 
 
 def wrong_baselines(ablation: Ablation) -> list[Contradiction]:
-    """Baselines that are named twice, as paths from the ablation."""
+    """Baselines that are named twice, or that the kind of edit does not have, as paths from the ablation."""
     twice = {name for name in ablation.baselines if ablation.baselines.count(name) > 1}
-    return [(("baselines",), f"'{name}' is named twice", "drop one") for name in sorted(twice)]
+    found: list[Contradiction] = [
+        (("baselines",), f"'{name}' is named twice", "drop one") for name in sorted(twice)
+    ]
+    if RANDOM_SAE in ablation.baselines and ablation.kind == "resample":
+        what = "random features take no values of other prompts"
+        remedy = f"drop {RANDOM_SAE}, or use another kind, such as `zero`"
+        found.append((("baselines",), what, remedy))
+    return found
 
 
 def wrong_rivals(ablation: Ablation, claim: AblationClaim) -> list[Contradiction]:

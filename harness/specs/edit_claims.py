@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 
 from harness.specs.claim_part import ClaimPart, PartClaim
-from harness.specs.fields import BASELINES, VARIANT_NAMED, Baseline
+from harness.specs.fields import BASELINES, VARIANT_NAMED, Baseline, as_large
 from harness.specs.metrics import Metric, metric_words, said_unit
 from harness.specs.prompt import Label
 from harness.specs.variants import Variants
@@ -61,7 +61,7 @@ class AblationClaim(MeasuredClaim, PartClaim):
         description="What the impact must exceed. `zero`: no impact. `controls`: besides, the impact "
         "of the matched random features. `directions`: instead of these, that of edits as large in random "
         "directions. `shuffled`: that of the same edit with the values of other families' pairs. "
-        "`mean-difference`, `probe`, `neurons`: that of this baseline of the ablation.",
+        "`mean-difference`, `probe`, `neurons`, `random-sae`: that of this baseline of the ablation.",
     )
     within: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
@@ -77,7 +77,7 @@ class AblationClaim(MeasuredClaim, PartClaim):
             "controls": " beyond its matched controls",
             "directions": " beyond edits as large in random directions",
             "shuffled": " beyond the same edit with sources of other families",
-            **{name: f" beyond {words}, an edit as large" for name, words in BASELINES.items()},
+            **{name: f" beyond {as_large(name)}" for name in BASELINES},
         }
         moves, against = f"ablation {self.ablation} moves the answers", every[self.beyond]
         if self.within is not None:

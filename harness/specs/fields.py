@@ -17,12 +17,22 @@ NamedPositions = Literal[
 SINGLE = ("last_prompt_token", "last_user_token")  # of which a prompt has one
 BEFORE_ANSWERS = (*SINGLE, "prompt")
 # What could be edited in the place of features by as much, and how it is called.
-Baseline = Literal["mean-difference", "probe", "neurons"]
+Baseline = Literal["mean-difference", "probe", "neurons", "random-sae"]
+RANDOM_SAE: Baseline = "random-sae"  # the one that has features of its own, and no direction
 BASELINES: dict[Baseline, str] = {
     "mean-difference": "the mean difference",
     "probe": "the probe's direction",
     "neurons": "the neurons that differ most",
+    "random-sae": "the same selection in a random SAE",
 }
+
+
+def as_large(baseline: Baseline) -> str:
+    """A baseline as an edit, in words: features of its own are not active where the target's are."""
+    mean = " on average" if baseline == RANDOM_SAE else ""
+    return f"{BASELINES[baseline]}, an edit as large{mean}"
+
+
 Kind = Literal["zero", "mean", "resample", "clamp", "scale", "steer", "direction"]
 VALUED = ("clamp", "scale", "steer")  # kinds of edit that need a number
 Name = Annotated[str, Field(pattern=PATTERN, max_length=LONGEST)]

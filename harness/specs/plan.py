@@ -9,7 +9,7 @@ from harness.specs.ablations import Ablation, looks
 from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, DecoyClaim, SpecificClaim
-from harness.specs.fields import SINGLE
+from harness.specs.fields import RANDOM_SAE, SINGLE
 from harness.specs.prompt import LIMITED, Prompt, baselines_of
 from harness.specs.prompt_hash import hash_of
 from harness.specs.refits import specs_again
@@ -100,7 +100,8 @@ class Plan:
             steps += [("attribute", ablation.name)] * predicts
             steps.append(("profile", ablation.name))
             steps += [("predict", ablation.name)] * predicts
-            steps += [("baseline directions", ablation.name)] * bool(ablation.baselines)
+            steps += [("baseline directions", ablation.name)] * bool(ablation.directed)
+            steps += [("random features", ablation.name)] * (RANDOM_SAE in ablation.baselines)
             steps.append(("ablate", ablation.name))
             steps += [("side effects", ablation.name)] * bool(self.files_beside(ablation.name))
             steps += [("decoys", ablation.name)] * bool(self.decoys_of(ablation.name))

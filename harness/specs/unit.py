@@ -21,7 +21,7 @@ PROMPTS = {
     "trace": 16,
 }
 # Of what adds up over all of the discovery families' prompts, which are one group.
-ADDED_UP = ("survey", "profile", "tokens", "baseline directions")
+ADDED_UP = ("survey", "profile", "tokens", "baseline directions", "random features")
 Stage = Literal[
     "observe",
     "baseline",
@@ -30,6 +30,7 @@ Stage = Literal[
     "attribute",
     "profile",
     "baseline directions",
+    "random features",
     "predict",
     "ablate",
     "side effects",

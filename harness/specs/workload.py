@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.specs.ablations import Ablation, dosed, looks
+from harness.specs.fields import RANDOM_SAE
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.specs.shuffled_sources import shuffles_of
@@ -80,13 +81,19 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
         shuffles = shuffles_of(plan, ablation)
         # Each of these has replays of its own: the sources are read, beside a forward of the prompts.
         apart = shuffles + ablation.complement
+        # A random dictionary has such replays as well, of which one is counted among the sets.
+        alone = apart + (RANDOM_SAE in ablation.baselines)
         features = members_of(ablation) * (1 + ablation.controls + ablation.directions)
-        tokens = scored * (1 + 2 * apart + (sets + apart) * _share(plan))
+        tokens = scored * (1 + 2 * alone + (sets + apart) * _share(plan))
         whole = ablation.complement
         return StageWork(stage, name, len(rows), tokens, 1, 0, sets + apart, features, whole=whole)
     if stage == "baseline directions":
         # The prompts of the other variant are read as well.
         return StageWork(stage, name, 2 * len(rows), 2 * scored)
+    if stage == "random features":
+        # Both variants at the readout, and then each layer's edited positions by themselves.
+        layers = min(len(plan.layers), members_of(plan.ablation(name)))
+        return StageWork(stage, name, 2 * len(rows), (2 + layers) * scored, forwards=1 + layers)
     if stage == "side effects":
         ablation = plan.ablation(name)
         # As if each prompt were replayed with the controls: those of the other variant are not.

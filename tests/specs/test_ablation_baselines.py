@@ -50,6 +50,30 @@ def test_what_contradicts_itself_is_said_in_one_sentence(top, claim, at, says, r
     assert not faults()
 
 
+def test_random_features_take_no_values_of_other_prompts():
+    top = {"baselines": ("random-sae",), "kind": "resample", "source": "pair"}
+    (found,) = faults(top, {"beyond": "random-sae"})
+    assert found[0] == ("ablations", 0, "baselines")
+    assert "no values of other prompts" in found[1]
+    assert not faults({"baselines": ("random-sae",)}, {"beyond": "random-sae"})
+
+
+def test_a_random_dictionary_has_a_stage_and_replays_of_its_own():
+    plain, asked = design(beyond="controls"), design(("random-sae",), beyond="random-sae")
+    before = {work.name: work for work in workload(plain)}
+    after = {work.name: work for work in workload(asked)}
+    assert {*after} - {*before} == {"random features top"}
+    assert after["ablate top"].replays == before["ablate top"].replays + 1
+    more = after["ablate top"].tokens - before["ablate top"].tokens
+    assert more > 2 * before["observe"].tokens / before["observe"].rows
+    assert asked.ablations[0].directed == ()
+    (claim,) = asked.spec.claims
+    words = claim.in_words(asked.spec.variants, "logit_difference")
+    assert "the same selection in a random SAE, an edit as large on average" in words
+    *_, line = controls_lines(asked, asked.ablations)
+    assert "baseline random-sae, random-sae as large on average; a p" in line
+
+
 def test_their_directions_need_families_that_do_not_confirm():
     (found,) = faults(discovery=0.0)
     assert found[0] == ("split", "discovery")

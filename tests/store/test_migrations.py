@@ -36,6 +36,7 @@ SINCE = {
     "matched_features": 14,
     "attribution_errors": 14,
     "output_scores": 14,
+    "random_features": 14,
 }
 
 

@@ -5,6 +5,7 @@ from typing import cast
 
 from harness.reports.run_data import Row
 from harness.specs.fields import BASELINES, Baseline
+from harness.specs.fields import as_large as in_words
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,4 @@ def beside_baseline(row: Row, claims: tuple[str, ...]) -> list[ImpactFigure]:
 
 def as_large(name: str) -> str:
     """A baseline in words."""
-    return f"{BASELINES[cast('Baseline', name)]}, an edit as large"
+    return in_words(cast("Baseline", name))

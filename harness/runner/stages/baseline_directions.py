@@ -48,7 +48,7 @@ def baseline_directions(
     held = _held(context, plan, [*toward, *other], target.layers)
     features = Counter(layer for layer, _ in target.features)
     rows: list[Columns] = []
-    for name in ablation.baselines:
+    for name in ablation.directed:
         for layer, values in held.items():
             of = values[: len(toward)], values[len(toward) :]
             found = baseline_direction(name, *of, features[layer])

@@ -17,6 +17,7 @@ from harness.store.tables.interventions import (
     Injections,
     Interventions,
     MatchedFeatures,
+    RandomFeatures,
     SideEffects,
 )
 from harness.store.tables.observations import (
@@ -73,6 +74,7 @@ TABLES: tuple[type[Columns], ...] = (
     MatchedFeatures,
     ControlBalance,
     BaselineDirections,
+    RandomFeatures,
     Impacts,
     ImpactTokens,
     ImpactNoise,

@@ -45,6 +45,25 @@ class BaselineDirections(Columns):
 
 
 @dataclass(frozen=True)
+class RandomFeatures(Columns):
+    """A row is one feature of a random dictionary that the same selection found, and what it is edited by."""
+
+    table: ClassVar[str] = "random_features"
+    run_id: Column
+    ablation: Column
+    layer: Column
+    rank: Column
+    feature: Column
+    score: Column
+    threshold: Column
+    firing_rate: Column
+    mean_value: Column
+    factor: Column
+    edit_size: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class ControlBalance(Columns):
     """A row is how far the target and its controls lie apart in a property, where they are edited."""
 
