@@ -88,7 +88,9 @@ def find_set(
         what = f"{name} of {spec} has its features from {there.spec} itself"
         raise InputError(Fault(where, what, f"write `from: {there.spec}/{there.ablation}`"))
     rows = store.read(Interventions, run["run_id"], role="target")
-    frozen = {one.ablation: one.features for one in interventions_of(rows)}
+    # Sets of further splits stand beside them, and are nobody's to take.
+    own = {one.name for one in stored_spec(run).ablations}
+    frozen = {one.ablation: one.features for one in interventions_of(rows) if one.ablation in own}
     if name not in frozen:
         what = f"run {run['run_id']} froze no features of an ablation '{name}'"
         raise InputError(Fault(where, what, nearest(name, frozen)))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.errors import InputError
 from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
 from harness.specs.spec_file import load
@@ -151,3 +152,28 @@ def test_it_is_analysed_and_run_again_alike(crossed, tmp_path):
     assert query(copy, sql, r=run) == before
     again = rerun(run, db=copy, device="cpu", progress=quiet, say=lambda _: None)
     assert again.agrees
+
+
+TAKING = """\
+unadjusted: three families confirm
+claims:
+  - {name: moved, behaviour: logit_difference, contrast: true, direction: greater}
+"""
+
+
+def taker(folder, ablation):
+    """A spec that takes the set of one of the ablations of `crossed`."""
+    edit = f"ablations: [{{name: again, select: {{from: crossed/{ablation}}}, controls: 2}}]\n"
+    return write(folder, 0.6, edit, TAKING, name="taker")
+
+
+def test_another_eval_takes_the_set_of_the_spec_s_own_split_and_no_other(crossed, tmp_path):
+    db = changed_copy(crossed, tmp_path, "DELETE FROM verdicts WHERE claim = 'nothing'")
+    run = run_on_organism(taker(tmp_path, "top"), db)
+    taken = (
+        "SELECT layer, feature FROM interventions WHERE run_id = $r AND role = 'target' AND ablation = $a "
+        "ORDER BY rank"
+    )
+    assert query(db, taken, r=run, a="again") == query(db, taken, r=run_of(db), a="top")
+    with pytest.raises(InputError, match=r"froze no features of an ablation 'top\.split-2'"):
+        run_on_organism(taker(tmp_path, "top.split-2"), db)
