@@ -38,8 +38,10 @@ def print_meanings(out: Terminal, names: Sequence[str], features: Sequence[Row])
     """What is known of each feature: its output score, the tokens that it writes by itself, and its label."""
     meanings = [[_score(row), _tokens(row), row["label"] or ""] for row in features]
     if any(map(any, meanings)):
-        rows = [[name, *parts] for name, parts in zip(names, meanings, strict=True)]
-        print_rows(out, ("feature", "output score", "writes", "label"), rows)
+        # Labels are there once they were fetched.
+        shown = 3 if any(label for *_, label in meanings) else 2
+        rows = [[name, *parts[:shown]] for name, parts in zip(names, meanings, strict=True)]
+        print_rows(out, ("feature", "output score", "writes", "label")[: shown + 1], rows)
 
 
 def _score(row: Row) -> str:
