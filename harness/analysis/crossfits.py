@@ -24,7 +24,7 @@ from harness.specs.edit_claims import AblationClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin
-from harness.specs.refits import COMBINED, name_of
+from harness.specs.refits import COMBINED, enough, name_of
 from harness.store.interface import ReadStore
 from harness.store.tables.results import CrossfitSplits
 
@@ -105,33 +105,46 @@ def _judge_split(split: SplitSet, claim: CrossfitClaim, metric: str, alpha: floa
         metric=claim.metric,
         cluster=claim.cluster,
     )
-    return judge_ablation(impacts, alone, alpha)
+    found = judge_ablation(impacts, alone, alpha)
+    # What is not shown has the p of a test of two sides; of the claim it is none where it points away.
+    side = (1 if claim.direction == "toward-correct" else -1) * impacts.kind.toward
+    if found.verdict == "inconclusive" and found.estimate is not None and side * found.estimate < 0:
+        return replace(found, p=1.0)
+    return found
 
 
 def combine(
     judged: Sequence[Verdict], sets: Sequence[Sequence[Feature]], claim: CrossfitClaim, alpha: float
 ) -> Verdict:
-    """One verdict of those on each split: supported, or refuted, where half of them or more are."""
+    """One verdict of those on each split: supported, or refuted, where half of them or more are.
+
+    Units and floor are those of the thinnest split that half of them need.
+    """
     shown, turned = (
         combined_p([_p_of(one, word, alpha / COMBINED) for one in judged])
         for word in ("supported", "refuted")
     )
     verdict = "supported" if shown <= alpha else "refuted" if turned <= alpha else "inconclusive"
-    fewest = min(judged, key=lambda one: one.n_units)
+    fewest = sorted(judged, key=lambda one: one.n_units, reverse=True)[enough(len(judged)) - 1]
     found = Verdict(
         claim.name,
         claim.kind,
         fewest.unit,
         n_units=fewest.n_units,
         n_pairs=fewest.n_pairs,
-        floor=min(1.0, COMBINED * max(one.floor for one in judged)),
+        floor=combined_p([one.floor for one in judged]),
     )
     if all(one.p is None for one in judged):
-        return replace(found, because=f"on each of {len(judged)} splits: {judged[0].because}")
+        reasons = "; ".join(dict.fromkeys(one.because for one in judged))
+        return replace(
+            found, because=f"on none of {len(judged)} splits it can be tested: {reasons}"
+        )
     word = "refuted" if verdict == "refuted" else "supported"
     there = sum(one.verdict == word for one in judged)
     because = f"{word} on {there} of {len(judged)} splits at {alpha / COMBINED:g}, {_overlap(sets)}"
     tested = [one for one in judged if one.estimate is not None]
+    if len(tested) < len(judged):
+        because += f"; estimate of the {len(tested)} that can be tested"
     return replace(
         found,
         verdict=verdict,
@@ -145,7 +158,7 @@ def combine(
 
 def combined_p(p: Sequence[float]) -> float:
     """Twice the median of several valid p values, of an even number the lower one; at most 1."""
-    return min(1.0, COMBINED * sorted(p)[(len(p) - 1) // 2])
+    return min(1.0, COMBINED * sorted(p)[enough(len(p)) - 1])
 
 
 def _p_of(one: Verdict, word: str, alpha: float) -> float:

@@ -99,7 +99,7 @@ def _weakness(
         return f", but an edit that changes nothing seems to move a prompt by {noise:.2g} {unit}"
     for which, sample in (("here", here), ("there", there)):
         if sample.units.n < 3:
-            return ""  # one unit alone has no error
+            continue  # one unit alone has no error
         for unit_name in sorted(set(sample.units.of.tolist())):
             kept = sample.units.of != unit_name
             rest = replace(sample, values=sample.values[kept], units=sample.units.only(kept))

@@ -115,6 +115,7 @@ def variants_line(facts: dict[str, Any]) -> str:
 
 def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
     """What controls of ablations cost and can show; the same of shuffled sources, and what else is edited."""
+    from harness.specs.refits import enough
     from harness.specs.shuffled_sources import arrangements, shuffles_of
 
     families = len(plan.families("confirmation"))
@@ -126,6 +127,11 @@ def controls_lines(plan: "Plan", ablations: "Sequence[Ablation]") -> list[str]:
             lines.append(
                 f"{one.name}: {edits} shuffled, with sources of other families; a rank p of "
                 f"{1 / (among + 1):.2g} or more"
+            )
+        if one.splits > 1:
+            lines.append(
+                f"{one.name}: selected, frozen and edited with its controls on {one.splits} splits, for "
+                f"claims of crossfit: {enough(one.splits)} of them are enough, each at half of alpha"
             )
         if one.complement:
             lines.append(

@@ -63,7 +63,9 @@ def thresholds_of(read: Tensor, active: Tensor) -> Tensor:
     highest, lowest = ordered[0], ordered[-1]
     below = lowest - (highest - lowest) / len(ordered)  # where all positions are active
     ends = torch.cat([ordered, below[None]])
-    gap = ends[:-1] - ends[1:] > ALIKE * (highest - lowest)
+    # Of so many values that they lie closer than that, a tenth of their mean distance.
+    least = min(ALIKE, 0.1 / len(ordered))
+    gap = ends[:-1] - ends[1:] > least * (highest - lowest)
     count = torch.arange(1, len(ordered) + 1, device=read.device)[:, None]
     away = (count - active.to(read.device)).abs().where(gap, len(ordered) + 1)
     at = away.argmin(0)[None]

@@ -1,4 +1,4 @@
-"""The claim that features matter whichever families select them."""
+"""The claim that features matter on several splits of the families, on each those that it selects."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
@@ -19,8 +19,8 @@ class CrossfitClaim(MeasuredClaim, PartClaim):
         description="The name of an ablation of this file that has `splits` of two or more."
     )
     direction: Direction = Field(
-        description="Claim that on most splits the edit of the features that are selected there moves the "
-        "answers `toward-correct` or `toward-misconception`, or toward the variant of another name."
+        description="Claim that on half of the splits or more the edit of the features selected there moves "
+        "the answers `toward-correct` or `toward-misconception`, or toward the variant of another name."
     )
     beyond: Literal["zero", "controls"] = Field(
         default="controls",

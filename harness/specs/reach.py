@@ -31,7 +31,7 @@ from harness.specs.edit_claims import (
 from harness.specs.fields import BASELINES
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
-from harness.specs.refits import COMBINED
+from harness.specs.refits import COMBINED, enough
 from harness.specs.shuffled_sources import arrangements
 
 MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -48,9 +48,11 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
         clusters = plan.clusters(tag, claim.prompts)
         return sizes_of(clusters, clusters)
     if isinstance(claim, CrossfitClaim) and plan.refits:
-        # It rests on the fewest that any of its splits has.
-        plans = (replace(plan, refits=()), *plan.refits)
-        return min((sizes_of_units(one, claim) for one in plans), key=len)
+        # Half of its splits are enough: it rests on the fewest of those that have most.
+        further = plan.refits[: plan.ablation(claim.edit).splits - 1]
+        plans = (replace(plan, refits=()), *further)
+        each = sorted((sizes_of_units(one, claim) for one in plans), key=len, reverse=True)
+        return each[enough(len(each)) - 1]
     families = plan.families("confirmation")
     if isinstance(claim, PartClaim) and claim.where:
         asked = {prompt.family for prompt in plan.prompts if claim.asks_of(prompt)}

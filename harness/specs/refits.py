@@ -18,6 +18,11 @@ from harness.specs.spec import Spec
 COMBINED = 2  # times the median of the splits' p is one p again, whatever hangs together
 
 
+def enough(splits: int) -> int:
+    """On how many of several splits a claim has to be supported: half of them."""
+    return (splits + 1) // 2
+
+
 def name_of(ablation: str, split: int) -> str:
     """What an ablation is called in the store on the split of this number; on its spec's own, 0, as it is."""
     return f"{ablation}.split-{split + 1}" if split else ablation

@@ -55,6 +55,13 @@ def wrong_selection(spec: Spec, ablation: Ablation) -> list[Contradiction]:
             if name in select.model_fields_set
         ]
     unused, beside = _unused(ablation)
+    if select.source and not select.match:
+        only = "`match: decoder`, which is not there"
+        problems += [
+            (("select", name), f"{name} is of {only}", "add `match: decoder`, or drop it")
+            for name in ("least", "target")
+            if name in select.model_fields_set
+        ]
     problems += [
         (("select", name), f"{name} is not used with `{beside}`", "drop it")
         for name in unused
@@ -71,7 +78,6 @@ def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
     if select.by == "attribution":
         return ("steps",) if select.method == "gradient" else (), f"method: {select.method}"
     if select.source:
-        unmatched = () if select.match else ("least", "target")
-        return ("by", "top", "rank", "method", "steps", "features", *unmatched), "from"
+        return ("by", "top", "rank", "method", "steps", "features"), "from"
     chosen = ("top", "toward") if select.by == "list" else ()
     return (*chosen, "method", "steps"), f"by: {select.by}"

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.crossfits import combine, combined_p
+from harness.analysis.ablation_impacts import AblationImpacts
+from harness.analysis.crossfits import SplitSet, combine, combined_p, judge_crossfit
+from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
+from harness.specs.ablations import Ablation
 from harness.specs.crossfit_claim import CrossfitClaim
+from tests.helpers.specs import behaviour_plan
 
 ALPHA = 0.05
 CLAIM = CrossfitClaim.model_validate(
@@ -112,16 +116,43 @@ def test_estimate_and_interval_are_medians_and_an_even_number_takes_the_wider():
     assert (four.estimate, four.ci_low, four.ci_high) == (3.0, 1.0, 4.5)
 
 
-def test_it_rests_on_the_fewest_units_and_says_how_much_the_sets_share():
+def test_it_rests_on_the_thinnest_split_that_half_of_them_need():
     fewer = replace(ONE, n_units=7, n_pairs=20, floor=0.0156)
     found = combined(ONE, fewer, sets=[((0, 1), (0, 2)), ((0, 2), (0, 3), (1, 2))])
-    assert (found.n_units, found.n_pairs, found.floor) == (7, 20, 0.0312)
+    assert (found.n_units, found.n_pairs, found.floor) == (12, 48, 0.001)
     assert found.because.endswith("whose sets share 25% of their features")
     assert (found.kind, found.unit, found.claim) == ("crossfit", "nats", "often")
+    found = combined(ONE, fewer, fewer)
+    assert (found.n_units, found.n_pairs, found.floor) == (7, 20, 0.0312)
+    assert combined(ONE, ONE, fewer).p >= combined(ONE, ONE, fewer).floor
 
 
-def test_it_is_untestable_where_every_split_is():
-    found = combined(UNTESTABLE, UNTESTABLE)
+def test_it_is_untestable_where_every_split_is_for_whatever_reason():
+    found = combined(UNTESTABLE, replace(UNTESTABLE, because="alike"), UNTESTABLE)
     assert found.verdict == "untestable"
     assert found.p is None
-    assert found.because == "on each of 2 splits: no features like these"
+    assert found.because == "on none of 3 splits it can be tested: no features like these; alike"
+
+
+def test_it_says_of_how_many_splits_its_estimate_is():
+    found = combined(ONE, ONE, UNTESTABLE)
+    assert found.because.endswith("; estimate of the 2 that can be tested")
+
+
+@pytest.mark.parametrize("direction", ["toward-correct", "toward-misconception"])
+def test_a_split_that_points_the_other_way_has_no_small_p(direction):
+    """Three families are too few to show anything, and all of them say the same."""
+    ablation = Ablation.model_validate({"name": "top", "select": {"by": "contrast"}, "splits": 2})
+    plan = behaviour_plan()
+    families = np.array(plan.families("confirmation"))
+    impacts = AblationImpacts(
+        ablation,
+        np.linspace(1.0, 2.0, len(families)),
+        np.zeros((0, len(families))),
+        Units.by_family(families),
+    )
+    claim = CLAIM.model_copy(update={"direction": direction, "beyond": "zero"})
+    splits = [SplitSet(plan, ((0, 1),), {"logit_difference": impacts})] * 2
+    found = judge_crossfit(splits, claim, "logit_difference", 0.6)
+    assert found.on[0].estimate == pytest.approx(1.5)
+    assert found.verdict.p == pytest.approx(0.5 if direction == "toward-correct" else 1.0)

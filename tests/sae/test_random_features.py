@@ -87,3 +87,10 @@ def test_a_threshold_lets_through_as_many_as_the_nearest_gap_does(seed):
 
 def test_a_feature_that_reads_the_same_everywhere_is_never_active():
     assert torch.isinf(thresholds_of(torch.ones(5, 1), torch.tensor([3]))).all()
+
+
+@pytest.mark.parametrize("active", [50_000, 150_000, 299_000])
+def test_of_dense_values_as_many_are_let_through(active):
+    read = torch.randn(300_000, 1, generator=torch.Generator().manual_seed(1))
+    found = thresholds_of(read, torch.tensor([active]))
+    assert abs(int((read > found).sum()) - active) < 30

@@ -147,7 +147,7 @@ def test_what_does_not_go_together_is_refused(ablation, others, claim, key, what
     assert problems(AGAIN) == []
 
 
-def test_the_smallest_p_is_twice_that_of_the_thinnest_split():
+def test_the_smallest_p_is_twice_that_of_the_split_that_is_needed():
     plan = planned(AGAIN | {"controls": 99}, families=12)
     assert smallest_p_values(plan) == {"often": 2 * 2**-5}
     many = planned(AGAIN | {"controls": 50}, families=40)
@@ -168,3 +168,22 @@ def test_what_cannot_reach_alpha_is_said_before_a_run():
     assert remedy == "ask for 39 controls"
     assert said(AGAIN | {"controls": 39}, families=24) == []
     assert said(AGAIN | {"controls": 1}, families=24, claims=(CLAIM | {"beyond": "zero"},)) == []
+
+
+def test_half_of_the_splits_have_to_have_enough_families():
+    """A part of the prompts is in more of the confirming families on one split than on another."""
+    lines = [
+        line | {"tags": {"asked": "yes" if int(line["family"][1:]) < 8 else "no"}}
+        for line in family_lines(24)
+    ]
+    claim = CLAIM | {"beyond": "zero", "where": {"asked": "yes"}}
+    spec = behaviour_spec(
+        targets={"organism": {"layers": (0,)}}, ablations=(AGAIN,), claims=(claim,)
+    )
+    plan = plan_of(spec, lines)
+    there = [
+        len({p.family for p in one.of("confirmation") if p.tags["asked"] == "yes"})
+        for one in (plan, *plan.refits)
+    ]
+    assert len({*there}) > 1
+    assert smallest_p_values(plan) == {"often": 2 * 2.0 ** (1 - sorted(there)[1])}

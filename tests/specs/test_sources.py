@@ -30,8 +30,8 @@ def write(folder, name="demo", select="from: other/top", kind="zero", discovery=
         ({"select": "from: other/top, by: contrast"}, "by is not used with `from`"),
         ({"select": "from: other/top, top: 3"}, "top is not used with `from`"),
         ({"select": "from: demo/top"}, "cannot take the features that it freezes itself"),
-        ({"select": "from: other/top, least: 0.5"}, "least is not used with `from`"),
-        ({"select": "from: other/top, target: b"}, "target is not used with `from`"),
+        ({"select": "from: other/top, least: 0.5"}, "least is of `match: decoder`"),
+        ({"select": "from: other/top, target: b"}, "target is of `match: decoder`"),
         (
             {"select": "by: list, features: {1: [3]}, match: decoder"},
             "match is of a set that another eval",
