@@ -133,6 +133,13 @@ def bench_gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_attribution(session: nox.Session) -> None:
+    """Predicted effects of the organism's features beside their true ones; `-- --quick` for less."""
+    install(session)
+    session.run("python", "-m", "benchmarks.attribution_methods", *session.posargs)
+
+
+@nox.session
 def bench_launches(session: nox.Session) -> None:
     """What an eval asks of a device, on a pretended one: operations, waits, rows; `-- --quick` for less."""
     install(session, "[test]")

@@ -20,6 +20,7 @@ from benchmarks.calibration_rows import Row
 from benchmarks.causes import caused
 from benchmarks.cluster_rows import principles, selected
 from benchmarks.control_nulls import control_ranks
+from benchmarks.crossfit_nulls import crossfit_verdicts
 from benchmarks.decoy_nulls import decoy_verdicts
 from benchmarks.figures import show
 from benchmarks.set_nulls import set_verdicts
@@ -27,6 +28,7 @@ from benchmarks.skew_rows import skewed
 from benchmarks.source_nulls import source_ranks
 from benchmarks.stability_rows import shown_stable, stable
 from benchmarks.token_nulls import token_verdicts
+from benchmarks.transfer_nulls import transfer_verdicts
 from benchmarks.verdict_nulls import ablation_verdicts, edit_verdicts
 from harness.stats.effects import effects
 from harness.stats.equivalence import equivalence
@@ -200,6 +202,7 @@ PARTS = (
     ablation_verdicts,
     edit_verdicts,
     decoy_verdicts,
+    transfer_verdicts,
     control_ranks,
     source_ranks,
     baseline_verdicts,
@@ -209,6 +212,7 @@ PARTS = (
     selected,
     stable,
     shown_stable,
+    crossfit_verdicts,
     set_verdicts,
     token_verdicts,
 )

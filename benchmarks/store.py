@@ -38,6 +38,7 @@ DRAWS = 110  # features drawn for a prompt and layer; about 104 of them differ
 GROUP = 64  # prompts that a run commits together
 STEPS, TOP = 6, 50  # tokens that the model says, and logits kept of each
 LENGTH, FOLLOWED = 40, 200  # tokens of a prompt; features whose values are kept at every token
+WRITTEN = 10  # tokens of either end that a feature moves most
 FEWEST = 3  # prompts of a side on which a tested feature is active
 METRICS = (
     "log_p_correct",
@@ -327,6 +328,8 @@ def descriptions(run: Run) -> Iterator[Rows]:
     spec = {"spec_name": run.spec, "spec": json.dumps({"claims": claims}), "metric": METRICS[2]}
     spec |= {"created_at": STARTED + timedelta(hours=run.number), "status": "finished"}
     blocks = {"layers": [list(range(LAYERS))], "neuronpedia": [["gemma"] * LAYERS]}
+    frozen = {"top": {"spec": "voices", "ablation": "top", "run_id": Run(0, run.families).id}}
+    spec |= {"feature_sources": json.dumps(frozen)}
     yield runs.Runs, spec | blocks | {"exploratory": None, "analysed_spec": None}
     units = cross(stage=["observe", "generate", "survey", "ablate"], family=run.names)
     yield runs.Units, units | {"unit_id": np.char.add(units["stage"], units["family"])}
@@ -366,6 +369,11 @@ def measurements(run: Run, fired: Firings) -> Iterator[Rows]:
     tokens |= {"position": run.random.integers(1, LENGTH, len(shown))}
     yield observations.TokenActivations, at(place[shown]) | tokens
     yield observations.Attributions, ABLATION | cross(family=run.names, feature=range(500))
+    traced = np.unique(place[shown])
+    yield observations.OutputScores, at(traced)
+    ends = cross(place=traced, side=["up", "down"], rank=range(WRITTEN))
+    yield observations.FeatureLogits, at(ends.pop("place")) | ends
+    yield observations.AttributionErrors, ABLATION | cross(family=run.names, layer=range(LAYERS))
     yield from edits(run, tested[np.argsort(p)[:EDITED]])
 
 
@@ -407,6 +415,10 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     texts = cross(prompt_id=["n1", "n2"], placement=["", "start"], feature=top[:3] % WIDTH)
     yield interventions.Injections, ABLATION | texts | {"file": "neutral"}
     yield results.InjectionTests, ABLATION | followed | {"placement": "start", "driven": CONTEXT}
+    splits = cross(split=range(1, 6))
+    yield results.CrossfitSplits, ABLATION | splits | {"claim": "on-most-splits"}
+    taken = {"rank": np.arange(EDITED), "from_run": "another", "taken": True}
+    yield interventions.MatchedFeatures, ABLATION | at(top) | taken
     yield interventions.ControlBalance, ABLATION | cross(property=["edit size", "firing rate"])
     yield interventions.Impacts, cross(**on, metric=METRICS)
     yield interventions.ImpactTokens, cross(**on, candidate=LABELS, token_index=range(2))

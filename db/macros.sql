@@ -200,6 +200,14 @@ LEFT JOIN (
     FROM interventions WHERE run_id = of_run AND role = 'target'
 ) l ON l.ablation = c.about AND i.role = 'without' AND l.rank = i.number
 UNION ALL BY NAME
+-- Of a set that another eval froze its impacts here, and those in the run that froze it, as another source.
+SELECT
+    c.claim, c.verdict, CASE t.sample WHEN 'here' THEN 'impacts' ELSE 'impacts there' END AS source,
+    t.family, t.prompt_id, t.metric AS quantity, t.impact AS value, t.origin
+FROM claim c
+JOIN transfer_impacts t ON t.run_id = c.run_id AND t.ablation = c.about AND t.metric = c.measured
+WHERE c.kind = 'transfers' AND NOT t.in_both
+UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'side_effects' AS source, s.family, s.prompt_id, s.intervention_id,
     s.metric AS quantity, s.impact AS value, k.impact AS beside, s.origin
@@ -227,6 +235,12 @@ SELECT
 FROM claim c
 JOIN selection_stability s ON s.run_id = c.run_id AND s.ablation = c.about
 WHERE c.kind = 'stable' AND s.selected
+UNION ALL BY NAME
+SELECT
+    c.claim, c.verdict, 'crossfit_splits' AS source, 'split ' || s.split AS quantity, s.estimate AS value, s.origin
+FROM claim c
+JOIN crossfit_splits s ON s.run_id = c.run_id AND s.claim = c.claim
+WHERE c.kind = 'crossfit'
 UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'injections' AS source, i.family, i.prompt_id, i.layer, i.feature,
@@ -289,6 +303,9 @@ UNION ALL
 SELECT 'feature_logits' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_logits WHERE run_id = of_run) t
 UNION ALL
+SELECT 'output_scores' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM output_scores WHERE run_id = of_run) t
+UNION ALL
 SELECT 'sae_health' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM sae_health WHERE run_id = of_run) t
 UNION ALL
@@ -301,8 +318,14 @@ UNION ALL
 SELECT 'attributions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM attributions WHERE run_id = of_run) t
 UNION ALL
+SELECT 'attribution_errors' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM attribution_errors WHERE run_id = of_run) t
+UNION ALL
 SELECT 'interventions' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM interventions WHERE run_id = of_run) t
+UNION ALL
+SELECT 'matched_features' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM matched_features WHERE run_id = of_run) t
 UNION ALL
 SELECT 'control_balance' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM control_balance WHERE run_id = of_run) t
@@ -333,6 +356,9 @@ FROM (SELECT * EXCLUDE (run_id) FROM injections WHERE run_id = of_run) t
 UNION ALL
 SELECT 'injection_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM injection_tests WHERE run_id = of_run) t
+UNION ALL
+SELECT 'crossfit_splits' AS source, hash(t) AS digest
+FROM (SELECT * EXCLUDE (run_id) FROM crossfit_splits WHERE run_id = of_run) t
 UNION ALL
 SELECT 'feature_tests' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM feature_tests WHERE run_id = of_run) t

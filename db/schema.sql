@@ -202,6 +202,17 @@ CREATE TABLE feature_logits (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE output_scores (
+    run_id VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER NOT NULL,
+    score DOUBLE NOT NULL,
+    base DOUBLE NOT NULL,
+    added DOUBLE NOT NULL,
+    n_texts INTEGER NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE sae_health (
     run_id VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -252,6 +263,17 @@ CREATE TABLE attributions (
     origin VARCHAR NOT NULL
 );
 
+CREATE TABLE attribution_errors (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    family VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    features DOUBLE NOT NULL,
+    error DOUBLE NOT NULL,
+    constant DOUBLE NOT NULL,
+    origin VARCHAR NOT NULL
+);
+
 CREATE TABLE interventions (
     run_id VARCHAR NOT NULL,
     intervention_id VARCHAR NOT NULL,
@@ -270,6 +292,20 @@ CREATE TABLE interventions (
     origin VARCHAR NOT NULL,
     tied INTEGER,
     baseline VARCHAR
+);
+
+-- What became of the features of another eval's set, where they were matched or some are left out.
+CREATE TABLE matched_features (
+    run_id VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    layer INTEGER NOT NULL,
+    feature INTEGER,
+    from_feature INTEGER NOT NULL,
+    from_run VARCHAR NOT NULL,
+    cosine DOUBLE,
+    taken BOOLEAN NOT NULL,
+    origin VARCHAR NOT NULL
 );
 
 CREATE TABLE control_balance (
@@ -504,6 +540,26 @@ CREATE TABLE injection_tests (
     n_units INTEGER NOT NULL,
     origin VARCHAR NOT NULL,
     gram INTEGER NOT NULL
+);
+
+CREATE TABLE crossfit_splits (
+    run_id VARCHAR NOT NULL,
+    claim VARCHAR NOT NULL,
+    ablation VARCHAR NOT NULL,
+    split INTEGER NOT NULL,
+    seed BIGINT NOT NULL,
+    n_features INTEGER NOT NULL,
+    n_shared INTEGER NOT NULL,
+    n_pairs INTEGER NOT NULL,
+    n_units INTEGER NOT NULL,
+    estimate DOUBLE,
+    ci_low DOUBLE,
+    ci_high DOUBLE,
+    unit VARCHAR NOT NULL,
+    p DOUBLE,
+    verdict VARCHAR NOT NULL,
+    because VARCHAR NOT NULL,
+    origin VARCHAR NOT NULL
 );
 
 CREATE TABLE selection_stability (

@@ -55,7 +55,7 @@ SELECT
     r.run_id, r.spec_name, r.target, c.claim, v.kind,
     coalesce(
         c.behaviour, c.features, c.ablation, c.share, c.monotone, c.specific, c.collateral, c.decoy,
-        c.complement, c.needed, c.stable, c.tokens
+        c.complement, c.needed, c.stable, c.tokens, c.crossfit, c.transfers
     ) AS about,
     c.direction, c.beyond, c.than, c.within, c.at_least, c.at_most, coalesce(c.contrast, false) AS contrast,
     c.part, c.prompts, c.metric, c.margin, coalesce(c.guard, false) AS guard, c.keeps, c.less_than,
@@ -77,7 +77,8 @@ CROSS JOIN LATERAL (
         (one ->> 'less_than')::DOUBLE AS less_than, one ->> 'where' AS part,
         one ->> 'complement' AS complement, one ->> 'needed' AS needed,
         one ->> 'stable' AS stable, one ->> 'among' AS among, one ->> 'tokens' AS tokens,
-        (one ->> 'within_share')::DOUBLE AS within_share
+        (one ->> 'within_share')::DOUBLE AS within_share, one ->> 'transfers' AS transfers,
+        one ->> 'crossfit' AS crossfit
     FROM (SELECT unnest(from_json(
         json_extract(coalesce(r.analysed_spec, r.spec), '$.claims'), '["JSON"]'
     )) AS one)
@@ -199,6 +200,60 @@ LEFT JOIN (
 ) s USING (run_id, ablation, layer, feature, gram)
 ORDER BY t.run_id, t.ablation, t.layer NULLS FIRST, t.feature, t.gram, t.placement;
 
+-- What each set that another eval froze does to the confirming prompts here (`sample`), and what it did there, in
+-- the run that froze it. Families that are in both, by their name or by a prompt, are in no claim of `transfers`.
+CREATE OR REPLACE VIEW transfer_impacts AS
+WITH sources AS (
+    SELECT r.run_id, s.ablation, r.feature_sources ->> ('$."' || s.ablation || '".run_id') AS from_run,
+        r.feature_sources ->> ('$."' || s.ablation || '".ablation') AS from_ablation
+    FROM runs r
+    CROSS JOIN LATERAL (
+        SELECT unnest(json_keys(CASE WHEN json_valid(r.feature_sources) THEN r.feature_sources END)) AS ablation
+    ) s
+),
+samples AS (
+    SELECT run_id, ablation, 'here' AS sample, run_id AS of_run, ablation AS of_ablation, from_run FROM sources
+    UNION ALL
+    SELECT run_id, ablation, 'there', from_run, from_ablation, from_run FROM sources
+),
+families AS (
+    SELECT DISTINCT s.run_id, s.ablation, s.sample, p.family, p.prompt
+    FROM samples s JOIN prompts p ON p.run_id = s.of_run AND p.split = 'confirmation'
+),
+shared AS (
+    SELECT a.run_id, a.ablation, a.sample, a.family
+    FROM families a JOIN families b USING (run_id, ablation, family) WHERE a.sample <> b.sample
+    UNION
+    SELECT a.run_id, a.ablation, a.sample, a.family
+    FROM families a JOIN families b USING (run_id, ablation, prompt) WHERE a.sample <> b.sample
+)
+SELECT
+    s.run_id, s.ablation, s.from_run, s.sample, m.metric, p.family, m.prompt_id, m.impact,
+    h.family IS NOT NULL AS in_both, m.origin
+FROM samples s
+JOIN (SELECT DISTINCT run_id, ablation, intervention_id FROM interventions WHERE role = 'target') i
+    ON i.run_id = s.of_run AND i.ablation = s.of_ablation
+JOIN impacts m ON m.run_id = s.of_run AND m.intervention_id = i.intervention_id
+JOIN prompts p ON p.run_id = s.of_run AND p.prompt_id = m.prompt_id
+LEFT JOIN shared h
+    ON h.run_id = s.run_id AND h.ablation = s.ablation AND h.sample = s.sample AND h.family = p.family;
+
+-- The means of these, without what is in both, and the one as a share of the other.
+CREATE OR REPLACE VIEW transfer_summary AS
+SELECT
+    t.run_id, r.spec_name, r.target, t.ablation, t.metric, t.from_run,
+    avg(t.impact) FILTER (t.sample = 'here' AND NOT t.in_both) AS here,
+    avg(t.impact) FILTER (t.sample = 'there' AND NOT t.in_both) AS there,
+    here / nullif(there, 0) AS share,
+    count(DISTINCT t.family) FILTER (t.sample = 'here' AND NOT t.in_both) AS families_here,
+    count(DISTINCT t.family) FILTER (t.sample = 'there' AND NOT t.in_both) AS families_there,
+    count(DISTINCT t.family) FILTER (t.sample = 'here' AND t.in_both) AS families_in_both,
+    any_value(t.origin) AS origin
+FROM transfer_impacts t
+JOIN runs r USING (run_id)
+GROUP BY t.run_id, r.spec_name, r.target, t.ablation, t.metric, t.from_run
+ORDER BY t.run_id, t.ablation, t.metric;
+
 -- An ablation's impact on each family, target beside the mean of its controls.
 CREATE OR REPLACE VIEW impact_by_family AS
 SELECT
@@ -218,7 +273,7 @@ CREATE OR REPLACE VIEW set_claims AS
 SELECT
     coalesce(s.source ->> 'spec', s.spec_name) || '/' || coalesce(s.source ->> 'ablation', s.ablation) AS of_set,
     CASE
-        WHEN s.source IS NOT NULL THEN 'transfer'
+        WHEN s.source IS NOT NULL OR s.kind = 'transfers' THEN 'transfer'
         WHEN s.kind = 'features' THEN 'difference'
         WHEN s.kind = 'ablation' AND s.within IS NOT NULL THEN 'no effect'
         WHEN s.kind = 'ablation' AND s.beyond = 'shuffled' THEN 'own values'
@@ -230,6 +285,7 @@ SELECT
         WHEN s.kind = 'monotone' THEN 'doses'
         WHEN s.kind = 'stable' THEN 'stability'
         WHEN s.kind = 'tokens' THEN 'tokens'
+        WHEN s.kind = 'crossfit' THEN 'other splits'
         ELSE 'specificity'
     END AS question,
     s.claim, s.verdict, s.estimate, s.ci_low, s.ci_high, s.unit, s.p, s.because, s.kind, s.beyond,

@@ -8,5 +8,5 @@ SEMI JOIN latest_verdicts USING (run_id)
 WHERE of_set = $set
 ORDER BY c.target, list_position([
     'difference', 'necessity', 'own values', 'baseline', 'no effect', 'sufficiency', 'completeness', 'minimality',
-    'doses', 'specificity', 'stability', 'tokens', 'transfer'
+    'doses', 'specificity', 'stability', 'other splits', 'tokens', 'transfer'
 ], question), c.spec_name, c.claim

@@ -9,12 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.analysis.mean_verdicts import side_of
 from harness.analysis.pairs import PairedActivations
+from harness.analysis.two_sample_tests import RatioTest
 from harness.analysis.units import Units
 from harness.analysis.verdict import Verdict
 from harness.specs.design import smallest_p
 from harness.specs.edit_claims import DecoyClaim
 from harness.specs.intervention import Feature
-from harness.stats.ratios import TwoSampleRatio, two_sample_ratio
+from harness.stats.ratios import TwoSampleRatio
 from harness.store.tables.interventions import Decoys
 from harness.store.tables.observations import FeatureActivity
 
@@ -68,24 +69,20 @@ def _difference(data: PairedActivations, feature: Feature) -> Floats:
 
 @dataclass(frozen=True)
 class _Kind:
-    """One irrelevant contrast: its `ratio` to the trait, and at alpha over all kinds (`strict`)."""
+    """One irrelevant contrast: its ratio to the trait, and at alpha over all kinds (`strict`)."""
 
     name: str
-    ratio: TwoSampleRatio
-    strict: TwoSampleRatio
-    floor: float
+    test: RatioTest
+    strict: RatioTest
     n_pairs: int
 
     @property
+    def ratio(self) -> TwoSampleRatio:
+        return self.test.ratio
+
+    @property
     def p(self) -> float:
-        """No smaller than flips of so many families could make it."""
-        return max(self.ratio.p, self.floor)
-
-    def is_below(self, share: float, alpha: float) -> bool:
-        return self.p <= alpha and self.ratio.side < 0 and self.ratio.high < share
-
-    def is_above(self, share: float, alpha: float, kinds: int) -> bool:
-        return self.p * kinds <= alpha and self.ratio.side > 0 and self.strict.low > share
+        return self.test.p
 
     def __str__(self) -> str:
         name = f"{self.name} " if self.name else ""
@@ -129,8 +126,8 @@ def judge_decoy(
         for name, (values, own) in of_kind.items()
     ]
     worst = max(kinds, key=lambda one: (one.ratio.side, one.ratio.side * -one.p, one.ratio.ratio))
-    above = [one for one in kinds if one.is_above(claim.less_than, alpha, len(kinds))]
-    below = [one.is_below(claim.less_than, alpha) for one in kinds]
+    above = [one for one in kinds if one.strict.is_above(alpha / len(kinds))]
+    below = [one.test.is_below(alpha) for one in kinds]
     verdict = "refuted" if above else "supported" if all(below) else "inconclusive"
     p = max(one.p if one.ratio.side < 0 else 1.0 for one in kinds)
     if above:
@@ -172,13 +169,10 @@ def _kind(
     alpha: float,
     kinds: int,
 ) -> _Kind:
-    def ratio(level: float) -> TwoSampleRatio:
-        return two_sample_ratio(
-            values, units.of, trait.values, trait.units.of, against=share, level=level
-        )
+    def test(level: float) -> RatioTest:
+        return RatioTest.of(values, units, trait.values, trait.units, share=share, level=level)
 
-    floor = smallest_p(min(units.n, trait.units.n))
-    return _Kind(name, ratio(1 - alpha), ratio(1 - alpha / kinds), floor, len(values))
+    return _Kind(name, test(1 - alpha), test(1 - alpha / kinds), len(values))
 
 
 def _contrasts(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,16 @@ from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.ablation_rows import AblationRows
 from harness.analysis.ablation_tests import ablation_tests
 from harness.analysis.baseline_tests import baseline_tests
+from harness.analysis.crossfits import Crossfit, SplitSet, crossfit_rows, crossfits_of
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
 from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
 from harness.analysis.selection_stability import stability_rows
+from harness.analysis.source_impacts import SourceImpacts
 from harness.analysis.token_injection import TokenInjection, injection_tests
 from harness.analysis.units import Units, units_of
 from harness.specs.claims import FeatureClaim
+from harness.specs.edit_claims import TransfersClaim
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin, Pair, pairs_of
@@ -33,11 +37,13 @@ from harness.stats import (
 )
 from harness.stats.max_t import paired_statistic
 from harness.stats.own_metrics import own_metrics
+from harness.store.frozen_sets import FrozenSets, sets_of
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Decoys, SideEffects
 from harness.store.tables.observations import Activations, Answers, Baselines
 from harness.store.tables.results import FeatureTests, SelectionOverlap, SelectionStability
+from harness.store.tables.runs import Runs
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +72,9 @@ class Analysis:
     behaviour after prompts without their scenes, where a claim asks for it, and `decoys` how each ablation's
     features answer irrelevant contrasts, and the trait; `tokens` what they are in neutral texts with their
     strongest tokens. `stable` is how often halves and bootstraps of the discovering families select them, and
-    `chosen` which they are. `units` are those of registered metrics.
+    `chosen` which they are. `units` are those of registered metrics, `sets` the features that other evals
+    froze, of which `sources` has what these did there, where a claim asks for it, and `crossfits` what became
+    of claims about several splits, by name.
     """
 
     plan: Plan
@@ -83,11 +91,15 @@ class Analysis:
     tokens: Mapping[str, TokenInjection] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     by_metric: Mapping[str, Mapping[str, AblationImpacts]] = field(default_factory=dict)
+    crossfits: Mapping[str, Crossfit] = field(default_factory=dict)
+    sets: FrozenSets = field(default_factory=dict)
+    sources: Mapping[str, SourceImpacts] = field(default_factory=dict)
 
 
 def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analysis:
     """All tests of a run whose units are all in. It reads the store and writes nothing."""
     registered = own_metrics(plan.spec.metrics)
+    run = next(source.read(Runs, run_id).rows(), {})
     activations = source.read(Activations, run_id)
     discovery = pair_activations(plan, "discovery", activations)
     confirmation = pair_activations(plan, "confirmation", activations)
@@ -105,26 +117,24 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         _feature_tests(plan, "confirmation", confirmation, own.test, run_id, origin),
     ]
     for ablation in plan.ablations:
-        measured = AblationRows.read(source, run_id, ablation.name)
-        by_metric[ablation.name], tables = ablation_tests(
-            plan, ablation, measured, run_id, origin, units
-        )
-        rows += [*tables, *baseline_tests(by_metric[ablation.name], run_id, origin)]
+        name = ablation.name
+        measured = AblationRows.read(source, run_id, name)
+        by_metric[name], tables = ablation_tests(plan, ablation, measured, run_id, origin, units)
+        rows += [*tables, *baseline_tests(by_metric[name], run_id, origin)]
         rows += [moderator_rows(plan, ablation, measured, run_id, origin)]
         (chosen,) = (one.features for one in measured.interventions if one.role == "target")
-        selected[ablation.name] = chosen
-        stable[ablation.name] = stability_rows(
-            plan, ablation, chosen, discovery, measured, run_id, origin
-        )
-        rows += stable[ablation.name]
-        if plan.decoys_of(ablation.name):
+        selected[name] = chosen
+        stable[name] = stability_rows(plan, ablation, chosen, discovery, measured, run_id, origin)
+        rows += stable[name]
+        if plan.decoys_of(name):
             answers = SetContrast.of(chosen, discovery, confirmation, measured.activity)
-            mine = source.read(Decoys, run_id, ablation=ablation.name)
-            decoys[ablation.name] = (mine, answers)
+            decoys[name] = source.read(Decoys, run_id, ablation=name), answers
         if ablation.tokens:
-            found = TokenInjection.read(source, plan, ablation, run_id, chosen)
-            tokens[ablation.name] = found
-            rows.append(injection_tests(found, ablation, run_id, origin))
+            tokens[name] = TokenInjection.read(source, plan, ablation, run_id, chosen)
+            rows.append(injection_tests(tokens[name], ablation, run_id, origin))
+    here = {name: SplitSet(plan, selected[name], some) for name, some in by_metric.items()}
+    crossfits = crossfits_of(source, run_id, here, units)
+    rows += [crossfit_rows(one, run_id, origin) for one in crossfits.values()]
     return Analysis(
         plan=plan,
         pairs=pairs_of(plan.of("confirmation")),
@@ -133,6 +143,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         features=features,
         ablations={name: some[plan.spec.metric] for name, some in by_metric.items()},
         by_metric=by_metric,
+        sets=sets_of(run),
+        sources=_sources(source, plan, run),
         side_effects={one: source.read(SideEffects, run_id, ablation=one) for one in by_metric},
         decoys=decoys,
         stable=stable,
@@ -140,7 +152,19 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
         tokens=tokens,
         rows=tuple(rows),
         units=units,
+        crossfits=crossfits,
     )
+
+
+def _sources(source: ReadStore, plan: Plan, run: Mapping[str, Any]) -> dict[str, SourceImpacts]:
+    """What sets did where other evals froze them, by ablation, of those that a claim holds against that."""
+    claims = plan.spec.claims_on(plan.target.name)
+    asked = {claim.edit for claim in claims if isinstance(claim, TransfersClaim)}
+    return {
+        name: SourceImpacts.read(source, one, plan.ablation(name), run)
+        for name, one in sets_of(run).items()
+        if name in asked
+    }
 
 
 def _feature_results(plan: Plan, data: PairedActivations) -> dict[str, FeatureResult]:

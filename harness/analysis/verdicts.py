@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.ablation_verdicts import judge_ablation
+from harness.analysis.asked_prompts import asked_prompts
 from harness.analysis.control_errors import with_control_errors
 from harness.analysis.decoy_verdicts import judge_decoy
 from harness.analysis.dose_verdicts import judge_monotone
@@ -25,13 +26,16 @@ from harness.analysis.run_analysis import Analysis
 from harness.analysis.set_verdicts import judge_complement, judge_needed
 from harness.analysis.share_verdicts import judge_share
 from harness.analysis.side_effect_verdicts import judge_side_effect
+from harness.analysis.source_impacts import Sample
 from harness.analysis.stability_verdicts import judge_stable
 from harness.analysis.token_verdicts import judge_tokens
+from harness.analysis.transfer_verdicts import judge_transfers
 from harness.analysis.units import units_of
 from harness.analysis.verdict import Verdict
 from harness.specs.ablations import Ablation
 from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, FeatureClaim
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -43,6 +47,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.intervention import Feature
 from harness.specs.metrics import kind_of
@@ -81,6 +86,8 @@ def _each(analysis: Analysis, truth: Collection[Feature] | None, run_id: str) ->
             query = view_query("top_features", run_id)
         else:
             verdict = _judge_edit(analysis, claim)
+            if (source := analysis.sets.get(claim.edit)) and source.lacks:
+                verdict = replace(verdict, because=f"{verdict.because}; {source.lacks}")
             query = view_query(_VIEWS[claim.kind], run_id, ablation=claim.edit)
         if isinstance(claim, PartClaim) and claim.where:
             query = evidence_query(run_id, claim.name)  # views are of all prompts
@@ -99,6 +106,8 @@ _VIEWS = {
     "decoy": "decoy_summary",
     "stable": "selection_stability",
     "tokens": "injection_summary",
+    "crossfit": "crossfit_splits",
+    "transfers": "transfer_summary",
 }
 
 
@@ -112,10 +121,12 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     impacts = replace(impacts, units=units_of(plan, impacts.units.families, tag))
     mask = None
     if isinstance(claim, PartClaim) and claim.where:
-        mask = _asked(plan, impacts.ablation, claim)
+        mask = asked_prompts(plan, impacts.ablation, claim)
         impacts = impacts.only(mask)
     if isinstance(claim, AblationClaim):
         return with_control_errors(judge_ablation(impacts, claim, alpha), impacts, claim, alpha)
+    if isinstance(claim, CrossfitClaim):
+        return analysis.crossfits[claim.name].verdict
     if isinstance(claim, DecoyClaim):
         rows, trait = analysis.decoys[claim.edit]
         trait = replace(trait, units=units_of(plan, trait.units.families, tag))
@@ -128,6 +139,10 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
         found = analysis.tokens[claim.edit]
         units = units_of(plan, found.units.families, tag)
         return judge_tokens(replace(found, units=units), claim, alpha)
+    if isinstance(claim, TransfersClaim):
+        there = analysis.sources[claim.edit].sample(metric, tag)
+        here = Sample(impacts.target, impacts.units, _texts(plan))
+        return judge_transfers(here, there, claim, alpha, impacts.noise, impacts.unit)
     if isinstance(claim, MonotoneClaim):
         return judge_monotone(impacts, claim, alpha)
     if isinstance(claim, NeededClaim):
@@ -148,11 +163,12 @@ def _judge_edit(analysis: Analysis, claim: EditClaim) -> Verdict:
     )
 
 
-def _asked(plan: Plan, ablation: Ablation, claim: PartClaim) -> NDArray[np.bool_]:
-    """Which of the edited prompts the claim is made of, (n_prompts,) by id."""
-    edited = [one for one in plan.of("confirmation") if one.label == ablation.variant]
-    edited.sort(key=lambda prompt: prompt.id)
-    return np.array([claim.asks_of(prompt) for prompt in edited], dtype=bool)
+def _texts(plan: Plan) -> dict[str, frozenset[str]]:
+    """Every confirming prompt of each family."""
+    texts: dict[str, set[str]] = {}
+    for prompt in plan.of("confirmation"):
+        texts.setdefault(prompt.family, set()).add(prompt.text)
+    return {family: frozenset(some) for family, some in texts.items()}
 
 
 def _gap(analysis: Analysis, ablation: Ablation, metric: str) -> Floats:

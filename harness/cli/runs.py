@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,10 @@ from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, SNAPSHOT, WAIT
 from harness.cli.output import print_json, say
 from harness.cli.results_file import open_to_read
+
+if TYPE_CHECKING:
+    from harness.store.find_run import Run
+    from harness.store.interface import ReadStore
 
 
 @click.command(short_help="Show a stored run: its verdicts, and what could change a number.")
@@ -32,14 +37,13 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
 
     from harness.analysis.cautions import cautions_of
     from harness.characters import one_line
-    from harness.reports.sufficiency import sufficiency_panels
     from harness.reports.terminal.progress import console
     from harness.reports.terminal.runs import run_table
     from harness.reports.terminal.tables import print_rows
-    from harness.reports.text import caution_text, set_lines, verdict_with_trial
+    from harness.reports.text import caution_text, verdict_with_trial
     from harness.store.find_run import find_run
     from harness.store.stored_spec import spec_mapping
-    from harness.store.tables.results import InjectionTests, SelectionOverlap, Verdicts
+    from harness.store.tables.results import Verdicts
     from harness.store.values import json_value
 
     if "/" in run:
@@ -49,20 +53,11 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
         stored = find_run(store, run)
         verdicts = [json_value(row) for row in store.read(Verdicts, stored["run_id"]).rows()]
         cautions = cautions_of(store, stored["run_id"], stored["target"])
-        overlaps = list(store.read(SelectionOverlap, stored["run_id"]).rows())
-        enough = sufficiency_panels(store, stored)
-        tests = map(json_value, store.read(InjectionTests, stored["run_id"]).rows())
-        injected = [row for row in tests if row["feature"] is None]
+        lines, beside = _of_sets(store, stored)
     if as_json:
         for row in verdicts:
             row["cautions"] = [asdict(one) for one in cautions.get(row["claim"], ())]
-        found = {
-            "verdicts": verdicts,
-            "stability": overlaps,
-            "sufficiency": [row for panel in enough.values() for row in panel.rows],
-            "tokens": injected,
-        }
-        print_json({**stored, "spec": spec_mapping(stored), **found})
+        print_json({**stored, "spec": spec_mapping(stored), "verdicts": verdicts, **beside})
         return
     out = console()
     out.print(run_table(stored))
@@ -70,14 +65,40 @@ def show(run: str, as_json: bool, snapshot: bool, db: Path) -> None:
     for row in verdicts:
         row["verdict"] = verdict_with_trial(row["verdict"], stored)
     print_rows(out, names, [[row[name] for name in names] for row in verdicts])
-    lines = set_lines(overlaps, injected)
-    lines += [f"{name}: {panel.says}" for name, panel in enough.items()]
     for line in lines:
         out.print(one_line(line))
     for claim, some in cautions.items():
         for one in some:
             line = one_line(f"caution: {claim} {caution_text(one)}")
             out.print(line, style="yellow", soft_wrap=True)
+
+
+def _of_sets(store: "ReadStore", run: "Run") -> tuple[list[str], dict[str, Any]]:
+    """What a run found of the sets that it edits beside its verdicts: as lines, and as plain data."""
+    from harness.reports.sufficiency import sufficiency_panels
+    from harness.reports.text import set_lines
+    from harness.reports.transfers import transfer_panels
+    from harness.store.tables.interventions import MatchedFeatures
+    from harness.store.tables.results import CrossfitSplits, InjectionTests, SelectionOverlap
+    from harness.store.values import json_value
+
+    overlaps = list(store.read(SelectionOverlap, run["run_id"]).rows())
+    enough = sufficiency_panels(store, run)
+    tests = map(json_value, store.read(InjectionTests, run["run_id"]).rows())
+    injected = [row for row in tests if row["feature"] is None]
+    splits = map(json_value, store.read(CrossfitSplits, run["run_id"]).rows())
+    matched = map(json_value, store.read(MatchedFeatures, run["run_id"]).rows())
+    lines = set_lines(overlaps, injected)
+    moved = transfer_panels(store, run)
+    lines += [f"{name}: {panel.says}" for each in (enough, moved) for name, panel in each.items()]
+    return lines, {
+        "stability": overlaps,
+        "sufficiency": [row for panel in enough.values() for row in panel.rows],
+        "tokens": injected,
+        "crossfit": list(splits),
+        "matched": list(matched),
+        "transfers": [row for panel in moved.values() for row in panel.rows],
+    }
 
 
 def _show_set(name: str, as_json: bool, snapshot: bool, db: Path) -> None:

@@ -23,8 +23,9 @@ QUESTIONS = {
     "doses": "monotone: {ablation}",
     "specificity": "specific, collateral or decoy: {ablation}",
     "stability": "stable: {ablation}",
+    "other splits": "crossfit: {ablation}",
     "tokens": "tokens: {ablation}",
-    "transfer": "select: {{from: {name}}} in another eval",
+    "transfer": "select: {{from: {name}}} in another eval, and transfers",
 }
 
 
@@ -81,9 +82,15 @@ def known_set(store: ReadStore, name: str) -> KnownSet:
         raise InputError(Fault(f"set {name}", what, f"name one of these: {remedy}"))
     labels = stored_labels(store)
     sources = dict(zip(run["layers"], run["neuronpedia"] or (), strict=False))
+    meant = {
+        (row["layer"], row["feature"]): row
+        for row in query_rows(store, "feature_meaning", run=run["run_id"])
+    }
+    unknown = dict.fromkeys(("up", "output_score", "base"))
     features = [
         {one: row[one] for one in ("layer", "feature", "score", "kind", "variant")}
         | {"label": labels.get((sources.get(row["layer"]) or "", row["feature"]), {}).get("label")}
+        | {one: meant.get((row["layer"], row["feature"]), unknown)[one] for one in unknown}
         for row in mine
     ]
     return KnownSet(name, run, features, query_rows(store, "known_of_set", set=name))

@@ -6,6 +6,7 @@ from typing import Any
 from harness.store.interface import ReadStore
 from harness.store.queries import saved_queries
 from harness.store.tables.columns import Columns
+from harness.store.tables.observations import OutputScores
 from harness.store.values import json_value
 
 Row = dict[str, Any]
@@ -27,3 +28,9 @@ def rows_with(rows: Iterable[Row], *names: str) -> list[Row]:
 def table_rows(store: ReadStore, kind: type[Columns], run_id: str, **equal: object) -> list[Row]:
     """A table's rows of one run; what is not finite is None."""
     return [json_value(row) for row in store.read(kind, run_id, **equal).rows()]
+
+
+def output_scores(store: ReadStore, run_id: str) -> dict[tuple[int, int], Row]:
+    """The rows of `output_scores` of a run that have a score, by layer and feature."""
+    rows = rows_with(table_rows(store, OutputScores, run_id), "score", "base")
+    return {(row["layer"], row["feature"]): row for row in rows}

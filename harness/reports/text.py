@@ -133,6 +133,11 @@ def set_lines(
     return lines
 
 
+def shown_token(token: str) -> str:
+    """A token as it reads; tokenizers write a space as a lower one eighth block, or a G with a dot."""
+    return token.replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
+
+
 def p_text(p: float) -> str:
     """A p value in two digits."""
     return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"

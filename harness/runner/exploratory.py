@@ -37,7 +37,7 @@ def register(store: RunStore, plan: Plan) -> str | None:
     facts = {
         "model_revision": revision,
         "model_hash": digest,
-        "confirming": sorted({prompt.text for prompt in plan.of("confirmation")}),
+        "confirming": sorted(plan.confirming),
     }
     seen = _seen_before(store, plan, key | facts)
     made = {claim.name for claim in plan.spec.claims_on(plan.target.name)}

@@ -6,6 +6,7 @@ stopped.
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Any
 
 from harness.analysis.controls import balance_of, candidates_of
 from harness.analysis.pairs import pair_activations
@@ -25,6 +26,7 @@ from harness.runner.ablation_replays import look_beside, replay
 from harness.runner.checkpoint import Checkpoint
 from harness.runner.context import Progress, RunContext
 from harness.runner.feature_logits import feature_logits
+from harness.runner.output_scores import output_scores
 from harness.runner.staged_units import Stages, Work, together
 from harness.runner.stages.attribute import attribute
 from harness.runner.stages.baseline import baseline
@@ -44,6 +46,7 @@ from harness.specs.fields import RANDOM_SAE
 from harness.specs.intervention import Feature, Intervention
 from harness.specs.known_features import load_truth
 from harness.specs.plan import Plan
+from harness.specs.unit import ADDED_UP, Stage
 from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import ControlBalance, InjectedTokens, Interventions
@@ -63,46 +66,70 @@ def execute(context: RunContext, plan: Plan, store: RunStore, progress: Progress
 
     Raises `CannotRun` where it cannot go on; what is committed stays.
     """
-    stage = Stages(context, plan, store, progress).run
+    stages = Stages(context, plan, store, progress)
+    # Of what adds up over all of a stage's prompts.
+    sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
+    adding = partial(partial, together=together(context, "survey"), checkpoint=sums)
+
+    def stage(name: Stage, *args: Any, **values: Any) -> None:
+        stages.run(name, *args, **values)
+        if name in ADDED_UP:
+            sums.remove()
+
     stage("observe", partial(observe, plan=plan))
     if plan.baselines:
         stage("baseline", baseline)
     if plan.spec.new_tokens:
         stage("generate", partial(generate, plan=plan))
-    # Of what adds up over all of a stage's prompts.
-    sums = Checkpoint(child(store.path.parent, f"{store.path.name}.{context.run_id}", ".npz"))
-    adding = partial(partial, plan=plan, together=together(context, "survey"), checkpoint=sums)
     if plan.layers:
-        stage("survey", adding(survey))
-        sums.remove()
+        stage("survey", adding(survey, plan=plan))
     edited: set[Feature] = set()
     for ablation in plan.ablations:
-        predicts = ablation.select.by == "attribution"
-        if predicts:
-            stage("attribute", partial(attribute, plan=plan, ablation=ablation), ablation.name)
-        _refuse_zero_by_construction(context, plan, ablation)
-        taken = _taken(context, ablation)
-        stage("profile", adding(profile, ablation=ablation, also=taken), ablation.name)
-        sums.remove()
-        frozen = _freeze_interventions(context, plan, ablation, store)
-        edited |= {feature for one in frozen if one.role == "target" for feature in one.features}
-        if predicts:
-            # What the same prediction says of the confirming families, to be held against the truth.
-            every = {feature for one in frozen for feature in one.features}
-            work = partial(attribute, plan=plan, ablation=ablation, features=every)
-            stage("predict", work, ablation.name)
-        _make_baselines(plan, ablation, frozen, stage)
-        replay(context, plan, ablation, store, stage, frozen)
-        look_beside(context, plan, ablation, frozen, stage)
-        _read_elsewhere(context, plan, _target(frozen), store, stage, adding)
-        sums.remove()
+        edited |= {*_edit(context, plan, ablation, store, stage, adding).features}
+    for refit in plan.refits:
+        for ablation in refit.ablations:
+            _edit(context, refit, ablation, store, stage, adding)
     if plan.layers:
         traced = cache(lambda: prepare_trace(context, edited | _strongest(context, plan, store)))
         stage("trace", partial(trace, features=traced))
         # Of no prompt, so of no unit: written once, as the interventions are.
         if not len(store.read(FeatureLogits, context.run_id)):
             logits = try_again(context.limit, lambda: feature_logits(context, traced()))
-            store.commit(logits)
+            scores = try_again(context.limit, lambda: output_scores(context, traced(), logits))
+            store.commit(logits, scores)
+
+
+def _edit(
+    context: RunContext,
+    plan: Plan,
+    ablation: Ablation,
+    store: RunStore,
+    stage: Callable[..., None],
+    adding: Callable[..., Work],
+) -> Intervention:
+    """Everything of one ablation: its target is selected, frozen, edited, and read on other files.
+
+    On another split features are candidates that fire where the spec's own split discovers: by that alone
+    have prompts that confirm there a say, and neither by their labels nor by what they answer.
+    """
+    predicts = ablation.select.by == "attribution"
+    if predicts:
+        stage("attribute", partial(attribute, plan=plan, ablation=ablation), ablation.name)
+    _refuse_zero_by_construction(context, plan, ablation)
+    taken = _taken(context, ablation)
+    stage("profile", adding(profile, plan=plan, ablation=ablation, also=taken), ablation.name)
+    frozen = _freeze_interventions(context, plan, ablation, store)
+    if predicts:
+        # What the same prediction says of the confirming families, to be held against the truth.
+        every = {feature for one in frozen for feature in one.features}
+        work = partial(attribute, plan=plan, ablation=ablation, features=every)
+        stage("predict", work, ablation.name)
+    target = _target(frozen)
+    _make_baselines(plan, ablation, frozen, stage)
+    replay(context, plan, ablation, store, stage, frozen)
+    look_beside(context, plan, ablation, frozen, stage)
+    _read_elsewhere(context, plan, target, store, stage, adding)
+    return target
 
 
 def _make_baselines(
@@ -155,7 +182,7 @@ def _read_elsewhere(
         stage("decoys", work, ablation.name, file=file)
     if not ablation.tokens:
         return
-    stage("tokens", adding(tokens, ablation=ablation, target=target), ablation.name)
+    stage("tokens", adding(tokens, plan=plan, ablation=ablation, target=target), ablation.name)
     strongest = tokens_of(store.read(InjectedTokens, context.run_id, ablation=ablation.name))
     features = cache(lambda: prepare_trace(context, strongest))
     for file in plan.files_of("inject", ablation.name) if strongest else ():

@@ -41,7 +41,9 @@ def _lines(plan: Plan, store: Store | None, db: Path) -> Iterator[str]:
         except HarnessError as error:
             yield _in_words(error)
         else:
-            yield f"{ablation.name}: {found}"
+            least = ablation.select.least
+            later = f", to be matched here by their decoders' cosines, {least:g} or more"
+            yield f"{ablation.name}: {found}{later if ablation.select.match else ''}"
 
 
 def _in_words(error: HarnessError) -> str:

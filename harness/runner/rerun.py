@@ -15,13 +15,10 @@ from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
 from harness.runner.preparation import RunRequest
 from harness.runner.run import run_request
-from harness.specs.local_paths import is_within
+from harness.runner.stored_target import target_of_run
 from harness.specs.plan import make_plan
 from harness.specs.prompt import LIMITED
 from harness.specs.spec import Spec
-from harness.specs.spec_paths import folders_around
-from harness.specs.target_files import known_targets
-from harness.specs.targets import MOCK, mocked, resolve
 from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
@@ -130,13 +127,7 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     except (ValidationError, InputError):
         what = "its spec is not one that this harness reads"
         raise InputError(Fault(where, what, remedy)) from None
-    path = Path(run["spec_path"])
-    # Where a stranger's spec lay says nothing about whose files are meant here.
-    around = folders_around(path) if is_within(path) else ()
-    known = known_targets(path.parent if around else None)
-    target = resolve(run["target"], spec.targets[run["target"]], *around, known=known)
-    if run["origin"] == "mock":
-        target = mocked(target, run["sae"].removeprefix(MOCK))
+    target = target_of_run(run, spec)
     of_run = run["run_id"]
     prompts, others = stored_prompts(store, of_run), stored_other_prompts(store, of_run)
     plan = make_plan(spec, target, prompts, others)
@@ -153,7 +144,7 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     return RunRequest(
         plan,
         why=f"repeats {run['run_id']}",
-        spec_path=path,
+        spec_path=Path(run["spec_path"]),
         prompts_path=Path(run["prompts_path"]),
         where=lambda *at: f"{where}, {'.'.join(map(str, at))}",
         whole=plan,

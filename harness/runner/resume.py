@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.runner.exploratory import reason_exploratory
-from harness.runner.frozen_sets import find_sets, why_sets_explore
+from harness.runner.frozen_sets import Matcher, find_sets, why_sets_explore
 from harness.specs.plan import Plan
-from harness.store.frozen_sets import FrozenSets, sets_of, sets_text
+from harness.store.frozen_sets import FrozenSets, matched_rows, sets_of, sets_text
 from harness.store.interface import RunStore
 from harness.store.prompts import prompt_tables
 from harness.store.tables.runs import Runs
@@ -44,13 +44,15 @@ def resume_or_begin(
     repeated: Mapping[str, Any] | None = None,
     asked: bool,
     resume: bool = True,
+    match: Matcher | None = None,
 ) -> RunStart:
     """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
 
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
     run that is taken up keeps its own, and its number of threads. `whole` is the plan of all prompts, which
     is registered also where a trial takes some of them. A run that repeats another, whose
-    line is `repeated`, is exploratory where that one was, and has its features. Raises `CannotRun` or
+    line is `repeated`, is exploratory where that one was, and has its features. `match` finds those of other
+    dictionaries. Raises `CannotRun` or
     `InputError` where features of another eval are not there.
     """
     content = _content(facts, asked)
@@ -71,7 +73,7 @@ def resume_or_begin(
     if repeated is not None:
         sets, exploratory = sets_of(repeated), repeated["exploratory"]
     else:
-        sets = find_sets(store, plan, facts)
+        sets = find_sets(store, plan, facts, match)
         reason = reason_exploratory(store, whole, str(facts["sae_hash"]))
         exploratory = plan.limited or reason or why_sets_explore(store, plan, sets)
     row = {
@@ -83,18 +85,27 @@ def resume_or_begin(
         "feature_sources": sets_text(sets),
         **facts,
     }
-    store.commit(Runs.of([row]), *prompt_tables(plan.prompts, plan.sides, run_id, plan.others))
+    store.commit(
+        Runs.of([row]),
+        matched_rows(sets, run_id, plan.target.origin),
+        *prompt_tables(plan.prompts, plan.sides, run_id, plan.others),
+    )
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"], sets)
 
 
 def finished_run(
-    store: RunStore, plan: Plan, facts: Mapping[str, Any], *, asked: bool
+    store: RunStore,
+    plan: Plan,
+    facts: Mapping[str, Any],
+    *,
+    asked: bool,
+    match: Matcher | None = None,
 ) -> dict[str, Any] | None:
     """The line of the last finished run of the same content, whose verdicts are of its own spec.
 
     With the features that other evals have frozen by now. Raises as `resume_or_begin` where there are none.
     """
-    sources = sets_text(find_sets(store, plan, facts))
+    sources = sets_text(find_sets(store, plan, facts, match))
     runs = store.read(Runs, content=_content(facts, asked), status="finished").rows()
     return max(
         (run for run in runs if run["analysed_spec"] is None and run["feature_sources"] == sources),

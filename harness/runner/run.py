@@ -17,6 +17,7 @@ from harness.models.arithmetic import exact_arithmetic
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress, RunContext
+from harness.runner.decoder_matches import DecoderMatcher
 from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
 from harness.runner.preparation import Prepared, RunRequest, prepare, request
@@ -29,6 +30,7 @@ from harness.runner.resume import (
     what_is_kept,
 )
 from harness.runner.sae_provider import sae_provider
+from harness.sae import Sae
 from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
 from harness.specs.workload import longest_row
@@ -111,20 +113,29 @@ def run_request(
     # What is free is asked before the results file takes some of it.
     rows = how.batch_size or rows_that_fit(model, longest_row(plan))
     threads = how.threads or torch.get_num_threads()
+    saes = sae_provider(plan.target, prepared.resources.sae_files, model, say)
+    match = DecoderMatcher(saes, model, plan.target.hook, say)
     # The file is held only from here on: others may write to it while gigabytes are loaded.
     with opened() as store:
         facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
         asked = bool(how.batch_size)
-        if reuse and (done := finished_run(store, plan, facts, asked=asked)):
+        if reuse and (done := finished_run(store, plan, facts, asked=asked, match=match)):
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
             return _outcome_of(store, plan, done)
         started = resume_or_begin(
-            store, plan, facts, whole=whole, repeated=wanted.repeated, asked=asked, resume=resume
+            store,
+            plan,
+            facts,
+            whole=whole,
+            repeated=wanted.repeated,
+            asked=asked,
+            resume=resume,
+            match=match,
         )
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         limit = BatchLimit(started.batch_size, say)
-        context = _context(prepared, started, limit, say)
+        context = _context(prepared, started, limit, saes)
         with noting_what_is_kept(store, plan, started.run_id):
             threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)
             with threads_set, settled, memory_is_said("between two stages"):
@@ -133,28 +144,34 @@ def run_request(
             verdicts = conclude(store, plan, started.run_id, started.exploratory)
             progress("analyse", 1, 1)
         seconds = time.perf_counter() - began
-        main, on_device = peak_memory()
-        # Last of all: a run is finished when its verdicts are in.
-        store.set_run(
-            started.run_id,
-            status="finished",
-            finished_at=datetime.now(UTC),
-            wall_seconds=seconds,
-            batch_size=limit.lowest,
-            peak_memory=main,
-            peak_device_memory=on_device,
-        )
+        _finish(store, started.run_id, seconds, limit)
         return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
 
 
-def _context(prepared: Prepared, started: RunStart, limit: BatchLimit, say: Say) -> RunContext:
+def _finish(store: RunStore, run_id: str, seconds: float, limit: BatchLimit) -> None:
+    """Last of all: a run is finished when its verdicts are in."""
+    main, on_device = peak_memory()
+    store.set_run(
+        run_id,
+        status="finished",
+        finished_at=datetime.now(UTC),
+        wall_seconds=seconds,
+        batch_size=limit.lowest,
+        peak_memory=main,
+        peak_device_memory=on_device,
+    )
+
+
+def _context(
+    prepared: Prepared, started: RunStart, limit: BatchLimit, saes: Callable[[int], Sae]
+) -> RunContext:
     """What the stages of a run that has begun share."""
-    plan, resources = prepared.plan, prepared.resources
+    plan = prepared.plan
     return RunContext(
         started.run_id,
         plan.target.origin,
-        resources.model,
-        sae_provider(plan.target, resources.sae_files, resources.model, say),
+        prepared.resources.model,
+        saes,
         limit,
         sets=started.sets,
         asked=plan.spec.metrics,

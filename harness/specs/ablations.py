@@ -18,6 +18,9 @@ from harness.specs.fields import (
 )
 from harness.specs.prompt import Label
 
+LEAST_COSINE = 0.7  # of two decoder directions that are taken for one feature's
+# How a set of another eval is taken, where nothing is said of it.
+_TAKEN: dict[str, Any] = {"match": None, "least": LEAST_COSINE, "layers": "all", "target": None}
 NEUTRAL = "data/neutral.jsonl"  # the neutral texts that come with the package
 
 
@@ -61,6 +64,30 @@ class Select(SpecPart):
         "`integrated-gradients`: gradients averaged while the layer's features grow from 0.",
     )
     steps: int = Field(default=10, ge=1, le=1000, description="Of integrated gradients.")
+    match: Literal["decoder"] | None = Field(
+        default=None,
+        description="Of `from`, where that eval had other SAEs of the same model: `decoder` takes in the "
+        "place of each feature the one of this target's SAE of the same layer whose decoder direction lies "
+        "nearest, none twice.",
+    )
+    least: float = Field(
+        default=LEAST_COSINE,
+        gt=0,
+        le=1,
+        description="Of `match`: the least cosine of two features' decoder directions; a feature that has no "
+        "such match is left out.",
+    )
+    layers: Literal["all", "shared"] = Field(
+        default="all",
+        description="Of `from`: whether every layer of the set must be read here (`all`), or only the "
+        "features of layers that are read here are taken (`shared`).",
+    )
+    target: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of `match`: the target on which that eval froze the set, where it ran on several of one "
+        "model; the one of its latest run when left out.",
+    )
     features: dict[LayerKey, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
         default={}, description="For `by: list`: the features of each layer, {12: [4567, 81]}."
     )
@@ -71,7 +98,10 @@ class Select(SpecPart):
         fields: dict[str, Any] = plain(self)
         taken_from = fields.pop("taken_from", None)
         if taken_from is not None:
-            return {"from": taken_from} | without({"toward": self.toward}, {"toward": "correct"})
+            how = {name: fields[name] for name in ("toward", *_TAKEN)}
+            return {"from": taken_from} | without(how, {"toward": "correct", **_TAKEN})
+        for name in _TAKEN:
+            del fields[name]
         if self.by != "contrast":
             fields.pop("rank", None)
         return fields
@@ -214,6 +244,13 @@ class Ablation(SpecPart):
         description="As many edits more as features are selected, each of all but one of them, for claims "
         "that each is `needed`.",
     )
+    splits: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="On how many splits of the families, the spec's own among them, the features are "
+        "selected, frozen and edited, for claims of `crossfit`.",
+    )
     tokens: Tokens | None = Field(
         default=None,
         description="Measure what the features' strongest tokens alone do in neutral texts, for claims of "
@@ -232,7 +269,7 @@ class Ablation(SpecPart):
     def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is as it was before there was a choice, so that no hash changes."""
         later = {"directions": 0, "shuffled": 0, "complement": False, "leave_one_out": False}
-        fields = without(plain(self), later | {"tokens": None})
+        fields = without(plain(self), later | {"tokens": None, "splits": 1})
         if not self.baselines:
             del fields["baselines"]
         return fields

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag
 
 from harness.specs.claim_part import ClaimPart, PartClaim
 from harness.specs.clusters import FAMILY, plural
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.edit_claims import (
     AblationClaim,
     CollateralClaim,
@@ -17,6 +18,7 @@ from harness.specs.edit_claims import (
     SpecificClaim,
     StableClaim,
     TokensClaim,
+    TransfersClaim,
 )
 from harness.specs.metrics import KL, Metric, metric_words, said_unit
 from harness.specs.set_claims import ComplementClaim, NeededClaim
@@ -112,6 +114,8 @@ CLAIM_KINDS: dict[str, type[ClaimPart]] = {
         ComplementClaim,
         NeededClaim,
         TokensClaim,
+        CrossfitClaim,
+        TransfersClaim,
     )
 }
 A_CLAIM_IS = f"a claim is about one of {', '.join([*CLAIM_KINDS][:-1])} or {[*CLAIM_KINDS][-1]}"
@@ -135,7 +139,9 @@ Claim = Annotated[
     | Annotated[StableClaim, Tag("stable")]
     | Annotated[ComplementClaim, Tag("complement")]
     | Annotated[NeededClaim, Tag("needed")]
-    | Annotated[TokensClaim, Tag("tokens")],
+    | Annotated[TokensClaim, Tag("tokens")]
+    | Annotated[CrossfitClaim, Tag("crossfit")]
+    | Annotated[TransfersClaim, Tag("transfers")],
     Discriminator(
         _claim_kind,
         custom_error_type="claim_kind",

@@ -22,6 +22,7 @@ from harness.specs.edit_claims import (
 )
 from harness.specs.fields import VALUED, Contradiction, KeyPath, Name
 from harness.specs.metric_checks import wrong_metrics
+from harness.specs.refits import wrong_crossfit, wrong_splits
 from harness.specs.selections import needs_discovery, wrong_selection
 from harness.specs.set_checks import wrong_set_claim, wrong_sets
 from harness.specs.spec import Spec
@@ -177,7 +178,7 @@ def _misfit(spec: Spec, ablation: Ablation) -> list[Contradiction]:
             (("positions",), "position 0 is BOS, which is never edited", "count from 1, or from -1")
         )
     problems += wrong_baselines(ablation)
-    problems += wrong_sets(ablation)
+    problems += [*wrong_sets(ablation), *wrong_splits(spec, ablation)]
     return problems + wrong_selection(spec, ablation) + _elsewhere(spec, ablation.only)
 
 
@@ -296,4 +297,4 @@ def _unedited(spec: Spec, claim: EditClaim) -> list[Contradiction]:
     if isinstance(claim, SpecificClaim | CollateralClaim) and ablation.kind == "resample":
         what = f"'{claim.edit}' takes values from other prompts, and which is not said of these"
         problems.append((at, what, "claim it of an ablation of another kind"))
-    return [*problems, *wrong_set_claim(claim, ablation)]
+    return [*problems, *wrong_set_claim(claim, ablation), *wrong_crossfit(claim, ablation)]

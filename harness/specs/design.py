@@ -22,9 +22,9 @@ MOST_STAKED = 0.5  # as `stats.bounded_means` stakes at most of what can be lost
 RANDOM_BITS = 16  # beyond: random flips, with the +1 as many
 
 
-def asked_for(spec: Spec, families: int, tag: str = FAMILY) -> str:
-    """What a claim needs to reach the spec's alpha where there are so many families, or clusters by a tag."""
-    needed = families_needed(spec.contrast.alpha)
+def asked_for(spec: Spec, families: int, tag: str = FAMILY, share: float = 1.0) -> str:
+    """What a claim needs to reach a share of the spec's alpha, of so many families, or clusters by a tag."""
+    needed = families_needed(share * spec.contrast.alpha)
     if needed is None:
         return f"no number of {plural(tag)} can; raise alpha"
     return asking_for(spec, families, needed, tag)

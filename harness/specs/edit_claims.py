@@ -251,6 +251,30 @@ class TokensClaim(EditClaim):
         )
 
 
+class TransfersClaim(MeasuredClaim):
+    """About whether a set that another eval froze does here what it did there."""
+
+    kind: ClassVar[str] = "transfers"
+    later: ClassVar[Mapping[str, object]] = {"metric": None}
+    transfers: str = Field(
+        description="The name of an ablation of this file that takes its features `from` another eval, and "
+        "edits them as they are edited there."
+    )
+    than: float = Field(
+        gt=0,
+        le=1,
+        description="Claim that its impact here is more than this share of its impact on the confirming "
+        "families of the run that froze the set.",
+    )
+
+    def in_words(self, variants: Variants, metric: str) -> str:
+        """One sentence: what must be seen for the claim to be supported."""
+        return (
+            f"ablation {self.transfers} moves the answers by more than {self.than:.0%} of what it moves them "
+            f"by where its features were frozen{measured(metric, variants)}"
+        )
+
+
 def measured(metric: str, variants: Variants) -> str:
     """In what the answers move, where it is not what impacts are usually measured in."""
     return "" if metric == "logit_difference" else f", in {metric_words(metric, variants)}"

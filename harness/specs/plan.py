@@ -1,6 +1,5 @@
 """A spec on a target as work: which families discover, which confirm, and the units to compute."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -12,6 +11,8 @@ from harness.specs.clusters import clusters_of
 from harness.specs.edit_claims import CollateralClaim, DecoyClaim, SpecificClaim
 from harness.specs.fields import RANDOM_SAE, SINGLE
 from harness.specs.prompt import LIMITED, Prompt, baselines_of
+from harness.specs.prompt_hash import hash_of
+from harness.specs.refits import specs_again
 from harness.specs.spec import Spec
 from harness.specs.split import Side, sides_of
 from harness.specs.targets import Target
@@ -26,7 +27,8 @@ class Plan:
     """Everything that is decided before a weight is loaded.
 
     `limit` is how many families of each side a trial was limited to; 0 where none is left out. `others`
-    are the prompts of other files, by name, on which side effects are looked for.
+    are the prompts of other files, by name, on which side effects are looked for. `refits` are the same on
+    further splits, for the ablations that ask for them.
     """
 
     spec: Spec
@@ -36,6 +38,7 @@ class Plan:
     sides: Mapping[str, Side]
     limit: int = 0
     others: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
+    refits: tuple["Plan", ...] = ()
 
     @property
     def ablations(self) -> tuple[Ablation, ...]:
@@ -44,11 +47,18 @@ class Plan:
 
     def ablation(self, name: str) -> Ablation:
         """The ablation of this name."""
-        return next(one for one in self.spec.ablations if one.name == name)
+        specs = (self.spec, *(one.spec for one in self.refits))
+        return next(one for spec in specs for one in spec.ablations if one.name == name)
 
     def families(self, side: Side) -> tuple[str, ...]:
         """The families of one side, by name."""
         return tuple(family for family, own in self.sides.items() if own == side)
+
+    @property
+    def confirming(self) -> frozenset[str]:
+        """The texts of all prompts that confirm, on any of its splits."""
+        plans = (self, *self.refits)
+        return frozenset(prompt.text for plan in plans for prompt in plan.of("confirmation"))
 
     def of(self, side: Side) -> tuple[Prompt, ...]:
         """The prompts of one side, in file order."""
@@ -76,18 +86,7 @@ class Plan:
     @property
     def prompts_hash(self) -> str:
         """Changes with any word, answer, pair, family or tag; not with the order of the lines."""
-
-        def said(p: Prompt) -> str:
-            # Without what once was not there, so that the hash of no older file changes.
-            later = [*[p.baseline] * bool(p.baseline), *[p.variant] * (p.variant != p.label)]
-            later += [*[repr(p.further)] * any(p.further), *map(repr, p.chat)]
-            return repr((p.id, p.pair_id, p.family, p.label, p.text, p.answer, p.correct, p.misconception,
-                         sorted(p.tags.items()), *later))  # fmt: skip
-
-        lines = sorted(map(said, self.prompts))
-        for name, prompts in sorted(self.others.items()):
-            lines += [name, *sorted(map(said, prompts))]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hash_of(self.prompts, self.others)
 
     @property
     def steps(self) -> tuple[tuple[Stage, str], ...]:
@@ -108,12 +107,15 @@ class Plan:
             steps += [("decoys", ablation.name)] * bool(self.decoys_of(ablation.name))
             if ablation.tokens:
                 steps += [("tokens", ablation.name), ("inject", ablation.name)]
+        for refit in self.refits:
+            steps += [step for step in refit.steps if step[1]]
         return (*steps, *[("trace", "")] * bool(self.layers))  # type: ignore[arg-type] # a Stage
 
     @property
     def n_units(self) -> int:
         """How many units a run has at most: of an ablation that ends at a look there are fewer."""
-        parts = {ablation.name: len(looks(ablation)) for ablation in self.ablations}
+        plans = (self, *self.refits)
+        parts = {one.name: len(looks(one)) for plan in plans for one in plan.ablations}
 
         def count(stage: Stage, ablation: str) -> int:
             if stage in OF_FILES:
@@ -165,6 +167,9 @@ class Plan:
 
         Of stages that read another `file` those on its prompts, see `files_of`.
         """
+        for refit in self.refits:
+            if any(one.name == ablation for one in refit.ablations):
+                return refit.units(stage, ablation, part, file)
         if stage == "decoys":
             chosen = self.others[file]
         elif file:
@@ -216,7 +221,19 @@ def make_plan(
     kept = tuple(prompt for prompt in prompts if prompt.family in sides)
     plan = Plan(spec, target, layers_of(spec, target), kept, sides, others=beside)
     _check_clusters(plan)
-    return plan
+    return _with_refits(plan)
+
+
+def _with_refits(plan: Plan) -> Plan:
+    """The plan with those of the further splits that its ablations ask for, of its own prompts."""
+    again = specs_again(plan.spec, plan.target.name)
+    return replace(plan, refits=tuple(_refit(plan, spec) for spec in again))
+
+
+def _refit(plan: Plan, spec: Spec) -> Plan:
+    sides = sides_of(plan.prompts, spec)
+    prompts = tuple(prompt for prompt in plan.prompts if prompt.family in sides)
+    return replace(plan, spec=spec, prompts=prompts, sides=sides, others={}, refits=())
 
 
 def _check_clusters(plan: Plan) -> None:
@@ -252,7 +269,7 @@ def limited(plan: Plan, limit: int) -> Plan:
     prompts = tuple(prompt for prompt in plan.prompts if prompt.family in kept)
     sides = {family: side for family, side in plan.sides.items() if family in kept}
     others = {name: _first_families(some, limit) for name, some in plan.others.items()}
-    return replace(plan, prompts=prompts, sides=sides, limit=limit, others=others)
+    return _with_refits(replace(plan, prompts=prompts, sides=sides, limit=limit, others=others))
 
 
 def _first_families(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:

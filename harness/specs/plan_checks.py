@@ -8,6 +8,7 @@ from harness.specs.ablations import Ablation
 from harness.specs.chat import ROLE_POSITIONS
 from harness.specs.claims import BehaviourClaim, FeatureClaim
 from harness.specs.clusters import counted, sizes_of
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.design import TO_CONTRAST, asked_for, smallest_p
 from harness.specs.edit_claims import AblationClaim, DecoyClaim, StableClaim
 from harness.specs.fields import BEFORE_ANSWERS, Contradiction, KeyPath
@@ -16,6 +17,7 @@ from harness.specs.plan import FEWEST, Plan
 from harness.specs.prompt import pairs_of
 from harness.specs.reach import (
     bet_of,
+    combined,
     drawn_tag,
     never_together,
     ranked_among,
@@ -184,16 +186,15 @@ def _misplaced(plan: Plan, ablation: Ablation, shared: bool) -> Iterator[Contrad
             "use another kind, or SAEs of another hook",
         )
     select = ablation.select
-    tag = plan.spec.cluster
-    if (
-        select.by == "contrast"
-        and len(sizes_of(plan.clusters(tag), plan.families("discovery"))) < TO_CONTRAST
-    ):
-        yield (
-            ("select", "by"),
-            f"one {tag} discovers, and a contrast needs two",
-            "give discovery a larger share, or select another way",
-        )
+    for made in (plan, *plan.refits[: ablation.splits - 1]):
+        tag = made.spec.cluster
+        discover = len(sizes_of(made.clusters(tag), made.families("discovery")))
+        if select.by == "contrast" and discover < TO_CONTRAST:
+            yield (
+                ("select", "by"),
+                f"one {tag} discovers{' on another split' * (made is not plan)}, and a contrast needs two",
+                "give discovery a larger share, or select another way",
+            )
     missing = [layer for layer in select.features if layer not in plan.layers]
     if missing:
         yield (
@@ -242,23 +243,23 @@ def unreachable(plan: Plan, where: Locate) -> list[Fault]:
             faults.append(
                 Fault(where("claims", i), f"{what} can give no p below {bet:.3g}", remedy)
             )
-        elif bet is None and (floor := smallest_p(units)) > alpha:
+        elif bet is None and (floor := combined(claim) * smallest_p(units)) > alpha:
             faults.append(
                 Fault(
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: {counted(units, tag)} can give no p "
                     f"below {floor:.3g}",
-                    asked_for(plan.spec, len(plan.sides), tag),
+                    asked_for(plan.spec, len(plan.sides), tag, 1 / combined(claim)),
                 )
             )
-        if (sets := ranked_among(plan, claim)) and (floor := 1 / (sets + 1)) > alpha:
-            assert isinstance(claim, AblationClaim)
+        if (sets := ranked_among(plan, claim)) and (floor := combined(claim) / (sets + 1)) > alpha:
+            assert isinstance(claim, AblationClaim | CrossfitClaim)
             faults.append(
                 Fault(
                     where("claims", i),
                     f"claim '{claim.name}' cannot reach alpha {alpha:g}: its rank among "
                     f"{sets} {claim.beyond} can give no p below {floor:.3g}",
-                    f"ask for {sets_needed(plan, claim, math.ceil(1 / alpha - 1e-9) - 1)}",
+                    f"ask for {sets_needed(plan, claim, math.ceil(combined(claim) / alpha - 1e-9) - 1)}",
                 )
             )
     if not faults and (together := never_together(plan)):

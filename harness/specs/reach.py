@@ -7,11 +7,13 @@ claim can be supported only where others are decided, too. Both are known before
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from harness.errors import first_few
 from harness.specs.claim_part import PartClaim
 from harness.specs.claims import BehaviourClaim, Claim, FeatureClaim, is_equivalence
 from harness.specs.clusters import FAMILY, sizes_of
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.design import (
     FULL_GROUP_UNITS,
     asking_for,
@@ -29,6 +31,7 @@ from harness.specs.edit_claims import (
 from harness.specs.fields import BASELINES
 from harness.specs.metrics import kind_of
 from harness.specs.plan import Plan
+from harness.specs.refits import COMBINED
 from harness.specs.shuffled_sources import arrangements
 
 MOST_UNITS = 512  # of a search: from here on flips are random, and their smallest p stays
@@ -44,6 +47,10 @@ def sizes_of_units(plan: Plan, claim: Claim) -> list[int]:
     if isinstance(claim, CollateralClaim):
         clusters = plan.clusters(tag, claim.prompts)
         return sizes_of(clusters, clusters)
+    if isinstance(claim, CrossfitClaim) and plan.refits:
+        # It rests on the fewest that any of its splits has.
+        plans = (replace(plan, refits=()), *plan.refits)
+        return min((sizes_of_units(one, claim) for one in plans), key=len)
     families = plan.families("confirmation")
     if isinstance(claim, PartClaim) and claim.where:
         asked = {prompt.family for prompt in plan.prompts if claim.asks_of(prompt)}
@@ -87,6 +94,9 @@ def planned_units(plan: Plan) -> dict[str, int]:
 
 def ranked_among(plan: Plan, claim: Claim) -> int:
     """Among how many sets of controls, random directions or sources a claim ranks; 0 without a rank."""
+    if isinstance(claim, CrossfitClaim):
+        (ablation,) = (one for one in plan.ablations if one.name == claim.edit)
+        return ablation.controls * (claim.beyond == "controls")
     if not isinstance(claim, AblationClaim) or claim.within:
         return 0
     if claim.beyond == "zero" or claim.beyond in BASELINES:
@@ -98,7 +108,7 @@ def ranked_among(plan: Plan, claim: Claim) -> int:
     return ablation.controls if claim.beyond == "controls" else ablation.directions
 
 
-def sets_needed(plan: Plan, claim: AblationClaim, sets: int) -> str:
+def sets_needed(plan: Plan, claim: AblationClaim | CrossfitClaim, sets: int) -> str:
     """What to ask for where a claim is to rank among so many sets, in words."""
     if claim.beyond == "shuffled":
         # With all that there are it ranks among their arrangements.
@@ -155,7 +165,12 @@ def _smallest(claim: Claim, units: int, sets: int, alpha: float) -> float:
         # What was observed counts beside the flips of what was centred.
         return one_sided / (1 + one_sided)
     by_flips = one_sided if is_equivalence(claim) else two_sided
-    return max(by_flips, 1 / (sets + 1) if sets else 0.0)
+    return combined(claim) * max(by_flips, 1 / (sets + 1) if sets else 0.0)
+
+
+def combined(claim: Claim) -> int:
+    """How many times the p of each of its tests a claim's own is."""
+    return COMBINED if isinstance(claim, CrossfitClaim) else 1
 
 
 def corrected(plan: Plan, p: Floors) -> dict[str, float]:
@@ -229,7 +244,9 @@ def _remedy(plan: Plan, suffices: Callable[[Floors], bool]) -> str:
         if controls:
             ranked = [one for one in tested(plan) if ranked_among(plan, one)]
             kinds = {
-                sets_needed(plan, one, controls) for one in ranked if isinstance(one, AblationClaim)
+                sets_needed(plan, one, controls)
+                for one in ranked
+                if isinstance(one, AblationClaim | CrossfitClaim)
             }
             needs.append(f"ask for {' and '.join(sorted(kinds))}")
         if units > own:
@@ -255,5 +272,6 @@ def _controls_needed(plan: Plan, suffices: Callable[[Floors], bool]) -> int:
     # The last whose flips are a subgroup: the smallest p of all.
     many = _with(plan, planned_units(plan), MOST_UNITS - 1)
     claims, alpha = len(tested(plan)), plan.spec.contrast.alpha
-    tried = (0, *(int(k / alpha) + more for k in range(1, claims + 1) for more in (-1, 0)))
+    several = range(1, COMBINED * claims + 1)
+    tried = (0, *(int(k / alpha) + more for k in several for more in (-1, 0)))
     return next((n for n in tried if suffices(smallest_p_values(plan, units=many, controls=n))), 0)

@@ -5,6 +5,8 @@ from harness.specs.edit_claims import DecoyClaim
 from harness.specs.fields import Contradiction
 from harness.specs.spec import Spec
 
+_OF_SOURCE = ("match", "least", "layers", "target")  # how a set that another eval froze is taken
+
 
 def needs_discovery(spec: Spec) -> str:
     """What families that confirm nothing are needed for, in words; nothing where they are not."""
@@ -42,6 +44,16 @@ def wrong_selection(spec: Spec, ablation: Ablation) -> list[Contradiction]:
                 "name the one target they belong to: `only: [...]`",
             )
         )
+    if not select.source:
+        problems += [
+            (
+                ("select", name),
+                f"{name} is of a set that another eval froze",
+                "drop it, or give `from`",
+            )
+            for name in _OF_SOURCE
+            if name in select.model_fields_set
+        ]
     unused, beside = _unused(ablation)
     problems += [
         (("select", name), f"{name} is not used with `{beside}`", "drop it")
@@ -59,6 +71,7 @@ def _unused(ablation: Ablation) -> tuple[tuple[str, ...], str]:
     if select.by == "attribution":
         return ("steps",) if select.method == "gradient" else (), f"method: {select.method}"
     if select.source:
-        return ("by", "top", "rank", "method", "steps", "features"), "from"
+        unmatched = () if select.match else ("least", "target")
+        return ("by", "top", "rank", "method", "steps", "features", *unmatched), "from"
     chosen = ("top", "toward") if select.by == "list" else ()
     return (*chosen, "method", "steps"), f"by: {select.by}"

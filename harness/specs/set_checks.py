@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from harness.specs.ablations import Ablation
-from harness.specs.edit_claims import EditClaim
+from harness.specs.edit_claims import EditClaim, TransfersClaim
 from harness.specs.fields import Contradiction
 from harness.specs.set_claims import ComplementClaim, NeededClaim
 from harness.specs.workload import members_of
@@ -20,7 +20,7 @@ def wrong_sets(ablation: Ablation) -> Iterator[Contradiction]:
 
 
 def wrong_set_claim(claim: EditClaim, ablation: Ablation) -> Iterator[Contradiction]:
-    """What keeps a claim from being about this ablation's complement, or about its members."""
+    """What keeps a claim from being about this ablation's complement, its members, or where it was frozen."""
     if isinstance(claim, ComplementClaim):
         if (claim.within is None) == (claim.within_share is None):
             what = "the claim has no margin, or two"
@@ -31,6 +31,9 @@ def wrong_set_claim(claim: EditClaim, ablation: Ablation) -> Iterator[Contradict
             if ablation.source != "pair":
                 remedy = "claim it of one of `kind: resample`, `source: pair`, `complement: true`"
             yield (claim.kind,), what, remedy
+    if isinstance(claim, TransfersClaim) and not ablation.select.source:
+        what = f"'{claim.edit}' selects its features here"
+        yield (claim.kind,), what, "claim it of one that takes them `from` another eval"
     if isinstance(claim, NeededClaim) and not ablation.leave_one_out:
         what = f"'{claim.edit}' has no edits that leave out one feature"
         yield (claim.kind,), what, "give the ablation `leave_one_out: true`"

@@ -14,12 +14,13 @@ from benchmarks import (
     skew_rows,
     source_nulls,
     stability_rows,
+    transfer_nulls,
     verdict_nulls,
 )
 from benchmarks.calibration import Row, calibrate, table
 from benchmarks.calibration_page import rows_of
 from benchmarks.cause_splits import COMMITTED
-from harness.analysis import ablation_verdicts, decoy_verdicts, mean_verdicts
+from harness.analysis import ablation_verdicts, mean_verdicts, two_sample_tests
 from harness.stats import control_rank_p
 
 pytestmark = pytest.mark.slow  # simulations
@@ -33,7 +34,7 @@ def rows():
 def test_every_promise_is_kept(rows):
     groups = {
         "null", "discoveries", "coverage", "power", "verdicts", "controls", "sources", "baselines", "skew", "clusters",
-        "stability", "sets", "tokens",
+        "stability", "sets", "splits", "tokens",
     }  # fmt: skip
     assert {row.group for row in rows} == groups | ({"causes"} if COMMITTED.exists() else set())
     assert [row.what for row in rows if not row.holds] == []
@@ -183,14 +184,29 @@ def test_a_selection_on_the_principles_that_confirm_is_seen():
 
 
 def test_pairs_taken_for_families_of_a_decoy_are_caught(monkeypatch):
-    honest = decoy_verdicts.two_sample_ratio
+    honest = two_sample_tests.two_sample_ratio
 
     def pairwise(one, of_one, other, of_other, **more):
         return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
 
-    monkeypatch.setattr(decoy_verdicts, "two_sample_ratio", pairwise)
+    monkeypatch.setattr(two_sample_tests, "two_sample_ratio", pairwise)
     what = "decoys of 20 families at the claimed share of 20, 1 kind: supported"
     assert not next(row for row in decoy_nulls.decoy_verdicts(2000) if row.what == what).holds
+
+
+def test_pairs_taken_for_families_of_a_transfer_are_caught(monkeypatch):
+    honest = two_sample_tests.two_sample_ratio
+
+    def pairwise(one, of_one, other, of_other, **more):
+        return honest(one, range(len(one)), other, range(len(one), len(one) + len(other)), **more)
+
+    monkeypatch.setattr(transfer_nulls, "PAIRS", 8)
+    for broken in (False, True):
+        if broken:
+            monkeypatch.setattr(two_sample_tests, "two_sample_ratio", pairwise)
+        found = transfer_nulls.verdicts("normal", transfer_nulls.SHARE, 12, 12, 100)
+        row = Row("verdicts", "12 families of 8 pairs", 0.025, "at most", found["supported"], 100)
+        assert row.holds is not broken
 
 
 def test_halves_that_share_families_are_caught(monkeypatch):

@@ -1,5 +1,6 @@
 """The notebook draws the figures of a finished run, from that run's rows."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,15 @@ def stored(tmp_path_factory, few):
         write_few(folder, more="split: {discovery: 0}\n", claims=claim, name="bare"), db
     )
     return db, few[1]
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What a notebook leaves behind is let go here: its finalizers fail in the middle of others' work."""
+    yield
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    gc.collect()
+    sys.unraisablehook = hook
 
 
 def drawn(root, monkeypatch, db, run):

@@ -1,6 +1,7 @@
 """What is known of a selected set: on the terminal, as data, on the page; claims of another eval about it."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -110,4 +111,32 @@ def test_every_kind_of_claim_about_an_edit_answers_a_question():
     named = " ".join(QUESTIONS.values())
     assert {kind for kind in of_edits if kind not in named} == set()
     assert unasked_of("a/b", QUESTIONS) == {}
-    assert unasked_of("a/b", set())["transfer"] == "select: {from: a/b} in another eval"
+    assert (
+        unasked_of("a/b", set())["transfer"] == "select: {from: a/b} in another eval, and transfers"
+    )
+
+
+def test_what_its_features_mean_stands_beside_them(few, tmp_path):
+    """The output score, the tokens that each moves up most, and the label where one is known."""
+    ask = partial(query, few[0])
+    features = ask(
+        "SELECT layer, feature FROM interventions WHERE ablation = 'top' AND role = 'target' ORDER BY rank"
+    )
+    data = json.loads(invoke("show", "few/top", "--db", few[0], "--json").stdout)
+    said = invoke("show", "few/top", "--db", few[0]).stdout
+    assert len(data["features"]) == len(features)
+    for row, (layer, feature) in zip(data["features"], features, strict=True):
+        of = f"WHERE run_id = '{few[1]}' AND layer = {layer} AND feature = {feature}"
+        ((score, base),) = ask(f"SELECT score, base FROM output_scores {of}")
+        tokens = [
+            t
+            for (t,) in ask(f"SELECT token FROM feature_logits {of} AND side = 'up' ORDER BY rank")
+        ]
+        assert (row["output_score"], row["base"], row["up"]) == (score, base, tokens)
+        (line,) = [line for line in said.splitlines() if line.split()[:1] == [f"{layer}:{feature}"]
+                   and f"{score:.3f}" in line]  # fmt: skip
+        assert tokens[0].strip() in line
+    # An older run has neither, and its features are named alone.
+    bare = changed_copy(few[0], tmp_path, "DELETE FROM output_scores", "DELETE FROM feature_logits")
+    assert "output score" not in invoke("show", "few/top", "--db", bare).stdout
+    assert "output score" in said

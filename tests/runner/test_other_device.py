@@ -31,6 +31,8 @@ MEASURED = {
     "sae_health": ("layer", "l0, fvu, loss_spliced, loss_zeroed"),
     "feature_activity": ("layer, feature", "firing_rate, mean_activation"),
     "attributions": ("ablation, family, layer, feature", "predicted"),
+    "attribution_errors": ("ablation, family, layer", "features, error, constant"),
+    "output_scores": ("layer, feature", "score, base"),
     "impacts": ("intervention_id, prompt_id, metric", "baseline, edited, impact"),
     "impact_tokens": ("intervention_id, prompt_id, candidate, token_index", "baseline, edited, kl"),
 }

@@ -238,6 +238,11 @@ def _tuples(mapping):
             "ablation top changes the distribution of what follows by less than 0.1 nats on the prompts of x.jsonl",
         ),
         (
+            {"transfers": "top", "than": 0.5, "metric": "accuracy"},
+            "ablation top moves the answers by more than 50% of what it moves them by where its features were "
+            "frozen, in the share of prompts on which the right answer is the likelier one",
+        ),
+        (
             {"ablation": "top", "direction": "toward-correct", "beyond": "directions"},
             "ablation top moves the answers toward the right answer beyond edits as large in random directions",
         ),

@@ -170,7 +170,7 @@ target's layers
     |                                    ^^^^^^^^
 """),
         ("behaviour:", "behavior:", """\
-error: demo.yaml:10:5: a claim is about one of behaviour, features, ablation, share, monotone, specific, collateral, decoy, stable, complement, needed or tokens; did you mean 'behaviour'?
+error: demo.yaml:10:5: a claim is about one of behaviour, features, ablation, share, monotone, specific, collateral, decoy, stable, complement, needed, tokens, crossfit or transfers; did you mean 'behaviour'?
   10 |   - {name: moved, behavior: logit_difference, direction: greater}
      |     ^
 """),

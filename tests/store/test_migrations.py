@@ -32,6 +32,10 @@ SINCE = {
     "injected_tokens": 13,
     "injections": 13,
     "injection_tests": 13,
+    "crossfit_splits": 14,
+    "matched_features": 14,
+    "attribution_errors": 14,
+    "output_scores": 14,
     "random_features": 14,
 }
 

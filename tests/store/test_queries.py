@@ -24,6 +24,10 @@ QUIET = (
     "baselines",
     "sufficiency",
     "known_of_set",
+    "crossfit",
+    "matched_features",
+    "transfers",
+    "attribution_errors",
 )
 
 

@@ -68,7 +68,7 @@ def ablations_of(store: ReadStore, run: Run, spec: Spec, figures: Figures) -> li
     decoys = query_rows(store, "decoys", run=run["run_id"])
     selected = interventions_of(store.read(Interventions, run["run_id"], role="target"))
     ceilings = {one.ablation: one.ceiling for one in selected}
-    sources = {name: one.words for name, one in sets_of(run).items()}
+    sources = {name: f"{one.words}, {one.how}" for name, one in sets_of(run).items()}
     sections = []
     for ablation in spec.ablations_on(run["target"]):
         tests, by_family, by_dose = (

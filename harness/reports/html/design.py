@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from harness.reports.run_data import table_rows
 from harness.specs.claims import Claim
 from harness.specs.clusters import FAMILY, plural
+from harness.specs.crossfit_claim import CrossfitClaim
 from harness.specs.design import families_needed, smallest_p
 from harness.specs.edit_claims import AblationClaim
+from harness.specs.refits import COMBINED
 from harness.specs.shuffled_sources import arrangements
 from harness.specs.spec import Spec
 from harness.stats import minimum_detectable
@@ -90,6 +92,8 @@ def design_of(store: ReadStore, run: Run, spec: Spec, tests: int) -> Design | No
 def _floor_of(claim: Claim, spec: Spec, units: Callable[[str], int]) -> ClaimFloor:
     tag = spec.cluster_of(claim)
     floor = smallest_p(units(tag))
+    if isinstance(claim, CrossfitClaim):
+        return ClaimFloor(claim.name, COMBINED * floor, f"twice sign flips of the {plural(tag)}")
     if isinstance(claim, AblationClaim) and claim.beyond in ("controls", "directions", "shuffled"):
         (ablation,) = (one for one in spec.ablations if one.name == claim.ablation)
         families = units(FAMILY)

@@ -39,6 +39,8 @@ _MADE_OF = {
     "needed": "the target's own impact, minus its impact without the member that adds least",
     "tokens": "what their tokens alone give the target's features in neutral texts, as a share of their own "
     "activation",
+    "crossfit": "the median over the splits of what the edit does beyond its controls, or by itself",
+    "transfers": "the target's own impact here, divided by its impact where its features were frozen",
     "decoy": "what the target's features answer the worst decoy by, divided by what they answer the trait by",
 }
 

@@ -10,7 +10,8 @@ from harness.reports.html import charts
 from harness.reports.html.charts import INK, Chart
 from harness.reports.html.density import COLOURS, Density, density_of, variant_colours
 from harness.reports.labels import shown_features
-from harness.reports.run_data import Row, query_rows, rows_with, table_rows
+from harness.reports.run_data import Row, output_scores, query_rows, rows_with, table_rows
+from harness.reports.text import shown_token
 from harness.specs.targets import feature_page
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -68,7 +69,8 @@ class TokenLogit:
 class FeatureCard:
     """One feature as it is shown; `rank` is None where it is silent on the confirming families.
 
-    `logits` pairs the tokens that it moves up and down most by itself, the most first.
+    `logits` pairs the tokens that it moves up and down most by itself, the most first; `output` is whether
+    these come out when it is amplified, a row of `output_scores`.
     """
 
     layer: int
@@ -80,6 +82,7 @@ class FeatureCard:
     chart: Chart | None
     density: Density | None
     logits: tuple[tuple[TokenLogit, TokenLogit], ...]
+    output: Row | None
     contexts: tuple[Context, ...]
     page: str | None
 
@@ -97,7 +100,7 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
     }
     edited, labels = _ablations_by_feature(store, run), _labels(store, run)
     sources = dict(zip(run["layers"], run["neuronpedia"] or (), strict=False))
-    logits = _logits(store, run)
+    logits, output = _logits(store, run), output_scores(store, run["run_id"])
     last = len(tested) + 1
     shown = sorted(
         shown_features(store, run), key=lambda key: tested.get(key, {}).get("rank", last)
@@ -113,6 +116,7 @@ def feature_cards(store: ReadStore, run: Run) -> list[FeatureCard]:
             chart=_pairs_chart(store, run, layer, feature),
             density=density_of(store, run, layer, feature),
             logits=logits.get((layer, feature), ()),
+            output=output.get((layer, feature)),
             contexts=_contexts(store, run, layer, feature),
             page=feature_page(sources.get(layer), feature),
         )
@@ -155,11 +159,6 @@ def _logits(
         of_feature = sides[row["layer"], row["feature"]]
         of_feature[row["side"]].append(TokenLogit(shown_token(row["token"]), row["logit"]))
     return {key: tuple(zip(both["up"], both["down"], strict=False)) for key, both in sides.items()}
-
-
-def shown_token(token: str) -> str:
-    """A token as it reads; tokenizers write a space as a lower one eighth block, or a G with a dot."""
-    return token.replace("\u2581", " ").replace("\u0120", " ").replace("\n", "\u21b5")
 
 
 def _test_row(store: ReadStore, run: Run, layer: int, feature: int) -> Row:

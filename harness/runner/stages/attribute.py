@@ -7,15 +7,16 @@ from 0 to their values (Sundararajan et al. 2017, arXiv:1703.01365; on SAE featu
 arXiv:2403.19647): its predictions add up to the effect of removing all of them. Both are blind to
 inactive features and to the jump at the threshold, so they rank features and never conclude.
 
+What the SAE does not reconstruct is a node beside the features (the error nodes of Marks et al.): the same
+slope times x - sae(x) says what of the predicted effect no feature of the layer can account for.
+
 Rows of `attributions`, a table a layer with one row a family and feature that is predicted to do
-anything.
+anything; and of `attribution_errors`, a row a layer and family.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,8 @@ from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import suffix_of
 from harness.models.transfer import send
 from harness.runner.context import RunContext
-from harness.sae import Sae, encode
+from harness.runner.predicted_effects import LayerEffects, Slopes
+from harness.sae import encode
 from harness.sae.encoding import scale_written, with_written, written_part
 from harness.specs.ablations import Ablation
 from harness.specs.intervention import Feature
@@ -35,27 +37,6 @@ from harness.specs.metrics import attributed
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
-from harness.store.tables.observations import Attributions
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """The metric's slope at the edited positions of one layer.
-
-    `held`, in the model's dtype, and `slope`, in nats a unit of it, are (n_positions, held width);
-    `row` (n_positions,), on the processor, says whose they are.
-    """
-
-    held: Tensor
-    slope: Tensor
-    row: Tensor
-
-    def effects(self, sae: Sae, at: Tensor) -> Tensor:
-        """What each feature does by itself at some of the positions, (n, features), in nats."""
-        held = self.held[at]
-        slope = written_part(sae, self.slope[at]).float()
-        scale = scale_written(sae, held)
-        return encode(sae, held) * ((slope if scale is None else slope * scale) @ sae.w_dec.T)
 
 
 def attribute(
@@ -77,31 +58,12 @@ def attribute(
     measure = _Metric(rows, prompts, attributed(plan.spec.metric))
     tables: list[Columns] = []
     for layer, slopes in _slopes(context, plan, ablation, rows, measure):
-        sae = context.saes(layer)
-        predicted = torch.zeros(len(families), sae.features, device=sae.w_enc.device)
+        effects = LayerEffects(context.saes(layer), families)
         for part in slopes:
-            _add_effects(context, predicted, sae, part, family_of_row[part.row])
-        if features is not None:
-            wanted = torch.zeros(sae.features, dtype=torch.long)
-            wanted[[feature for of, feature in features if of == layer]] = 1
-            predicted *= send(predicted.device, wanted)[0]
-        tables.append(_columns(context, ablation, families, layer, predicted))
+            effects.add(context, part, family_of_row[part.row])
+        shown = None if features is None else [one for of, one in features if of == layer]
+        tables += effects.tables(context, ablation, layer, shown)
     return tables
-
-
-def _add_effects(
-    context: RunContext, predicted: Tensor, sae: Sae, slopes: Slopes, family: Tensor
-) -> None:
-    """Add the positions' effects to `predicted` (families, features); `family` (n_positions,) is theirs.
-
-    Family by family and in the order of the positions: what is added up in any order, as a device's
-    atomic sums are, has other last bits the next time.
-    """
-    (order,) = send(predicted.device, family.argsort(stable=True))
-    numbers, counts = family.unique(return_counts=True)
-    for number, own in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
-        for at in own.split(context.limit.positions(sae.features)):
-            predicted[number] -= slopes.effects(sae, at).sum(0)
 
 
 class _Metric:
@@ -246,19 +208,3 @@ def _slope_of(stream: Tensor) -> Tensor:
     """The gradient that a backward pass left at a stream, of its shape."""
     assert stream.grad is not None
     return stream.grad
-
-
-def _columns(
-    context: RunContext, ablation: Ablation, families: Sequence[str], layer: int, predicted: Tensor
-) -> Attributions:
-    """The rows of what is not 0 in `predicted` (families, features), in nats."""
-    family, feature = (index.cpu().numpy() for index in predicted.nonzero(as_tuple=True))
-    return Attributions.filled(
-        run_id=context.run_id,
-        ablation=ablation.name,
-        family=np.array(families)[family],
-        layer=layer,
-        feature=feature,
-        predicted=predicted.cpu().numpy()[family, feature],
-        origin=context.origin,
-    )

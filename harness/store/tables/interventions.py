@@ -78,6 +78,23 @@ class ControlBalance(Columns):
 
 
 @dataclass(frozen=True)
+class MatchedFeatures(Columns):
+    """A row is what became of a feature of another eval's set, where it was not simply taken."""
+
+    table: ClassVar[str] = "matched_features"
+    run_id: Column
+    ablation: Column
+    rank: Column
+    layer: Column
+    feature: Column
+    from_feature: Column
+    from_run: Column
+    cosine: Column
+    taken: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Impacts(Columns):
     """A row is what an intervention does to one metric of a prompt."""
 

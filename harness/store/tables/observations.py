@@ -121,6 +121,21 @@ class FeatureLogits(Columns):
 
 
 @dataclass(frozen=True)
+class OutputScores(Columns):
+    """A row is whether the tokens that a traced feature moves up come out when it is amplified."""
+
+    table: ClassVar[str] = "output_scores"
+    run_id: Column
+    layer: Column
+    feature: Column
+    score: Column
+    base: Column
+    added: Column
+    n_texts: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class SaeHealth(Columns):
     """A row is how well one layer's SAE fits the model on the prompts."""
 
@@ -187,4 +202,22 @@ class Attributions(Columns):
     layer: Column
     feature: Column
     predicted: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
+class AttributionErrors(Columns):
+    """A row is the predicted effect of removing the parts of a layer: its features, and what is left.
+
+    Summed over the prompts of a family; `error` is what the SAE does not reconstruct, `constant` its bias.
+    """
+
+    table: ClassVar[str] = "attribution_errors"
+    run_id: Column
+    ablation: Column
+    family: Column
+    layer: Column
+    features: Column
+    error: Column
+    constant: Column
     origin: Column

@@ -157,6 +157,30 @@ class InjectionTests(Columns):
 
 
 @dataclass(frozen=True)
+class CrossfitSplits(Columns):
+    """A row is what one split of the families says of a claim of several."""
+
+    table: ClassVar[str] = "crossfit_splits"
+    run_id: Column
+    claim: Column
+    ablation: Column
+    split: Column
+    seed: Column
+    n_features: Column
+    n_shared: Column
+    n_pairs: Column
+    n_units: Column
+    estimate: Column
+    ci_low: Column
+    ci_high: Column
+    unit: Column
+    p: Column
+    verdict: Column
+    because: Column
+    origin: Column
+
+
+@dataclass(frozen=True)
 class Moderators(Columns):
     """A row is how far an ablation's impact at a level of a term is from that at the first level."""
 

@@ -368,9 +368,10 @@ def test_an_export_of_schema_5_comes_without_tokens(parquet, stored, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     later = ("prompt_tokens", "token_activations", "feature_logits", "impact_noise")
     later = (*later, "edit_activity", "control_balance", "other_prompts", "side_effects")
-    later = (*later, "moderators", "selection_stability", "selection_overlap")
+    later = (*later, "output_scores", "moderators", "selection_stability", "selection_overlap")
     empty = ("registrations", "baselines", "decoys", "baseline_directions", "baseline_tests")
-    empty = (*empty, "injected_tokens", "injections", "injection_tests", "random_features")
+    empty = (*empty, "injected_tokens", "injections", "injection_tests", "crossfit_splits")
+    empty = (*empty, "matched_features", "attribution_errors", "random_features")
     later = (*later, *empty[1:])
     for name in dict.fromkeys((*later, *empty)):
         assert name in empty or rows_of(*stored)[name]

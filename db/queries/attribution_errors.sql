@@ -1,0 +1,12 @@
+-- How much of what is predicted of an ablation's layers lies outside of their dictionaries: all features together,
+-- the SAE's error beside them, and the error's share of the sizes of both over families.
+-- $run = latest: the run
+SELECT
+    ablation, layer, split, count(*) AS families, avg(features) AS features, avg(error) AS error,
+    avg(constant) AS constant,
+    sum(abs(error)) / nullif(sum(abs(error)) + sum(abs(features)), 0) AS error_share, any_value(e.origin) AS origin
+FROM attribution_errors e
+JOIN (SELECT DISTINCT run_id, family, split FROM prompts) USING (run_id, family)
+WHERE run_id = $run
+GROUP BY ablation, layer, split
+ORDER BY ablation, layer, split DESC
