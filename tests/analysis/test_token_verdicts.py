@@ -120,6 +120,8 @@ def test_those_with_sequences_must_be_active_in_their_own_prompts_too():
         assert judged.verdict == verdict, judged
         if verdict == "inconclusive":
             assert "the features that have 2-grams are not shown to be more" in judged.because
+        else:
+            assert judged.p == pytest.approx(2 * judged.floor)  # of both parts, shown or not
 
 
 def test_what_is_no_stronger_in_its_own_prompts_is_inconclusive():
