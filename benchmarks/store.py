@@ -406,7 +406,12 @@ def edits(run: Run, top: NDArray[np.int64]) -> Iterator[Rows]:
     labelled = cross(pair_id=run.prompts, feature=top[:3] % WIDTH, label=LABELS)
     yield interventions.Decoys, ABLATION | labelled | {"file": "other", "decoy": "hats"}
     followed = at(top[:3])
-    yield interventions.InjectedTokens, ABLATION | followed | {"token": [" who", " is", " a"]}
+    followed = followed | {"gram": [1, 1, 1]}
+    before = {"before": [[], [], []]}
+    yield (
+        interventions.InjectedTokens,
+        ABLATION | followed | before | {"token": [" who", " is", " a"]},
+    )
     texts = cross(prompt_id=["n1", "n2"], placement=["", "start"], feature=top[:3] % WIDTH)
     yield interventions.Injections, ABLATION | texts | {"file": "neutral"}
     yield results.InjectionTests, ABLATION | followed | {"placement": "start", "driven": CONTEXT}

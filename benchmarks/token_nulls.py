@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from benchmarks.calibration_rows import Row
-from harness.analysis.token_injection import TokenInjection
+from harness.analysis.token_injection import Injected, TokenInjection
 from harness.analysis.token_verdicts import judge_tokens
 from harness.analysis.units import Units
 from harness.specs.edit_claims import TokensClaim
@@ -75,7 +75,7 @@ def _drawn(random: Random, injected: str, scale: float, own: str, families: int)
         ((0, 0),),
         np.ones(1),
         np.zeros((TEXTS, 1)),
-        values,
+        tuple(Injected(1, place, one, np.array([True])) for place, one in values.items()),
         (OWN * of_family * random.lognormal(-0.005, 0.1, len(units)))[:, None],
         np.array([f"t{i}" for i in range(TEXTS)]),
         Units.by_family(units),

@@ -244,7 +244,7 @@ WHERE c.kind = 'crossfit'
 UNION ALL BY NAME
 SELECT
     c.claim, c.verdict, 'injections' AS source, i.family, i.prompt_id, i.layer, i.feature,
-    'activation' AS quantity, i.peak AS value, b.peak AS beside, i.origin
+    'activation' AS quantity, i.peak AS value, b.peak AS beside, i.placement, i.gram, i.origin
 FROM claim c
 JOIN injections i ON i.run_id = c.run_id AND i.ablation = c.about AND i.placement <> ''
 JOIN injections b ON b.run_id = c.run_id AND b.ablation = c.about AND b.placement = ''
@@ -263,7 +263,7 @@ LEFT JOIN token_activations a ON a.run_id = c.run_id AND a.prompt_id = p.prompt_
     AND a.layer = t.layer AND a.feature = t.feature AND a.position = s.position
 WHERE c.kind = 'tokens'
 GROUP BY ALL
-ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature;
+ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature, gram, placement;
 
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
 CREATE OR REPLACE MACRO row_digests(of_run) AS TABLE

@@ -422,7 +422,9 @@ CREATE TABLE injected_tokens (
     mean_activation DOUBLE NOT NULL,
     positions INTEGER NOT NULL,
     texts INTEGER NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    gram INTEGER NOT NULL,
+    before INTEGER[] NOT NULL
 );
 
 CREATE TABLE injections (
@@ -436,7 +438,8 @@ CREATE TABLE injections (
     feature INTEGER NOT NULL,
     peak DOUBLE NOT NULL,
     at_tokens DOUBLE,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    gram INTEGER
 );
 
 CREATE TABLE feature_tests (
@@ -535,7 +538,8 @@ CREATE TABLE injection_tests (
     driven VARCHAR,
     n_texts INTEGER NOT NULL,
     n_units INTEGER NOT NULL,
-    origin VARCHAR NOT NULL
+    origin VARCHAR NOT NULL,
+    gram INTEGER NOT NULL
 );
 
 CREATE TABLE crossfit_splits (

@@ -185,19 +185,20 @@ JOIN runs r USING (run_id)
 GROUP BY d.run_id, r.spec_name, r.target, d.ablation, d.file, d.decoy, d.layer, d.feature
 ORDER BY d.run_id, d.ablation, d.file, d.decoy, d.layer, d.feature;
 
--- What each ablation's features are in neutral texts with their strongest tokens, at each place; without a feature the
--- whole set.
+-- What each ablation's features are in neutral texts with their strongest tokens, and sequences of them, at each place;
+-- without a feature the whole set.
 CREATE OR REPLACE VIEW injection_summary AS
 SELECT
     t.run_id, r.spec_name, r.target, t.ablation, t.placement, t.layer, t.feature, s.tokens, s.label,
-    t.base, t.injected, t.own, t.share, t.ci_low, t.ci_high, t.cohens_d, t.p, t.driven, t.n_texts, t.n_units, t.origin
+    t.base, t.injected, t.own, t.share, t.ci_low, t.ci_high, t.cohens_d, t.p, t.driven, t.n_texts, t.n_units, t.origin,
+    t.gram
 FROM injection_tests t
 JOIN runs r USING (run_id)
 LEFT JOIN (
-    SELECT run_id, ablation, layer, feature, list(token ORDER BY rank) AS tokens, any_value(label) AS label
+    SELECT run_id, ablation, layer, feature, gram, list(token ORDER BY rank) AS tokens, any_value(label) AS label
     FROM injected_tokens GROUP BY ALL
-) s USING (run_id, ablation, layer, feature)
-ORDER BY t.run_id, t.ablation, t.layer NULLS FIRST, t.feature, t.placement;
+) s USING (run_id, ablation, layer, feature, gram)
+ORDER BY t.run_id, t.ablation, t.layer NULLS FIRST, t.feature, t.gram, t.placement;
 
 -- What each set that another eval froze does to the confirming prompts here (`sample`), and what it did there, in
 -- the run that froze it. Families that are in both, by their name or by a prompt, are in no claim of `transfers`.

@@ -1,5 +1,6 @@
 """What an ablation's features are in neutral texts with their strongest tokens, and in their own prompts."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -33,20 +34,45 @@ CONTEXT = "context-dependent"
 
 
 @dataclass(frozen=True)
+class Injected:
+    """Values (n_texts, n_features) with each feature's strongest sequences of `gram` tokens at one place.
+
+    Of the features that have such sequences, `has` (n_features,): those of others mean nothing.
+    """
+
+    gram: int
+    placement: str
+    values: Floats
+    has: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        """The place, and of sequences of how many tokens."""
+        return (
+            self.placement if self.gram == 1 else f"{self.placement} of {grams_in_words(self.gram)}"
+        )
+
+
+def grams_in_words(gram: int) -> str:
+    """What sequences of so many tokens are called."""
+    return "tokens" if gram == 1 else f"{gram}-grams"
+
+
+@dataclass(frozen=True)
 class TokenInjection:
     """The largest value of each feature in each text: of neutral texts, and of the confirming prompts.
 
     `base` (n_texts, n_features) is that of neutral texts as they are, `injected` the same with the feature's
-    strongest tokens at each place, and `own` (n_pairs, n_features) that of its prompts of the variant where
-    it is the stronger. `texts` (n_texts,) and `units` are what is independent. `features` are those that
-    have tokens, of which a set adds up by `weights` (n_features,), the lengths of their directions; `silent`
-    others have none.
+    strongest tokens, for each of their lengths at each place, and `own` (n_pairs, n_features) that of its
+    prompts of the variant where it is the stronger. `texts` (n_texts,) and `units` are what is independent.
+    `features` are those that have tokens, of which a set adds up by `weights` (n_features,), the lengths of
+    their directions; `silent` others have none.
     """
 
     features: tuple[Feature, ...]
     weights: Floats
     base: Floats
-    injected: Mapping[str, Floats]
+    injected: tuple[Injected, ...]
     own: Floats
     texts: NDArray[np.str_]
     units: Units
@@ -63,28 +89,36 @@ class TokenInjection:
     ) -> Self:
         """That of a stored run's frozen set."""
         label: dict[Feature, str] = {}
+        holders: dict[int, set[Feature]] = defaultdict(set)
         for row in source.read(InjectedTokens, run_id, ablation=ablation.name).rows():
             label[row["layer"], row["feature"]] = row["label"]
+            holders[row["gram"]].add((row["layer"], row["feature"]))
         features = tuple(one for one in chosen if one in label)
         rows = list(source.read(Injections, run_id, ablation=ablation.name).rows())
         texts = {row["prompt_id"]: row["family"] for row in rows}
         column = {one: i for i, one in enumerate(features)}
         line = {name: i for i, name in enumerate(sorted(texts))}
         assert ablation.tokens is not None
-        values = {
-            place: np.zeros((len(line), len(features))) for place in ("", *ablation.tokens.at)
+        base = np.zeros((len(line), len(features)))
+        injected = {
+            (gram, place): Injected(
+                gram, place, base.copy(), np.array([one in holders[gram] for one in features])
+            )
+            for gram in range(1, ablation.tokens.grams + 1)
+            for place in ablation.tokens.at
         }
         for row in rows:
             at = line[row["prompt_id"]], column[row["layer"], row["feature"]]
-            values[row["placement"]][at] = row["peak"]
+            place = row["placement"]
+            (injected[row["gram"], place].values if place else base)[at] = row["peak"]
         pairs = pairs_of(plan.of("confirmation"))
         own = _own_peaks(source, run_id, pairs, {one: label[one] for one in features})
         activity = source.read(FeatureActivity, run_id)
         return cls(
             features,
             lengths(features, activity),
-            values.pop(""),
-            values,
+            base,
+            tuple(injected.values()),
             own,
             np.array([texts[name] for name in line], str),
             Units.by_family([pair.family for pair in pairs]),
@@ -114,25 +148,27 @@ def _own_peaks(
 def injection_tests(
     found: TokenInjection, ablation: Ablation, run_id: str, origin: Origin
 ) -> InjectionTests:
-    """A row a place and feature, and one of the set at each: it describes, and concludes nothing."""
+    """A row a length, place and feature, and one of the set at each: it describes, and concludes nothing."""
     if not found.features:
         return InjectionTests.of(())
-    sets: list[tuple[Feature | tuple[None, None], Floats]] = [
-        (one, np.eye(len(found.features))[i]) for i, one in enumerate(found.features)
-    ]
-    sets.append(((None, None), found.weights))
+    each = np.eye(len(found.features))
     return InjectionTests.of(
         {
             "run_id": run_id,
             "ablation": ablation.name,
-            "placement": place,
+            "placement": part.placement,
             "layer": layer,
             "feature": feature,
-            **_described(found.base @ weights, values @ weights, found.own @ weights, found),
+            **_described(found.base @ weights, part.values @ weights, found.own @ weights, found),
             "origin": origin,
+            "gram": part.gram,
         }
-        for place, values in found.injected.items()
-        for (layer, feature), weights in sets
+        for part in found.injected
+        if part.has.any()
+        for (layer, feature), weights in (
+            *[(one, each[i]) for i, one in enumerate(found.features) if part.has[i]],
+            ((None, None), found.weights * part.has),
+        )
     )
 
 

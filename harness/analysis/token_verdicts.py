@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.token_injection import TokenInjection
+from harness.analysis.token_injection import Injected, TokenInjection, grams_in_words
 from harness.analysis.verdict import Verdict
 from harness.specs.design import smallest_p
 from harness.specs.edit_claims import TokensClaim
@@ -13,9 +13,9 @@ from harness.stats.transfers import Transfer, transferred_share
 
 @dataclass(frozen=True)
 class _Place:
-    """What the tokens do at one place: the share, and at alpha over all places (`strict`)."""
+    """What tokens of one length do at one place: the share, and at alpha over all of these (`strict`)."""
 
-    name: str
+    part: Injected
     transfer: Transfer
     strict: Transfer
     floor: float
@@ -24,6 +24,12 @@ class _Place:
     def p(self) -> float:
         """No smaller than flips of so many units could make it."""
         return max(self.transfer.p, self.floor)
+
+    def has_own(self, alpha: float) -> bool:
+        """Whether these features are more active in their own prompts: else there is nothing to share."""
+        found = self.transfer
+        p = max(found.p_own, self.floor)
+        return p <= alpha and found.beyond > 0 and bool(np.isfinite(found.share))
 
     def is_below(self, share: float, alpha: float) -> bool:
         return self.p <= alpha and self.transfer.side < 0 and self.transfer.high < share
@@ -34,15 +40,16 @@ class _Place:
 
     def __str__(self) -> str:
         found = self.transfer
-        return f"{self.name} {found.share:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+        return f"{self.part.name} {found.share:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def judge_tokens(found: TokenInjection, claim: TokensClaim, alpha: float) -> Verdict:
     """Whether strongest tokens in neutral texts give a set less than a share of its own activation.
 
-    That they do at every place is an intersection-union test (Berger 1982): each at alpha, and the worst is
-    reported. That they do not is shown where one place shows it, at alpha divided by their number. The set
-    has to be more active in its own prompts than in neutral texts: else there is nothing to have a share of.
+    That they do at every place, single and in sequences of each length, is an intersection-union test (Berger
+    1982): each at alpha, and the worst is reported. That they do not is shown where one of them shows it, at
+    alpha divided by their number. The features have to be more active in their own prompts than in neutral
+    texts: else there is nothing to have a share of.
     """
     blank = Verdict(claim.name, claim.kind, "share")
     n_units = min(found.units.n, len(set(found.texts.tolist())))
@@ -57,24 +64,30 @@ def judge_tokens(found: TokenInjection, claim: TokensClaim, alpha: float) -> Ver
     rests_on = f"{found.units.words} and {n_texts} neutral texts"
     if floor > alpha:
         return replace(blank, because=f"{rests_on} can give no p below {floor:.3g}")
-    places = [_place(found, name, claim.less_than, alpha, floor) for name in found.injected]
-    share, p_own = places[0].transfer, max(places[0].transfer.p_own, floor)
-    if p_own > alpha or share.beyond < 0 or not np.isfinite(share.share):
+    every = [
+        _place(found, part, claim.less_than, alpha, floor)
+        for part in found.injected
+        if part.has.any()
+    ]
+    places = [one for one in every if one.has_own(alpha)]
+    above = [one for one in places if one.is_above(claim.less_than, alpha, len(every))]
+    if len(places) < len(every) and not above:
+        idle = next(one for one in every if not one.has_own(alpha))
+        which = "" if idle.part.gram == 1 else f" that have {grams_in_words(idle.part.gram)}"
         because = (
-            f"the features are not shown to be more active in their own prompts than in neutral "
-            f"texts (p {p_own:.2g}, {rests_on})"
+            f"the features{which} are not shown to be more active in their own prompts than in neutral "
+            f"texts (p {max(idle.transfer.p_own, floor):.2g}, {rests_on})"
         )
         return replace(blank, verdict="inconclusive", because=because)
     below = [one.is_below(claim.less_than, alpha) for one in places]
-    above = [one for one in places if one.is_above(claim.less_than, alpha, len(places))]
     worst = max(places, key=lambda one: one.transfer.share)
     p = max(one.p if one.transfer.side < 0 else 1.0 for one in places)
     if above:
         worst = min(above, key=lambda one: one.p)
-        p = min(1.0, worst.p * len(places))
-    of = len(found.features) + found.silent
-    told = f"{len(found.features)} of {of} features have tokens, " if found.silent else ""
-    because = f"{rests_on}, {told}{', '.join(map(str, places))}, against {claim.less_than:g}"
+        p = min(1.0, worst.p * len(every))
+    because = (
+        f"{rests_on}, {_holders(found)}{', '.join(map(str, places))}, against {claim.less_than:g}"
+    )
     return replace(
         blank,
         verdict="refuted" if above else "supported" if all(below) else "inconclusive",
@@ -86,16 +99,32 @@ def judge_tokens(found: TokenInjection, claim: TokensClaim, alpha: float) -> Ver
     )
 
 
-def _place(found: TokenInjection, name: str, share: float, alpha: float, floor: float) -> _Place:
+def _holders(found: TokenInjection) -> str:
+    """How many features have tokens, and sequences of them of each length, where some have none."""
+    of = len(found.features) + found.silent
+    counts = {part.gram: int(part.has.sum()) for part in found.injected}
+    told = [
+        f"{n} of {of} features have {grams_in_words(gram)}, "
+        for gram, n in counts.items()
+        if n < of
+    ]
+    return "".join(told)
+
+
+def _place(
+    found: TokenInjection, part: Injected, share: float, alpha: float, floor: float
+) -> _Place:
+    weights = found.weights * part.has
+
     def at(level: float) -> Transfer:
         return transferred_share(
-            found.injected[name] @ found.weights,
-            found.base @ found.weights,
+            part.values @ weights,
+            found.base @ weights,
             found.texts,
-            found.own @ found.weights,
+            found.own @ weights,
             found.units.of,
             against=share,
             level=level,
         )
 
-    return _Place(name, at(1 - alpha), at(1 - alpha / len(found.injected)), floor)
+    return _Place(part, at(1 - alpha), at(1 - alpha / len(found.injected)), floor)

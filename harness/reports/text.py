@@ -105,13 +105,21 @@ def injection_text(rows: Sequence[Mapping[str, Any]]) -> str:
     Those of the set, which have no feature, or which the query `token_injection` calls so.
     """
     of_set = [row for row in rows if row["feature"] in (None, "the set")]
-    if not of_set or any(row["share"] is None for row in of_set):
+    if all(row["share"] is None for row in of_set):
         return "its features are no more active in their own prompts than in neutral texts"
-    shares = ", ".join(f"{row['share']:.2f} ({row['placement']})" for row in of_set)
+    shares = ", ".join(
+        f"{'none' if row['share'] is None else format(row['share'], '.2f')} ({place_text(row)})"
+        for row in of_set
+    )
     return (
         "in neutral texts the strongest tokens of its features alone give them these shares of their "
         f"activation in their own prompts: {shares}"
     )
+
+
+def place_text(row: Mapping[str, Any]) -> str:
+    """Where tokens were put, and of sequences of them how long these are."""
+    return str(row["placement"]) if row["gram"] == 1 else f"{row['placement']}, {row['gram']}-grams"
 
 
 def set_lines(

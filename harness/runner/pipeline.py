@@ -187,7 +187,7 @@ def _read_elsewhere(
     features = cache(lambda: prepare_trace(context, strongest))
     for file in plan.files_of("inject", ablation.name) if strongest else ():
         work = partial(inject, ablation=ablation, strongest=strongest, features=features, file=file)
-        copies = 1 + len(strongest) * len(ablation.tokens.at)
+        copies = 1 + sum(map(len, strongest.values())) * len(ablation.tokens.at)
         stage("inject", work, ablation.name, replays=copies, file=file)
 
 

@@ -121,6 +121,7 @@ class Select(SpecPart):
 
 
 Placement = Literal["start", "middle", "end", "replace"]
+MOST_GRAMS = 3  # tokens that are looked for and injected as one
 
 
 class Tokens(SpecPart):
@@ -139,6 +140,14 @@ class Tokens(SpecPart):
         le=10_000,
         description="In how many of these prompts a token must occur to be among them.",
     )
+    grams: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_GRAMS,
+        description="Up to how many adjacent tokens are taken as one. With 2 or 3 each feature's strongest "
+        "pairs of tokens, and then threes, are put in as well, by themselves: those at whose last token it "
+        "is most active on average.",
+    )
     at: tuple[Placement, ...] = Field(
         default=("start", "middle", "end", "replace"),
         min_length=1,
@@ -150,6 +159,11 @@ class Tokens(SpecPart):
         description="A JSONL file of texts that have nothing to do with the subject, each with an `id` and a "
         "`prompt`; looked for where the spec's own prompts are.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it was before there was a choice, so that no hash changes."""
+        return without(plain(self), {"grams": 1})
 
 
 class Ablation(SpecPart):
@@ -240,7 +254,7 @@ class Ablation(SpecPart):
     tokens: Tokens | None = Field(
         default=None,
         description="Measure what the features' strongest tokens alone do in neutral texts, for claims of "
-        "`tokens`: {} or {top: 3, at: [start, end]}.",
+        "`tokens`: {} or {top: 3, at: [start, end], grams: 2}.",
     )
     only: tuple[str, ...] = Field(
         default=(), description="Targets on which the edit is made; everywhere when empty."

@@ -109,8 +109,9 @@ def _injected(ablation: Ablation, stage: Stage, texts: int, asked: float) -> Sta
     features, wanted = members_of(ablation), ablation.tokens
     assert wanted is not None
     # Into each text the tokens of each feature, at each place; and the text as it is.
-    copies = features * len(wanted.at) if stage == "inject" else 0
-    tokens = asked * (1 + copies) + texts * copies * wanted.top
+    copies = features * len(wanted.at) * wanted.grams if stage == "inject" else 0
+    longest = wanted.top * (1 + wanted.grams) / 2  # on average over all lengths
+    tokens = asked * (1 + copies) + texts * copies * longest
     return StageWork(stage, ablation.name, texts * (1 + copies), tokens, features=features)
 
 

@@ -301,6 +301,8 @@ def test_a_run_repeated_from_the_store_alone_has_the_same_tokens(done, tmp_path)
             "two.jsonl:2: its 'prompt' is that of line 1 as well",
         ),
         (("{at: [end]}", "{top: 0}"), "top"),
+        (("{at: [end]}", "{grams: 0}"), "grams"),
+        (("{at: [end]}", "{grams: 4}"), "grams"),
         (("{at: [end]}", "{at: [front]}"), "front"),
         (("less_than: 0.5", "less_than: 2"), "less_than"),
         (("unadjusted", "split: {discovery: 0}\nunadjusted"), "no family is left"),

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.reports.run_data import Row, query_rows
-from harness.reports.text import injection_text
+from harness.reports.text import injection_text, place_text
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
 
 
 @dataclass(frozen=True)
 class InjectionPanel:
-    """The set and each of its features at the place where the tokens do most, and a sentence on the set."""
+    """The set and each of its features where the tokens do most, at one place, and a sentence on the set."""
 
     rows: list[Row]
     says: str
@@ -32,5 +32,5 @@ def _strongest(rows: list[Row]) -> list[Row]:
     most: dict[str, Row] = {}
     for row in rows:
         if row["feature"] not in most or row["injected"] > most[row["feature"]]["injected"]:
-            most[row["feature"]] = row
+            most[row["feature"]] = row | {"place": place_text(row)}
     return list(most.values())

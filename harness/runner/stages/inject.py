@@ -20,23 +20,29 @@ from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import InjectedTokens, Injections
 
 Ids = tuple[int, ...]
+Grams = tuple[Ids, ...]  # of one length, the strongest first
 
 
-def tokens_of(rows: InjectedTokens) -> dict[Feature, Ids]:
-    """Each feature's strongest tokens, the strongest first, as they are stored."""
-    found: dict[Feature, dict[int, int]] = defaultdict(dict)
+def tokens_of(rows: InjectedTokens) -> dict[Feature, dict[int, Grams]]:
+    """Each feature's strongest tokens and sequences of them, by their length, as they are stored."""
+    found: dict[Feature, dict[int, list[tuple[int, Ids]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows.rows():
-        found[row["layer"], row["feature"]][row["rank"]] = row["token_id"]
-    return {one: tuple(own[rank] for rank in sorted(own)) for one, own in sorted(found.items())}
+        ids = *row["before"], row["token_id"]
+        found[row["layer"], row["feature"]][row["gram"]].append((row["rank"], ids))
+    return {
+        one: {n: tuple(ids for _, ids in sorted(ranked)) for n, ranked in sorted(own.items())}
+        for one, own in sorted(found.items())
+    }
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A text with the tokens of some features at a place; without any, as it is."""
+    """A text with the tokens of some features at a place, each `gram` as one; without any, as it is."""
 
     prompt: Prompt
     tokens: Tokens
     features: tuple[Feature, ...]
+    gram: int | None = None
     placement: Placement | None = None
     places: frozenset[int] = frozenset()
 
@@ -44,15 +50,16 @@ class _Row:
 def inject(
     context: RunContext,
     ablation: Ablation,
-    strongest: Mapping[Feature, Ids],
+    strongest: Mapping[Feature, Mapping[int, Grams]],
     features: Callable[[], Mapping[int, TracedFeatures]],
     file: str,
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
     """The largest value of each feature in each text as it is, and with its strongest tokens at each place.
 
-    `features` is what `prepare_trace` makes of those that have tokens. Raises `InputError` where a text is
-    too long for them, and `CannotRun` where NaN or infinity arises.
+    Those of one length are put in together, and each length by itself. `features` is what `prepare_trace`
+    makes of those that have tokens. Raises `InputError` where a text is too long for them, and `CannotRun`
+    where NaN or infinity arises.
     """
     rows = [one for prompt in prompts for one in _rows_of(context, ablation, strongest, prompt)]
     traced = features()
@@ -82,6 +89,7 @@ def inject(
                     "peak": float(peaks[at, column[one]]),
                     "at_tokens": float(values.values[there, column[one]].max()) if there else None,
                     "origin": context.origin,
+                    "gram": row.gram,
                 }
                 for one in row.features
             ]
@@ -89,26 +97,30 @@ def inject(
 
 
 def _rows_of(
-    context: RunContext, ablation: Ablation, strongest: Mapping[Feature, Ids], prompt: Prompt
+    context: RunContext,
+    ablation: Ablation,
+    strongest: Mapping[Feature, Mapping[int, Grams]],
+    prompt: Prompt,
 ) -> Iterator[_Row]:
     """A text as it is, and with each distinct sequence of tokens at each place."""
     assert ablation.tokens is not None
     model = context.model
     plain = model.tokens(prompt.asked)
     yield _Row(prompt, plain, tuple(strongest))
-    sharing: dict[Ids, list[Feature]] = defaultdict(list)
-    for feature, ids in strongest.items():
-        sharing[ids].append(feature)
+    sharing: dict[tuple[int, Grams], list[Feature]] = defaultdict(list)
+    for feature, own in strongest.items():
+        for length in own.items():
+            sharing[length].append(feature)
     words = _words(plain, max(1, len(model.opening)))
     begins = [i for i in words[1:] if model.token_of(plain.prompt[i])[:1].isspace()]
-    for ids, features in sharing.items():
+    for (gram, grams), features in sharing.items():
         for placement in ablation.tokens.at:
-            made, places = placed(plain.prompt, words, begins, ids, placement)
+            made, places = placed(plain.prompt, words, begins, grams, placement)
             if len(made) > model.architecture.longest:
                 what = f"it has {len(made)} tokens with those of a feature, the model takes "
                 where = f"text '{prompt.text[:40]}'"
                 raise InputError(Fault(where, f"{what}{model.architecture.longest}", "shorten it"))
-            yield _Row(prompt, Tokens(made), tuple(features), placement, frozenset(places))
+            yield _Row(prompt, Tokens(made), tuple(features), gram, placement, frozenset(places))
 
 
 def _words(tokens: Tokens, opening: int) -> range:
@@ -126,17 +138,18 @@ def _words(tokens: Tokens, opening: int) -> range:
 
 
 def placed(
-    prompt: Ids, words: range, begins: Sequence[int], tokens: Ids, placement: Placement
+    prompt: Ids, words: range, begins: Sequence[int], grams: Grams, placement: Placement
 ) -> tuple[Ids, tuple[int, ...]]:
-    """A prompt with tokens put among its `words`, and where they are then.
+    """A prompt with tokens put among its `words`, and where they are then; of no gram are they parted.
 
     In the middle they stand before the word that `begins` next to it, so that none is divided where any
-    begins. In the place of others they are spread evenly; where there are fewer of these, they take all their
-    places.
+    begins. In the place of others the grams are spread evenly; where there are fewer of these, they take all
+    their places.
     """
+    tokens = tuple(one for gram in grams for one in gram)
     n = len(tokens)
     if placement == "replace" and n < len(words):
-        at = [words[(2 * i + 1) * len(words) // (2 * n)] for i in range(n)]
+        at = [words[i] for i in _spread(len(words), len(grams), len(grams[0]))]
         new = dict(zip(at, tokens, strict=True))
         return tuple(new.get(i, one) for i, one in enumerate(prompt)), tuple(at)
     first, end = words.start, words.stop
@@ -149,3 +162,13 @@ def placed(
         "end": end,
     }[placement]
     return (*prompt[:before], *tokens, *prompt[before:]), tuple(range(before, before + n))
+
+
+def _spread(places: int, grams: int, length: int) -> list[int]:
+    """Which of so many places so many grams of a length take, evenly, each adjacent ones.
+
+    As if each gram but for its first token had no place: so none meets another.
+    """
+    slots = places - grams * (length - 1)
+    starts = [(2 * i + 1) * slots // (2 * grams) + i * (length - 1) for i in range(grams)]
+    return [start + i for start in starts for i in range(length)]

@@ -164,7 +164,7 @@ class SideEffects(Columns):
 
 @dataclass(frozen=True)
 class InjectedTokens(Columns):
-    """A row is one of the tokens at which a feature is most active in the discovering prompts."""
+    """A row is a token, or sequence, at which a feature is most active in the discovering prompts."""
 
     table: ClassVar[str] = "injected_tokens"
     run_id: Column
@@ -179,6 +179,8 @@ class InjectedTokens(Columns):
     positions: Column
     texts: Column
     origin: Column
+    gram: Column
+    before: Column
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Injections(Columns):
     peak: Column
     at_tokens: Column
     origin: Column
+    gram: Column
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ class InjectionTests(Columns):
     n_texts: Column
     n_units: Column
     origin: Column
+    gram: Column
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Where tokens are put: against lists that are cut by hand, by ids that are no text, and within a chat's words."""
 
+import itertools
+
 import pytest
 
 from harness.errors import InputError
@@ -25,20 +27,54 @@ WORDS = range(1, 7)
     ],
 )
 def test_tokens_are_put_where_the_spec_says(placement, made, places):
-    assert placed(PROMPT, WORDS, [2, 4, 6], (90, 91), placement) == (made, places)
+    assert placed(PROMPT, WORDS, [2, 4, 6], ((90,), (91,)), placement) == (made, places)
     assert [made[i] for i in places] == [90, 91]
 
 
 def test_no_word_is_divided_where_another_begins():
-    made, places = placed(PROMPT, WORDS, [6], (90,), "middle")
+    made, places = placed(PROMPT, WORDS, [6], ((90,),), "middle")
     assert made == (2, 10, 11, 12, 13, 14, 90, 15)
     assert places == (6,)
-    assert placed(PROMPT, WORDS, [], (90,), "middle")[1] == (4,)
+    assert placed(PROMPT, WORDS, [], ((90,),), "middle")[1] == (4,)
 
 
 def test_more_tokens_than_words_take_all_their_places():
     tokens = tuple(range(90, 97))
-    assert placed(PROMPT, WORDS, [], tokens, "replace") == ((2, *tokens), tuple(range(1, 8)))
+    made = (2, *tokens), tuple(range(1, 8))
+    assert placed(PROMPT, WORDS, [], tuple((one,) for one in tokens), "replace") == made
+    assert placed(PROMPT, WORDS, [], (tokens,), "replace") == made
+
+
+@pytest.mark.parametrize(
+    "placement, made",
+    [
+        ("start", (2, 90, 91, 80, 81, 10, 11, 12, 13, 14, 15)),
+        ("middle", (2, 10, 11, 12, 90, 91, 80, 81, 13, 14, 15)),
+        ("end", (2, 10, 11, 12, 13, 14, 15, 90, 91, 80, 81)),
+        ("replace", (2, 10, 90, 91, 13, 80, 81)),
+    ],
+)
+def test_what_is_put_in_as_one_is_not_parted(placement, made):
+    found, places = placed(PROMPT, WORDS, [4], ((90, 91), (80, 81)), placement)
+    assert found == made
+    assert [found[i] for i in places] == [90, 91, 80, 81]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_what_takes_places_is_whole_and_spread_in_texts_of_every_length(n):
+    for grams in range(1, 6):
+        tokens = tuple(tuple(100 * i + j for j in range(n)) for i in range(grams))
+        for length in range(grams * n + 1, 40):
+            prompt = tuple(range(length + 1))
+            made, places = placed(prompt, range(1, length + 1), [], tokens, "replace")
+            starts = places[::n]
+            assert len(made) == length + 1
+            assert [made[s : s + n] for s in starts] == list(tokens)
+            assert [made[i] for i in range(length + 1) if i not in places] == [
+                one for one in prompt if one not in places
+            ]
+            apart = [b - a for a, b in itertools.pairwise(starts)]
+            assert max(apart, default=0) - min(apart, default=0) <= 1
 
 
 def test_of_a_chat_the_words_are_what_its_user_says_last():
@@ -68,7 +104,7 @@ def test_bytes_are_put_in_as_ids():
     context.model.forward = lambda batch, *a: seen.append(batch.ids.tolist()) or honest(batch, *a)
     features = prepare_trace(context, [(1, 3)])
     (rows,) = inject(
-        context, ablation("end"), {(1, 3): (piece,)}, lambda: features, "f", [a_text()]
+        context, ablation("end"), {(1, 3): {1: ((piece,),)}}, lambda: features, "f", [a_text()]
     )
     plain = [2, *tokenizer("Tulips bloom.", add_special_tokens=False).input_ids]
     assert any(row[-len(plain) - 1 :] == [*plain, piece] for ids in seen for row in ids)
@@ -85,12 +121,14 @@ def test_a_text_that_is_too_long_with_the_tokens_is_refused():
     with pytest.raises(
         InputError, match=f"tokens with those of a feature, the model takes {longest}"
     ):
-        inject(context, ablation("end"), {(1, 3): (word,) * 20}, dict, "f", [text])
+        inject(context, ablation("end"), {(1, 3): {1: ((word,),) * 20}}, dict, "f", [text])
 
 
 def test_tokens_are_read_back_in_their_order():
     rows = InjectedTokens.of(
-        {"layer": 1, "feature": 3, "rank": rank, "token_id": token}
-        for rank, token in ((1, 8), (0, 9), (2, 7))
-    )
-    assert tokens_of(rows) == {(1, 3): (9, 8, 7)}
+        {"layer": 1, "feature": 3, "rank": rank, "token_id": token, "gram": n, "before": before}
+        for rank, token, n, before in (
+            (1, 8, 1, []), (1, 6, 2, [8]), (0, 9, 1, []), (2, 7, 1, []), (0, 8, 2, [9])
+        )
+    )  # fmt: skip
+    assert tokens_of(rows) == {(1, 3): {1: ((9,), (8,), (7,)), 2: ((9, 8), (8, 6))}}
