@@ -125,13 +125,13 @@ def combine(
         for word in ("supported", "refuted")
     )
     verdict = "supported" if shown <= alpha else "refuted" if turned <= alpha else "inconclusive"
-    fewest = sorted(judged, key=lambda one: one.n_units, reverse=True)[enough(len(judged)) - 1]
+    thinnest = sorted(judged, key=lambda one: one.n_units, reverse=True)[enough(len(judged)) - 1]
     found = Verdict(
         claim.name,
         claim.kind,
-        fewest.unit,
-        n_units=fewest.n_units,
-        n_pairs=fewest.n_pairs,
+        thinnest.unit,
+        n_units=thinnest.n_units,
+        n_pairs=thinnest.n_pairs,
         floor=combined_p([one.floor for one in judged]),
     )
     if all(one.p is None for one in judged):

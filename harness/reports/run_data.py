@@ -20,6 +20,14 @@ def query_rows(store: ReadStore, name: str, **parameters: object) -> list[Row]:
     return [dict(zip(names, map(json_value, row), strict=True)) for row in rows]
 
 
+def rows_by_ablation(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each ablation, by its name."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["ablation"], []).append(row)
+    return found
+
+
 def rows_with(rows: Iterable[Row], *names: str) -> list[Row]:
     """The rows that have a value under each of these names: nothing else can be drawn."""
     return [row for row in rows if all(row[name] is not None for name in names)]

@@ -1,10 +1,9 @@
 """What sets that other evals froze do here, beside what they did there."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.reports.run_data import Row, query_rows
+from harness.reports.run_data import Row, query_rows, rows_by_ablation, rows_with
 from harness.specs.metrics import KINDS
 from harness.store.find_run import Run
 from harness.store.interface import ReadStore
@@ -20,10 +19,8 @@ class TransferPanel:
 
 def transfer_panels(store: ReadStore, run: Run) -> Mapping[str, TransferPanel]:
     """One for each ablation whose features another eval froze, where that run is in the store."""
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for row in query_rows(store, "transfers", run=run["run_id"]):
-        if row["here"] is not None and row["there"] is not None:
-            rows[row["ablation"]].append(row)
+    found = query_rows(store, "transfers", run=run["run_id"])
+    rows = rows_by_ablation(rows_with(found, "here", "there"))
     return {name: TransferPanel(some, _says(some, run["metric"])) for name, some in rows.items()}
 
 

@@ -93,6 +93,10 @@ def _floor_of(claim: Claim, spec: Spec, units: Callable[[str], int]) -> ClaimFlo
     tag = spec.cluster_of(claim)
     floor = smallest_p(units(tag))
     if isinstance(claim, CrossfitClaim):
+        (ablation,) = (one for one in spec.ablations if one.name == claim.crossfit)
+        if claim.beyond == "controls" and (rank := 1 / (ablation.controls + 1)) > floor:
+            among = f"twice its rank among {ablation.controls} controls"
+            return ClaimFloor(claim.name, COMBINED * rank, among)
         return ClaimFloor(claim.name, COMBINED * floor, f"twice sign flips of the {plural(tag)}")
     if isinstance(claim, AblationClaim) and claim.beyond in ("controls", "directions", "shuffled"):
         (ablation,) = (one for one in spec.ablations if one.name == claim.ablation)

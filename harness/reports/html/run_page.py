@@ -9,24 +9,21 @@ from typing import Any
 
 from harness.names import command
 from harness.reports.html.ablations import AblationSection, ablations_of
-from harness.reports.html.attribution_errors import attribution_errors
 from harness.reports.html.behaviour import behaviour_of
 from harness.reports.html.caveats import caveats_of, verdict_with_caveat
 from harness.reports.html.charts import Chart
 from harness.reports.html.claims import claims_of
-from harness.reports.html.crossfits import crossfit_panels
 from harness.reports.html.design import design_of
 from harness.reports.html.estimates import figures_of
 from harness.reports.html.features import FeatureCard, feature_cards
 from harness.reports.html.injections import injection_panels
 from harness.reports.html.known_sets import known_panels
 from harness.reports.html.layout import environment, frame, number
-from harness.reports.html.matched_sets import matched_sets
 from harness.reports.html.moderators import ModeratorPanel, moderator_panels
 from harness.reports.html.stability import stability_panels
 from harness.reports.html.svg import ChartRenderer
 from harness.reports.html.volcano import layer_panels
-from harness.reports.run_data import Row, query_rows, table_rows
+from harness.reports.run_data import Row, query_rows, rows_by_ablation, rows_with, table_rows
 from harness.reports.sufficiency import sufficiency_panels
 from harness.reports.text import db_option, p_text, value_text
 from harness.reports.transfers import transfer_panels
@@ -135,9 +132,13 @@ def _ablations(
 ) -> list[dict[str, Any]]:
     panels, stable = moderator_panels(store, run), stability_panels(store, run)
     enough, injected = sufficiency_panels(store, run), injection_panels(store, run)
-    crossfits = crossfit_panels(store, run)
-    matched, moved = matched_sets(store, run), transfer_panels(store, run)
-    outside = attribution_errors(store, run)
+    splits, matched, errors = (
+        query_rows(store, name, run=run["run_id"])
+        for name in ("crossfit", "matched_features", "attribution_errors")
+    )
+    crossfits, matches = rows_by_ablation(splits), rows_by_ablation(matched)
+    outside = rows_by_ablation(rows_with(errors, "features", "error", "constant"))
+    moved = transfer_panels(store, run)
     known = known_panels(store, run, [one.name for one in sections], db)
     beside = {
         one.name: {
@@ -146,7 +147,7 @@ def _ablations(
             "known": known[one.name],
             "sufficiency": enough.get(one.name),
             "injection": injected.get(one.name),
-            "matched": matched.get(one.name),
+            "matched": matches.get(one.name),
             "transfer": moved.get(one.name),
             "outside": outside.get(one.name, []),
         }
