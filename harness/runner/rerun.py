@@ -14,6 +14,7 @@ from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
 from harness.runner.preparation import RunRequest
+from harness.runner.provenance import REASONS
 from harness.runner.run import run_request
 from harness.runner.stored_target import target_of_run
 from harness.specs.plan import make_plan
@@ -27,23 +28,6 @@ from harness.store.prompts import stored_other_prompts, stored_prompts
 from harness.store.stored_spec import spec_mapping
 from harness.store.tables.runs import Prompts
 
-# Columns of `runs`, and what it means for the numbers where two runs differ in one.
-REASONS = {
-    "code_hash": "the harness's own code is another",
-    "model_hash": "the model's weights are others",
-    "model_revision": "the model's revision is another",
-    "sae_hash": "the SAEs' weights are others",
-    "dtype": "it computes in another dtype",
-    "device": "another device sums in another order",
-    "accelerator": "another driver or version of CUDA or cuDNN may choose other kernels",
-    "arithmetic": "sums and products are made in another way",
-    "torch_version": "another version of torch may choose other kernels",
-    "transformers_version": "another version of transformers may compute otherwise",
-    "attention": "attention is computed in another way",
-    "threads": "sums are divided between another number of threads",
-    "batch_size": "batches have another size, as where memory ran out in one of the runs",
-    "padding_side": "rows are padded on the other side",
-}
 UNEXPLAINED = (
     "nothing that is recorded of the runs differs: memory ran out on the way in one of them, or the device "
     "does not repeat its sums"

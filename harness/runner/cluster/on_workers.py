@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
@@ -141,6 +142,8 @@ class OnWorkers:
         except KilledWorker as error:
             what = f"{error.allowed_failures + 1} workers ended while they did it"
             remedy = "see what they wrote last: memory that ran out, or a task that hung"
+            if self._terms.stood and any(Path(self._terms.stood).iterdir()):
+                remedy = f"see where they stood, in {self._terms.stood}"
             return Done(error=CannotRun(Fault(task.name, what, remedy)))
         except NoWorkerError:
             return Done(error=_nobody(task.name))
