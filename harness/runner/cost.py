@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from harness.runner.measured_rates import MeasuredRates
-from harness.runner.stage_groups import StageGroups
+from harness.runner.stage_groups import BY_LAYER, StageGroups
 from harness.specs.plan import Plan
 from harness.specs.unit import ADDED_UP
 
@@ -24,14 +24,14 @@ LEAST_GAIN = 0.05  # share of the time that twice as many workers should save
 class StageCost:
     """A stage in so many groups: their `seconds` in all, their `mean`, the `longest`, and the `wall` time.
 
-    `part` is how many looks at an ablation's controls come before it. `rates` names the run whose rates they
+    `part` says which part it is of a stage in several. `rates` names the run whose rates they
     are, "" where speeds were measured for it. It writes so many `rows`, of which `moved` bytes go to the
     driver and `stored` bytes into the results file; `sent` are the bytes of its prompts' texts. None is not
     known.
     """
 
     stage: str
-    part: int
+    part: str
     groups: int
     seconds: float
     mean: float
@@ -149,9 +149,9 @@ def _stage_cost(
 ) -> StageCost:
     rate = rates.stages.get(one.stage) if rates else None
     seconds = (rate.seconds if rate else estimated) * one.tokens
-    groups = len(one.groups)
-    longest = seconds * max(one.shares())
-    over = len(plan.layers) if one.stage in ADDED_UP else one.tokens
+    groups = len(one.sizes)
+    longest = seconds * max(one.sizes) / sum(one.sizes)
+    over = one.layers if one.stage in ADDED_UP else one.tokens
     return StageCost(
         one.label,
         one.part,
@@ -161,7 +161,7 @@ def _stage_cost(
         longest,
         ceil(groups / workers),
         stage_seconds(groups, seconds / groups, longest, workers),
-        _sent(plan, one),
+        0 if one.part == BY_LAYER else _sent(plan, one),
         *((rate.run_id, rate.rows * over, rate.bytes * over, rate.stored * over) if rate else ()),
     )
 
@@ -169,18 +169,13 @@ def _stage_cost(
 def _sent(plan: Plan, one: StageGroups) -> int:
     """Bytes of the texts of a stage's prompts and their answers, which its tasks carry."""
     sizes: dict[str, dict[str, int]] = {}
-    for unit in (unit for group in one.groups for unit in group):
+    for unit in one.units:
         if unit.file not in sizes:
             sizes[unit.file] = {
                 prompt.id: len("".join((prompt.text, *prompt.answers)).encode())
                 for prompt in plan.prompts_of(unit.file)
             }
-    return sum(
-        sizes[unit.file][prompt]
-        for group in one.groups
-        for unit in group
-        for prompt in unit.prompts
-    )
+    return sum(sizes[unit.file][prompt] for unit in one.units for prompt in unit.prompts)
 
 
 def _sum(values: Iterable[float | None]) -> float:

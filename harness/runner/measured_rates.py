@@ -21,6 +21,7 @@ from harness.store.table_sizes import RowSize, row_sizes
 from harness.store.tables.runs import Units
 
 UNNAMED = ("cpu", "mps")  # devices of which a run says no more: which, the platform tells
+MOST = 20  # runs that are looked at
 # What the stages write, and so travels from where they run; all else is written where the store is.
 TABLES: Mapping[Stage, tuple[str, ...]] = {
     "observe": ("answers", "activations"),
@@ -109,6 +110,7 @@ def _runs(store: Store, plan: Plan, device: str) -> list[dict[str, Any]]:
         WHERE status = 'finished' AND target = $target AND origin = $origin AND dtype = $dtype
         QUALIFY machine = first_value(machine) OVER (ORDER BY machine = $machine DESC, finished_at DESC)
         ORDER BY spec_hash = $spec DESC, n_units DESC, finished_at DESC
+        LIMIT $most
         """,
         {
             "target": plan.target.name,
@@ -117,6 +119,7 @@ def _runs(store: Store, plan: Plan, device: str) -> list[dict[str, Any]]:
             "machine": device + platform.platform() * (device in UNNAMED),
             "unnamed": list(UNNAMED),
             "spec": plan.spec.hash,
+            "most": MOST,
         },
     )
     return [dict(zip(names, row, strict=True)) for row in rows]
@@ -140,7 +143,8 @@ def _whole(
 ) -> MeasuredRates:
     """What a run took beside its stages. Its line is made once its model is there."""
     since = (run["finished_at"] - run["created_at"]).total_seconds()
-    # A run that was taken up again knows the time of its last process alone.
+    # A run that was taken up again knows the time of its last process alone; that of several workers has
+    # more seconds in its stages than passed.
     at_once = run["wall_seconds"] >= since
     apart = {table for tables in TABLES.values() for table in tables}
     own = [size for table, size in sizes.items() if table not in apart]
@@ -151,7 +155,7 @@ def _whole(
         here=run["here"],
         by=by,
         loading=run["wall_seconds"] - since if at_once else None,
-        after=max(0.0, since - in_stages) if at_once else None,
+        after=since - in_stages if at_once and since >= in_stages else None,
         rows=sum(size.rows for size in own),
         stored=sum(size.rows * size.stored for size in own),
     )
@@ -169,7 +173,7 @@ def _rates(
     layers: dict[Stage, int] = defaultdict(int)
     for one in stage_groups(plan, by):
         tokens[one.stage] += one.tokens * one.done(finished)
-        layers[one.stage] += len(plan.layers)
+        layers[one.stage] += one.layers
     rates = {}
     for stage, passed in tokens.items():
         if not (passed and seconds[stage]):

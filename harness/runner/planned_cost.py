@@ -61,7 +61,8 @@ def planned_cost(
         groups,
         rates,
         estimated=seconds,
-        loading=taken.loading if loading is None else loading,
+        # A process that had a model from the run before loaded none.
+        loading=max(taken.loading, loading or 0.0),
         serial=seconds.get(OUTPUTS, 0.0) if after is None else after,
         workers=workers,
         price=price,

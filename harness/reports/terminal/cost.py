@@ -20,7 +20,8 @@ def cost_lines(planned: PlannedCost) -> Iterator[tuple[str, str]]:
     yield "beside", f"{_time(cost.serial)} by one process, between and after the stages{uncounted}"
     in_stages = _time(sum(stage.wall for stage in cost.stages))
     parts = f"{_time(cost.loading)} + {in_stages} in stages + {_time(cost.serial)}"
-    looks = ", less where an ablation ends at a look" * any(one.part for one in cost.stages)
+    looked = any(one.part.startswith("look") for one in cost.stages)
+    looks = ", less where an ablation ends at a look" * looked
     yield "wall time", f"{parts} = {_time(cost.wall)}{looks}"
     hours = f"{cost.device_hours:.3g} hours"
     busy = f"{cost.busy_hours:.3g} hours of them busy"
