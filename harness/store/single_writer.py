@@ -24,15 +24,17 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from numpy.typing import NDArray
+
 from harness.errors import CannotRun, Fault, HarnessError
 from harness.store.database import Store
-from harness.store.interface import ColumnsT
+from harness.store.interface import ColumnsT, Given
 from harness.store.tables.columns import Columns
 
 PAUSE = 0.2  # seconds between looks at whether to end
 PATIENCE = 10  # seconds that a peer may take for each message by which it shows that it has the key
 # The methods of `RunStore`: a message names the one that it calls, and may name no other of a store.
-_CALLS = ("commit", "replace", "set_run", "finished", "read", "query")
+_CALLS = ("commit", "replace", "set_run", "finished", "read", "query", "arrays")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,13 @@ class RemoteStore(AbstractContextManager["RemoteStore"]):
         """As `Store.query`."""
         names, rows = self._call("query", sql, parameters)
         return names, rows
+
+    def arrays(
+        self, sql: str, parameters: Mapping[str, object] | None = None, **given: Given
+    ) -> dict[str, NDArray[Any]]:
+        """As `Store.arrays`."""
+        columns: dict[str, NDArray[Any]] = self._call("arrays", sql, parameters, **given)
+        return columns
 
     def _call(self, name: str, *arguments: object, **options: object) -> Any:
         try:
