@@ -41,7 +41,7 @@ def done(tmp_path_factory):
 
 
 def test_shards_find_to_the_bit_what_one_process_finds(done, tmp_path):
-    spec, folder, whole = done
+    _, folder, whole = done
     outcome = join(folder, tmp_path / "r.duckdb")
     assert tables_of(tmp_path / "r.duckdb") == whole
     assert outcome.run_id == json.loads((folder / "run.json").read_text())["run_id"]
@@ -52,7 +52,7 @@ def test_shards_find_to_the_bit_what_one_process_finds(done, tmp_path):
 
 
 def test_a_shard_does_no_more_than_its_own_and_what_all_need(done, tmp_path, monkeypatch):
-    spec, folder, _ = done
+    spec, _, _ = done
     by_stage = {}
     saved = Parts.save
 
@@ -131,7 +131,7 @@ def test_a_spec_that_changed_since_is_not_joined(done, tmp_path):
     (spec,) = write_specs(tmp_path, "few")
     folder = do(spec, 1, tmp_path / "parts", of=1)
     spec.write_text(spec.read_text().replace("alpha: 0.3", "alpha: 0.2"))
-    with pytest.raises(InputError, match="few.yaml or its prompts changed since"):
+    with pytest.raises(InputError, match=r"few\.yaml or its prompts changed since"):
         join(folder, tmp_path / "r.duckdb")
     assert not (tmp_path / "r.duckdb").exists()
 
