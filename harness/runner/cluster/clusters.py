@@ -84,7 +84,7 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
 def _address(scheduler: str) -> str:
     """The address that is named, or in the file that is. Raises `InputError`."""
     path = Path(scheduler)
-    if "://" not in scheduler and path.exists():
+    if "://" not in scheduler and path.is_file():
         try:
             scheduler = str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError):

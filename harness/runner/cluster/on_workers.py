@@ -36,10 +36,11 @@ class OnWorkers:
 
     def __init__(self, client: Client, terms: Terms, say: Say = lambda _: None) -> None:
         self._client, self._terms, self._say = client, terms, say
+        self._says: dict[str, Say] = {}  # of specs, by name
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
-        client.subscribe_topic(worker.SAID, lambda event: self._say(str(event[1])))
+        client.subscribe_topic(worker.SAID, self._hear)
 
     def fit(
         self,
@@ -51,7 +52,7 @@ class OnWorkers:
         say: Say,
     ) -> Fitted:
         """As `Executor.fit`, on one of the workers."""
-        self._say = say
+        self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
         packed = pickle.dumps(request)
         future = self._submit(task, worker.fit, packed, how, longest, self._terms)
@@ -90,6 +91,10 @@ class OnWorkers:
                 )
 
         return self._ended(submitted(), ordered=ordered)
+
+    def _hear(self, event: tuple[float, tuple[str, str]]) -> None:
+        spec, line = event[1]
+        self._says.get(spec, self._say)(line)
 
     def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
         key = f"{task.stage}-{uuid4().hex}"

@@ -21,7 +21,7 @@ from harness.runner.preparation import RunRequest
 from harness.runner.tasks import Done, Fitted, Setup, Task
 from harness.runner.workplace import Workplace
 
-SAID = "harness"  # the topic of what a worker says
+SAID = "harness"  # the topic of what a worker says: of a spec, by name, a line
 # How a device says that this process can no longer use it.
 LOST_DEVICE = ("cuda error", "hip error", "device-side assert", "unspecified launch failure")
 GONE = 70  # status of a process that ends since its device is lost
@@ -47,8 +47,16 @@ def _place() -> Workplace:
     return Workplace(_say)
 
 
-def _say(line: str) -> None:
-    get_worker().log_event(SAID, line)
+class _Speaker:
+    """Tells the driver what is said in this process, and of which spec."""
+
+    spec = ""
+
+    def __call__(self, line: str) -> None:
+        get_worker().log_event(SAID, (self.spec, line))
+
+
+_say = _Speaker()
 
 
 @lru_cache(maxsize=32)
@@ -61,6 +69,7 @@ def fit(packed: bytes, how: How, longest: int, terms: Terms) -> Fitted | Harness
     request: RunRequest = _unpacked(packed)
     how = replace(how, device=_device(terms))
     with _ONE_AT_A_TIME:
+        _say.spec = request.plan.spec.name
         try:
             return _place().fit(
                 request, how, longest, check=lambda _: None, say=_say, threads=terms.threads
@@ -74,6 +83,7 @@ def do(packed_setup: bytes, packed_work: bytes, task: Task, terms: Terms) -> Don
     setup = _setup(packed_setup, terms)
     task = replace(task, work=_unpacked(packed_work))
     with _ONE_AT_A_TIME, _not_for_ever(terms) as watched:
+        _say.spec = setup.request.plan.spec.name
         try:
             return _place().do(setup, task, opened=watched)
         except RuntimeError as error:
