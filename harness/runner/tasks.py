@@ -92,7 +92,7 @@ class Done:
     """What became of a task: what its work returned, or the `error` that stopped it.
 
     `rows` is the fewest that were in a forward since memory ran out, `memory` the most bytes that its process
-    has taken: of main memory, and of the device's.
+    has taken: of main memory, and of the device's. `worker` is the name of who did it, if it has one.
     """
 
     value: Any = None
@@ -100,6 +100,7 @@ class Done:
     rows: int = 0
     memory: tuple[int | None, int | None] = (None, None)
     error: HarnessError | None = None
+    worker: str = ""
 
 
 class Executor(Protocol):
@@ -123,6 +124,10 @@ class Executor(Protocol):
 
         `check` hears of random SAEs in the place of the target's own. Raises `InputError` or `CannotRun`.
         """
+        ...
+
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing where that is no news."""
         ...
 
     def stop(self) -> None:

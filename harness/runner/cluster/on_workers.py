@@ -1,6 +1,7 @@
 """The executor that hands tasks to the workers of a Dask cluster, a bounded number at a time."""
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -26,6 +27,7 @@ from harness.specs.targets import Target
 
 AHEAD = 3  # tasks of a worker that are on their way, or done and not yet stored
 TRIES = 3  # of a task that raises what nobody foresaw
+FEW = 4  # workers that are told of one by one
 LOOK = 2.0  # seconds between looks at who is there
 
 
@@ -40,6 +42,7 @@ class OnWorkers:
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
+        self._did: Counter[str] = Counter()  # tasks of each worker
         client.subscribe_topic(worker.SAID, self._hear)
 
     def fit(
@@ -91,6 +94,16 @@ class OnWorkers:
                 )
 
         return self._ended(submitted(), ordered=ordered)
+
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing before anybody has."""
+        if not self._did:
+            return ""
+        did = sorted(self._did.items())
+        if len(did) > FEW:
+            fewest, most = min(self._did.values()), max(self._did.values())
+            return f"{len(did)} workers, {fewest} to {most} groups each"
+        return "worker " + ", ".join(f"{name}: {many}" for name, many in did)
 
     def _hear(self, event: tuple[float, tuple[str, str]]) -> None:
         spec, line = event[1]
@@ -157,7 +170,10 @@ class OnWorkers:
                 raise _gone() from None
             what = f"it failed {TRIES} times, at last with {type(error).__name__}: {_line(error)}"
             return Done(error=CannotRun(Fault(task.name, what, "see what its worker wrote")))
-        return value if isinstance(value, Done) else Done(value)
+        if not isinstance(value, Done):
+            return Done(value)
+        self._did[value.worker] += 1
+        return value
 
     def _window(self) -> int:
         return AHEAD * max(1, len(self._workers()))

@@ -85,7 +85,8 @@ def do(packed_setup: bytes, packed_work: bytes, task: Task, terms: Terms) -> Don
     with _ONE_AT_A_TIME, _not_for_ever(terms) as watched:
         _say.spec = setup.request.plan.spec.name
         try:
-            return _place().do(setup, task, opened=watched)
+            done = _place().do(setup, task, opened=watched)
+            return replace(done, worker=str(get_worker().name))
         except RuntimeError as error:
             if any(words in str(error).lower() for words in LOST_DEVICE):
                 # Its next tasks would fail as well: the nanny begins a new process.

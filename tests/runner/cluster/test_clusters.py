@@ -215,20 +215,26 @@ def test_a_scheduler_is_here_or_has_tls(scheduler, words):
 def test_the_file_of_a_scheduler_names_its_address(tmp_path):
     file = tmp_path / "scheduler.json"
     file.write_text(json.dumps({"address": "tcp://10.0.0.7:8786"}))
-    with pytest.raises(InputError, match=r"tcp://10\.0\.0\.7:8786: whoever"):
-        with workers_of(str(file), Terms(), print):
-            pass
+    with (
+        pytest.raises(InputError, match=r"tcp://10\.0\.0\.7:8786: whoever"),
+        workers_of(str(file), Terms(), print),
+    ):
+        pass
     file.write_text("{}")
-    with pytest.raises(InputError, match="it is no file that a scheduler wrote"):
-        with workers_of(str(file), Terms(), print):
-            pass
+    with (
+        pytest.raises(InputError, match="it is no file that a scheduler wrote"),
+        workers_of(str(file), Terms(), print),
+    ):
+        pass
 
 
 def test_a_scheduler_that_does_not_answer_is_said(monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT", 0.5)
-    with pytest.raises(CannotRun, match=r"tcp://127\.0\.0\.1:9: it does not answer"):
-        with workers_of("tcp://127.0.0.1:9", Terms(), print):
-            pass
+    with (
+        pytest.raises(CannotRun, match=r"tcp://127\.0\.0\.1:9: it does not answer"),
+        workers_of("tcp://127.0.0.1:9", Terms(), print),
+    ):
+        pass
 
 
 def test_the_scheduler_of_local_workers_takes_nobody_without_its_key(workers):
