@@ -1,7 +1,7 @@
 """A survey: what it covers, what it loses, and four faults planted in SAEs that it names."""
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -12,8 +12,9 @@ from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner import checkpoint
+from harness.runner import checkpoint, residual_streams
 from harness.runner.context import RunContext
+from harness.runner.site_samples import SiteSamples
 from harness.runner.stages.survey import losses, survey
 from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
@@ -112,7 +113,7 @@ def test_losses_are_those_of_plain_forwards():
     model, sae = random_model(2), random_sae(1)
     run_context = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
     rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
-    found = losses(run_context, sae, 1, rows)
+    found = losses(run_context, sae, 1, lambda: SiteSamples(run_context, rows).forwards)
     sums, count = [0.0, 0.0, 0.0], 0
     for row in rows:
         ids = torch.tensor([row.prompt])
@@ -194,3 +195,20 @@ def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, mo
 
 def rows(columns):
     return [[repr(value) for value in getattr(columns, name)] for name in columns.names()]
+
+
+def test_a_survey_of_a_large_model_pads_less_and_finds_the_same(monkeypatch):
+    plan, columns = planned(prompts()), []
+    whole, *_ = survey(run_context_of(model("gemma2"), 32), plan, plan.prompts)
+    monkeypatch.setattr(residual_streams, "SMALL", 0)
+    tight = partial(residual_streams.split_by_padding, overhead=1)
+    monkeypatch.setattr(
+        residual_streams,
+        "split_by_padding",
+        lambda rows, size: [columns.append(len(part)) or part for part in tight(rows, size)],
+    )
+    found, *_ = survey(run_context_of(model("gemma2"), 32), plan, plan.prompts)
+    assert len(columns) > 1
+    assert list(found.n_positions) == list(whole.n_positions)
+    for name in ("l0", "fvu", "fvu_median", "dead"):
+        assert list(getattr(found, name)) == pytest.approx(list(getattr(whole, name)), rel=1e-5)
