@@ -65,6 +65,9 @@ DEVICE_OPTIONS = (
         help="How attention is computed; sdpa is refused where a model caps its scores.",
     ),
     click.option("--batch-size", type=Whole(1), help="Rows in one forward; else as memory allows."),
+    click.option(
+        "--threads", type=Whole(1), help="Threads of the processor's sums; else one a core."
+    ),
 )
 MOCK_OPTIONS = (
     click.option(

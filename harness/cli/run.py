@@ -1,13 +1,14 @@
 """Commands that run specs, and draw their verdicts again."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli import completion
+from harness.cli.cluster_options import cluster_options, who_of
 from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, WAIT, how_of, how_options, target_option
 from harness.cli.output import echo, print_json, say
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Go on with an unfinished run of the same content, or begin anew.",
 )
-@click.option(
-    "--jobs",
-    type=Whole(1),
-    default=1,
-    show_default=True,
-    help="Evals at a time; with `--device cuda:0,cuda:1` each on a device of its own.",
-)
+@cluster_options
 @click.option(
     "--limit",
     type=Whole(2),
@@ -48,7 +43,6 @@ def run(
     specs: tuple[str, ...],
     target: str,
     resume: bool,
-    jobs: int,
     as_json: bool,
     db: Path,
     wait: float,
@@ -60,21 +54,22 @@ def run(
     harness run voices
     harness run evals/*.yaml --target organism --db /tmp/results.duckdb
     harness run voices --target gemma-2-2b --device cuda --mock-if-missing
-    harness run evals/*.yaml --jobs 2 --device cuda:0,cuda:1
+    harness run evals/*.yaml --workers 2 --device cuda:0,cuda:1
+    harness run voices --target gemma-2-2b --scheduler scheduler.json
     harness run voices --json | jq '.evals[].verdicts[] | {claim, verdict}'
     """
-    from harness.cli.parallel import run_evals
+    from harness.cli.cluster import evals_of
     from harness.reports.markdown import append_summary
     from harness.reports.plain_data import outcome_data
-    from harness.reports.terminal.progress import console, progress_on
+    from harness.reports.terminal.progress import console
     from harness.reports.terminal.verdicts import print_verdicts
     from harness.runner.registration import register_specs
-    from harness.runner.run import run_eval
     from harness.specs.sources import in_order
     from harness.specs.spec_file import load
 
     files = in_order([load(spec) for spec in specs])
     out = console(sys.stderr if as_json else sys.stdout)
+    who = who_of(how)
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 
     if len(files) > 1:
@@ -82,16 +77,9 @@ def run(
         how_all = options["how"]
         register_specs(files, target, db=db, wait=wait, how=how_all, lenient=True, say=out.note)
 
-    def in_turn() -> "Iterator[Outcome]":
-        for file in files:
-            with progress_on(out) as progress:
-                yield run_eval(file, target, progress=progress, say=out.note, **options)
-
     outcomes = []
     try:
-        for outcome in (
-            run_evals(files, target, jobs, say=out.note, **options) if jobs > 1 else in_turn()
-        ):
+        for outcome in evals_of(files, target, who, out=out, **options):
             outcomes.append(outcome)
     finally:
         # Whatever stops a later spec, the earlier ones are done.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.characters import disarm, one_line
-from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile, results_file
+from harness.pytest_plugin.items import OUTCOMES, ClaimItem, EvalFile
 from harness.pytest_plugin.shared_runs import Desk, Outcomes
 from harness.runner.stop_signals import (
     Stopped,
@@ -85,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """What was served to workers is closed, and nothing that was loaded is held until the end."""
+    """What workers shared is gone, and nothing that was loaded is held until the end."""
     if DESK in config.stash:
         config.stash[DESK].close()
     config.stash[OUTCOMES].forget()
@@ -103,16 +103,10 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Iterable[str]) -> None:
-    """Serve the results file to the workers, where there is a claim among the tests."""
+    """Note where there is a claim among the tests of the workers."""
     if any(name.split("::")[0].endswith((".yaml", ".yml")) for name in ids):
-        config: pytest.Config = node.config
-        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
         raise_stop_signals()
-        config.stash[DESK].serve(
-            results_file(config),
-            wait=config.getoption("--harness-wait"),
-            say=partial(_say, reporter) if reporter else lambda _: None,
-        )
+        node.config.stash[DESK].has_claims = True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -185,8 +179,8 @@ def _say(reporter: Any, line: str) -> None:
 def _has_claims(session: pytest.Session) -> bool:
     """Whether any are run, here or by workers."""
     desk = session.config.stash.get(DESK, None)
-    served = desk is not None and desk.serves
-    return served or any(isinstance(item, ClaimItem) for item in session.items)
+    spread = desk is not None and desk.has_claims
+    return spread or any(isinstance(item, ClaimItem) for item in session.items)
 
 
 def _asks_for_evals(config: pytest.Config, argument: str) -> bool:

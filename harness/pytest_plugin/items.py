@@ -13,7 +13,7 @@ import pytest
 
 from harness.characters import disarm, one_line
 from harness.paths import DEFAULT_DB
-from harness.pytest_plugin.shared_runs import Outcomes, served_store
+from harness.pytest_plugin.shared_runs import Outcomes, probe_in_turn, store_in_turn
 
 if TYPE_CHECKING:
     from harness.analysis.verdict import Verdict
@@ -134,13 +134,14 @@ class ClaimItem(pytest.Item):
         self._run_sources()
         if folder is not None:
             with _telling_from_a_worker(config, self.file.spec.name) as (progress, say):
+                db, wait = results_file(config), config.getoption("--harness-wait")
                 return run_into(
-                    partial(served_store, folder),
+                    partial(store_in_turn, folder, db, wait=wait, say=say),
                     self.file,
                     target,
-                    probe=lambda: served_store(folder).__exit__(),
+                    probe=partial(probe_in_turn, folder, db, wait=wait, say=say),
                     reuse=self._failed_last(),
-                    how=how(**_share(config, device)),
+                    how=how(device=_share(config, device)),
                     progress=progress,
                     say=say,
                 )
@@ -166,11 +167,11 @@ class ClaimItem(pytest.Item):
         if len(files) < 2 or config.stash.get(REGISTERED, False):
             return
         config.stash[REGISTERED] = True
+        db, wait = results_file(config), config.getoption("--harness-wait")
         if (folder := config.stash[OUTCOMES].folder) is not None:
-            with served_store(folder) as store:
+            with store_in_turn(folder, db, wait=wait, say=_silent) as store:
                 register_all(store, files, target, how=how, lenient=True)
             return
-        db, wait = results_file(config), config.getoption("--harness-wait")
         register_specs(files, target, db=db, wait=wait, how=how, lenient=True)
 
     def _run_sources(self) -> None:
@@ -271,12 +272,8 @@ def _telling_from_a_worker(config: pytest.Config, name: str) -> Iterator[tuple[A
     yield PlainProgress(say), say
 
 
-def _share(config: pytest.Config, device: str) -> dict[str, Any]:
-    """A worker's share of the machine: one of the devices, and some of the processor."""
-    import torch
-
+def _share(config: pytest.Config, device: str) -> str:
+    """A worker's own of several devices."""
     worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
     devices = device.split(",")
-    threads = max(1, torch.get_num_threads() // worker["workercount"])
-    number = int(worker["workerid"].removeprefix("gw"))
-    return {"device": devices[number % len(devices)], "threads": threads}
+    return devices[int(worker["workerid"].removeprefix("gw")) % len(devices)]

@@ -1,14 +1,14 @@
 """The outcomes of one test session: a spec is run once, whichever claim of it is asked for first.
 
-Where pytest-xdist spreads claims over workers, they share a folder: the process that hands out the
-tests opens the results file and says there where it is served, and each outcome lies there as soon as
-it is known. So a spec runs once in any distribution of its claims, and one process writes.
+Where pytest-xdist spreads claims over workers, they share a folder, and each outcome lies there as soon as
+it is known. So a spec runs once in any distribution of its claims. One process writes at a time: the workers
+take turns at the results file, eval by eval.
 """
 
 import hashlib
 import pickle
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from harness.paths import whole_file
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
-    from harness.store.single_writer import RemoteStore
+    from harness.store.database import Store
 
 
-SERVED, ENDED = "served", ".outcome"
+WRITING, ENDED = "writing.lock", ".outcome"
 
 
 class Outcomes:
@@ -72,40 +72,37 @@ class Outcomes:
 
 
 class Desk:
-    """The side that hands out tests: it has the folder, and the results file once a spec is there."""
+    """The side that hands out tests: it has the folder, and knows whether there are claims among them."""
 
     def __init__(self) -> None:
         self._held = ExitStack()
         self.folder = Path(self._held.enter_context(TemporaryDirectory(prefix="harness-")))
-        self.serves = False
-
-    def serve(self, db: Path, *, wait: float, say: Say) -> None:
-        """Open the results file for the workers; what stands against it, each of them will say."""
-        if self.serves:
-            return
-        self.serves = True
-        from harness.store.database import Store
-        from harness.store.single_writer import serve
-
-        try:
-            store = self._held.enter_context(Store.open(db, wait=wait, say=say))
-            _write(self.folder / SERVED, self._held.enter_context(serve(store)))
-        except HarnessError as error:
-            _write(self.folder / SERVED, error)
+        self.has_claims = False
 
     def close(self) -> None:
-        """Close the file, and remove the folder."""
+        """Remove the folder."""
         self._held.close()
 
 
-def served_store(folder: Path) -> "RemoteStore":
-    """The results file that is served to this worker. Raises `CannotRun`."""
-    from harness.store.single_writer import RemoteStore
+@contextmanager
+def store_in_turn(folder: Path, db: Path, *, wait: float, say: Say) -> Iterator["Store"]:
+    """The results file, open for one worker at a time: the others wait here. Raises `CannotRun`."""
+    from filelock import FileLock
 
-    found = _read(folder / SERVED)
-    if isinstance(found, HarnessError):
-        raise found
-    return RemoteStore(found)
+    from harness.store.database import Store
+
+    with FileLock(folder / WRITING), Store.open(db, wait=wait, say=say) as store:
+        yield store
+
+
+def probe_in_turn(folder: Path, db: Path, *, wait: float, say: Say) -> None:
+    """Find out now what stands against opening it, unless one writes to it. Raises `CannotRun`."""
+    from filelock import FileLock, Timeout
+
+    from harness.store.database import Store
+
+    with suppress(Timeout), FileLock(folder / WRITING, timeout=0):
+        Store.probe(db, wait=wait, say=say)
 
 
 def _tried(run: Callable[[], "Outcome"]) -> "Outcome | Exception":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness.models.adaptive_batching import BatchLimit, map_batches
 from harness.models.language_model import LanguageModel
@@ -25,7 +25,8 @@ class RunContext:
     context is frozen, its `limit` is not: where memory runs out it is lowered until the stage ends, and the
     lowest that it was is stored as `runs.batch_size`. `heard` is told how much of what a stage was given
     is done. `sets` are the features that ablations have from other evals. `asked` are the metrics that the
-    spec names, and `own` those of them that are registered ones.
+    spec names, and `own` those of them that are registered ones. `kept` is what was prepared once for all
+    groups of a stage, see `once`.
     """
 
     run_id: str
@@ -37,6 +38,14 @@ class RunContext:
     sets: FrozenSets = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
     own: Metrics = field(default_factory=dict)
+    kept: dict[object, Any] = field(default_factory=dict)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` makes: by the first group of a stage that asks for it by this key."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        made: T = self.kept[key]
+        return made
 
     def batches(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from harness.errors import CannotRun, Fault, HarnessError, Say
@@ -9,8 +10,10 @@ from harness.models.checksums import digest_of
 from harness.models.language_model import LanguageModel
 from harness.models.sae_files import sae_file
 from harness.models.waiting import waiting_for
+from harness.runner.context import RunContext
 from harness.runner.sae_provider import sae_provider
 from harness.runner.stored_target import target_of_run
+from harness.runner.tasks import Crew
 from harness.sae import Sae
 from harness.specs.intervention import Feature
 from harness.stats.matching import match_directions
@@ -22,12 +25,10 @@ Nearest = tuple[int, float]  # a feature, and the cosine of its decoder directio
 
 @dataclass(frozen=True)
 class DecoderMatcher:
-    """Finds features of `saes`, by layer, in the place of those of another run's SAEs of the same `model`."""
+    """Finds features of a run's SAEs in the place of those of another run's, of the same model."""
 
-    saes: Callable[[int], Sae]
-    model: LanguageModel
+    crew: Crew
     hook: str
-    say: Say
 
     def __call__(
         self, run: Mapping[str, Any], features: Sequence[Feature]
@@ -36,26 +37,35 @@ class DecoderMatcher:
 
         Layer by layer the assignment whose cosines have the largest sum.
         """
-        where = f"run {run['run_id']}"
-        if run["hook"] != self.hook:
-            what = f"its SAEs are of {run['hook']}, and these of {self.hook}"
-            raise CannotRun(Fault(where, what, "take a set that was frozen at the same site"))
-        layers = sorted({layer for layer, _ in features})
-        theirs = dictionaries_of(run, layers, self.model, self.say)
-        found: dict[Feature, Nearest] = {}
-        for layer in layers:
-            numbers = [feature for one, feature in features if one == layer]
-            with waiting_for(f"matching features of layer {layer}"):
-                other, own = theirs(layer), self.saes(layer)
-                if max(numbers) >= other.features or len(numbers) > own.features:
-                    what = f"its SAE of layer {layer}, or this target's, has too few features"
-                    raise CannotRun(Fault(where, what, "run it again"))
-                matches = match_directions(other.w_dec[numbers].cpu(), own.w_dec.cpu())
-            for number, partner, cosine in zip(
-                numbers, matches.partner.tolist(), matches.cosine.tolist(), strict=True
-            ):
-                found[layer, number] = partner, round(cosine, DIGITS)
-        return found
+        work = partial(nearest_features, hook=self.hook, run=run, features=tuple(features))
+        nearest: dict[Feature, Nearest] = self.crew.call("match", work)
+        return nearest
+
+
+def nearest_features(
+    context: RunContext, hook: str, run: Mapping[str, Any], features: Sequence[Feature]
+) -> dict[Feature, Nearest]:
+    """As `DecoderMatcher`, of the SAEs of a context, which are of the site `hook`."""
+    where = f"run {run['run_id']}"
+    if run["hook"] != hook:
+        what = f"its SAEs are of {run['hook']}, and these of {hook}"
+        raise CannotRun(Fault(where, what, "take a set that was frozen at the same site"))
+    layers = sorted({layer for layer, _ in features})
+    theirs = dictionaries_of(run, layers, context.model, context.limit.say)
+    found: dict[Feature, Nearest] = {}
+    for layer in layers:
+        numbers = [feature for one, feature in features if one == layer]
+        with waiting_for(f"matching features of layer {layer}"):
+            other, own = theirs(layer), context.saes(layer)
+            if max(numbers) >= other.features or len(numbers) > own.features:
+                what = f"its SAE of layer {layer}, or this target's, has too few features"
+                raise CannotRun(Fault(where, what, "run it again"))
+            matches = match_directions(other.w_dec[numbers].cpu(), own.w_dec.cpu())
+        for number, partner, cosine in zip(
+            numbers, matches.partner.tolist(), matches.cosine.tolist(), strict=True
+        ):
+            found[layer, number] = partner, round(cosine, DIGITS)
+    return found
 
 
 def dictionaries_of(

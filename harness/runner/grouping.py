@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from harness.runner.context import RunContext
 from harness.specs.unit import Stage, Unit
 
 SMALL = 30_000_000  # parameters of a model whose batches a processor does in a fraction of a second
@@ -22,6 +23,16 @@ def prompts_together(
     # On another device the SAEs are read once a group, which takes longer than the forwards.
     batches = 4 if not on_cpu or parameters < SMALL else 1
     return batches if on_cpu and stage in ("attribute", "predict") else batches * asked
+
+
+def together(context: RunContext, stage: Stage) -> int:
+    """How many prompts a stage of a run works on together, see `prompts_together`."""
+    return prompts_together(
+        stage,
+        context.limit.asked,
+        on_cpu=context.model.device.type == "cpu",
+        parameters=context.model.n_parameters,
+    )
 
 
 def group_units(units: Sequence[Unit], prompts: int) -> Iterator[tuple[Unit, ...]]:

@@ -8,7 +8,7 @@ one; the tokens are the 10 of `feature_logits`, they take 20; the same without t
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,14 +20,23 @@ from harness.models.prompt_rows import cached_forward
 from harness.models.suffix import first_read, suffix_of
 from harness.models.transfer import send
 from harness.runner.context import RunContext
-from harness.runner.traced_features import TracedFeatures
+from harness.runner.feature_logits import feature_logits
+from harness.runner.traced_features import TracedFeatures, prepare_trace
 from harness.sae import encode
 from harness.specs.intervention import Feature
+from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureLogits, OutputScores
 
 # The first is that of the paper; others are beside it, so that no score rests on one text.
 OPENINGS = ("From my experience,", "In my opinion,", "The next day", "It is said that")
 FACTOR = 10.0  # times the largest value of any feature there
+
+
+def meanings(context: RunContext, features: Collection[Feature]) -> list[Columns]:
+    """What some features write by themselves, and whether it comes out: rows of both tables."""
+    traced = prepare_trace(context, features)
+    logits = feature_logits(context, traced)
+    return [logits, output_scores(context, traced, logits)]
 
 
 def output_scores(

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,23 +24,17 @@ from harness.models.waiting import waiting_for
 from harness.paths import PACKAGE
 from harness.runner.preparation import Prepared, RunRequest
 from harness.specs.local_paths import local_path
+from harness.specs.plan import Plan
 from harness.specs.targets import Target
 
 
-def run_facts(
-    wanted: RunRequest, prepared: Prepared, *, batch_size: int, threads: int
-) -> dict[str, Any]:
-    """What `runs` records of a run before it begins: all that could change a number, and more."""
-    plan = prepared.plan
-    source, files = prepared.resources.model_files, prepared.resources.sae_files
-    revision, digest = _identity(source)
-    with waiting_for("hashing the SAEs"):
-        hashes = [digest_of(files[layer]) for layer in plan.layers if layer in files]
+def run_facts(wanted: RunRequest, plan: Plan, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """What `runs` records of a run before it begins: all that could change a number, and more.
+
+    `machine` is what `machine_facts` told where it is computed.
+    """
     return {
-        **_software(),
-        **prepared.resources.model.facts,
-        "arithmetic": arithmetic(device := prepared.resources.model.device),
-        "accelerator": accelerator(device),
+        **machine,
         "spec_name": plan.spec.name,
         "spec_hash": plan.spec.hash,
         "spec": plan.spec.canonical(),
@@ -50,28 +44,40 @@ def run_facts(
         "origin": plan.target.origin,
         "prompts_path": str(wanted.prompts_path.resolve()),
         "prompts_hash": plan.prompts_hash,
-        "model": source.name,
-        "model_revision": revision,
-        "model_hash": digest,
         "sae": plan.target.sae if plan.layers else "none",
-        "sae_revision": sae_commit(plan.target, files),
-        "sae_hash": _hash(plan.target, hashes),
-        "sae_files": [_named(plan.target, path) for path in files.values()],
-        "sae_hashes": hashes,
         "neuronpedia": [plan.target.neuronpedia(layer) for layer in plan.layers],
         "layers": list(plan.layers),
         "hook": plan.target.hook,
         "readout": plan.readout,
         "metric": plan.spec.metric,
-        "metrics": json.dumps({name: one.facts for name, one in prepared.own.items()})
-        if prepared.own
-        else None,
         "variant_correct": plan.spec.variants.correct,
         "variant_misconception": plan.spec.variants.misconception,
         "alpha": plan.spec.contrast.alpha,
         "seed": plan.spec.split.seed,
-        "batch_size": batch_size,
-        "threads": threads,
+    }
+
+
+def machine_facts(prepared: Prepared, layers: Sequence[int]) -> dict[str, Any]:
+    """What a process finds out of itself: software, device, and the weights, of SAEs those of `layers`."""
+    source, files = prepared.resources.model_files, prepared.resources.sae_files
+    target, model = prepared.target, prepared.resources.model
+    revision, digest = _identity(source)
+    with waiting_for("hashing the SAEs"):
+        hashes = [digest_of(files[layer]) for layer in layers if layer in files]
+    own = {name: one.facts for name, one in prepared.own.items()}
+    return {
+        **_software(),
+        **model.facts,
+        "arithmetic": arithmetic(model.device),
+        "accelerator": accelerator(model.device),
+        "model": source.name,
+        "model_revision": revision,
+        "model_hash": digest,
+        "sae_revision": sae_commit(target, files),
+        "sae_hash": _hash(target, hashes),
+        "sae_files": [_named(target, path) for path in files.values()],
+        "sae_hashes": hashes,
+        "metrics": json.dumps(own) if own else None,
     }
 
 

@@ -1,38 +1,36 @@
 """Bring a spec, a target and a results file together: the one way every surface runs an eval."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness.errors import Say
-from harness.models.adaptive_batching import BatchLimit, memory_is_said
-from harness.models.arithmetic import exact_arithmetic
-from harness.models.memory import peak_memory, rows_that_fit
+from harness.models.memory import peak_memory
 from harness.paths import DEFAULT_DB
-from harness.runner.context import How, Progress, RunContext
+from harness.runner.answer_checks import check_answers
+from harness.runner.context import How, Progress
 from harness.runner.decoder_matches import DecoderMatcher
+from harness.runner.in_process import InProcess
 from harness.runner.outcome import Outcome, conclude, stored_verdicts
 from harness.runner.pipeline import execute
-from harness.runner.preparation import Prepared, RunRequest, prepare, request
+from harness.runner.preparation import RunRequest, check_random, request, settled
 from harness.runner.provenance import run_facts
 from harness.runner.resume import (
-    RunStart,
     finished_run,
     noting_what_is_kept,
     resume_or_begin,
     what_is_kept,
 )
-from harness.runner.sae_provider import sae_provider
-from harness.sae import Sae
-from harness.specs.plan import Plan
+from harness.runner.staged_units import Stages
+from harness.runner.tasks import Crew, Executor, Setup
+from harness.specs.plan import Plan, bare
 from harness.specs.spec_file import SpecFile
+from harness.specs.targets import Target
 from harness.specs.workload import longest_row
 from harness.store.database import Store
 from harness.store.interface import WAIT_SECONDS, RunStore
@@ -47,6 +45,7 @@ def run_eval(
     resume: bool = True,
     reuse: bool = False,
     how: How = How(),
+    executor: Executor | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -54,7 +53,8 @@ def run_eval(
 
     An unfinished run of the same content is taken up, unless `resume` is false; the verdicts of a
     finished one are given again where `reuse` is true. Where another process writes to `db`, waits so many
-    seconds for it. Raises `InputError` or `CannotRun`.
+    seconds for it. The `executor` does the work; this process, where none is given. Raises `InputError` or
+    `CannotRun`.
     """
     return run_into(
         partial(Store.open, db, wait=wait, say=say),
@@ -64,6 +64,7 @@ def run_eval(
         resume=resume,
         reuse=reuse,
         how=how,
+        executor=executor,
         progress=progress,
         say=say,
     )
@@ -78,6 +79,7 @@ def run_into(
     resume: bool = True,
     reuse: bool = False,
     how: How = How(),
+    executor: Executor | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -88,7 +90,14 @@ def run_into(
     wanted = request(file, target, how, say)
     probe()
     return run_request(
-        wanted, opened, resume=resume, reuse=reuse, how=how, progress=progress, say=say
+        wanted,
+        opened,
+        resume=resume,
+        reuse=reuse,
+        how=how,
+        executor=executor,
+        progress=progress,
+        say=say,
     )
 
 
@@ -99,6 +108,7 @@ def run_request(
     resume: bool = True,
     reuse: bool = False,
     how: How,
+    executor: Executor | None = None,
     progress: Progress,
     say: Say,
 ) -> Outcome:
@@ -107,17 +117,14 @@ def run_request(
     Raises `InputError` or `CannotRun`.
     """
     began = time.perf_counter()
-    prepared = prepare(wanted, how, say)
-    plan, model = prepared.plan, prepared.resources.model
+    crew = _fit(executor or _in_this_process(), wanted, how, say)
+    plan = _on(wanted.plan, crew.fitted.target)
+    check_answers(crew, plan, wanted.prompts_path)
     whole = replace(wanted.whole, target=plan.target)
-    # What is free is asked before the results file takes some of it.
-    rows = how.batch_size or rows_that_fit(model, longest_row(plan))
-    threads = how.threads or torch.get_num_threads()
-    saes = sae_provider(plan.target, prepared.resources.sae_files, model, say)
-    match = DecoderMatcher(saes, model, plan.target.hook, say)
+    match = DecoderMatcher(crew, plan.target.hook)
     # The file is held only from here on: others may write to it while gigabytes are loaded.
     with opened() as store:
-        facts = run_facts(wanted, prepared, batch_size=rows, threads=threads)
+        facts = run_facts(wanted, plan, crew.fitted.facts)
         asked = bool(how.batch_size)
         if reuse and (done := finished_run(store, plan, facts, asked=asked, match=match)):
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
@@ -134,21 +141,43 @@ def run_request(
         )
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
-        limit = BatchLimit(started.batch_size, say)
-        context = _context(prepared, started, limit, saes)
         with noting_what_is_kept(store, plan, started.run_id):
-            threads_set, settled = _threads(started.threads), exact_arithmetic(model.device)
-            with threads_set, settled, memory_is_said("between two stages"):
-                execute(context, plan, store, progress)
+            stages = execute(crew.at(started), plan, store, progress)
             progress("analyse", 0, 1)
             verdicts = conclude(store, plan, started.run_id, started.exploratory)
             progress("analyse", 1, 1)
         seconds = time.perf_counter() - began
-        _finish(store, started.run_id, seconds, limit)
+        _finish(store, started.run_id, seconds, stages)
         return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
 
 
-def _finish(store: RunStore, run_id: str, seconds: float, limit: BatchLimit) -> None:
+@cache
+def _in_this_process() -> InProcess:
+    """One for all runs of a process: pytest runs one spec after the other, and loading takes longest."""
+    return InProcess()
+
+
+def _fit(executor: Executor, wanted: RunRequest, how: How, say: Say) -> Crew:
+    """Whoever works for the run, with the model at hand."""
+    check = check_random(wanted.plan, wanted.where)
+    fitted = executor.fit(
+        replace(wanted, plan=bare(wanted.plan), whole=bare(wanted.plan)),
+        how,
+        longest_row(wanted.plan),
+        check=check,
+        say=say,
+    )
+    # The others that work for it take what the first has found.
+    return Crew(executor, Setup(settled(wanted, fitted.target), how), fitted)
+
+
+def _on(plan: Plan, target: Target) -> Plan:
+    """The plan on the target as it was found to be."""
+    refits = tuple(replace(one, target=target) for one in plan.refits)
+    return replace(plan, target=target, refits=refits)
+
+
+def _finish(store: RunStore, run_id: str, seconds: float, stages: Stages) -> None:
     """Last of all: a run is finished when its verdicts are in."""
     main, on_device = peak_memory()
     store.set_run(
@@ -156,26 +185,9 @@ def _finish(store: RunStore, run_id: str, seconds: float, limit: BatchLimit) -> 
         status="finished",
         finished_at=datetime.now(UTC),
         wall_seconds=seconds,
-        batch_size=limit.lowest,
-        peak_memory=main,
-        peak_device_memory=on_device,
-    )
-
-
-def _context(
-    prepared: Prepared, started: RunStart, limit: BatchLimit, saes: Callable[[int], Sae]
-) -> RunContext:
-    """What the stages of a run that has begun share."""
-    plan = prepared.plan
-    return RunContext(
-        started.run_id,
-        plan.target.origin,
-        prepared.resources.model,
-        saes,
-        limit,
-        sets=started.sets,
-        asked=plan.spec.metrics,
-        own=prepared.own,
+        batch_size=stages.rows,
+        peak_memory=max(main or 0, stages.memory[0]) or None,
+        peak_device_memory=max(on_device or 0, stages.memory[1]) or None,
     )
 
 
@@ -184,14 +196,3 @@ def _outcome_of(store: RunStore, plan: Plan, run: Mapping[str, Any]) -> Outcome:
     drawn = stored_verdicts(store, run["run_id"], plan.target.name)
     verdicts = tuple(drawn[claim.name] for claim in plan.spec.claims_on(plan.target.name))
     return Outcome.of(store, plan, run["run_id"], verdicts, run["exploratory"], run["wall_seconds"])
-
-
-@contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """So many threads: between how many a sum is divided shows in its last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -26,7 +26,7 @@ TRIED = 128  # positions on which a dictionary is tried in other readings, a hun
 LEAST = 4  # rows at least, where there are as many
 
 
-def sample_of(rows: Sequence[Tokens], parameters: int) -> Sequence[Tokens]:
+def cut_sample(rows: Sequence[Tokens], parameters: int) -> Sequence[Tokens]:
     """The rows on which a model of so many parameters is sampled: all of them, if it is small.
 
     Of a larger one rows spread over these, each cut after its first tokens, so that the positions after BOS
@@ -42,13 +42,13 @@ def sample_of(rows: Sequence[Tokens], parameters: int) -> Sequence[Tokens]:
 
 
 class SiteSamples:
-    """Samples of some rows, see `sample_of`, taken where they are asked for and kept.
+    """Samples of some rows, see `cut_sample`, taken where they are asked for and kept.
 
     One forward has the site of the context's model at all blocks, and one more all of its other sites.
     """
 
     def __init__(self, context: RunContext, rows: Sequence[Tokens]) -> None:
-        self.rows = sample_of(rows, context.model.n_parameters)
+        self.rows = cut_sample(rows, context.model.n_parameters)
         self._context = context
         self._forwards = lru_cache(1)(lambda _: list(sample_forwards(context, self.rows)))
 

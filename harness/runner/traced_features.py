@@ -30,6 +30,11 @@ class TracedFeatures:
 
 def prepare_trace(context: RunContext, features: Iterable[Feature]) -> Mapping[int, TracedFeatures]:
     """What a trace needs of the SAEs: of each layer the columns of these features, and no more."""
+    wanted = frozenset(features)
+    return context.once(("trace", wanted), lambda: _parts_of(context, wanted))
+
+
+def _parts_of(context: RunContext, features: Iterable[Feature]) -> Mapping[int, TracedFeatures]:
     by_layer: dict[int, list[int]] = defaultdict(list)
     for layer, feature in sorted(features):
         by_layer[layer].append(feature)

@@ -47,16 +47,17 @@ class Health:
             self._errors += errors.square().sum(0)
 
     def state(self) -> dict[str, Any]:
-        """All of it as numpy arrays, by name: what `restore` takes."""
+        """Its sums as numpy arrays, by name: what `restore` takes. They add up, name by name."""
         return {
             name: value.cpu().numpy() if isinstance(value, Tensor) else np.array(value)
             for name, value in vars(self).items()
+            if name != "decoder_norm"
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from the `state` of another one of the same SAE, to the bit."""
-        for name, value in vars(self).items():
-            kept = state[name]
+        for name, kept in state.items():
+            value = getattr(self, name)
             restored = torch.tensor(kept).to(value) if isinstance(value, Tensor) else int(kept)
             setattr(self, name, restored)
 

@@ -283,6 +283,13 @@ def trial_of(plan: Plan, prompts_hash: str) -> Plan | None:
     return next((trial for trial in trials if trial.prompts_hash == prompts_hash), None)
 
 
+def bare(plan: Plan, prompts: Sequence[Prompt] = ()) -> Plan:
+    """The plan of these prompts alone, whatever else is in it: as work on them is given it."""
+    families = {prompt.family for prompt in prompts}
+    sides = {family: side for family, side in plan.sides.items() if family in families}
+    return replace(plan, prompts=tuple(prompts), sides=sides, others={}, refits=())
+
+
 def layers_of(spec: Spec, target: Target) -> tuple[int, ...]:
     """The layers that a spec reads on a target. `faults_of` says where they cannot be known."""
     chosen = spec.targets[target.name].layers

@@ -29,6 +29,18 @@ from harness.specs.yaml_source import LARGEST, Document, Mark, place_of, read_ya
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the parts of a spec stand: `places("claims", 0)` is file:line:column. It can be sent anywhere."""
+
+    path: Path
+    marks: Mapping[KeyPath, Mark]
+
+    def __call__(self, *at: str | int) -> str:
+        """The place of a part, key by key."""
+        return place_of(self.path, self.marks, at)
+
+
+@dataclass(frozen=True)
 class SpecFile:
     """A spec without faults, and where it and what it names were found.
 
@@ -44,7 +56,12 @@ class SpecFile:
 
     def where(self, *at: str | int) -> str:
         """Where a part of the spec stands: `where("claims", 0)` is file:line:column."""
-        return place_of(self.path, self.marks, at)
+        return self.places(*at)
+
+    @property
+    def places(self) -> Places:
+        """The same without the rest of the file."""
+        return Places(self.path, self.marks)
 
     @cached_property
     def prompts(self) -> tuple[Prompt, ...]:

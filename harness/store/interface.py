@@ -1,6 +1,6 @@
 """What the floors above ask of an open results file: to read it, or to store a run in it.
 
-`database.Store` is both; `single_writer.RemoteStore` is a `RunStore` in another process.
+`database.Store` is both.
 """
 
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ from filelock import FileLock
 from harness.analysis.comparison import Comparison, compare
 from harness.models.adaptive_batching import BatchLimit
 from harness.runner.context import How, RunContext
+from harness.runner.in_process import crew_of
 from harness.runner.pipeline import execute
 from harness.runner.run import run_eval
 from harness.sae.encoding import Sae
@@ -46,7 +47,7 @@ def run_into(
     with store_type.open(path) as store:
         if not len(store.read(Prompts, "r")):
             store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
-        execute(run_context, plan, store, quiet)
+        execute(crew_of(run_context, plan), plan, store, quiet)
         return stored_tables(store)
 
 

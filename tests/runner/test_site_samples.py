@@ -12,7 +12,7 @@ from harness.models.padded_batch import Tokens, positions_of
 from harness.runner import site_samples
 from harness.runner.context import RunContext
 from harness.runner.grouping import SMALL
-from harness.runner.site_samples import SiteSamples, sample_of
+from harness.runner.site_samples import SiteSamples, cut_sample
 from harness.runner.stages.survey import survey
 from harness.sae.encoding import with_gain
 from harness.testing.models import random_model
@@ -96,7 +96,7 @@ def rows_of(*lengths):
 )
 def test_a_large_model_is_sampled_at_the_first_tokens_of_rows_spread_over_all(lengths, wanted):
     rows = rows_of(*lengths)
-    found = sample_of(rows, SMALL + 1)
+    found = cut_sample(rows, SMALL + 1)
     assert [len(row.prompt) - 1 for row in found] == wanted
     assert sum(wanted) <= site_samples.TRIED
     where = [
@@ -106,7 +106,7 @@ def test_a_large_model_is_sampled_at_the_first_tokens_of_rows_spread_over_all(le
     assert where == sorted({*where})
     assert where[0] == 0
     assert where[-1] >= len(rows) - -(-len(rows) // len(found))
-    assert sample_of(rows, SMALL) is rows
+    assert cut_sample(rows, SMALL) is rows
 
 
 def warning(model, sae):

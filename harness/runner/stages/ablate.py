@@ -9,6 +9,7 @@ was active, prompt and token of a candidate; and of `impact_noise`, one a prompt
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,18 @@ from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import ImpactNoise, Impacts, ImpactTokens
 
 
+@dataclass(frozen=True)
+class Replay:
+    """What is replayed together: `edits` is what `prepare_edits` makes of the interventions."""
+
+    interventions: tuple[Intervention, ...]
+    edits: Callable[[RunContext], EditsByLayer]
+
+
 def ablate(
     context: RunContext,
     interventions: Sequence[Intervention],
-    edits: Callable[[], EditsByLayer],
+    edits: Callable[[RunContext], EditsByLayer],
     sources: Mapping[str, Prompt],
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
@@ -41,7 +50,7 @@ def ablate(
     rows = PromptRows(
         context.model, prompts, lambda prompt: repr(sources[prompt.id].asked) if sources else ""
     )
-    scores = replay_prompts(context, interventions, edits(), rows, sources, prompts)
+    scores = replay_prompts(context, interventions, edits(context), rows, sources, prompts)
     ids = np.array([edit.id for edit in interventions])
     impacts: list[Impacts] = []
     tokens: list[ImpactTokens] = []
@@ -84,6 +93,20 @@ def ablate(
                     )
                 )
     return [joined(Impacts, impacts), joined(ImpactTokens, tokens), joined(ImpactNoise, noises)]
+
+
+def ablate_each(
+    context: RunContext,
+    replays: Sequence[Replay],
+    sources: Sequence[Mapping[str, Prompt]],
+    prompts: Sequence[Prompt],
+) -> list[Columns]:
+    """As `ablate`, of several replays that are made apart, each with sources of its own."""
+    rows: list[Columns] = []
+    for one, own in zip(replays, sources, strict=True):
+        rows += ablate(context, one.interventions, one.edits, own, prompts)
+        context = replace(context, heard=lambda *_: None)  # the first has by far the most
+    return rows
 
 
 def _noise_of(

@@ -16,8 +16,8 @@ from harness.errors import CannotRun, Fault
 from harness.interventions.layer_edits import Directions
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
+from harness.runner.grouping import together
 from harness.runner.readouts import read
-from harness.runner.staged_units import together
 from harness.specs.ablations import Ablation
 from harness.specs.fields import Baseline
 from harness.specs.intervention import Intervention
@@ -38,8 +38,8 @@ def baseline_directions(
 ) -> list[Columns]:
     """The directions of an ablation's baselines at the layers that its `target` edits.
 
-    They are of the pairs of these prompts. Raises `CannotRun` where NaN or infinity arises, or the variants
-    are alike at the readout.
+    They are of the pairs of these prompts, both of whose variants are in the `plan`. Raises `CannotRun` where
+    NaN or infinity arises, or the variants are alike at the readout.
     """
     pairs = {prompt.pair_id for prompt in prompts}
     mine = sorted((p for p in plan.prompts if p.pair_id in pairs), key=lambda p: p.pair_id)

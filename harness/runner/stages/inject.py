@@ -5,14 +5,14 @@ themselves.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import Fault, InputError
 from harness.models.padded_batch import USER, Tokens
 from harness.runner.context import RunContext
-from harness.runner.traced_features import TokenValues, TracedFeatures, token_values
+from harness.runner.traced_features import TokenValues, prepare_trace, token_values
 from harness.specs.ablations import Ablation, Placement
 from harness.specs.intervention import Feature
 from harness.specs.prompt import Prompt
@@ -51,18 +51,16 @@ def inject(
     context: RunContext,
     ablation: Ablation,
     strongest: Mapping[Feature, Mapping[int, Grams]],
-    features: Callable[[], Mapping[int, TracedFeatures]],
     file: str,
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
     """The largest value of each feature in each text as it is, and with its strongest tokens at each place.
 
-    Those of one length are put in together, and each length by itself. `features` is what `prepare_trace`
-    makes of those that have tokens. Raises `InputError` where a text is too long for them, and `CannotRun`
-    where NaN or infinity arises.
+    Those of one length are put in together, and each length by itself. Raises `InputError` where a
+    text is too long for them, and `CannotRun` where NaN or infinity arises.
     """
     rows = [one for prompt in prompts for one in _rows_of(context, ablation, strongest, prompt)]
-    traced = features()
+    traced = prepare_trace(context, strongest)
     column = {one: at for at, one in enumerate(sorted(strongest))}
 
     def measure(chosen: list[int]) -> TokenValues:

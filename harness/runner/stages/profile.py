@@ -4,23 +4,22 @@ Controls are alike in this. Rows of `edit_activity`, a table a layer with one ro
 there at all, or that the ablation has from another eval.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import ENCODED, split_by_length
-from harness.models.padded_batch import Tokens
+from harness.models.adaptive_batching import ENCODED
 from harness.models.prompt_rows import PromptRows
-from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import RunContext
 from harness.runner.residual_streams import held_streams
+from harness.runner.sums import Sums, part_of
 from harness.sae import Sae, encode
 from harness.sae.precise import double, on_precise, total
 from harness.specs.ablations import Ablation
+from harness.specs.chat import Chat
 from harness.specs.intervention import Feature
-from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import EditActivity
@@ -54,74 +53,55 @@ class _Firing:
 
 def profile(
     context: RunContext,
-    plan: Plan,
     ablation: Ablation,
+    layers: Sequence[int],
+    variant: int,
     prompts: Sequence[Prompt],
-    *,
-    also: Collection[Feature] = (),
-    together: int = 64,
-    checkpoint: Checkpoint = UNKEPT,
-) -> list[Columns]:
-    """The features' activity at the edited positions of these prompts, which are of the edited variant.
+) -> Sums:
+    """The features' sums at the edited positions of prompts of one variant, 0 for the edited one.
 
-    What features are set to their mean over, the other variant's prompts as well, is read where the edit
-    needs it; features that are edited `also` where they never fire have rows too. So many rows `together`
-    are held until every SAE has seen them, and the sums so far are kept
-    in the `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
+    They add up over groups of prompts, of which none has a text of another. Raises `CannotRun` where NaN or
+    infinity arises.
     """
-    variants = [list(prompts)]
-    if ablation.kind == "mean":
-        pairs = {prompt.pair_id for prompt in prompts}
-        variants.append(
-            [p for p in plan.prompts if p.pair_id in pairs and p.label != ablation.variant]
-        )
-    work = [
-        (number, [rows[i] for i in chosen])
-        for number, some in enumerate(variants)
-        for rows in [PromptRows(context.model, some).tokens]
-        for chosen in split_by_length(rows, together)
-    ]
-    kept = checkpoint.load()
-    sums = {
-        (number, layer): _restored(context, kept, number, layer)
-        for number in range(len(variants))
-        for layer in plan.layers
-    }
-    for done in range(int(kept.get("groups", 0)), len(work)):
-        number, group = work[done]
-        _add(context, ablation, {layer: sums[number, layer] for layer in plan.layers}, group)
-        context.heard(done + 1, len(work))
-        if checkpoint.is_due():
-            states = {
-                f"{number} {layer} {name}": value
-                for (number, layer), one in sums.items()
-                for name, value in one.state().items()
-            }
-            checkpoint.save(states | {"groups": done + 1})
-    return [
-        _columns(
-            context, ablation, layer, [sums[number, layer] for number in range(len(variants))], also
-        )
-        for layer in plan.layers
-    ]
-
-
-def _restored(context: RunContext, kept: dict[str, Any], number: int, layer: int) -> _Firing:
-    firing, head = _Firing(context.saes(layer)), f"{number} {layer} "
-    state = {key.removeprefix(head): one for key, one in kept.items() if key.startswith(head)}
-    if state:
-        firing.restore(state)
-    return firing
-
-
-def _add(
-    context: RunContext, ablation: Ablation, sums: dict[int, _Firing], rows: Sequence[Tokens]
-) -> None:
-    for streams in held_streams(context, list(sums), rows, ablation.positions):
+    sums = {layer: _Firing(context.saes(layer)) for layer in layers}
+    rows = PromptRows(context.model, prompts).tokens
+    for streams in held_streams(context, layers, rows, ablation.positions):
         for layer, stream in streams.items():
             sae = context.saes(layer)
-            most = min(ENCODED, context.limit.positions(sae.features))
-            sums[layer].add(sae, stream, most)
+            sums[layer].add(sae, stream, min(ENCODED, context.limit.positions(sae.features)))
+    return {
+        f"{layer} {variant} {name}": value
+        for layer, one in sums.items()
+        for name, value in one.state().items()
+    }
+
+
+def profile_layer(
+    context: RunContext,
+    ablation: Ablation,
+    layer: int,
+    also: Collection[Feature],
+    sums: Sums,
+) -> list[Columns]:
+    """A layer's rows, of its `sums` over the edited variant and, where the edit needs it, the other.
+
+    Features that are edited `also` where they never fire have rows too.
+    """
+    variants: list[_Firing] = []
+    while state := part_of(sums, str(len(variants))):
+        variants.append(_Firing(context.saes(layer)))
+        variants[-1].restore(state)
+    return [_columns(context, ablation, layer, variants, also)]
+
+
+def in_texts(prompts: Sequence[Prompt], size: int) -> Iterator[tuple[Prompt, ...]]:
+    """Prompts of so many texts together, so that those of one text are one row."""
+    sharing: dict[str | Chat, list[Prompt]] = {}
+    for prompt in prompts:
+        sharing.setdefault(prompt.asked, []).append(prompt)
+    texts = list(sharing.values())
+    for first in range(0, len(texts), size):
+        yield tuple(prompt for of_text in texts[first : first + size] for prompt in of_text)
 
 
 def _columns(

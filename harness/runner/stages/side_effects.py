@@ -22,7 +22,7 @@ from harness.store.tables.interventions import SideEffects
 def side_effects(
     context: RunContext,
     interventions: Sequence[Intervention],
-    edits: Callable[[], EditsByLayer],
+    edits: Callable[[RunContext], EditsByLayer],
     file: str,
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
@@ -31,7 +31,7 @@ def side_effects(
     `edits` is what `prepare_edits` makes. Raises `CannotRun` where an edit leaves the numbers of the dtype.
     """
     rows = PromptRows(context.model, prompts)
-    scores = replay_prompts(context, interventions, edits(), rows, {}, prompts)
+    scores = replay_prompts(context, interventions, edits(context), rows, {}, prompts)
     ids = np.array([edit.id for edit in interventions])
     roles = np.array([edit.role for edit in interventions])
     found: list[SideEffects] = []

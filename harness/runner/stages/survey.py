@@ -4,110 +4,84 @@ Rows of `sae_health`, one a layer; and of `feature_activity`, a table a layer wi
 fires at all.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import ENCODED, split_by_length, try_again
-from harness.models.padded_batch import Tokens
-from harness.runner.checkpoint import UNKEPT, Checkpoint
+from harness.models.adaptive_batching import ENCODED, try_again
 from harness.runner.context import RunContext
 from harness.runner.residual_streams import held_streams
 from harness.runner.sample_forwards import SampleForward
 from harness.runner.site_samples import SiteSamples
+from harness.runner.sums import MOST, Sums
 from harness.sae import Sae, decode, encode
 from harness.sae.encoding import with_written, written_part
 from harness.sae.health import Health
-from harness.specs.plan import Plan
-from harness.specs.prompt import Prompt
+from harness.specs.chat import Chat
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
 
+T = TypeVar("T")
+
+LONGEST = f"{MOST}tokens of a text"
 LOST = 0.5  # share of recovered loss below which an SAE is warned about
 SAMPLE = 512  # positions of which losses are taken
 
 
-def survey(
-    context: RunContext,
-    plan: Plan,
-    prompts: Sequence[Prompt],
-    *,
-    together: int = 64,
-    checkpoint: Checkpoint = UNKEPT,
-) -> list[Columns]:
-    """Every SAE's health over all prompt positions but BOS, and its features' activity.
+def survey(context: RunContext, layers: Sequence[int], texts: Sequence[str | Chat]) -> Sums:
+    """Each SAE's sums over all positions but BOS of some texts, by layer.
 
-    So many texts `together` are held until every SAE has seen them. The sums so far are kept in the
-    `checkpoint`. Raises `CannotRun` where NaN or infinity arises.
+    They add up over groups of texts. Raises `CannotRun` where NaN or infinity arises.
     """
-    texts = list(dict.fromkeys(prompt.asked for prompt in prompts))
     rows = [context.model.tokens(text) for text in texts]
-    sample = _sample(rows)
-    steps = len(rows) + len(plan.layers) * len(sample)  # a layer's losses are taken on the sample
-    so_far = _SoFar(context, checkpoint)
-    for chosen in list(split_by_length(rows, together))[so_far.groups :]:
-        for streams in held_streams(context, plan.layers, [rows[i] for i in chosen], "prompt"):
-            for layer, stream in streams.items():
-                sae = context.saes(layer)
-                most = min(ENCODED, context.limit.positions(sae.features))
-                so_far.health(layer).add(sae, stream, most)
-        so_far.groups += 1
-        context.heard(min(so_far.groups * together, len(rows)), steps)
-        so_far.keep()
-    samples = SiteSamples(context, sample)
-    unmarked = context.model.lacks_bos
-    for layer in plan.layers[len(so_far.lines) :]:
-        health = so_far.health(layer)
-        so_far.lines.append(
-            {
-                "run_id": context.run_id,
-                "layer": layer,
-                "width": context.saes(layer).features,
-                "n_prompts": len(texts),
-                "n_positions": health.positions,
-                **{name: getattr(health, name) for name in ("l0", "fvu", "fvu_median", "dead")},
-                **_losses_and_warning(context, layer, samples, unmarked=unmarked),
-                "origin": context.origin,
-            }
-        )
-        context.heard(len(rows) + len(so_far.lines) * len(sample), steps)
-        so_far.keep()
-    return [
-        SaeHealth.of(so_far.lines),
-        *(_activity(context, layer, so_far.health(layer)) for layer in plan.layers),
-    ]
+    health = {layer: Health(context.saes(layer)) for layer in layers}
+    for streams in held_streams(context, layers, rows, "prompt"):
+        for layer, stream in streams.items():
+            sae = context.saes(layer)
+            health[layer].add(sae, stream, min(ENCODED, context.limit.positions(sae.features)))
+    sums = {
+        f"{layer} {name}": value
+        for layer, one in health.items()
+        for name, value in one.state().items()
+    }
+    return sums | {LONGEST: max(map(len, rows))}
 
 
-class _SoFar:
-    """What a survey has, as its checkpoint keeps it: the sums over `groups` of texts, and `lines`."""
+def survey_layer(
+    context: RunContext,
+    layer: int,
+    n_prompts: int,
+    sums: Sums,
+    sample: Sequence[str | Chat],
+) -> list[Columns]:
+    """The health of one layer's SAE, of its `sums` over `n_prompts` texts, and its features' activity.
 
-    def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
-        self._context, self._checkpoint = context, checkpoint
-        self._kept = checkpoint.load()
-        self._health: dict[int, Health] = {}
-        self.groups = int(self._kept.get("groups", 0))
-        self.lines: list[dict[str, Any]] = json.loads(str(self._kept.get("lines", "[]")))
+    Losses are taken on a `sample` of the texts, see `sample_of`. Raises as `survey`.
+    """
+    rows = [context.model.tokens(text) for text in sample]
+    samples = context.once("samples", lambda: SiteSamples(context, rows))
+    sae = context.saes(layer)
+    health = Health(sae)
+    health.restore(sums)
+    line = {
+        "run_id": context.run_id,
+        "layer": layer,
+        "width": sae.features,
+        "n_prompts": n_prompts,
+        "n_positions": health.positions,
+        **{name: getattr(health, name) for name in ("l0", "fvu", "fvu_median", "dead")},
+        **_losses_and_warning(context, layer, samples, unmarked=context.model.lacks_bos),
+        "origin": context.origin,
+    }
+    return [SaeHealth.of([line]), _activity(context, layer, health)]
 
-    def health(self, layer: int) -> Health:
-        """A layer's sums."""
-        if layer not in self._health:
-            self._health[layer] = Health(self._context.saes(layer))
-            head = f"{layer} "
-            kept = {k.removeprefix(head): v for k, v in self._kept.items() if k.startswith(head)}
-            if kept:
-                self._health[layer].restore(kept)
-        return self._health[layer]
 
-    def keep(self) -> None:
-        """Put it into the checkpoint, where it is time to."""
-        if self._checkpoint.is_due():
-            for layer, sums in self._health.items():
-                self._kept |= {f"{layer} {name}": value for name, value in sums.state().items()}
-            self._kept |= {"groups": self.groups, "lines": json.dumps(self.lines)}
-            self._checkpoint.save(self._kept)
+def sample_of(texts: Sequence[T], sums: Sums) -> list[T]:
+    """Some of the texts that were surveyed, spread over all of them, with enough positions together."""
+    wanted = max(4, SAMPLE // int(sums[LONGEST]))
+    return list(texts[:: max(1, len(texts) // wanted)])[:wanted]
 
 
 def _losses_and_warning(
@@ -167,13 +141,6 @@ def losses(
         "loss_zeroed": zeroed,
         "loss_recovered": (zeroed - spliced) / (zeroed - plain) if zeroed > plain else float("nan"),
     }
-
-
-def _sample(rows: Sequence[Tokens]) -> list[Tokens]:
-    """Some of the rows, spread over all of them, with enough positions together."""
-    longest = max(map(len, rows))
-    wanted = max(4, SAMPLE // longest)
-    return list(rows[:: max(1, len(rows) // wanted)])[:wanted]
 
 
 def _activity(context: RunContext, layer: int, health: Health) -> FeatureActivity:

@@ -20,7 +20,6 @@ from harness.runner.traced_features import TokenValues, prepare_trace, token_val
 from harness.specs.ablations import Ablation
 from harness.specs.ablations import Tokens as Injected
 from harness.specs.intervention import Intervention
-from harness.specs.plan import Plan
 from harness.specs.prompt import LABELS, Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import InjectedTokens
@@ -28,7 +27,6 @@ from harness.store.tables.interventions import InjectedTokens
 
 def tokens(
     context: RunContext,
-    plan: Plan,  # noqa: ARG001 # as all stages that add up are given it
     ablation: Ablation,
     target: Intervention,
     prompts: Sequence[Prompt],

@@ -5,7 +5,7 @@ a prompt and layer with one row a token and feature that is active there.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,8 +20,9 @@ from harness.models.hooks import capture
 from harness.models.padded_batch import positions_of, rows_of
 from harness.models.prompt_rows import PromptRows
 from harness.runner.context import RunContext
-from harness.runner.traced_features import Integers, TracedFeatures
+from harness.runner.traced_features import Integers, prepare_trace
 from harness.sae import encode
+from harness.specs.intervention import Feature
 from harness.specs.prompt import Prompt
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import PromptTokens, TokenActivations
@@ -40,18 +41,18 @@ class _Firings:
 
 def trace(
     context: RunContext,
-    features: Callable[[], Mapping[int, TracedFeatures]],
+    features: Collection[Feature],
     prompts: Sequence[Prompt],
 ) -> list[Columns]:
-    """Every token of the prompts and their own answers, and the features' values at all but BOS.
+    """Every token of the prompts and their own answers, and the `features`' values at all but BOS.
 
-    `features` is what `prepare_trace` makes. Raises `CannotRun` where NaN or infinity arises.
+    Raises `CannotRun` where NaN or infinity arises.
     """
     rows = PromptRows(context.model, prompts)
     prompts_of_row: dict[int, list[Prompt]] = defaultdict(list)
     for prompt in prompts:
         prompts_of_row[rows.row(prompt)].append(prompt)
-    traced = features()
+    traced = prepare_trace(context, features)
 
     def trace_batch(chosen: list[int]) -> dict[int, _Firings]:
         batch = context.model.batch([rows.tokens[i] for i in chosen])

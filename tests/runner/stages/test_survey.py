@@ -1,7 +1,7 @@
 """A survey: what it covers, what it loses, and four faults planted in SAEs that it names."""
 
 import dataclasses
-from functools import cache, partial
+from functools import cache
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner import checkpoint, residual_streams
+from harness.runner import checkpoint
 from harness.runner.context import RunContext
 from harness.runner.site_samples import SiteSamples
 from harness.runner.stages.survey import losses, survey
@@ -195,20 +195,3 @@ def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, mo
 
 def rows(columns):
     return [[repr(value) for value in getattr(columns, name)] for name in columns.names()]
-
-
-def test_a_survey_of_a_large_model_pads_less_and_finds_the_same(monkeypatch):
-    plan, columns = planned(prompts()), []
-    whole, *_ = survey(run_context_of(model("gemma2"), 32), plan, plan.prompts)
-    monkeypatch.setattr(residual_streams, "SMALL", 0)
-    tight = partial(residual_streams.split_by_padding, overhead=1)
-    monkeypatch.setattr(
-        residual_streams,
-        "split_by_padding",
-        lambda rows, size: [columns.append(len(part)) or part for part in tight(rows, size)],
-    )
-    found, *_ = survey(run_context_of(model("gemma2"), 32), plan, plan.prompts)
-    assert len(columns) > 1
-    assert list(found.n_positions) == list(whole.n_positions)
-    for name in ("l0", "fvu", "fvu_median", "dead"):
-        assert list(getattr(found, name)) == pytest.approx(list(getattr(whole, name)), rel=1e-5)

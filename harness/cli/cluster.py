@@ -1,0 +1,76 @@
+"""Evals by whoever was asked for: in this process one after the other, or spread over workers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from harness.cli.cluster_options import Who
+from harness.errors import CannotRun, Fault, Say
+from harness.reports.terminal.progress import PlainProgress, Terminal, progress_on
+from harness.runner.context import How
+from harness.runner.outcome import Outcome
+from harness.runner.run import run_eval
+from harness.runner.side_by_side import run_side_by_side
+from harness.runner.tasks import Executor
+from harness.specs.spec_file import SpecFile
+
+AT_ONCE = (
+    8  # evals that are driven at a time: each waits for its own stages, and the workers for none
+)
+
+
+def evals_of(
+    files: Sequence[SpecFile], target: str, who: Who, how: How, out: Terminal, **options: Any
+) -> Iterator[Outcome]:
+    """The outcomes of specs as they end; `options` are of `run_eval`. Raises `InputError` and `CannotRun`."""
+    with nullcontext() if who.alone else _workers(who, how, out.note) as executor:
+        if executor is not None and len(files) > 1:
+            yield from _side_by_side(files, target, executor, out, how=how, **options)
+            return
+        for file in files:
+            with progress_on(out) as progress:
+                yield run_eval(
+                    file,
+                    target,
+                    how=how,
+                    executor=executor,
+                    progress=progress,
+                    say=out.note,
+                    **options,
+                )
+
+
+def _side_by_side(
+    files: Sequence[SpecFile], target: str, executor: Executor, out: Terminal, **options: Any
+) -> Iterator[Outcome]:
+    def told(name: str) -> Say:
+        return partial(_note, out.note, name) if name else out.note
+
+    return run_side_by_side(
+        files,
+        target,
+        executor,
+        AT_ONCE,
+        progress=lambda name: PlainProgress(told(name)),
+        say=told,
+        **options,
+    )
+
+
+def _note(say: Say, name: str, line: str) -> None:
+    say(f"[{name}] {line}")
+
+
+def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Executor]:
+    if find_spec("distributed") is None or find_spec("cryptography") is None:
+        remedy = "pip install 'misconception-harness[cluster]'"
+        raise CannotRun(Fault("cluster", "Dask distributed is not installed", remedy))
+    from harness.runner.cluster.clusters import local_workers, workers_of
+    from harness.runner.cluster.worker import Terms
+
+    terms = Terms(tuple(how.device.split(",")), how.threads, who.seconds)
+    if who.scheduler:
+        return workers_of(who.scheduler, terms, say)
+    return local_workers(who.workers, terms, say)

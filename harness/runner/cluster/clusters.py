@@ -1,0 +1,106 @@
+"""Where workers are: processes of this machine, or a cluster that somebody has started."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.security import Security
+
+from harness.errors import CannotRun, Fault, InputError, Say
+from harness.runner.cluster.on_workers import OnWorkers
+from harness.runner.cluster.worker import Terms
+
+# As measured: where one failure is forgiven to no task, innocent ones fail beside a worker that dies; and a
+# limit of memory counts what a model is read into, and kills the worker that reads it.
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": "60 s",
+    "distributed.scheduler.no-workers-timeout": "120 s",
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+}
+CONNECT = 30.0  # seconds that a scheduler may take to answer
+
+
+@contextmanager
+def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
+    """So many worker processes of this machine, which end with the block and share its cores.
+
+    Only they can talk to the scheduler: it listens here alone, and takes their key.
+    """
+    share = terms.threads or max(1, _cores() // workers)
+    with (
+        dask.config.set(SETTINGS),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            security=Security.temporary(),
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield OnWorkers(client, replace(terms, threads=share), say)
+
+
+@contextmanager
+def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
+    """The workers of a scheduler, by its address or the file that it wrote.
+
+    Raises `InputError` where that is none, and `CannotRun` where it does not answer.
+    """
+    address = _address(scheduler)
+    try:
+        client = Client(address, timeout=CONNECT)
+    except (OSError, TimeoutError, ValueError) as error:
+        what = f"it does not answer: {' '.join(str(error).split())[:200]}"
+        remedy = "start it, or see whether its port is open"
+        raise CannotRun(Fault(address, what, remedy)) from None
+    with client:
+        if link := client.dashboard_link:
+            say(f"  dashboard: {link}")
+        yield OnWorkers(client, terms, say)
+
+
+def _address(scheduler: str) -> str:
+    """The address that is named, or in the file that is. Raises `InputError`."""
+    path = Path(scheduler)
+    if "://" not in scheduler and path.exists():
+        try:
+            scheduler = str(json.loads(path.read_text(encoding="utf-8"))["address"])
+        except (OSError, ValueError, KeyError, TypeError):
+            what = "it is no file that a scheduler wrote"
+            raise InputError(Fault(str(path), what, "start one with --scheduler-file")) from None
+    parts = urlsplit(scheduler)
+    if not parts.scheme or not parts.hostname:
+        what = "it is neither the address of a scheduler nor a file that one wrote"
+        raise InputError(Fault(scheduler, what, "write tls://host:8786, or the file's path"))
+    if parts.scheme != "tls" and not _is_here(parts.hostname):
+        what = "whoever can reach a scheduler runs code as you, and nothing protects this one"
+        remedy = "start it with TLS and write tls://, or reach it through an SSH tunnel"
+        raise InputError(Fault(scheduler, what, remedy))
+    return scheduler
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,201 @@
+"""The executor that hands tasks to the workers of a Dask cluster, a bounded number at a time."""
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Event
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker, NoValidWorkerError
+
+from harness.errors import CannotRun, Fault, HarnessError, Say
+from harness.runner.cluster import worker
+from harness.runner.cluster.worker import Terms
+from harness.runner.context import How
+from harness.runner.preparation import RunRequest
+from harness.runner.tasks import Done, Fitted, HeardOf, Setup, Task, Work
+from harness.specs.targets import Target
+
+AHEAD = 3  # tasks of a worker that are on their way, or done and not yet stored
+TRIES = 3  # of a task that raises what nobody foresaw
+LOOK = 2.0  # seconds between looks at who is there
+
+
+class OnWorkers:
+    """An `Executor` that has a client of a cluster. What stops a task stops no other."""
+
+    in_process = False
+
+    def __init__(self, client: Client, terms: Terms, say: Say = lambda _: None) -> None:
+        self._client, self._terms, self._say = client, terms, say
+        self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
+        self._seen: tuple[float, list[str]] = (-LOOK, [])
+        self._stopped = Event()
+        client.subscribe_topic(worker.SAID, lambda event: self._say(str(event[1])))
+
+    def fit(
+        self,
+        request: RunRequest,
+        how: How,
+        longest: int,
+        *,
+        check: Callable[[Target], None],
+        say: Say,
+    ) -> Fitted:
+        """As `Executor.fit`, on one of the workers."""
+        self._say = say
+        task = Task("open the model", worker.fit)
+        packed = pickle.dumps(request)
+        future = self._submit(task, worker.fit, packed, how, longest, self._terms)
+        ((_, done),) = self._ended(iter([(task, future)]), ordered=True)
+        fitted: Fitted | HarnessError = done.error or done.value
+        if isinstance(fitted, HarnessError):
+            raise fitted
+        if fitted.target.mock and not request.plan.target.mock:
+            check(fitted.target)
+        return fitted
+
+    def stop(self) -> None:
+        """As `Executor.stop`."""
+        self._stopped.set()
+
+    def results(
+        self,
+        setup: Setup,
+        tasks: Iterable[Task],
+        *,
+        ordered: bool,
+        heard: HeardOf,  # noqa: ARG002 # of a part of a task nothing is heard
+    ) -> Iterator[tuple[Task, Done]]:
+        """As `Executor.results`. Raises `CannotRun` where the scheduler is gone."""
+        if setup not in self._setups:
+            self._setups[setup] = pickle.dumps(setup)
+        packed = self._setups[setup]
+        packs = _Packs()
+
+        def submitted() -> Iterator[tuple[Task, Future]]:
+            for task in tasks:
+                bare = replace(task, work=_nothing)
+                yield (
+                    task,
+                    self._submit(task, worker.do, packed, packs.of(task.work), bare, self._terms),
+                )
+
+        return self._ended(submitted(), ordered=ordered)
+
+    def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
+        # Whoever has a layer's SAE: any worker, where that one is gone.
+        there = self._workers() if task.layer is not None else []
+        chosen = {"workers": [there[task.layer % len(there)]]} if there and task.layer else {}
+        return self._client.submit(
+            call,
+            *arguments,
+            key=f"{task.stage}-{uuid4().hex}",
+            pure=False,  # else equal calls would be one
+            retries=TRIES - 1,
+            allow_other_workers=bool(chosen),
+            **chosen,
+        )
+
+    def _ended(
+        self, submitted: Iterator[tuple[Task, Future]], *, ordered: bool
+    ) -> Iterator[tuple[Task, Done]]:
+        """Every task that is submitted, as it ends, or in order; some a worker at a time."""
+        at_work: dict[str, tuple[Task, Future]] = {}
+        ended: SimpleQueue[str] = SimpleQueue()
+        done: set[str] = set()
+
+        def hand_out() -> None:
+            for task, future in islice(submitted, max(0, self._window() - len(at_work))):
+                at_work[future.key] = task, future
+                future.add_done_callback(lambda one: ended.put(one.key))
+
+        try:
+            hand_out()
+            while at_work:
+                first = next(iter(at_work))
+                while not (done if not ordered else first in done):
+                    try:
+                        done.add(ended.get(timeout=LOOK))
+                    except Empty:
+                        if self._stopped.is_set():
+                            raise CannotRun(
+                                Fault("run", "it was stopped", "run it again")
+                            ) from None
+                        self._workers()
+                        hand_out()  # workers may have come
+                key = first if ordered else done.pop()
+                done.discard(key)
+                task, future = at_work.pop(key)
+                result = self._result(task, future)
+                hand_out()
+                yield task, result
+        finally:
+            if at_work:
+                self._client.cancel([future for _, future in at_work.values()], force=True)
+
+    def _result(self, task: Task, future: Future) -> Done:
+        try:
+            value = future.result()
+        except KilledWorker as error:
+            what = f"{error.allowed_failures + 1} workers ended while they did it"
+            remedy = "see what they wrote last: memory that ran out, or a task that hung"
+            return Done(error=CannotRun(Fault(task.name, what, remedy)))
+        except NoValidWorkerError:
+            return Done(error=_nobody(task.name))
+        except Exception as error:
+            if future.status in ("cancelled", "lost"):
+                raise _gone() from None
+            what = f"it failed {TRIES} times, at last with {type(error).__name__}: {_line(error)}"
+            return Done(error=CannotRun(Fault(task.name, what, "see what its worker wrote")))
+        return value if isinstance(value, Done) else Done(value)
+
+    def _window(self) -> int:
+        return AHEAD * max(1, len(self._workers()))
+
+    def _workers(self) -> list[str]:
+        """The addresses of those that are there, as of a moment ago. Raises `CannotRun`."""
+        at, found = self._seen
+        if monotonic() - at >= LOOK:
+            try:
+                found = sorted(self._client.nthreads())
+            except (OSError, TimeoutError, ValueError, RuntimeError):
+                raise _gone() from None
+            self._seen = monotonic(), found
+        return found
+
+
+class _Packs:
+    """The works of a stage, packed once for all of its tasks."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Work, bytes] | None = None
+
+    def of(self, work: Work) -> bytes:
+        """A work as bytes, which are the same object while it is."""
+        if self._last is None or self._last[0] is not work:
+            self._last = work, pickle.dumps(work)
+        return self._last[1]
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """What stands in a task for its work, which is sent beside it."""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _nobody(where: str) -> CannotRun:
+    return CannotRun(Fault(where, "no worker is left to do it", "start workers, and run it again"))
+
+
+def _gone() -> CannotRun:
+    what = "the scheduler does not answer any more"
+    return CannotRun(Fault("cluster", what, "start it again; the same command goes on from there"))
