@@ -58,7 +58,7 @@ def run(
     harness run voices --target gemma-2-2b --scheduler scheduler.json
     harness run voices --json | jq '.evals[].verdicts[] | {claim, verdict}'
     """
-    from harness.cli.cluster import evals_of
+    from harness.cli.cluster import evals_of, shards_of
     from harness.reports.markdown import append_summary
     from harness.reports.plain_data import outcome_data
     from harness.reports.terminal.progress import console
@@ -70,6 +70,9 @@ def run(
     files = in_order([load(spec) for spec in specs])
     out = console(sys.stderr if as_json else sys.stdout)
     who = who_of(how)
+    if who.shard:
+        shards_of(files, target, who, how_of(how), out)
+        return
     options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 
     if len(files) > 1:

@@ -14,9 +14,10 @@ from harness.runner.context import Progress
 from harness.runner.grouping import group_units
 from harness.runner.sums import Sums, add_in_order
 from harness.runner.tasks import Crew, Done, Task, Work
+from harness.specs.ablations import looks
 from harness.specs.plan import Plan
 from harness.specs.prompt import Prompt
-from harness.specs.unit import ADDED_UP, Stage, Unit
+from harness.specs.unit import ADDED_UP, FOR_ITSELF, Stage, Unit
 from harness.store.interface import RunStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import Units
@@ -70,11 +71,25 @@ class Stages:
         label = f"{name} {ablation}".strip() + f", look {part + 1}" * bool(part)
         told = _Told(self._progress, label, total, total - sum(map(_sizes, left)))
         at_work: dict[Task, tuple[Unit, ...]] = {}
+        shared = name not in FOR_ITSELF or (
+            name == "ablate" and len(looks(self._plan.ablation(ablation))) > 1
+        )
 
         def tasks() -> Iterator[Task]:
-            for group in left:
+            for index, group in enumerate(groups):
+                if all(one.id in self._finished for one in group):
+                    continue
                 prompts = tuple(named[prompt] for unit in group for prompt in unit.prompts)
-                task = Task(label, work, prompts, given(prompts), size=len(prompts))
+                task = Task(
+                    label,
+                    work,
+                    prompts,
+                    given(prompts),
+                    size=len(prompts),
+                    index=index,
+                    label=file,
+                    shared=shared,
+                )
                 at_work[task] = group
                 yield task
 
@@ -119,6 +134,9 @@ class Stages:
         self._store.commit(*rows, _ledger(self.crew.run_id, units, seconds))
         self._sums.remove()
         told.end()
+
+    def _looks(self, ablation: str) -> int:
+        return len(looks(self._plan.ablation(ablation)))
 
     def _gather(
         self, told: "_Told", at_work: dict[Task, tuple[Unit, ...]], tasks: Iterable[Task]
@@ -173,8 +191,9 @@ class _Told:
 
     def end(self) -> None:
         """All is done."""
-        self._done = self._of
-        self._tell(0)
+        if self._done < self._of:
+            self._done = self._of
+            self._tell(0)
 
     def _tell(self, within: float) -> None:
         share = (self._done + within) / max(self._of, 1)

@@ -55,16 +55,19 @@ class Setup:
 class Task:
     """Some work, on some prompts if any. `given` are further arguments of it, of this task alone.
 
-    What is prepared once for the tasks of a `stage` is let go with the next. `layer` is the one whose SAE
-    alone it needs, if so: whoever has it does it sooner. `size` is how much of the stage it is.
+    What is prepared once for the tasks of a `stage` is let go with the next. `size` is how much of the stage
+    it is, `index` its place among all of the stage's, and `label` tells it from others of these prompts. What
+    it returns is `shared` where more of the run follows from it than its own rows.
     """
 
     stage: str
     work: Work
     prompts: tuple[Prompt, ...] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
-    layer: int | None = None
     size: int = 0
+    index: int = 0
+    label: str = ""
+    shared: bool = True
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -75,7 +78,7 @@ class Task:
     def name(self) -> str:
         """As a message names it."""
         if not self.prompts:
-            return self.stage if self.layer is None else f"{self.stage}, layer {self.layer}"
+            return f"{self.stage}, {self.label}" if self.label else self.stage
         first, last = self.prompts[0].id, self.prompts[-1].id
         return f"{self.stage}, prompt {first}" + f" to {last}" * (first != last)
 

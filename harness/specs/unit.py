@@ -22,6 +22,17 @@ PROMPTS = {
 }
 # Of what adds up over all of the discovery families' prompts, which are one group.
 ADDED_UP = ("survey", "profile", "tokens", "baseline directions", "random features")
+# Of which nothing else follows but verdicts; of an ablation where all of its controls come at once.
+FOR_ITSELF = (
+    "baseline",
+    "generate",
+    "predict",
+    "ablate",
+    "side effects",
+    "decoys",
+    "inject",
+    "trace",
+)
 Stage = Literal[
     "observe",
     "baseline",

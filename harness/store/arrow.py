@@ -24,11 +24,13 @@ def arrow_tables(columns: Iterable[Columns]) -> dict[str, pa.Table]:
     }
 
 
-def _array(values: Any) -> pa.Array:
+def _array(values: Any) -> pa.Array | pa.ChunkedArray:
     """A column, shape (n_rows,), as an Arrow array.
 
     NaN marks an estimate that does not exist: null in the store, so that no average includes it.
     """
+    if isinstance(values, pa.ChunkedArray):  # as it was read from a file
+        return values
     texts = isinstance(values, list) and isinstance(values[0], str)
     if texts and values.count(values[0]) == len(values):
         # One text for all rows, as a run's id, is most of what there is to convert.

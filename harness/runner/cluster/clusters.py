@@ -18,13 +18,16 @@ from harness.errors import CannotRun, Fault, InputError, Say
 from harness.runner.cluster.on_workers import OnWorkers
 from harness.runner.cluster.worker import Terms
 
-# As measured: where one failure is forgiven to no task, innocent ones fail beside a worker that dies; and a
-# limit of memory counts what a model is read into, and kills the worker that reads it.
+# As measured: where one failure is forgiven to no task, innocent ones fail beside a worker that dies; a limit
+# of memory counts what a model is read into, and kills the worker that reads it; and a cluster gives up a
+# worker that takes more than seconds to begin again.
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "60 s",
-    "distributed.scheduler.no-workers-timeout": "120 s",
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.worker-ttl": "120 s",
+    "distributed.scheduler.no-workers-timeout": "300 s",
+    "distributed.deploy.lost-worker-timeout": "1 hour",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -48,7 +51,7 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
             host="127.0.0.1",
             security=Security.temporary(),
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,

@@ -11,8 +11,9 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+from dask.task_spec import Task as Node
 from distributed import Client, Future
-from distributed.scheduler import KilledWorker, NoValidWorkerError
+from distributed.scheduler import KilledWorker, NoWorkerError
 
 from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.runner.cluster import worker
@@ -90,18 +91,12 @@ class OnWorkers:
         return self._ended(submitted(), ordered=ordered)
 
     def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
-        # Whoever has a layer's SAE: any worker, where that one is gone.
-        there = self._workers() if task.layer is not None else []
-        chosen = {"workers": [there[task.layer % len(there)]]} if there and task.layer else {}
-        return self._client.submit(
-            call,
-            *arguments,
-            key=f"{task.stage}-{uuid4().hex}",
-            pure=False,  # else equal calls would be one
-            retries=TRIES - 1,
-            allow_other_workers=bool(chosen),
-            **chosen,
-        )
+        key = f"{task.stage}-{uuid4().hex}"
+        # A producer of data waits at the scheduler until a worker is free. What waits at a worker that dies
+        # is blamed with what was done there, and fails at last beside a task that kills whoever does it.
+        node = Node(key, call, *arguments, _data_producer=True)
+        (future,) = self._client.get({key: node}, [key], sync=False, retries=TRIES - 1)
+        return future
 
     def _ended(
         self, submitted: Iterator[tuple[Task, Future]], *, ordered: bool
@@ -147,7 +142,7 @@ class OnWorkers:
             what = f"{error.allowed_failures + 1} workers ended while they did it"
             remedy = "see what they wrote last: memory that ran out, or a task that hung"
             return Done(error=CannotRun(Fault(task.name, what, remedy)))
-        except NoValidWorkerError:
+        except NoWorkerError:
             return Done(error=_nobody(task.name))
         except Exception as error:
             if future.status in ("cancelled", "lost"):
