@@ -1,7 +1,6 @@
 """Samples of the sites of a model, and what a dictionary is said to be that was loaded for another one."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,10 +12,9 @@ from harness.runner import site_samples
 from harness.runner.context import RunContext
 from harness.runner.grouping import SMALL
 from harness.runner.site_samples import SiteSamples, cut_sample
-from harness.runner.stages.survey import survey
+from harness.runner.stages.survey import _losses_and_warning
 from harness.sae.encoding import with_gain
 from harness.testing.models import random_model
-from tests.helpers.specs import ablation_plan
 from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, texts, train
 
 TEXTS = ("A ball is thrown straight up. At the top its velocity is", "It is", "Its slope is zero")
@@ -110,10 +108,9 @@ def test_a_large_model_is_sampled_at_the_first_tokens_of_rows_spread_over_all(le
 
 
 def warning(model, sae):
-    plan = replace(ablation_plan(), layers=(LAYER,))
     context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(16))
-    rows, *_ = survey(context, plan, [SimpleNamespace(asked=text) for text in texts()])
-    return rows.warning[0]
+    samples = SiteSamples(context, [model.tokens(text) for text in texts()])
+    return _losses_and_warning(context, LAYER, samples, unmarked=False)["warning"]
 
 
 def test_a_survey_names_the_place_and_the_gain():
