@@ -180,7 +180,7 @@ def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple
         say=say,
     )
     # The others that work for it take what the first has found.
-    crew = Crew(executor, Setup(settled(wanted, fitted.target), how), fitted)
+    crew = Crew(executor, Setup(settled(wanted, fitted.target), how, facts=fitted.facts), fitted)
     plan = on_target(wanted.plan, fitted.target)
     check_answers(crew, plan, wanted.prompts_path)
     return crew, plan

@@ -39,11 +39,15 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun."""
+    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun.
+
+    `facts` are those of the process that the model was fitted in: another one must have the same.
+    """
 
     request: RunRequest
     how: How
     start: RunStart | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:

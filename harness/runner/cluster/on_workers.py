@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
@@ -35,10 +36,11 @@ class OnWorkers:
 
     def __init__(self, client: Client, terms: Terms, say: Say = lambda _: None) -> None:
         self._client, self._terms, self._say = client, terms, say
+        self._says: dict[str, Say] = {}  # of specs, by name
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
-        client.subscribe_topic(worker.SAID, lambda event: self._say(str(event[1])))
+        client.subscribe_topic(worker.SAID, self._hear)
 
     def fit(
         self,
@@ -50,7 +52,7 @@ class OnWorkers:
         say: Say,
     ) -> Fitted:
         """As `Executor.fit`, on one of the workers."""
-        self._say = say
+        self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
         packed = pickle.dumps(request)
         future = self._submit(task, worker.fit, packed, how, longest, self._terms)
@@ -89,6 +91,10 @@ class OnWorkers:
                 )
 
         return self._ended(submitted(), ordered=ordered)
+
+    def _hear(self, event: tuple[float, tuple[str, str]]) -> None:
+        spec, line = event[1]
+        self._says.get(spec, self._say)(line)
 
     def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
         key = f"{task.stage}-{uuid4().hex}"
@@ -141,6 +147,8 @@ class OnWorkers:
         except KilledWorker as error:
             what = f"{error.allowed_failures + 1} workers ended while they did it"
             remedy = "see what they wrote last: memory that ran out, or a task that hung"
+            if self._terms.stood and any(Path(self._terms.stood).iterdir()):
+                remedy = f"see where they stood, in {self._terms.stood}"
             return Done(error=CannotRun(Fault(task.name, what, remedy)))
         except NoWorkerError:
             return Done(error=_nobody(task.name))
