@@ -31,7 +31,7 @@ from harness.specs.plan import Plan
 from harness.specs.sites import Hook
 from harness.specs.workload import OPENING, OUTPUTS, StageWork, longest_row, workload
 
-LOSSES = 4  # forwards and replays by which a survey finds a layer's losses
+LOSSES = 2  # replays by which a survey finds a layer's losses
 COPIES = 3  # of a distribution: logits, in float32, and their logarithm's softmax
 
 
@@ -211,8 +211,8 @@ class _Stages:
             held = self._encoded(ENCODED) + 2 * min(HELD_BYTES, stream)
             if work.stage == "profile":
                 return taken, held, batches
-            # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
-            return taken, held, batches + 1 + LOSSES * layers
+            # A sample of the rows passes twice more, and of each layer spliced and zeroed.
+            return taken, held, batches + 2 + LOSSES * layers
         if work.stage in ("tokens", "inject"):
             return taken, rows * self.columns * work.features * POSITION_BYTES, batches
         at_one = self.plan.readout in SINGLE

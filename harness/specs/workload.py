@@ -86,7 +86,7 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     if stage in ("tokens", "inject"):
         return _injected(plan.ablation(name), stage, len(rows), asked)
     if stage == "survey":
-        # A layer's losses are taken on a sample, which is replayed three times and is left out here.
+        # A layer's losses are taken on a sample, which is replayed twice and is left out here.
         return StageWork(stage, name, len(rows), asked, reads=2)
     if stage in ("attribute", "predict"):
         return _attribution(plan, plan.ablation(name), stage, len(rows), scored)
