@@ -246,3 +246,19 @@ def test_the_scheduler_of_local_workers_takes_nobody_without_its_key(workers):
         Client(address, timeout=2)
     with pytest.raises((OSError, TimeoutError)):
         Client(address.replace("tls", "tcp"), timeout=2)
+
+
+@pytest.mark.parametrize("at", ["observe", pytest.param("ablate top", marks=pytest.mark.slow)])
+def test_a_run_whose_workers_are_killed_is_the_same_to_the_bit(workers, tmp_path, at):
+    (spec,) = write_specs(tmp_path, "few")
+    killed = []
+
+    def kill(stage, done, total):
+        if stage == at and 0 < done < total and not killed:
+            found = workers._client.run(os.getpid)
+            killed.append(sorted(found.values())[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers, progress=kill)
+    assert killed
+    assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")
