@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def run_request(
     Raises `InputError` or `CannotRun`.
     """
     began = time.perf_counter()
-    crew = _fit(executor or _in_this_process(), wanted, how, say)
+    # In this process each run has its own, which ends with it: SAEs of the last one would take memory.
+    crew = _fit(executor or InProcess(), wanted, how, say)
     plan = _on(wanted.plan, crew.fitted.target)
     check_answers(crew, plan, wanted.prompts_path)
     whole = replace(wanted.whole, target=plan.target)
@@ -149,12 +150,6 @@ def run_request(
         seconds = time.perf_counter() - began
         _finish(store, started.run_id, seconds, stages)
         return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
-
-
-@cache
-def _in_this_process() -> InProcess:
-    """One for all runs of a process: pytest runs one spec after the other, and loading takes longest."""
-    return InProcess()
 
 
 def _fit(executor: Executor, wanted: RunRequest, how: How, say: Say) -> Crew:

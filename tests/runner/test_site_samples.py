@@ -1,7 +1,6 @@
 """Samples of the sites of a model, and what a dictionary is said to be that was loaded for another one."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +11,9 @@ from harness.models.padded_batch import positions_of
 from harness.runner import site_samples
 from harness.runner.context import RunContext
 from harness.runner.site_samples import SiteSamples
-from harness.runner.stages.survey import survey
 from harness.sae.encoding import with_gain
 from harness.testing.models import random_model
-from tests.helpers.specs import ablation_plan
+from tests.helpers.added import surveyed
 from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, texts, train
 
 TEXTS = ("A ball is thrown straight up. At the top its velocity is", "It is", "Its slope is zero")
@@ -77,9 +75,8 @@ def there(model):
 
 
 def warning(model, sae):
-    plan = replace(ablation_plan(), layers=(LAYER,))
     context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(16))
-    rows, *_ = survey(context, plan, [SimpleNamespace(asked=text) for text in texts()])
+    rows, _ = surveyed(context, [LAYER], texts())
     return rows.warning[0]
 
 
