@@ -105,7 +105,10 @@ def test_workers_take_turns_at_the_results_file(tmp_path):
 
 
 def test_the_turn_of_a_worker_that_dies_is_over(tmp_path):
-    code = "import sys, time, filelock\nfilelock.FileLock(sys.argv[1]).acquire()\nprint(flush=True)\ntime.sleep(60)"
+    code = (
+        "import sys, time, filelock\nheld = filelock.FileLock(sys.argv[1])\nheld.acquire()\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
     call = [sys.executable, "-c", code, tmp_path / WRITING]
     with subprocess.Popen(call, stdout=subprocess.PIPE) as worker:
         worker.stdout.readline()
