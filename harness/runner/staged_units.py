@@ -218,8 +218,9 @@ class _Told:
             self._tell(0)
 
     def _tell(self, within: float) -> None:
-        share = (self._done + within) / max(self._of, 1)
-        self._progress(self._label, min(self._total, int(self._total * share)), self._total)
+        # The product first: a share of 1/49 times 49 is rounded to less than 1.
+        done = int(self._total * (self._done + within) / max(self._of, 1))
+        self._progress(self._label, min(self._total, done), self._total)
 
 
 def _beside(path: Path, run_id: str) -> Path:

@@ -140,8 +140,12 @@ class Workplace:
         model = prepared.resources.model
         files = prepared.resources.sae_files
         made = _Resources(name, prepared, sae_provider(prepared.target, files, model, self._say))
-        # Of another model nothing is kept: two rarely fit.
-        beside = [one for one in self._resources if one.prepared.resources.model is model]
+        # Of another model nothing is kept: two rarely fit. Files may have changed since.
+        beside = [
+            one
+            for one in self._resources
+            if one.prepared.resources.model.network is model.network and one.name != name
+        ]
         self._resources = [*beside, made][-RUNS:]
         return made
 

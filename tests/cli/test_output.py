@@ -2,19 +2,15 @@
 
 import errno
 import io
-import pickle
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from harness import __main__
-from harness.cli import main, parallel
-from harness.cli.parallel import WorkerFailed, _worst
-from harness.errors import CannotRun, Fault
-from harness.runner.context import How
+from harness.cli import main
+from harness.errors import CannotRun, Fault, InputError
+from harness.runner.side_by_side import _worst
 from tests.helpers.outcomes import an_outcome
 
 
@@ -171,31 +167,16 @@ def test_what_the_machine_refuses_is_no_mistake_of_the_harness(call, monkeypatch
     assert said in told
 
 
-def test_of_what_stops_workers_the_unforeseen_comes_first_and_the_faults_are_said():
+def test_of_what_stops_evals_side_by_side_the_unforeseen_comes_first_and_the_faults_are_said():
     fault, said = Fault("here", "it is wrong", "mend it"), []
-    failed = WorkerFailed("few: ValueError: x\ntrace")
+    failed = ValueError("x")
     assert _worst([CannotRun(fault), failed], said.append) is failed
     assert said == ["error: here: it is wrong; mend it"]
     assert _worst([CannotRun(fault)], said.append).faults == (fault,)
-
-
-def test_a_worker_hands_back_what_nobody_foresaw_as_text(monkeypatch):
-    """Not every error can be pickled, and one that cannot would take the other evals with it."""
-
-    class Unsendable(Exception):
-        def __reduce__(self):
-            raise TypeError("never")
-
-    def fails(*_, **__):
-        raise Unsendable("boom")
-
-    monkeypatch.setattr(parallel, "run_into", fails)
-    monkeypatch.setattr(parallel, "_WORKER", {"device": "cpu"})
-    file = SimpleNamespace(path=Path("some.yaml"))
-    given = {"address": None, "target": "", "resume": True, "how": How()}
-    error = pickle.loads(pickle.dumps(parallel._run(file, **given)))
-    assert isinstance(error, WorkerFailed)
-    assert str(error).startswith("some: Unsendable: boom\nTraceback")
+    wrong = InputError(Fault("there", "it is none", "name one"))
+    both = _worst([CannotRun(fault), wrong], said.append)
+    assert both.faults == (fault, *wrong.faults)
+    assert both.status == 3
 
 
 def test_a_process_whose_streams_are_closed_or_full_ends_with_its_status(tmp_path):
