@@ -197,7 +197,7 @@ def test_a_survey_in_parts_finds_what_one_of_all_texts_does(undisturbed):
 
 
 # Heard of are the beginning, each part, each layer and the end.
-@pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3, PARTS + 4])
+@pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3])
 def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
     tmp_path, monkeypatch, undisturbed, stop
 ):
@@ -216,7 +216,7 @@ def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
         survey_of_run(file, plan, a_run_context(1), hear)
     assert told == sorted(told)
     sums = list(tmp_path.glob("*.npz"))
-    assert bool(sums) == (2 < stop < PARTS + 4)  # what is heard of is kept after that
+    assert bool(sums) == (stop > 2)  # what is heard of is kept after that
     found = survey_of_run(file, plan, a_run_context(1), hear)
     assert [rows(columns) for columns in found] == [rows(columns) for columns in undisturbed]
     assert told[-1] == 1.0
