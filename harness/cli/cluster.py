@@ -8,10 +8,12 @@ from typing import Any
 
 from harness.cli.cluster_options import Who
 from harness.errors import CannotRun, Fault, Say
+from harness.names import command
 from harness.reports.terminal.progress import PlainProgress, Terminal, progress_on
 from harness.runner.context import How
 from harness.runner.outcome import Outcome
 from harness.runner.run import run_eval
+from harness.runner.shards.run_shard import Shard, run_shard
 from harness.runner.side_by_side import run_side_by_side
 from harness.runner.tasks import Executor
 from harness.specs.spec_file import SpecFile
@@ -30,7 +32,7 @@ def evals_of(
             yield from _side_by_side(files, target, executor, out, how=how, **options)
             return
         for file in files:
-            with progress_on(out) as progress:
+            with progress_on(out, executor.told if executor else str) as progress:
                 yield run_eval(
                     file,
                     target,
@@ -40,6 +42,22 @@ def evals_of(
                     say=out.note,
                     **options,
                 )
+
+
+def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: Terminal) -> None:
+    """Do one shard of each spec, and say how they are joined. Raises `InputError` and `CannotRun`."""
+    assert who.shard
+    shard = Shard(*who.shard, who.parts)
+    with nullcontext() if who.alone else _workers(who, how, out.note) as executor:
+        for file in files:
+            with progress_on(out) as progress:
+                folder = run_shard(
+                    file, target, shard, how=how, executor=executor, progress=progress, say=out.note
+                )
+            out.note(
+                f"Shard {shard.number} of {shard.of} of {file.spec.name} is done. After all {shard.of}:"
+            )
+            out.command(f"  {command('import', folder)}")
 
 
 def _side_by_side(
@@ -53,7 +71,7 @@ def _side_by_side(
         target,
         executor,
         AT_ONCE,
-        progress=lambda name: PlainProgress(told(name)),
+        progress=lambda name: PlainProgress(told(name), executor.told),
         say=told,
         **options,
     )

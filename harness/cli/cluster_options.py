@@ -2,14 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli.parser import Decimal, Whole
 from harness.errors import Fault, InputError
+from harness.specs.numbers import whole_number
 
 TASK_SECONDS = 1800.0  # that a group may take before its worker is taken to hang
+
+
+class ShardOf(click.ParamType):  # type: ignore[type-arg] # in click of old it has none
+    """Which shard, of how many: `3/16`, counted from 1."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Both numbers. Raises `click.BadParameter`."""
+        try:
+            number, of = (whole_number(part) for part in str(value).split("/"))
+        except ValueError:
+            number = of = 0
+        if not 1 <= number <= of:
+            self.fail(f"'{value}' is not allowed; write which of how many, as 3/16", param, ctx)
+        return number, of
+
 
 OPTIONS = (
     click.option(
@@ -31,6 +50,20 @@ OPTIONS = (
         metavar="SECONDS",
         help="A group that takes longer hangs: its worker ends, and another tries. 0 waits for ever.",
     ),
+    click.option(
+        "--shard",
+        type=ShardOf(),
+        metavar="K/N",
+        help="Do the K-th of N parts, without any scheduler; `harness import` joins them.",
+    ),
+    click.option(
+        "--parts",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="parts",
+        show_default=True,
+        metavar="DIR",
+        help="Where shards put their parts: a folder that all of them see.",
+    ),
     click.option("--jobs", type=Whole(1), hidden=True),  # the name of `--workers` before
 )
 
@@ -42,6 +75,8 @@ class Who:
     workers: int = 0
     scheduler: str = ""
     seconds: float = TASK_SECONDS
+    shard: tuple[int, int] | None = None
+    parts: Path = Path("parts")
 
     @property
     def alone(self) -> bool:
@@ -60,9 +95,10 @@ def who_of(options: dict[str, Any]) -> Who:
     """Who was asked for; takes its options out of all. Raises `InputError`."""
     workers, jobs = options.pop("workers"), options.pop("jobs")
     scheduler, seconds = options.pop("scheduler"), options.pop("task_timeout")
+    shard, parts = options.pop("shard"), options.pop("parts")
     if scheduler and (workers or jobs):
         what = "a scheduler has workers of its own"
         raise InputError(Fault("--workers", what, "name one of --workers and --scheduler"))
     if jobs and jobs > 1:
         workers = workers or jobs
-    return Who(workers or 0, scheduler or "", seconds)
+    return Who(workers or 0, scheduler or "", seconds, shard, parts)

@@ -1,5 +1,6 @@
 """Commands that write stored runs for other programs, and read them back."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,44 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     """Put exported runs, or the runs of other results files, into the results file.
 
     SOURCES are folders that `harness export --format parquet` wrote, or other results files: of the
-    machines of a cluster, say, each of which wrote its own.
+    machines of a cluster, say, each of which wrote its own. A folder of parts that `harness run --shard`
+    wrote is one run: its verdicts are drawn, and printed, and the exit status is theirs.
 
     \b
     harness import runs/20260215_120000_000000
     harness import node1.duckdb node2.duckdb --db db/results.duckdb
+    harness import parts/voices-organism-1f0c6a2b9d3e-of-16
     """
+    divided = [source for source in sources if (source / "run.json").exists()]
+    sources = tuple(source for source in sources if source not in divided)
+    if sources:
+        _import(sources, db, wait)
+    if divided:
+        sys.exit(_join(divided, db, wait))
+
+
+def _join(folders: list[Path], db: Path, wait: float) -> int:
+    """The status of the verdicts of runs whose shards are joined."""
+    from functools import partial
+
+    from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED
+    from harness.reports.terminal.progress import console, progress_on
+    from harness.reports.terminal.verdicts import print_verdicts
+    from harness.runner.shards.run_shard import join_shards
+    from harness.store.database import Store
+
+    out = console()
+    outcomes = []
+    for folder in folders:
+        opened = partial(Store.open, db, wait=wait, say=out.note)
+        with progress_on(out) as progress:
+            outcomes.append(join_shards(folder, opened, progress=progress))
+    print_verdicts(out, outcomes)
+    return SUPPORTED if all(one.all_supported for one in outcomes) else NOT_SUPPORTED
+
+
+def _import(sources: tuple[Path, ...], db: Path, wait: float) -> None:
+    """Runs of exports and of other results files, whole as they are."""
     from harness.store.database import Store
     from harness.store.export.parquet_runs import import_parquet, import_results, read_export
 

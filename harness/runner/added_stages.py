@@ -25,19 +25,19 @@ def add_up_survey(stages: Stages, plan: Plan, store: RunStore) -> None:
     size = stages.crew.together("survey")
     work = partial(survey, layers=plan.layers)
     parts = [
-        Task("survey", work, given={"texts": some}, size=len(some))
-        for first in range(0, len(texts), size)
-        for some in [texts[first : first + size]]
+        Task("survey", work, given={"texts": some}, size=len(some), index=index, label="texts")
+        for index, some in enumerate(texts[at : at + size] for at in range(0, len(texts), size))
     ]
     there = set(map(int, store.read(SaeHealth, stages.crew.run_id).layer))
 
     def rows_of(sums: Sums) -> Iterator[Task]:
         sample = sample_of(texts, sums)
         work = partial(survey_layer, n_prompts=len(texts), sample=sample)
-        for layer in plan.layers:
+        for index, layer in enumerate(plan.layers):
             if layer not in there:
                 given = {"layer": layer, "sums": part_of(sums, str(layer))}
-                yield Task("survey", work, given=given, layer=layer, size=LAYER)
+                label = f"layer {layer}"
+                yield Task("survey", work, given=given, size=LAYER, index=index, label=label)
 
     stages.add_up("survey", parts, rows_of, beside=LAYER * len(plan.layers), each=True)
 
@@ -56,17 +56,22 @@ def add_up_profile(
         others = (p for p in plan.prompts if p.pair_id in pairs and p.label != ablation.variant)
         variants.append(list(others))
     work = partial(profile, ablation=ablation, layers=plan.layers)
-    parts = [
-        Task(f"profile {ablation.name}", work, some, {"variant": variant}, size=len(some))
+    name = f"profile {ablation.name}"
+    some_of = (
+        (variant, some)
         for variant, prompts in enumerate(variants)
         for some in in_texts(prompts, stages.crew.together("survey"))
+    )
+    parts = [
+        Task(name, work, some, {"variant": variant}, size=len(some), index=index)
+        for index, (variant, some) in enumerate(some_of)
     ]
     finish = partial(profile_layer, ablation=ablation, also=also)
 
     def rows_of(sums: Sums) -> Iterator[Task]:
-        for layer in plan.layers:
+        for index, layer in enumerate(plan.layers):
             given = {"layer": layer, "sums": part_of(sums, str(layer))}
-            yield Task(f"profile {ablation.name}", finish, given=given, layer=layer)
+            yield Task(name, finish, given=given, index=index, label=f"layer {layer}")
 
     stages.add_up("profile", parts, rows_of, ablation.name)
 

@@ -58,7 +58,7 @@ def check_answers(crew: Crew, plan: Plan, path: Path) -> None:
 def longest_answer(crew: Crew, prompts: Sequence[Prompt]) -> int:
     """The most tokens of an answer to any of the prompts. Raises as `LanguageModel.tokens`."""
     parts = (prompts[first : first + TOGETHER] for first in range(0, len(prompts), TOGETHER))
-    tasks = (Task("check", _longest, tuple(some)) for some in parts)
+    tasks = (Task("check", _longest, tuple(some), index=at) for at, some in enumerate(parts))
     most = 0
     for _, done in crew.results(tasks):
         if done.error is not None:

@@ -44,6 +44,7 @@ def resume_or_begin(
     repeated: Mapping[str, Any] | None = None,
     asked: bool,
     resume: bool = True,
+    run_id: str = "",
     match: Matcher | None = None,
 ) -> RunStart:
     """Go on with the unfinished run of the same content, unless `resume` is false, or begin one.
@@ -51,14 +52,15 @@ def resume_or_begin(
     A batch size that was not `asked` for is no part of the content: it follows the free memory, and a
     run that is taken up keeps its own, and its number of threads. `whole` is the plan of all prompts, which
     is registered also where a trial takes some of them. A run that repeats another, whose
-    line is `repeated`, is exploratory where that one was, and has its features. `match` finds those of other
-    dictionaries. Raises `CannotRun` or
-    `InputError` where features of another eval are not there.
+    line is `repeated`, is exploratory where that one was, and has its features. One that begins has this
+    `run_id`, where it is given. `match` finds those of other dictionaries. Raises `CannotRun` or `InputError`
+    where features of another eval are not there.
     """
     content = _content(facts, asked)
     unfinished = store.read(Runs, content=content, status="unfinished")
-    if resume and len(unfinished):
-        row = next(unfinished.rows())
+    rows = [row for row in unfinished.rows() if run_id in ("", row["run_id"])]
+    if resume and rows:
+        row = rows[0]
         kept = len(store.finished(row["run_id"]))
         return RunStart(
             row["run_id"],
@@ -69,7 +71,7 @@ def resume_or_begin(
             kept,
         )
     now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
+    run_id = run_id or new_run_id(plan, now)
     if repeated is not None:
         sets, exploratory = sets_of(repeated), repeated["exploratory"]
     else:
@@ -91,6 +93,11 @@ def resume_or_begin(
         *prompt_tables(plan.prompts, plan.sides, run_id, plan.others),
     )
     return RunStart(run_id, exploratory, facts["batch_size"], facts["threads"], sets)
+
+
+def new_run_id(plan: Plan, now: datetime) -> str:
+    """What a run that begins now is called."""
+    return f"{now:%Y%m%d-%H%M%S-%f}"[:-3] + f"-{plan.spec.name}-{plan.target.name}"
 
 
 def finished_run(

@@ -46,6 +46,7 @@ def run_eval(
     reuse: bool = False,
     how: How = How(),
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -53,8 +54,8 @@ def run_eval(
 
     An unfinished run of the same content is taken up, unless `resume` is false; the verdicts of a
     finished one are given again where `reuse` is true. Where another process writes to `db`, waits so many
-    seconds for it. The `executor` does the work; this process, where none is given. Raises `InputError` or
-    `CannotRun`.
+    seconds for it. The `executor` does the work; this process, where none is given. Where its time went is
+    written to the file `profile`, if one is named. Raises `InputError` or `CannotRun`.
     """
     return run_into(
         partial(Store.open, db, wait=wait, say=say),
@@ -65,6 +66,7 @@ def run_eval(
         reuse=reuse,
         how=how,
         executor=executor,
+        profile=profile,
         progress=progress,
         say=say,
     )
@@ -80,6 +82,7 @@ def run_into(
     reuse: bool = False,
     how: How = How(),
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -96,6 +99,7 @@ def run_into(
         reuse=reuse,
         how=how,
         executor=executor,
+        profile=profile,
         progress=progress,
         say=say,
     )
@@ -109,6 +113,7 @@ def run_request(
     reuse: bool = False,
     how: How,
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say,
 ) -> Outcome:
@@ -118,9 +123,7 @@ def run_request(
     """
     began = time.perf_counter()
     # In this process each run has its own, which ends with it: SAEs of the last one would take memory.
-    crew = _fit(executor or InProcess(), wanted, how, say)
-    plan = _on(wanted.plan, crew.fitted.target)
-    check_answers(crew, plan, wanted.prompts_path)
+    crew, plan = fit_run(executor or InProcess(), wanted, how, say)
     whole = replace(wanted.whole, target=plan.target)
     match = DecoderMatcher(crew, plan.target.hook)
     # The file is held only from here on: others may write to it while gigabytes are loaded.
@@ -129,7 +132,7 @@ def run_request(
         asked = bool(how.batch_size)
         if reuse and (done := finished_run(store, plan, facts, asked=asked, match=match)):
             say(f"{plan.spec.name}: run {done['run_id']} is of the same content, and finished")
-            return _outcome_of(store, plan, done)
+            return outcome_of(store, plan, done)
         started = resume_or_begin(
             store,
             plan,
@@ -143,17 +146,39 @@ def run_request(
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         with noting_what_is_kept(store, plan, started.run_id):
-            stages = execute(crew.at(started), plan, store, progress)
-            progress("analyse", 0, 1)
-            verdicts = conclude(store, plan, started.run_id, started.exploratory)
-            progress("analyse", 1, 1)
-        seconds = time.perf_counter() - began
-        _finish(store, started.run_id, seconds, stages)
-        return Outcome.of(store, plan, started.run_id, verdicts, started.exploratory, seconds)
+            return conclude_run(crew.at(started), plan, store, progress, began, profile)
 
 
-def _fit(executor: Executor, wanted: RunRequest, how: How, say: Say) -> Crew:
-    """Whoever works for the run, with the model at hand."""
+def conclude_run(
+    crew: Crew,
+    plan: Plan,
+    store: RunStore,
+    progress: Progress,
+    began: float,
+    profile: Path | None = None,
+) -> Outcome:
+    """Take a run that has begun through its stages to its verdicts; `began` is by `time.perf_counter`.
+
+    Raises `CannotRun`.
+    """
+    start = crew.start
+    stages = execute(crew, plan, store, progress)
+    progress("analyse", 0, 1)
+    from_here = time.perf_counter()
+    verdicts = conclude(store, plan, start.run_id, start.exploratory)
+    progress("analyse", 1, 1)
+    if profile is not None:
+        stages.times.write(profile, start.run_id, time.perf_counter() - from_here)
+    seconds = time.perf_counter() - began
+    _finish(store, start.run_id, seconds, stages)
+    return Outcome.of(store, plan, start.run_id, verdicts, start.exploratory, seconds)
+
+
+def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple[Crew, Plan]:
+    """Whoever works for the run, with the model at hand, and the plan on it as the model was found to be.
+
+    Raises `InputError` or `CannotRun`.
+    """
     check = check_random(wanted.plan, wanted.where)
     fitted = executor.fit(
         replace(wanted, plan=bare(wanted.plan), whole=bare(wanted.plan)),
@@ -163,10 +188,13 @@ def _fit(executor: Executor, wanted: RunRequest, how: How, say: Say) -> Crew:
         say=say,
     )
     # The others that work for it take what the first has found.
-    return Crew(executor, Setup(settled(wanted, fitted.target), how), fitted)
+    crew = Crew(executor, Setup(settled(wanted, fitted.target), how, facts=fitted.facts), fitted)
+    plan = on_target(wanted.plan, fitted.target)
+    check_answers(crew, plan, wanted.prompts_path)
+    return crew, plan
 
 
-def _on(plan: Plan, target: Target) -> Plan:
+def on_target(plan: Plan, target: Target) -> Plan:
     """The plan on the target as it was found to be."""
     refits = tuple(replace(one, target=target) for one in plan.refits)
     return replace(plan, target=target, refits=refits)
@@ -186,7 +214,7 @@ def _finish(store: RunStore, run_id: str, seconds: float, stages: Stages) -> Non
     )
 
 
-def _outcome_of(store: RunStore, plan: Plan, run: Mapping[str, Any]) -> Outcome:
+def outcome_of(store: RunStore, plan: Plan, run: Mapping[str, Any]) -> Outcome:
     """The outcome of a stored run of the plan, with its verdicts in the order of the spec."""
     drawn = stored_verdicts(store, run["run_id"], plan.target.name)
     verdicts = tuple(drawn[claim.name] for claim in plan.spec.claims_on(plan.target.name))

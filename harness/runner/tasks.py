@@ -39,11 +39,15 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun."""
+    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun.
+
+    `facts` are those of the process that the model was fitted in: another one must have the same.
+    """
 
     request: RunRequest
     how: How
     start: RunStart | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:
@@ -55,16 +59,19 @@ class Setup:
 class Task:
     """Some work, on some prompts if any. `given` are further arguments of it, of this task alone.
 
-    What is prepared once for the tasks of a `stage` is let go with the next. `layer` is the one whose SAE
-    alone it needs, if so: whoever has it does it sooner. `size` is how much of the stage it is.
+    What is prepared once for the tasks of a `stage` is let go with the next. `size` is how much of the stage
+    it is, `index` its place among all of the stage's, and `label` tells it from others of these prompts. What
+    it returns is `shared` where more of the run follows from it than its own rows.
     """
 
     stage: str
     work: Work
     prompts: tuple[Prompt, ...] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
-    layer: int | None = None
     size: int = 0
+    index: int = 0
+    label: str = ""
+    shared: bool = True
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -75,7 +82,7 @@ class Task:
     def name(self) -> str:
         """As a message names it."""
         if not self.prompts:
-            return self.stage if self.layer is None else f"{self.stage}, layer {self.layer}"
+            return f"{self.stage}, {self.label}" if self.label else self.stage
         first, last = self.prompts[0].id, self.prompts[-1].id
         return f"{self.stage}, prompt {first}" + f" to {last}" * (first != last)
 
@@ -85,7 +92,7 @@ class Done:
     """What became of a task: what its work returned, or the `error` that stopped it.
 
     `rows` is the fewest that were in a forward since memory ran out, `memory` the most bytes that its process
-    has taken: of main memory, and of the device's.
+    has taken: of main memory, and of the device's. `worker` is the name of who did it, if it has one.
     """
 
     value: Any = None
@@ -93,6 +100,7 @@ class Done:
     rows: int = 0
     memory: tuple[int | None, int | None] = (None, None)
     error: HarnessError | None = None
+    worker: str = ""
 
 
 class Executor(Protocol):
@@ -116,6 +124,10 @@ class Executor(Protocol):
 
         `check` hears of random SAEs in the place of the target's own. Raises `InputError` or `CannotRun`.
         """
+        ...
+
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing where that is no news."""
         ...
 
     def stop(self) -> None:

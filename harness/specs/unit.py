@@ -22,6 +22,17 @@ PROMPTS = {
 }
 # Of what adds up over all of the discovery families' prompts, which are one group.
 ADDED_UP = ("survey", "profile", "tokens", "baseline directions", "random features")
+# Of which nothing else follows but verdicts; of an ablation where all of its controls come at once.
+FOR_ITSELF = (
+    "baseline",
+    "generate",
+    "predict",
+    "ablate",
+    "side effects",
+    "decoys",
+    "inject",
+    "trace",
+)
 Stage = Literal[
     "observe",
     "baseline",
@@ -41,7 +52,7 @@ Stage = Literal[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A family in one stage, or a part of it: what the store commits as a whole."""
 

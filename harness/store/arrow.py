@@ -1,7 +1,7 @@
 """Columns of the store's tables as Arrow tables, which DuckDB takes in without copying rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -24,11 +24,33 @@ def arrow_tables(columns: Iterable[Columns]) -> dict[str, pa.Table]:
     }
 
 
-def _array(values: Any) -> pa.Array:
+def pieces(columns: Iterable[Columns], most: int) -> Iterator[list[Columns]]:
+    """The parts in their order, cut and put together so that at most so many rows are taken at once."""
+    held: list[Columns] = []
+    room = most
+    for table in columns:
+        for start in range(0, len(table), most):
+            part = table if len(table) <= most else table.between(start, start + most)
+            if len(part) > room:
+                yield held
+                held, room = [], most
+            held.append(part)
+            room -= len(part)
+    yield held
+
+
+def release() -> None:
+    """Give back what Arrow keeps of memory that it no longer needs: as much as a large table took."""
+    pa.default_memory_pool().release_unused()
+
+
+def _array(values: Any) -> pa.Array | pa.ChunkedArray:
     """A column, shape (n_rows,), as an Arrow array.
 
     NaN marks an estimate that does not exist: null in the store, so that no average includes it.
     """
+    if isinstance(values, pa.ChunkedArray):  # as it was read from a file
+        return values
     texts = isinstance(values, list) and isinstance(values[0], str)
     if texts and values.count(values[0]) == len(values):
         # One text for all rows, as a run's id, is most of what there is to convert.

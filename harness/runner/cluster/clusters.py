@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,13 +19,16 @@ from harness.errors import CannotRun, Fault, InputError, Say
 from harness.runner.cluster.on_workers import OnWorkers
 from harness.runner.cluster.worker import Terms
 
-# As measured: where one failure is forgiven to no task, innocent ones fail beside a worker that dies; and a
-# limit of memory counts what a model is read into, and kills the worker that reads it.
+# As measured: where one failure is forgiven to no task, innocent ones fail beside a worker that dies; a limit
+# of memory counts what a model is read into, and kills the worker that reads it; and a cluster gives up a
+# worker that takes more than seconds to begin again.
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "60 s",
-    "distributed.scheduler.no-workers-timeout": "120 s",
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.worker-ttl": "120 s",
+    "distributed.scheduler.no-workers-timeout": "300 s",
+    "distributed.deploy.lost-worker-timeout": "1 hour",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -40,7 +44,9 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     Only they can talk to the scheduler: it listens here alone, and takes their key.
     """
     share = terms.threads or max(1, _cores() // workers)
+    stood = Path(tempfile.mkdtemp(prefix="harness-workers-"))
     with (
+        _left_if_used(stood),
         dask.config.set(SETTINGS),
         LocalCluster(
             n_workers=workers,
@@ -48,12 +54,13 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
             host="127.0.0.1",
             security=Security.temporary(),
             memory_limit=0,
-            dashboard_address=None,
+            preload=["harness.runner.cluster.preload"],
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield OnWorkers(client, replace(terms, threads=share), say)
+        yield OnWorkers(client, replace(terms, threads=share, stood=str(stood)), say)
 
 
 @contextmanager
@@ -78,7 +85,7 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
 def _address(scheduler: str) -> str:
     """The address that is named, or in the file that is. Raises `InputError`."""
     path = Path(scheduler)
-    if "://" not in scheduler and path.exists():
+    if "://" not in scheduler and path.is_file():
         try:
             scheduler = str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -100,6 +107,16 @@ def _is_here(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@contextmanager
+def _left_if_used(folder: Path) -> Iterator[None]:
+    """Remove a folder at the end, unless somebody has left something there to be read."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _cores() -> int:

@@ -1,9 +1,11 @@
 """The executor that hands tasks to the workers of a Dask cluster, a bounded number at a time."""
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
@@ -11,8 +13,9 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+from dask.task_spec import Task as Node
 from distributed import Client, Future
-from distributed.scheduler import KilledWorker, NoValidWorkerError
+from distributed.scheduler import KilledWorker, NoWorkerError
 
 from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.runner.cluster import worker
@@ -24,6 +27,7 @@ from harness.specs.targets import Target
 
 AHEAD = 3  # tasks of a worker that are on their way, or done and not yet stored
 TRIES = 3  # of a task that raises what nobody foresaw
+FEW = 4  # workers that are told of one by one
 LOOK = 2.0  # seconds between looks at who is there
 
 
@@ -34,10 +38,12 @@ class OnWorkers:
 
     def __init__(self, client: Client, terms: Terms, say: Say = lambda _: None) -> None:
         self._client, self._terms, self._say = client, terms, say
+        self._says: dict[str, Say] = {}  # of specs, by name
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
-        client.subscribe_topic(worker.SAID, lambda event: self._say(str(event[1])))
+        self._did: Counter[str] = Counter()  # tasks of each worker
+        client.subscribe_topic(worker.SAID, self._hear)
 
     def fit(
         self,
@@ -49,7 +55,7 @@ class OnWorkers:
         say: Say,
     ) -> Fitted:
         """As `Executor.fit`, on one of the workers."""
-        self._say = say
+        self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
         packed = pickle.dumps(request)
         future = self._submit(task, worker.fit, packed, how, longest, self._terms)
@@ -89,19 +95,27 @@ class OnWorkers:
 
         return self._ended(submitted(), ordered=ordered)
 
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing before anybody has."""
+        if not self._did:
+            return ""
+        did = sorted(self._did.items())
+        if len(did) > FEW:
+            fewest, most = min(self._did.values()), max(self._did.values())
+            return f"{len(did)} workers, {fewest} to {most} groups each"
+        return "worker " + ", ".join(f"{name}: {many}" for name, many in did)
+
+    def _hear(self, event: tuple[float, tuple[str, str]]) -> None:
+        spec, line = event[1]
+        self._says.get(spec, self._say)(line)
+
     def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
-        # Whoever has a layer's SAE: any worker, where that one is gone.
-        there = self._workers() if task.layer is not None else []
-        chosen = {"workers": [there[task.layer % len(there)]]} if there and task.layer else {}
-        return self._client.submit(
-            call,
-            *arguments,
-            key=f"{task.stage}-{uuid4().hex}",
-            pure=False,  # else equal calls would be one
-            retries=TRIES - 1,
-            allow_other_workers=bool(chosen),
-            **chosen,
-        )
+        key = f"{task.stage}-{uuid4().hex}"
+        # A producer of data waits at the scheduler until a worker is free. What waits at a worker that dies
+        # is blamed with what was done there, and fails at last beside a task that kills whoever does it.
+        node = Node(key, call, *arguments, _data_producer=True)
+        (future,) = self._client.get({key: node}, [key], sync=False, retries=TRIES - 1)
+        return future
 
     def _ended(
         self, submitted: Iterator[tuple[Task, Future]], *, ordered: bool
@@ -146,15 +160,20 @@ class OnWorkers:
         except KilledWorker as error:
             what = f"{error.allowed_failures + 1} workers ended while they did it"
             remedy = "see what they wrote last: memory that ran out, or a task that hung"
+            if self._terms.stood and any(Path(self._terms.stood).iterdir()):
+                remedy = f"see where they stood, in {self._terms.stood}"
             return Done(error=CannotRun(Fault(task.name, what, remedy)))
-        except NoValidWorkerError:
+        except NoWorkerError:
             return Done(error=_nobody(task.name))
         except Exception as error:
             if future.status in ("cancelled", "lost"):
                 raise _gone() from None
             what = f"it failed {TRIES} times, at last with {type(error).__name__}: {_line(error)}"
             return Done(error=CannotRun(Fault(task.name, what, "see what its worker wrote")))
-        return value if isinstance(value, Done) else Done(value)
+        if not isinstance(value, Done):
+            return Done(value)
+        self._did[value.worker] += 1
+        return value
 
     def _window(self) -> int:
         return AHEAD * max(1, len(self._workers()))

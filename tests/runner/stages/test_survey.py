@@ -15,6 +15,7 @@ from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.runner import added_stages, checkpoint
 from harness.runner.context import RunContext
+from harness.runner.site_samples import SiteSamples
 from harness.runner.stages.survey import losses, survey, survey_layer
 from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
@@ -113,7 +114,7 @@ def test_losses_are_those_of_plain_forwards():
     model, sae = random_model(2), random_sae(1)
     run_context = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
     rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
-    found = losses(run_context, sae, 1, rows)
+    found = losses(run_context, sae, 1, lambda: SiteSamples(run_context, rows).forwards)
     sums, count = [0.0, 0.0, 0.0], 0
     for row in rows:
         ids = torch.tensor([row.prompt])
@@ -195,8 +196,8 @@ def test_a_survey_in_parts_finds_what_one_of_all_texts_does(undisturbed):
         assert rates.mean_activation[mine] == pytest.approx(own.mean_activation, rel=1e-5)
 
 
-# Heard of are the beginning, each part, each layer and the end.
-@pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3, PARTS + 4])
+# Heard of are the beginning, each part and each layer.
+@pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3])
 def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
     tmp_path, monkeypatch, undisturbed, stop
 ):
@@ -215,7 +216,7 @@ def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
         survey_of_run(file, plan, a_run_context(1), hear)
     assert told == sorted(told)
     sums = list(tmp_path.glob("*.npz"))
-    assert bool(sums) == (2 < stop < PARTS + 4)  # what is heard of is kept after that
+    assert bool(sums) == (stop > 2)  # what is heard of is kept after that
     found = survey_of_run(file, plan, a_run_context(1), hear)
     assert [rows(columns) for columns in found] == [rows(columns) for columns in undisturbed]
     assert told[-1] == 1.0

@@ -1,0 +1,131 @@
+"""The executors of a shard, and of whoever joins the shards: both take from the folder what is there."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.errors import CannotRun, Fault, Say, first_few
+from harness.runner.context import How
+from harness.runner.preparation import RunRequest
+from harness.runner.shards.parts import Parts
+from harness.runner.tasks import Done, Executor, Fitted, HeardOf, Setup, Task
+from harness.specs.targets import Target
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """An `Executor` that does every so many-th task, `number` of `of`, counted from 1.
+
+    Of tasks that are `shared` it gives all, and does those last that others could have done. All that it does
+    is saved in the parts.
+    """
+
+    executor: Executor
+    parts: Parts
+    number: int
+    of: int
+
+    in_process = False
+
+    def fit(
+        self,
+        request: RunRequest,
+        how: How,
+        longest: int,
+        *,
+        check: Callable[[Target], None],
+        say: Say,
+    ) -> Fitted:
+        """As `Executor.fit`."""
+        return self.executor.fit(request, how, longest, check=check, say=say)
+
+    def told(self) -> str:
+        """As `Executor.told`."""
+        return ""
+
+    def stop(self) -> None:
+        """As `Executor.stop`."""
+        self.executor.stop()
+
+    def results(
+        self, setup: Setup, tasks: Iterable[Task], *, ordered: bool, heard: HeardOf
+    ) -> Iterator[tuple[Task, Done]]:
+        """As `Executor.results`, of the tasks that are this shard's, or shared."""
+        every = list(tasks)
+        mine = [task for task in every if task.index % self.of == self.number - 1]
+        wanted = [task for task in every if task.shared or task in set(mine)]
+        yielded: set[Task] = set()
+        for task, done in self._done(setup, mine, heard):
+            if not ordered:
+                yielded.add(task)
+                yield task, done
+        # Those of the next shard first, so that shards that wait for the same do not do the same.
+        turn = sorted(wanted, key=lambda one: ((one.index - self.number + 1) % self.of, one.index))
+        for task, done in self._done(setup, [one for one in turn if one not in yielded], heard):
+            if not ordered:
+                yield task, done
+        if ordered:
+            for task in wanted:
+                yield task, self.parts.load(task)
+
+    def _done(
+        self, setup: Setup, tasks: Iterable[Task], heard: HeardOf
+    ) -> Iterator[tuple[Task, Done]]:
+        """What tasks return, from the folder where it is there by now."""
+        there: list[Task] = []
+
+        def missing() -> Iterator[Task]:
+            for task in tasks:
+                if self.parts.has(task):
+                    there.append(task)
+                else:
+                    yield task
+
+        for task, done in self.executor.results(setup, missing(), ordered=False, heard=heard):
+            if done.error is not None:
+                raise done.error
+            self.parts.save(task, done)
+            yield task, done
+        for task in there:
+            yield task, self.parts.load(task)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """An `Executor` that does nothing: all is in the folder, by shards of which there are `of`."""
+
+    parts: Parts
+    of: int
+
+    in_process = False
+
+    def fit(self, *_: object, **__: object) -> Fitted:
+        """Nobody asks: the shards have said it."""
+        raise NotImplementedError
+
+    def told(self) -> str:
+        """As `Executor.told`."""
+        return ""
+
+    def stop(self) -> None:
+        """Nothing is at work."""
+
+    def results(
+        self,
+        setup: Setup,  # noqa: ARG002 # as of all executors
+        tasks: Iterable[Task],
+        *,
+        ordered: bool,  # noqa: ARG002
+        heard: HeardOf,  # noqa: ARG002
+    ) -> Iterator[tuple[Task, Done]]:
+        """What the shards have done. Raises `CannotRun` where some of it is not there, before any of it."""
+        every = list(tasks)
+        if absent := [task for task in every if not self.parts.has(task)]:
+            shards = sorted({task.index % self.of + 1 for task in absent})
+            what = (
+                f"{len(absent)} of {len(every)} parts of `{absent[0].stage}` are not there, of shard "
+                f"{first_few(map(str, shards))} of {self.of}"
+            )
+            remedy = "wait for these shards or run them again, then import it again"
+            raise CannotRun(Fault(str(self.parts.folder), what, remedy))
+        for task in every:
+            yield task, self.parts.load(task)
