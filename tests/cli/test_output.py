@@ -68,7 +68,7 @@ def commands(few, root, tmp_path, monkeypatch):
     db, run_id = few
     monkeypatch.chdir(tmp_path)
     spec = root / "evals" / "voices.yaml"
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: an_outcome())
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: an_outcome())
     return [
         ("check", spec),
         ("check", spec, "--json"),
@@ -116,7 +116,7 @@ def test_standard_error_that_cannot_be_written_changes_no_status(call, commands)
 def test_what_an_encoding_lacks_is_written_as_escapes(call, commands, monkeypatch):
     question = "Does Δv → 0 \udcff?"
     outcome = an_outcome(question=question, warnings=("Δ",))
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: outcome)
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: outcome)
     for arguments in commands:
         status, shown, told = call(*arguments, encoding="ascii")
         assert status == (arguments[0] == "run"), (arguments, told)  # one claim is not supported
@@ -198,7 +198,7 @@ def test_what_people_read_fits_into_eighty_columns(call, commands, few, monkeypa
     db, run_id = few
     monkeypatch.setenv("COLUMNS", "80")
     outcome = an_outcome(question="Does it? " * 20, warnings=("it is far off " * 20,), db=db)
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: outcome)
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: outcome)
     more = [("sql", name, "--db", db) for name in ("ablations", "sae_health", "runs")]
     more += [("doctor",), ("check", "nothing"), ("sql", "nothing"), ("compare", run_id, "--db", db)]
     for arguments in (*commands, *more):

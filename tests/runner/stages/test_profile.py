@@ -97,7 +97,7 @@ def test_a_profile_in_parts_is_that_of_a_whole():
                 assert row[name] == pytest.approx(whole[feature][name], rel=1e-5, nan_ok=True)
 
 
-# Heard of are the beginning, three parts of each variant, two layers and the end.
+# Heard of are the beginning, three parts of each variant, and two layers.
 @pytest.mark.parametrize("stop", [2, 3, 5, 7, 8, 9])
 def test_a_profile_that_is_stopped_anywhere_goes_on_with_its_sums(tmp_path, monkeypatch, stop):
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)

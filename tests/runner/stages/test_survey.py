@@ -196,7 +196,7 @@ def test_a_survey_in_parts_finds_what_one_of_all_texts_does(undisturbed):
         assert rates.mean_activation[mine] == pytest.approx(own.mean_activation, rel=1e-5)
 
 
-# Heard of are the beginning, each part, each layer and the end.
+# Heard of are the beginning, each part and each layer.
 @pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3])
 def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
     tmp_path, monkeypatch, undisturbed, stop
