@@ -152,9 +152,6 @@ class Stages:
         self._sums.remove()
         told.end()
 
-    def _looks(self, ablation: str) -> int:
-        return len(looks(self._plan.ablation(ablation)))
-
     def _gather(
         self, told: "_Told", at_work: dict[Task, tuple[Unit, ...]], tasks: Iterable[Task]
     ) -> None:

@@ -1,8 +1,11 @@
 """What one process keeps open for several runs, and what it opens again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from harness.errors import CannotRun, Fault
 from harness.runner import workplace
 from harness.runner.context import How
 from harness.runner.preparation import request, settled
@@ -63,3 +66,20 @@ def test_a_run_has_the_saes_that_are_there_when_it_is_fitted(tmp_path):
         setup = opened(place, wanted(tmp_path, sae="saes"), f"r{factor}")
         sums.append(place.do(setup, Task("look", decoder)).value[2])
     assert sums[1] == pytest.approx(2 * sums[0], rel=1e-4)
+
+
+def test_another_model_is_let_go_before_the_next_one_is_loaded(tmp_path, monkeypatch):
+    place = Workplace()
+    place.do(opened(place, wanted(tmp_path)), Task("look", decoder))
+    asked = wanted(tmp_path, name="other")
+    target = replace(asked.plan.target, model="lab/another")
+
+    def load(*_, **__):
+        assert not place._resources
+        assert not place._runs
+        raise CannotRun(Fault("model", "it is tried no further", "none"))
+
+    assert place._resources
+    monkeypatch.setattr(workplace, "prepare", load)
+    with pytest.raises(CannotRun, match="tried no further"):
+        opened(place, replace(asked, plan=replace(asked.plan, target=target)))

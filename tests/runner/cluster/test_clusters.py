@@ -141,6 +141,11 @@ def test_a_task_that_always_fails_is_named_and_the_rest_goes_on(crew):
     assert found == dict.fromkeys([0, 1, 4, 9, 16])
 
 
+def test_an_error_that_cannot_be_sent_is_named_too(crew):
+    (said,) = values(crew, works.unpicklable, numbers(1))
+    assert said.startswith(f"try: it failed {TRIES} times, at last with ")
+
+
 def test_what_a_worker_dies_of_is_done_again_elsewhere(crew, tmp_path):
     given = [{"number": 2, "left": str(tmp_path)}]
     tasks = [Task("try", works.dies, given=given[0])]
