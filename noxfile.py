@@ -154,6 +154,20 @@ def bench_store(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_wide_statistics(session: nox.Session) -> None:
+    """Tests of 10,000 families over 82,000 features from a results file; `-- --quick` for fewer."""
+    install(session)
+    session.run("python", "-m", "benchmarks.wide_statistics", *session.posargs)
+
+
+@nox.session
+def bench_prompt_memory(session: nox.Session) -> None:
+    """Memory and time of up to 1,000,000 prompts before anything is run; `-- --quick` for 10,000."""
+    install(session)
+    session.run("python", "-m", "benchmarks.prompt_memory", *session.posargs)
+
+
+@nox.session
 def bench_neighbours(session: nox.Session) -> None:
     """An eval beside busy processes, against the same eval alone; `-- --quick` for a smaller one."""
     install(session)

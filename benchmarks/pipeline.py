@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,14 @@ def write_model(folder: Path, **smaller: int) -> None:
     AutoTokenizer.from_pretrained(bundled("fixtures", "organism")).save_pretrained(folder)
 
 
-def write_sae(folder: Path, layer: int, width: int = WIDTH, features: int = FEATURES) -> None:
-    """A random SAE in GemmaScope's layout, about one feature in a hundred active."""
+def write_sae(
+    folder: Path,
+    layer: int,
+    width: int = WIDTH,
+    features: int = FEATURES,
+    active: float = 0.01,
+) -> None:
+    """A random SAE in GemmaScope's layout, about such a share of its features `active`."""
     path = folder / f"layer_{layer}" / "width_16k" / "average_l0_100" / "params.npz"
     if path.exists():
         return
@@ -83,13 +90,16 @@ def write_sae(folder: Path, layer: int, width: int = WIDTH, features: int = FEAT
     random = np.random.default_rng(layer)
     decoder = random.standard_normal((features, width), dtype=np.float32)
     decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
+    # Along any direction of length 1 the stream is about normal. Each block adds what attention and MLP put
+    # out, both normed to a variance of 1, to the embedding's, which is almost 1.
+    threshold = NormalDist(0, (1 + 2 * (layer + 1)) ** 0.5).inv_cdf(1 - active)
     np.savez(
         path,
         W_enc=np.ascontiguousarray(decoder.T),
         W_dec=decoder,
         b_enc=np.zeros(features, np.float32),
         b_dec=np.zeros(width, np.float32),
-        threshold=np.full(features, 2.5, np.float32),
+        threshold=np.full(features, threshold, np.float32),
     )
 
 
@@ -124,7 +134,7 @@ claims:
 
 
 def measure(folder: Path, device: str) -> int:
-    """Run the eval; print time by stage, the forward's share of the capture, and the peak."""
+    """Run the eval; print time by stage, what share the survey and the forward take, and the peak."""
     (folder / "results.duckdb").unlink(missing_ok=True)
     stages: dict[str, float] = defaultdict(float)
     began: dict[str, float] = {}
@@ -152,7 +162,9 @@ def measure(folder: Path, device: str) -> int:
         print(f"{stage:<14}{seconds:8.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     share = forward.seconds["observe"] / stages["observe"]
+    surveyed = stages["survey"] / stages["observe"]
     good = [
+        figure("survey / observe", surveyed, "of 1", 1.0, at_most=True),
         figure("peak memory with five layers", peak / 1e9, "GB", 9, at_most=True),
         figure("the forward's share of the capture stage", share, "of 1", 0.8),
     ]

@@ -64,7 +64,7 @@ def _difference(data: PairedActivations, feature: Feature) -> Floats:
     if feature not in data.features:
         return np.zeros(len(data.units.of))
     column = data.features.index(feature)
-    return data.misconception[:, column] - data.correct[:, column]
+    return (data.misconception - data.correct)[:, [column]].toarray()[:, 0]
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,108 @@
 """Rows of the store as paired arrays: pairs down, features across."""
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from harness.analysis.units import Units, units_of
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
-from harness.specs.prompt import LABELS, Label, pairs_of
+from harness.specs.prompt import LABELS, Label, Pair, pairs_of
 from harness.specs.split import Side
 from harness.stats.own_metrics import Metrics, all_metrics
+from harness.store.active_values import active_values
+from harness.store.interface import ReadStore
 from harness.store.tables.observations import Activations, Answers, Baselines
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class PairedActivations:
     """Feature values of both variants at the readout, of every feature ever active in them.
 
-    `correct` and `misconception` are (n_pairs, n_features), 0 where a feature is not active, and
-    `units` says which pairs hang together: those of a family, or of what the spec clusters by. `features` are
-    in ascending order.
+    `correct` and `misconception` are sparse columns, (n_pairs, n_features), and `units` says which pairs hang
+    together: those of a family, or of what the spec clusters by. `features` are in ascending order.
     """
 
     features: tuple[Feature, ...]
-    correct: Floats
-    misconception: Floats
+    correct: sparse.csc_array
+    misconception: sparse.csc_array
     units: Units
 
-    def of(self, label: Label) -> Floats:
+    def of(self, label: Label) -> sparse.csc_array:
         """The values of one variant, (n_pairs, n_features)."""
         return self.correct if label == "correct" else self.misconception
 
 
-def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivations:
-    """The feature values of one side's pairs, from rows of the store that may be of both sides."""
+def read_pairs(source: ReadStore, plan: Plan, side: Side, run_id: str) -> PairedActivations:
+    """The feature values of one side's pairs, from the store: what is held are the active ones alone."""
     pairs = pairs_of(plan.of(side))
-    # Both variants are filled in at once, one below the other: a feature that is active in one of them
-    # alone has a column in both.
-    row = {
-        prompt.id: i + half * len(pairs)
-        for half, label in enumerate(("correct", "misconception"))
-        for i, prompt in enumerate(getattr(pair, label) for pair in pairs)
-    }
-    at = np.array([row.get(str(prompt), -1) for prompt in rows.prompt_id], dtype=np.intp)
-    of_side = at >= 0
-    keys = np.column_stack([np.asarray(rows.layer), np.asarray(rows.feature)])[of_side]
-    features, column = np.unique(keys, axis=0, return_inverse=True)
-    values = np.zeros((2 * len(pairs), len(features)))
-    values[at[of_side], column.ravel()] = np.asarray(rows.value, dtype=float)[of_side]
-    return PairedActivations(
-        features=tuple((int(layer), int(feature)) for layer, feature in features),
-        correct=values[: len(pairs)],
-        misconception=values[len(pairs) :],
-        units=units_of(plan, [pair.family for pair in pairs], plan.spec.cluster),
+    prompts = _in_rows(pairs)
+    parts = (
+        (layer, *active_values(source, run_id, layer, prompts)) for layer in sorted(plan.layers)
     )
+    return _paired(plan, pairs, parts)
+
+
+def pair_activations(plan: Plan, side: Side, rows: Activations) -> PairedActivations:
+    """The same from rows of the store, which may be of both sides."""
+    pairs = pairs_of(plan.of(side))
+    row = {prompt: i for i, prompt in enumerate(_in_rows(pairs))}
+    at = np.array([row.get(str(prompt), -1) for prompt in rows.prompt_id], dtype=np.int64)
+    layers, features = np.asarray(rows.layer, np.int64), np.asarray(rows.feature, np.int64)
+    order = np.lexsort((at, features, layers))
+    order = order[at[order] >= 0]
+    values = np.asarray(rows.value, dtype=float)
+    parts = (
+        (int(layer), at[own], features[own], values[own])
+        for layer in np.unique(layers[order])
+        for own in [order[layers[order] == layer]]
+    )
+    return _paired(plan, pairs, parts)
+
+
+def _in_rows(pairs: Sequence[Pair]) -> list[str]:
+    """The prompts whose values are read: both variants at once, one below the other.
+
+    A feature that is active in one of them alone has a column in both.
+    """
+    return [pair.correct.id for pair in pairs] + [pair.misconception.id for pair in pairs]
+
+
+def _paired(
+    plan: Plan, pairs: Sequence[Pair], parts: Iterable[tuple[int, Integers, Integers, Floats]]
+) -> PairedActivations:
+    """From each layer's active values: their rows of `_in_rows`, features and values, by feature and row."""
+    n = len(pairs)
+    features: list[Feature] = []
+    halves: tuple[list[sparse.csc_array], list[sparse.csc_array]] = [], []
+    for layer, row, feature, value in parts:
+        own = np.unique(feature)
+        features += [(layer, one) for one in own.tolist()]
+        for half, columns in enumerate(halves):
+            here = row // max(n, 1) == half
+            start = np.searchsorted(feature[here], [*own, math.inf])
+            inside = value[here], row[here] - half * n, start
+            columns.append(sparse.csc_array(inside, shape=(n, len(own))))
+    correct, misconception = (
+        sparse.hstack([sparse.csc_array((n, 0)), *columns], format="csc") for columns in halves
+    )
+    units = units_of(plan, [pair.family for pair in pairs], plan.spec.cluster)
+    return PairedActivations(tuple(features), correct, misconception, units)
+
+
+def feature_means(values: sparse.csc_array) -> Floats:
+    """The mean of each column, (n_features,), of sparse (n_pairs, n_features): added up pair by pair."""
+    column = np.repeat(np.arange(values.shape[1]), np.diff(values.indptr))
+    return np.bincount(column, values.data, values.shape[1]) / values.shape[0]
 
 
 def behaviours(

@@ -14,7 +14,7 @@ from harness.analysis.baseline_tests import baseline_tests
 from harness.analysis.crossfits import Crossfit, SplitSet, crossfit_rows, crossfits_of
 from harness.analysis.decoy_verdicts import SetContrast
 from harness.analysis.moderator_rows import moderator_rows
-from harness.analysis.pairs import PairedActivations, behaviours, pair_activations
+from harness.analysis.pairs import PairedActivations, behaviours, feature_means, read_pairs
 from harness.analysis.selection_stability import stability_rows
 from harness.analysis.source_impacts import SourceImpacts
 from harness.analysis.token_injection import TokenInjection, injection_tests
@@ -41,7 +41,7 @@ from harness.store.frozen_sets import FrozenSets, sets_of
 from harness.store.interface import ReadStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.interventions import Decoys, SideEffects
-from harness.store.tables.observations import Activations, Answers, Baselines
+from harness.store.tables.observations import Answers, Baselines
 from harness.store.tables.results import FeatureTests, SelectionOverlap, SelectionStability
 from harness.store.tables.runs import Runs
 
@@ -100,9 +100,8 @@ def analyse(source: ReadStore, plan: Plan, run_id: str, origin: Origin) -> Analy
     """All tests of a run whose units are all in. It reads the store and writes nothing."""
     registered = own_metrics(plan.spec.metrics)
     run = next(source.read(Runs, run_id).rows(), {})
-    activations = source.read(Activations, run_id)
-    discovery = pair_activations(plan, "discovery", activations)
-    confirmation = pair_activations(plan, "confirmation", activations)
+    discovery = read_pairs(source, plan, "discovery", run_id)
+    confirmation = read_pairs(source, plan, "confirmation", run_id)
     features = _feature_results(plan, confirmation)
     own = features[plan.spec.cluster]
     units = {name: metric.unit for name, metric in registered.items()}
@@ -218,10 +217,10 @@ def _feature_tests(
         split=[side] * n,
         layer=layers,
         feature=[feature for _, feature in data.features],
-        n_pairs=[len(x)] * n,
+        n_pairs=[x.shape[0]] * n,
         n_units=[n_units] * n,
-        rate_correct=(data.correct > 0).mean(axis=0),
-        rate_misconception=(data.misconception > 0).mean(axis=0),
+        rate_correct=feature_means(data.correct > 0),
+        rate_misconception=feature_means(data.misconception > 0),
         mean_difference=mean.mean,
         ci_low=mean.low,
         ci_high=mean.high,

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.analysis.controls import candidates_of, draw_controls
 from harness.analysis.edit_roles import every_edit
-from harness.analysis.pairs import Floats, PairedActivations
+from harness.analysis.pairs import Floats, PairedActivations, feature_means
 from harness.analysis.units import units_of
 from harness.errors import CannotRun, Fault, first_few
 from harness.specs.ablations import Ablation
@@ -36,7 +36,7 @@ def contrast_scores(
     """
     x, y = discovery.of("misconception"), discovery.of("correct")
     statistic = paired_statistic(x, y, discovery.units.of, statistic=plan.spec.contrast.statistic)
-    size = (x - y).mean(axis=0) * lengths(discovery.features, activity)
+    size = feature_means(x - y) * lengths(discovery.features, activity)
     most = most_consistent(discovery.units.n)
     first, second = contrast_keys(ablation, size, statistic, most)
     order = np.argsort(-np.abs(second), kind="stable")

@@ -21,7 +21,12 @@ from harness.specs.clusters import FAMILY
 from harness.specs.intervention import Feature
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin
-from harness.stats.resampled_statistics import Weights, resampled_statistic, resampled_totals
+from harness.stats.resampled_statistics import (
+    Weights,
+    resampled_statistic,
+    resampled_totals,
+    sums_of_units,
+)
 from harness.stats.stability import (
     Mask,
     Places,
@@ -32,7 +37,6 @@ from harness.stats.stability import (
     selected,
     stability,
 )
-from harness.stats.unit_scores import sum_by_unit
 from harness.store.tables.observations import Attributions, FeatureActivity
 from harness.store.tables.results import SelectionOverlap, SelectionStability
 
@@ -81,7 +85,7 @@ def contrast_rule(
     x, y = discovery.of("misconception"), discovery.of("correct")
     length = lengths(discovery.features, activity)
     names, codes = np.unique(drawn.of, return_inverse=True)
-    sums = sum_by_unit(np.ascontiguousarray((x - y).T), codes, len(names)) * length[:, None]
+    sums = sums_of_units(x - y, codes, len(names)) * length[:, None]
     # Of the contrast's own units, each is as often there as what it is drawn with.
     own = np.unique(units.of, return_index=True)[1]
     sign = expected_sign(ablation)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.analysis.scored_prompts import scored_prompts
 from harness.errors import Fault
 from harness.specs.prompt import Prompt
 from harness.specs.spec_file import SpecFile
@@ -57,7 +58,8 @@ def shortcut_findings(
             f"{families} famil{'y is' if families == 1 else 'ies are'} too few for a shortcut score"
         )
         return ShortcutFindings(notes=(f"{name}: {what} ({FEWEST_FAMILIES})",))
-    scores = _scores(prompts)
+    some = scored_prompts(prompts)
+    scores = _scores(some)
     deciding = [one for one in scores if one.decides]
     telling = [one for one in deciding if one.score > MOST and one.low > 0.5]
     others = [one for one in deciding if one not in telling]
@@ -66,6 +68,11 @@ def shortcut_findings(
         for said, what in _SIDES
         if any(map(said, others))
     ]
+    if len(some) < len(prompts):
+        of = f"{len(some) // 2:,} of {len(prompts) // 2:,} pairs"
+        notes.append(
+            f"{name}: shortcut scores are of {of}, in families taken by a hash of their names"
+        )
     if telling and allowed:
         told = f"{_told(telling)}, {_left_out(telling[0])}"
         notes.append(f"{name}: shortcuts are allowed ({allowed}): {told}")

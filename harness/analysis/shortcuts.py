@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from harness.analysis.scored_prompts import scored_prompts
 from harness.specs.prompt import Pair, Prompt, pairs_of
 from harness.stats import bounded_mean_interval
 
@@ -62,9 +63,10 @@ def shortcut_scores(prompts: Sequence[Prompt], *, every: bool = True) -> tuple[S
 
     Least squares with a penalty of 1 on the differences between a pair's two variants, which is a ridge
     classifier with an effect of each pair: what both variants share tells nothing. A kind that needs the
-    tag `quantity` is left out where it is missing, and a grouping where it has fewer than three groups.
+    tag `quantity` is left out where it is missing, and a grouping where it has fewer than three groups. Of
+    more than 2,000 pairs the scores are those of some families, see `scored_prompts`.
     """
-    pairs = pairs_of(prompts)
+    pairs = pairs_of(scored_prompts(prompts))
     families = np.array([pair.family for pair in pairs])
     groupings = _groupings(pairs)
     decisive = next(iter(groupings))

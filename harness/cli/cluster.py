@@ -32,7 +32,7 @@ def evals_of(
             yield from _side_by_side(files, target, executor, out, how=how, **options)
             return
         for file in files:
-            with progress_on(out) as progress:
+            with progress_on(out, executor.told if executor else str) as progress:
                 yield run_eval(
                     file,
                     target,
@@ -71,7 +71,7 @@ def _side_by_side(
         target,
         executor,
         AT_ONCE,
-        progress=lambda name: PlainProgress(told(name)),
+        progress=lambda name: PlainProgress(told(name), executor.told),
         say=told,
         **options,
     )

@@ -38,7 +38,7 @@ def exit_with_status(command: Callable[..., Any]) -> Callable[..., Any]:
             print_faults([too_long(error.filename)])
             sys.exit(WRONG_INPUT)
         except MemoryError:
-            remedy = "end other programs, or take a smaller --batch-size or fewer --jobs"
+            remedy = "end other programs, or take a smaller --batch-size or fewer --workers"
             print_faults([Fault("memory", "there is not enough of it", remedy)])
             sys.exit(CANNOT_RUN)
         except KeyboardInterrupt as error:

@@ -10,40 +10,65 @@ from harness.cli import completion
 from harness.cli.exit_status import exit_with_status
 from harness.cli.options import DB, JSON, target_option
 from harness.cli.output import echo, print_json
+from harness.cli.parser import Decimal, Whole
 from harness.cli.spec_facts import controls_lines
 
 if TYPE_CHECKING:
     from harness.specs.plan import Plan
+
+UNKNOWN = "not estimated; the model's architecture is not known here"
 
 
 @click.command(short_help="Show what a run would do, and what it could show.")
 @click.argument("spec", shell_complete=completion.specs)
 @target_option(default="", help="One of the spec's targets; its first when left out.")
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@click.option(
+    "--workers", type=Whole(1), help="Say what it costs on so many devices like this one."
+)
+@click.option("--price", type=Decimal(0, 1e6), help="Dollars an hour for each of the workers.")
 @JSON
 @DB
 @exit_with_status
-def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
+def plan(
+    spec: str,
+    target: str,
+    device: str,
+    workers: int | None,
+    price: float | None,
+    as_json: bool,
+    db: Path,
+) -> None:
     """Show what a run of SPEC would do: families, layers, what it could show, memory and time.
 
     Memory is that of the device in each stage; the time is the least that this machine needs, by what it does
     in a moment. Of features that another eval froze, the results file is asked. Nothing is loaded or
     fetched for it.
 
+    With --workers, what it costs on so many: time, hours, bytes and dollars, by earlier runs of the target in
+    the results file.
+
     \b
     harness plan voices --target organism
+    harness plan voices --target organism --workers 4 --price 2.50
     """
     from dataclasses import asdict
 
+    from harness.reports.terminal.cost import cost_lines
     from harness.reports.terminal.width import hanging_indent, known_columns
     from harness.runner.doctor import expected
+    from harness.runner.planned_cost import planned_cost
     from harness.specs.spec_file import load
 
+    if price is not None and workers is None:
+        raise click.UsageError("--price is an hour's of a worker; say how many with --workers")
     made = load(spec).plan(target)
     facts = _planned(made, db)
     needs = expected(made, device)
+    cost = workers and planned_cost(made, db, device=device, workers=workers, price=price)
     if as_json:
-        print_json(facts | {"needs": [asdict(one) for one in needs]})
+        facts["needs"] = [asdict(one) for one in needs]
+        print_json(facts | ({"cost": cost and asdict(cost)} if workers else {}))
         return
     for key, value in facts.items():
         if key in ("clusters", "sources", "out of reach") and not value:
@@ -54,6 +79,10 @@ def plan(spec: str, target: str, device: str, as_json: bool, db: Path) -> None:
         echo(hanging_indent(f"{key:>16}  ", str(shown), known_columns(sys.stdout)))
     for one in needs:
         echo(hanging_indent(f"{one.what:>16}  ", one.text, known_columns(sys.stdout)))
+    told = [*cost_lines(cost)] if cost else [("cost", UNKNOWN)] * bool(workers)
+    width = max((len(what) for what, _ in told), default=0)
+    for what, text in told:
+        echo(hanging_indent(f"{what:>{max(16, width)}}  ", text, known_columns(sys.stdout)))
 
 
 def _planned(made: "Plan", db: Path) -> dict[str, Any]:

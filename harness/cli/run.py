@@ -13,6 +13,7 @@ from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, WAIT, how_of, how_options, target_option
 from harness.cli.output import echo, print_json, say
 from harness.cli.parser import Whole
+from harness.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from harness.runner.outcome import Outcome
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="A trial on the first N families of each side: evidence of nothing.",
 )
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write where the time went, by stage and worker, as JSON.",
+)
 @how_options
 @JSON
 @DB
@@ -43,6 +50,7 @@ def run(
     specs: tuple[str, ...],
     target: str,
     resume: bool,
+    profile: Path | None,
     as_json: bool,
     db: Path,
     wait: float,
@@ -73,7 +81,11 @@ def run(
     if who.shard:
         shards_of(files, target, who, how_of(how), out)
         return
-    options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
+    if profile and len(files) > 1:
+        what = "it is of one eval, and several are asked for"
+        raise InputError(Fault("--profile", what, "run them one by one, each with its own"))
+    options: dict[str, Any] = {"profile": profile} if profile else {}
+    options |= {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
 
     if len(files) > 1:
         # Before the first of them runs: they may confirm on the same prompts.

@@ -13,6 +13,7 @@ from harness.models.padded_batch import Tokens
 T = TypeVar("T")
 ENCODED = 1024  # positions that an SAE sees together, at most
 ENCODED_BYTES = 2**29  # of feature values, and of what is made of them, that are held at once
+OVERHEAD = 512  # columns: with fewer in a forward a processor does each more slowly
 POSITION_BYTES = 16  # of those, for each feature of a position
 # What libraries say that had no memory for their workspace.
 NO_WORKSPACE = ("alloc_failed", "cublas_status_not_initialized", "cusolver_status_not_initialized")
@@ -68,6 +69,30 @@ def split_by_length(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i].prompt))
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+def split_by_padding(
+    rows: Sequence[Tokens], size: int, overhead: int = OVERHEAD
+) -> Iterator[list[int]]:
+    """As `split_by_length`, and cut where fewer columns of padding save more than another forward takes.
+
+    That is as long as so many columns of its own, the `overhead`.
+    """
+
+    def cut(part: list[int]) -> Iterator[list[int]]:
+        lengths = [len(rows[i]) for i in part]
+        columns = {
+            at: at * lengths[at - 1] + (len(part) - at) * lengths[-1] for at in range(1, len(part))
+        }
+        at = min(columns, key=lambda one: columns[one], default=0)
+        if at and columns[at] + overhead < len(part) * lengths[-1]:
+            yield from cut(part[:at])
+            yield from cut(part[at:])
+        else:
+            yield part
+
+    for part in split_by_length(rows, size):
+        yield from cut(part)
 
 
 def map_batches(

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from harness.models.forward_types import GeneratedToken
+from harness.models.packed_columns import pack_columns
 from harness.models.padded_batch import Batch
 from harness.models.transfer import send
 
@@ -21,16 +22,17 @@ def generate_greedily(
     ends = network.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
     ids, mask = send(network.device, batch.ids, (batch.branch >= 0).long())
-    output = network.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        max_new_tokens=new_tokens,
-        do_sample=False,
-        disable_compile=True,  # a static cache that a configuration asks for would compile it
-        output_logits=True,
-        return_dict_in_generate=True,
-        pad_token_id=pad_id,
-    )
+    with pack_columns(network):
+        output = network.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            disable_compile=True,  # a static cache that a configuration asks for would compile it
+            output_logits=True,
+            return_dict_in_generate=True,
+            pad_token_id=pad_id,
+        )
     tokens = output.sequences[:, batch.columns :].tolist()
     # Of all steps together, (steps, rows, top): each copy from a device makes the host wait.
     best = [logits.float().topk(min(top, logits.shape[-1])) for logits in output.logits]

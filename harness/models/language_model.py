@@ -28,6 +28,7 @@ from harness.models.forward_types import AnswerScores, CachedForward, GeneratedT
 from harness.models.generation import generate_greedily
 from harness.models.hooks import capture, tap_blocks
 from harness.models.logprobs import split_by_answer, token_logprobs
+from harness.models.packed_columns import pack_columns
 from harness.models.padded_batch import Batch, PaddingSide, Reads, Tokens, reads_of
 from harness.models.prompt_tokenizer import PromptTokenizer
 from harness.models.replay_starts import (
@@ -254,17 +255,22 @@ class LanguageModel(PromptTokenizer):
         first = batch.earliest if column.numel() else batch.columns - 1
         # How many, and not which: a model that is spread over devices has its logits elsewhere.
         ids, branch, place = send(self.device, batch.ids, batch.branch, batch.place)
-        sight = Sight(branch, place, branch, place)
-        output = self.network(
-            input_ids=ids,
-            attention_mask=self.architecture.masks(sight, self.network.dtype),
-            position_ids=place,
-            use_cache=False,
-            logits_to_keep=batch.columns - first,
-        )
-        rows = torch.arange(len(batch), device=output.logits.device)[:, None]
-        (column,) = send(output.logits.device, (column - first).clamp(min=0))
-        return output.logits[rows, column].float().log_softmax(-1)
+        logits = self._logits(ids, Sight(branch, place, branch, place), batch.columns - first)
+        rows = torch.arange(len(batch), device=logits.device)[:, None]
+        (column,) = send(logits.device, (column - first).clamp(min=0))
+        return logits[rows, column].float().log_softmax(-1)
+
+    def _logits(self, ids: Tensor, sight: Sight, last: int, **cache: Any) -> Tensor:
+        """The network's logits (rows, last, vocabulary) of the last columns of `ids` (rows, columns)."""
+        with pack_columns(self.network):
+            output = self.network(
+                input_ids=ids,
+                attention_mask=self.architecture.masks(sight, self.network.dtype),
+                position_ids=sight.place,
+                logits_to_keep=last,
+                **cache or {"use_cache": False},
+            )
+        return output.logits
 
     def _continue(
         self,
@@ -286,15 +292,8 @@ class LanguageModel(PromptTokenizer):
         can_trim = first <= last and last not in taps and begun != last
         trimmed = trim_last_block(self.blocks, reads, self.architecture.family)
         with self._tapped(taps, self.site), trimmed if can_trim else nullcontext():
-            output = self.network(
-                input_ids=ids,
-                attention_mask=self.architecture.masks(sight, self.network.dtype),
-                position_ids=sight.place,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=reads,
-            )
-        return output.logits.float().log_softmax(-1)
+            logits = self._logits(ids, sight, reads, past_key_values=cache, use_cache=True)
+        return logits.float().log_softmax(-1)
 
     def _tapped(self, taps: Mapping[int, Tap], site: Site) -> AbstractContextManager[None]:
         return tap_blocks(self.blocks, taps, self.device, site, self.parts)

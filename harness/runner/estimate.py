@@ -29,9 +29,9 @@ from harness.runner.sae_provider import RESIDENT
 from harness.specs.fields import SINGLE
 from harness.specs.plan import Plan
 from harness.specs.sites import Hook
-from harness.specs.workload import StageWork, longest_row, workload
+from harness.specs.workload import OPENING, OUTPUTS, StageWork, longest_row, workload
 
-LOSSES = 4  # forwards and replays by which a survey finds a layer's losses
+LOSSES = 2  # replays by which a survey finds a layer's losses
 COPIES = 3  # of a distribution: logits, in float32, and their logarithm's softmax
 
 
@@ -86,8 +86,8 @@ class Estimate:
 class Duration:
     """Seconds of a run: in all, of `loading`, of arithmetic in `forwards`, of `launches` by the host.
 
-    A stage takes the longer of the last two where the device works while the host goes on, else both.
-    `how` says what was measured for it.
+    A stage takes the longer of the last two where the device works while the host goes on, else both; that
+    is what `stages` have, in their order. `how` says what was measured for it.
     """
 
     seconds: float
@@ -95,6 +95,7 @@ class Duration:
     forwards: float
     launches: float
     how: str
+    stages: tuple[float, ...]
 
 
 def estimate(plan: Plan, device: str, batch_size: int = 0) -> Estimate | None:
@@ -123,13 +124,13 @@ def time_of(plan: Plan, needed: Estimate, device: str) -> Duration:
     forwards = [2 * size * stage.tokens / (SHARE * speed) for stage in needed.stages]
     launches = [launch * stage.operations for stage in needed.stages]
     # A processor launches what it then does itself.
-    both = map(max, forwards, launches) if where != "cpu" else map(add, forwards, launches)
+    both = tuple(map(max if where != "cpu" else add, forwards, launches))
     loading = needed.loads / reading
     how = (
         f"measured just now: {speed / 1e9:,.0f} GFLOP/s, {1e6 * launch:.1f} us a launch, "
         f"{reading / 1e9:.1f} GB/s of weights read"
     )
-    return Duration(loading + sum(both), loading, sum(forwards), sum(launches), how)
+    return Duration(loading + sum(both), loading, sum(forwards), sum(launches), how, both)
 
 
 def estimate_with(
@@ -193,6 +194,8 @@ class _Stages:
         if work.stage == "generate":
             taken = self.rehearsal.generate(rows, self.columns + work.forwards)
             return taken, 0, batches * work.forwards
+        if work.stage == OUTPUTS:
+            return self._outputs(work)
         if work.backwards:
             rows = min(rows, max(1, self.asked // 4))
             taken = self.rehearsal.attribute(rows, self.columns, self.plan.layers)
@@ -208,8 +211,8 @@ class _Stages:
             held = self._encoded(ENCODED) + 2 * min(HELD_BYTES, stream)
             if work.stage == "profile":
                 return taken, held, batches
-            # A sample of the rows passes once more, and of each layer as it is, spliced and zeroed.
-            return taken, held, batches + 1 + LOSSES * layers
+            # A sample of the rows passes twice more, and of each layer spliced and zeroed.
+            return taken, held, batches + 2 + LOSSES * layers
         if work.stage in ("tokens", "inject"):
             return taken, rows * self.columns * work.features * POSITION_BYTES, batches
         at_one = self.plan.readout in SINGLE
@@ -247,6 +250,14 @@ class _Stages:
         forwards = ceil(work.rows / group) * (1 + replays + 2)
         taken = self.rehearsal.replay(rows, self.columns, layers)
         return taken, kept + encoded + reads, forwards
+
+    def _outputs(self, work: StageWork) -> tuple[Taken, int, int]:
+        """Of the output scores: one layer at a time, and every feature at each opening is a row."""
+        layers = self.plan.layers
+        replays = ceil(work.rows * work.replays / len(layers))
+        rows = min(self.asked, replays)
+        taken = self.rehearsal.replay(rows, OPENING, layers)
+        return taken, 0, len(layers) * (1 + ceil(replays / rows))
 
     def _encoded(self, positions: int) -> int:
         """Bytes of the feature values of so many positions, and of what is made of them, held at once."""

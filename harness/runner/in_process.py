@@ -36,6 +36,10 @@ class InProcess:
         """As `Executor.fit`."""
         return self._place.fit(request, how, longest, check=check, say=say)
 
+    def told(self) -> str:
+        """As `Executor.told`."""
+        return ""
+
     def stop(self) -> None:
         """Nothing is at work where nobody waits for it."""
 

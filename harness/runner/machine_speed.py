@@ -1,8 +1,9 @@
-"""How fast this machine does what a run spends its time on, measured in a moment."""
+"""How fast this machine does what a run spends its time on, measured in a moment, once a process."""
 
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cache
 from statistics import median
 
 import torch
@@ -12,6 +13,7 @@ TRIED = 2**24  # bytes that are read to see how fast that is
 CHAIN = 200  # operations in a row, one waiting for none
 
 
+@cache
 def product_speed(device: str, dtype: str, width: int) -> float:
     """Floating-point operations a second of a matrix product of the model's shape."""
     kind = getattr(torch, dtype)
@@ -22,6 +24,7 @@ def product_speed(device: str, dtype: str, width: int) -> float:
     return 2 * rows * width * 4 * width / _seconds(lambda: float((a @ b)[0, 0]))
 
 
+@cache
 def launch_seconds(device: str) -> float:
     """What one operation costs the host, which asks the device for it."""
     number = torch.ones((), device=device)
@@ -35,6 +38,7 @@ def launch_seconds(device: str) -> float:
     return _seconds(chain) / CHAIN
 
 
+@cache
 def reading_speed() -> float:
     """Bytes of a file a second that are hashed, converted to float32 and looked through, without the disk."""
     content = bytearray(TRIED)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.analysis.controls import balance_of, candidates_of
-from harness.analysis.pairs import pair_activations
+from harness.analysis.pairs import read_pairs
 from harness.analysis.selection import (
     FeatureScores,
     attribution_scores,
@@ -45,7 +45,6 @@ from harness.store.interface import RunStore
 from harness.store.interventions import intervention_rows, interventions_of
 from harness.store.tables.interventions import ControlBalance, InjectedTokens, Interventions
 from harness.store.tables.observations import (
-    Activations,
     Attributions,
     EditActivity,
     FeatureActivity,
@@ -210,8 +209,7 @@ def _balance(
 def _scores(crew: Crew, plan: Plan, ablation: Ablation, store: RunStore) -> FeatureScores:
     """What the features are ranked by, from the discovery families alone."""
     if ablation.select.by == "contrast":
-        activations = store.read(Activations, crew.run_id)
-        discovery = pair_activations(plan, "discovery", activations)
+        discovery = read_pairs(store, plan, "discovery", crew.run_id)
         activity = store.read(FeatureActivity, crew.run_id)
         return contrast_scores(plan, ablation, discovery, activity)
     if ablation.select.by == "attribution":
@@ -224,7 +222,5 @@ def _scores(crew: Crew, plan: Plan, ablation: Ablation, store: RunStore) -> Feat
 
 def _strongest(run_id: str, plan: Plan, store: RunStore) -> set[Feature]:
     """The features of the confirming families' contrast that a reader will ask about."""
-    activations = store.read(Activations, run_id)
-    return set(
-        strongest_features(plan, pair_activations(plan, "confirmation", activations), STRONGEST)
-    )
+    confirmation = read_pairs(store, plan, "confirmation", run_id)
+    return set(strongest_features(plan, confirmation, STRONGEST))

@@ -27,6 +27,25 @@ from harness.specs.local_paths import local_path
 from harness.specs.plan import Plan
 from harness.specs.targets import Target
 
+# Columns of `runs`, and what it means for the numbers where two runs differ in one.
+REASONS = {
+    "code_hash": "the harness's own code is another",
+    "model_hash": "the model's weights are others",
+    "model_revision": "the model's revision is another",
+    "sae_hash": "the SAEs' weights are others",
+    "dtype": "it computes in another dtype",
+    "device": "another device sums in another order",
+    "accelerator": "another driver or version of CUDA or cuDNN may choose other kernels",
+    "arithmetic": "sums and products are made in another way",
+    "torch_version": "another version of torch may choose other kernels",
+    "transformers_version": "another version of transformers may compute otherwise",
+    "attention": "attention is computed in another way",
+    "threads": "sums are divided between another number of threads",
+    "batch_size": "batches have another size, as where memory ran out in one of the runs",
+    "padding_side": "rows are padded on the other side",
+}
+FOR_RUN = ("threads", "batch_size")  # of those: all that compute a run take what it has in its line
+
 
 def run_facts(wanted: RunRequest, plan: Plan, machine: Mapping[str, Any]) -> dict[str, Any]:
     """What `runs` records of a run before it begins: all that could change a number, and more.
@@ -79,6 +98,15 @@ def machine_facts(prepared: Prepared, layers: Sequence[int]) -> dict[str, Any]:
         "sae_hashes": hashes,
         "metrics": json.dumps(own) if own else None,
     }
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Why numbers of a run would differ between two processes with these facts, in words; or nothing."""
+    return "; ".join(
+        f"{why} ({theirs[name]}, here {ours[name]})"
+        for name, why in REASONS.items()
+        if name not in FOR_RUN and ours.get(name) != theirs.get(name)
+    )
 
 
 def model_here(target: Target) -> tuple[str | None, str | None]:

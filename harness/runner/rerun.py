@@ -1,49 +1,24 @@
 """Run a stored run again, from what the store holds of it, and hold the two against each other."""
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from harness.errors import Fault, InputError, Say
+from harness.errors import Say
 from harness.paths import DEFAULT_DB
 from harness.runner.context import How, Progress
 from harness.runner.outcome import Outcome
 from harness.runner.preparation import RunRequest
+from harness.runner.provenance import REASONS
 from harness.runner.run import run_request
-from harness.runner.stored_target import target_of_run
-from harness.specs.plan import make_plan
-from harness.specs.prompt import LIMITED
-from harness.specs.spec import Spec
+from harness.runner.stored_plan import stored_plan
 from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
-from harness.store.prompts import stored_other_prompts, stored_prompts
-from harness.store.stored_spec import spec_mapping
-from harness.store.tables.runs import Prompts
 
-# Columns of `runs`, and what it means for the numbers where two runs differ in one.
-REASONS = {
-    "code_hash": "the harness's own code is another",
-    "model_hash": "the model's weights are others",
-    "model_revision": "the model's revision is another",
-    "sae_hash": "the SAEs' weights are others",
-    "dtype": "it computes in another dtype",
-    "device": "another device sums in another order",
-    "accelerator": "another driver or version of CUDA or cuDNN may choose other kernels",
-    "arithmetic": "sums and products are made in another way",
-    "torch_version": "another version of torch may choose other kernels",
-    "transformers_version": "another version of transformers may compute otherwise",
-    "attention": "attention is computed in another way",
-    "threads": "sums are divided between another number of threads",
-    "batch_size": "batches have another size, as where memory ran out in one of the runs",
-    "padding_side": "rows are padded on the other side",
-}
 UNEXPLAINED = (
     "nothing that is recorded of the runs differs: memory ran out on the way in one of them, or the device "
     "does not repeat its sums"
@@ -120,27 +95,7 @@ def rerun(
 
 def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
     """What was asked then. Raises `InputError` where this harness would ask something else."""
-    where = f"run {run['run_id']}"
-    remedy = f"repeat it with harness {run['harness_version']} (commit {run['git_commit']})"
-    try:
-        spec = Spec.model_validate(_tuples(spec_mapping(run)))
-    except (ValidationError, InputError):
-        what = "its spec is not one that this harness reads"
-        raise InputError(Fault(where, what, remedy)) from None
-    target = target_of_run(run, spec)
-    of_run = run["run_id"]
-    prompts, others = stored_prompts(store, of_run), stored_other_prompts(store, of_run)
-    plan = make_plan(spec, target, prompts, others)
-    if (run["exploratory"] or "").startswith(LIMITED):
-        # Of a trial not all families are there, and each keeps the side that it was on.
-        rows = store.read(Prompts, run["run_id"])
-        sides = dict(sorted(zip(rows.family, rows.split, strict=True)))
-        plan = replace(plan, sides=sides, limit=max(Counter(sides.values()).values()))
-    hashes = {"spec": (spec.hash, run["spec_hash"])}
-    hashes["prompts"] = (plan.prompts_hash, run["prompts_hash"])
-    if changed := [part for part, (now, then) in hashes.items() if now != then]:
-        what = f"this harness reads its {' and '.join(changed)} otherwise"
-        raise InputError(Fault(where, what, remedy))
+    where, plan = f"run {run['run_id']}", stored_plan(store, run)
     return RunRequest(
         plan,
         why=f"repeats {run['run_id']}",
@@ -150,10 +105,3 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
         whole=plan,
         repeated=run,
     )
-
-
-def _tuples(value: Any) -> Any:
-    """A spec's lists are tuples, as its reader makes them."""
-    if isinstance(value, dict):
-        return {key: _tuples(each) for key, each in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import map_batches
+from harness.models.adaptive_batching import map_batches, split_by_padding
 from harness.models.finite import check_finite
 from harness.models.hooks import capture
 from harness.models.padded_batch import Tokens, positions_of
 from harness.runner.context import RunContext
+from harness.runner.grouping import SMALL
 from harness.specs.intervention import At
 
 HELD_BYTES = 2**28  # of residual stream that are held until every SAE has seen them
@@ -25,10 +26,7 @@ def held_streams(
     held: dict[int, list[Tensor]] = {block: [] for block in blocks}
     size = 0
 
-    def capture_rows(chosen: list[int]) -> dict[int, Tensor]:
-        return captured(context, [rows[i] for i in chosen], blocks, at)
-
-    for _, streams in map_batches(context.limit, rows, capture_rows):
+    for streams in _batches(context, blocks, rows, at):
         for block, stream in streams.items():
             held[block].append(stream)
             size += stream.nbytes
@@ -37,6 +35,24 @@ def held_streams(
             held, size = {block: [] for block in blocks}, 0
     if size:
         yield {block: torch.cat(parts) for block, parts in held.items()}
+
+
+def _batches(
+    context: RunContext, blocks: Sequence[int], rows: Sequence[Tokens], at: At
+) -> Iterator[dict[int, Tensor]]:
+    model = context.model
+    parts: list[Sequence[int]] = [range(len(rows))]
+    # A forward of a large model on a processor takes as long as it has columns, padding as well.
+    if model.device.type == "cpu" and model.n_parameters > SMALL:
+        parts = [*split_by_padding(rows, context.limit.rows)]
+    for part in parts:
+        some = [rows[i] for i in part]
+
+        def capture_rows(chosen: list[int], some: list[Tokens] = some) -> dict[int, Tensor]:
+            return captured(context, [some[i] for i in chosen], blocks, at)
+
+        for _, streams in map_batches(context.limit, some, capture_rows):
+            yield streams
 
 
 def captured(

@@ -46,6 +46,7 @@ def run_eval(
     reuse: bool = False,
     how: How = How(),
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -53,8 +54,8 @@ def run_eval(
 
     An unfinished run of the same content is taken up, unless `resume` is false; the verdicts of a
     finished one are given again where `reuse` is true. Where another process writes to `db`, waits so many
-    seconds for it. The `executor` does the work; this process, where none is given. Raises `InputError` or
-    `CannotRun`.
+    seconds for it. The `executor` does the work; this process, where none is given. Where its time went is
+    written to the file `profile`, if one is named. Raises `InputError` or `CannotRun`.
     """
     return run_into(
         partial(Store.open, db, wait=wait, say=say),
@@ -65,6 +66,7 @@ def run_eval(
         reuse=reuse,
         how=how,
         executor=executor,
+        profile=profile,
         progress=progress,
         say=say,
     )
@@ -80,6 +82,7 @@ def run_into(
     reuse: bool = False,
     how: How = How(),
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -96,6 +99,7 @@ def run_into(
         reuse=reuse,
         how=how,
         executor=executor,
+        profile=profile,
         progress=progress,
         say=say,
     )
@@ -109,6 +113,7 @@ def run_request(
     reuse: bool = False,
     how: How,
     executor: Executor | None = None,
+    profile: Path | None = None,
     progress: Progress,
     say: Say,
 ) -> Outcome:
@@ -140,11 +145,16 @@ def run_request(
         if started.kept:
             say(f"  goes on from {what_is_kept(store, plan, started.run_id)}")
         with noting_what_is_kept(store, plan, started.run_id):
-            return conclude_run(crew.at(started), plan, store, progress, began)
+            return conclude_run(crew.at(started), plan, store, progress, began, profile)
 
 
 def conclude_run(
-    crew: Crew, plan: Plan, store: RunStore, progress: Progress, began: float
+    crew: Crew,
+    plan: Plan,
+    store: RunStore,
+    progress: Progress,
+    began: float,
+    profile: Path | None = None,
 ) -> Outcome:
     """Take a run that has begun through its stages to its verdicts; `began` is by `time.perf_counter`.
 
@@ -153,8 +163,11 @@ def conclude_run(
     start = crew.start
     stages = execute(crew, plan, store, progress)
     progress("analyse", 0, 1)
+    from_here = time.perf_counter()
     verdicts = conclude(store, plan, start.run_id, start.exploratory)
     progress("analyse", 1, 1)
+    if profile is not None:
+        stages.times.write(profile, start.run_id, time.perf_counter() - from_here)
     seconds = time.perf_counter() - began
     _finish(store, start.run_id, seconds, stages)
     return Outcome.of(store, plan, start.run_id, verdicts, start.exploratory, seconds)
@@ -180,7 +193,7 @@ def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple
         say=say,
     )
     # The others that work for it take what the first has found.
-    crew = Crew(executor, Setup(settled(wanted, fitted.target), how), fitted)
+    crew = Crew(executor, Setup(settled(wanted, fitted.target), how, facts=fitted.facts), fitted)
     plan = on_target(wanted.plan, fitted.target)
     check_answers(crew, plan, wanted.prompts_path)
     return crew, plan

@@ -12,6 +12,7 @@ from harness.runner import checkpoint
 from harness.runner.checkpoint import UNKEPT, Checkpoint
 from harness.runner.context import Progress
 from harness.runner.grouping import group_units
+from harness.runner.stage_times import StageTimes
 from harness.runner.sums import Sums, add_in_order
 from harness.runner.tasks import Crew, Done, Task, Work
 from harness.specs.ablations import looks
@@ -30,7 +31,7 @@ class Stages:
     """The stages of one run: each takes its units in groups, and commits what is done by the clock.
 
     `rows` is the fewest that were in a forward, and `memory` the most bytes that a process took, of main
-    memory and of a device's.
+    memory and of a device's. `times` says where time went.
     """
 
     def __init__(self, crew: Crew, plan: Plan, store: RunStore, progress: Progress) -> None:
@@ -38,6 +39,7 @@ class Stages:
         self._finished = store.finished(crew.run_id)
         self.rows = crew.start.batch_size
         self.memory: tuple[int, int] = (0, 0)
+        self.times = StageTimes()
         # Of what adds up over all of a stage's prompts.
         self._sums = Checkpoint(_beside(store.path, crew.run_id))
 
@@ -93,7 +95,8 @@ class Stages:
                 at_work[task] = group
                 yield task
 
-        self._gather(told, at_work, tasks())
+        with self.times.of(label):
+            self._gather(told, at_work, tasks())
         if name in ADDED_UP:
             self._sums.remove()
 
@@ -117,7 +120,21 @@ class Stages:
         if all(unit.id in self._finished for unit in units):
             _Told(self._progress, label, total, total)
             return
+        with self.times.of(label):
+            self._add_up(units, label, parts, rows_of, beside, each=each)
+
+    def _add_up(
+        self,
+        units: Sequence[Unit],
+        label: str,
+        parts: Sequence[Task],
+        rows_of: Callable[[Sums], Iterable[Task]],
+        beside: int,
+        *,
+        each: bool,
+    ) -> None:
         began = time.monotonic()
+        total = sum(map(_size, units))
         told = _Told(self._progress, label, total, 0, sum(part.size for part in parts) + beside)
         summed = add_in_order(self.crew, parts, self._sums, told.hear, told.advance, self._note)
         rows: list[Columns] = []
@@ -126,12 +143,12 @@ class Stages:
             if done.error is not None:
                 raise done.error
             if each:
-                self._store.commit(*done.value)
+                self._commit(done.value)
             else:
                 rows += done.value
             told.advance(task)
         seconds = (time.monotonic() - began) / len(units)
-        self._store.commit(*rows, _ledger(self.crew.run_id, units, seconds))
+        self._commit([*rows, _ledger(self.crew.run_id, units, seconds)])
         self._sums.remove()
         told.end()
 
@@ -153,15 +170,20 @@ class Stages:
                 continue
             waiting += [*done.value, _ledger(self.crew.run_id, group, done.seconds / len(group))]
             if time.monotonic() - committed >= checkpoint.EVERY:
-                self._store.commit(*waiting)
+                self._commit(waiting)
                 waiting, committed = [], time.monotonic()
             told.advance(task)
         if waiting:
-            self._store.commit(*waiting)
+            self._commit(waiting)
         if errors:
             raise type(errors[0])(*(fault for error in errors for fault in error.faults))
 
+    def _commit(self, rows: Sequence[Columns]) -> None:
+        with self.times.storing():
+            self._store.commit(*rows)
+
     def _note(self, done: Done) -> None:
+        self.times.add(done)
         if done.rows:
             self.rows = min(self.rows, done.rows)
         main, device = (max(a, b or 0) for a, b in zip(self.memory, done.memory, strict=True))

@@ -39,11 +39,15 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun."""
+    """All that makes a run anybody's: what is asked for, without its prompts, and where it has begun.
+
+    `facts` are those of the process that the model was fitted in: another one must have the same.
+    """
 
     request: RunRequest
     how: How
     start: RunStart | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:
@@ -88,7 +92,7 @@ class Done:
     """What became of a task: what its work returned, or the `error` that stopped it.
 
     `rows` is the fewest that were in a forward since memory ran out, `memory` the most bytes that its process
-    has taken: of main memory, and of the device's.
+    has taken: of main memory, and of the device's. `worker` is the name of who did it, if it has one.
     """
 
     value: Any = None
@@ -96,6 +100,7 @@ class Done:
     rows: int = 0
     memory: tuple[int | None, int | None] = (None, None)
     error: HarnessError | None = None
+    worker: str = ""
 
 
 class Executor(Protocol):
@@ -119,6 +124,10 @@ class Executor(Protocol):
 
         `check` hears of random SAEs in the place of the target's own. Raises `InputError` or `CannotRun`.
         """
+        ...
+
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing where that is no news."""
         ...
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What one process works with: an open model, and for each run its SAEs and how many rows fit."""
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,13 +9,13 @@ from functools import partial
 
 import torch
 
-from harness.errors import HarnessError, Say
+from harness.errors import CannotRun, Fault, HarnessError, Say
 from harness.models.adaptive_batching import BatchLimit, memory_is_said, try_again
 from harness.models.arithmetic import exact_arithmetic
 from harness.models.memory import peak_memory, rows_that_fit
 from harness.runner.context import Heard, How, RunContext
 from harness.runner.preparation import Prepared, RunRequest, prepare, settled
-from harness.runner.provenance import machine_facts
+from harness.runner.provenance import differences, machine_facts
 from harness.runner.sae_provider import sae_provider
 from harness.runner.tasks import Done, Fitted, Setup, Task
 from harness.sae import Sae
@@ -118,6 +119,10 @@ class Workplace:
         shared = next((one for one in self._resources if one.name == name), None)
         if shared is None:
             prepared = prepare(request, setup.how, check=lambda _: None, say=lambda _: None)
+            here = machine_facts(prepared, request.plan.layers)
+            if setup.facts and (why := differences(here, setup.facts)):
+                what = f"others work for this run with another: {why}"
+                raise CannotRun(Fault(platform.node(), what, "take it out of the cluster"))
             shared = self._share(name, prepared)
         return RunContext(
             start.run_id if start else "",

@@ -5,6 +5,7 @@ arXiv:2406.04093. Transcoders: Dunefsky et al. 2024, arXiv:2406.11944; their ski
 2025, arXiv:2501.18823.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -128,13 +129,18 @@ def cutoff(sae: Sae, held: Tensor) -> Tensor | None:
     return found.reshape(*held.shape[:-1], 1)
 
 
-def decode(sae: Sae, values: Tensor, held: Tensor | None = None) -> Tensor:
+def decode(
+    sae: Sae,
+    values: Tensor,
+    held: Tensor | None = None,
+    product: Callable[[Tensor, Tensor], Tensor] = torch.matmul,
+) -> Tensor:
     """The reconstruction (..., width written) of feature values (..., n_features), in float32.
 
     What a site `held` (..., held width) is needed where the dictionary normalises or skips; raises
-    `ValueError` without it.
+    `ValueError` without it. `product` is that of the values and the decoder's rows.
     """
-    out = values @ sae.w_dec + sae.b_dec
+    out = product(values, sae.w_dec) + sae.b_dec
     if sae.norm is None and sae.skip is None:
         return out
     if held is None:

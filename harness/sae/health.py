@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.sae.encoding import Sae, decode, encode, written_part
 from harness.sae.precise import double, on_precise, total
+from harness.sae.sparse_product import sparse_product
 
 
 class Health:
@@ -37,7 +38,7 @@ class Health:
         for part in held.float().split(most):
             values = encode(sae, part)
             aim = written_part(sae, part)
-            errors = double(aim - decode(sae, values, part))
+            errors = double(aim - decode(sae, values, part, sparse_product))
             self.positions += len(part)
             self.active += double((values > 0).sum(0))
             self.total += total(values)

@@ -11,6 +11,10 @@ from harness.sae.trial import ADJUSTED, FACTORS, FIXED, Reading, Trial, fit_of
 NO_FAULT = 1.4  # a factor nearer to 1 is no mistake: sparse training shrinks values
 SHARP = 1 / 3  # FVU, and share of the cost, that so many adjustments may leave
 MOST_ROWS, RIDGE = 512, 0.05
+PROBED, IN_ORDER = (
+    256,
+    0.9,
+)  # features that are looked at first; share of them that must be in order
 PART = 1024  # features whose encoder is held against every decoder row at once
 
 
@@ -134,11 +138,18 @@ def _order(trial: Trial) -> Iterator[Reading]:
         return
     rows = torch.nn.functional.normalize(sae.w_dec, dim=1)
     used = (values > 0).any(0).nonzero()[:, 0]
-    if len(used):
-        like = [(rows @ sae.w_enc[:, part]).argmax(0) for part in used.split(PART)]
+    # Nor is it begun where some of the features show that they are in order.
+    some = used[:: 1 + len(used) // PROBED]
+    if len(used) and (_most_like(rows, sae.w_enc, some) != some).float().mean() > 1 - IN_ORDER:
+        like = [_most_like(rows, sae.w_enc, part) for part in used.split(PART)]
         outer = values[:, used] @ sae.w_dec[torch.cat(like)] + sae.b_dec
         cause = "order: the decoder's rows are in another order than the encoder's columns"
         yield Reading("order", cause, trial.measured(values, outer))
+
+
+def _most_like(rows: Tensor, encoder: Tensor, features: Tensor) -> Tensor:
+    """Which of the `rows` (n_features, width) is most like the encoder's column of each feature, (k,)."""
+    return (rows @ encoder[:, features]).argmax(0)
 
 
 def own_lengths(trial: Trial) -> Iterator[Reading]:

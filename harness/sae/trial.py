@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.sae.encoding import Sae, kth, moments, read_part, written_part
 from harness.sae.precise import double
+from harness.sae.sparse_product import LARGE, sparse_product
 
 # Shares of the cost that a reading may leave to be believed: of one that has nothing to adjust, and of
 # one that has a factor or a mean that is looked for.
@@ -174,12 +175,12 @@ class Trial:
     ) -> tuple[Tensor, Tensor]:
         """The features (n_positions, n_features) of values before the threshold, and what they decode to.
 
-        On so few positions most features are active nowhere: a processor leaves them out of the product.
-        Another device would be waited for until it said which.
+        On so few positions most features are active nowhere: a processor leaves them out of the product,
+        and of a large one all that is 0. Another device would be waited for until it said which.
         """
         values = before * self._active(before, threshold, top_k)
-        if values.device.type != "cpu":
-            return values, values @ self.sae.w_dec + self.sae.b_dec
+        if values.device.type != "cpu" or values.numel() >= LARGE:
+            return values, sparse_product(values, self.sae.w_dec) + self.sae.b_dec
         used = (values > 0).any(0)
         return values, values[:, used] @ self.sae.w_dec[used] + self.sae.b_dec
 

@@ -31,6 +31,8 @@ _RAISED = _Raised()
 
 def looks_as(text: str) -> str:
     """The same for texts that nobody can tell apart: é in one character or two, kinds of space."""
+    if text.isascii() and text.isprintable():
+        return text
     return _SPACE.sub(" ", unicodedata.normalize("NFC", _UNSEEN.sub("", text)))
 
 
@@ -44,6 +46,10 @@ def reads_as(text: str) -> str:
 
 def named_as(text: str) -> str:
     """The same for names that are easily taken for each other: as `reads_as`, and x² for x2."""
+    if text.isascii() and text.isprintable():
+        plain = " ".join(text.replace("`", "'").lower().split())
+        # The same object where nothing differs: a million names are then not there twice.
+        return text if plain == text else plain
     folded = unicodedata.normalize("NFKC", looks_as(text)).translate(_TYPOGRAPHY).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 

@@ -14,7 +14,10 @@ Answers = tuple[str, ...]
 LABELS: tuple[Label, Label] = ("correct", "misconception")
 
 
-@dataclass(frozen=True)
+ALONE: tuple[Answers, Answers] = ((), ())  # the further members of answers that are no sets
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One line of a prompt file, completed from its pair.
 
@@ -39,7 +42,7 @@ class Prompt:
     baseline: str = ""
     variant: str = ""
     chat: Chat = ()
-    further: tuple[Answers, Answers] = ((), ())
+    further: tuple[Answers, Answers] = ALONE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variant", self.variant or self.label)
@@ -70,6 +73,22 @@ class Prompt:
         return (*self.members("correct"), *self.members("misconception"))
 
 
+class Shared:
+    """What many prompts of a file have in common, held once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._tags: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+
+    def text(self, text: str) -> str:
+        """The same text, as it was first met."""
+        return self._texts.setdefault(text, text)
+
+    def tags(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The same tags, in their order, as they were first met."""
+        return self._tags.setdefault(tuple(tags.items()), tags)
+
+
 def baselines_of(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """The prompts without their scenes, with the same answers."""
     return tuple(_baseline_of(prompt) for prompt in prompts)
@@ -82,7 +101,7 @@ def _baseline_of(prompt: Prompt) -> Prompt:
     return replace(prompt, text=transcript(chat), chat=chat)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Both variants of a pair."""
 

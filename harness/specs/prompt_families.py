@@ -1,5 +1,6 @@
 """What is wrong with families: texts that two of them share, and answers that are not balanced in one."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -11,10 +12,10 @@ from harness.specs.variants import Variants
 
 def shared_texts(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
     """A text that two families use would be counted twice, or stand on both sides of the split."""
-    first: dict[str, Prompt] = {}
+    first: dict[bytes, Prompt] = {}
     faults = []
     for prompt in prompts:
-        other = first.setdefault(reads_as(prompt.text), prompt)
+        other = first.setdefault(digest(reads_as(prompt.text)), prompt)
         if other.family != prompt.family:
             same = other.text == prompt.text
             but = "" if same else f" but for {difference(other.text, prompt.text)}"
@@ -27,6 +28,11 @@ def shared_texts(path: str, prompts: Sequence[Prompt]) -> list[Fault]:
                 )
             )
     return faults
+
+
+def digest(text: str) -> bytes:
+    """What stands for a text among millions, in fewer bytes."""
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def unbalanced(path: str, prompts: Sequence[Prompt], variants: Variants) -> list[Fault]:

@@ -88,7 +88,9 @@ def _faults_of_text(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f"'{name}' is {_kind(value)}", "write a text"
     elif not is_whole(value):
         yield f"'{name}' holds half of a surrogate pair", "write the whole character"
-    elif not any(letter.isprintable() and not letter.isspace() for letter in value):
+    elif not (value.isprintable() and value.strip()) and not any(
+        letter.isprintable() and not letter.isspace() for letter in value
+    ):
         yield f"'{name}' is empty", "write a text"
     elif name not in ("prompt", "id", "baseline") and value != value.strip():
         yield f"'{name}' begins or ends with a space", "remove it"
@@ -96,4 +98,9 @@ def _faults_of_text(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _kind(value: Any) -> str:
     names = {bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")
+    other = (
+        "a number"
+        if isinstance(value, int | float)
+        else f"of another type ({type(value).__name__})"
+    )
+    return names.get(type(value), other)

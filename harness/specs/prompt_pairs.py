@@ -1,13 +1,13 @@
 """Lines of a prompt file completed to prompts, each from its pair, with every fault at once."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations, product
 from typing import Any
 
 from harness.errors import Fault, nearest
-from harness.specs.likeness import difference, looks_as, named_as
-from harness.specs.prompt import LABELS, Answers, Label, Prompt, shown
+from harness.specs.likeness import difference, looks_as
+from harness.specs.open_pairs import Pairs
+from harness.specs.prompt import ALONE, LABELS, Answers, Label, Prompt, Shared, shown
 from harness.specs.prompt_families import shared_texts, unbalanced
 from harness.specs.prompt_lines import (
     EXPECTED,
@@ -17,6 +17,7 @@ from harness.specs.prompt_lines import (
     messages_of,
     text_of,
 )
+from harness.specs.prompt_names import Names
 from harness.specs.variants import Variants
 
 OLD = Variants()
@@ -24,7 +25,7 @@ OLD = Variants()
 
 def complete(
     path: str,
-    lines: Sequence[Line],
+    lines: Iterable[Line],
     *,
     balanced: bool,
     variants: Variants = OLD,
@@ -35,97 +36,40 @@ def complete(
     `answer` defaults to `expected_correct_answer` and `family` to `pair_id`, as in the proof of
     concept's files. With `balanced`, every family must use each answer as often as the positive one as
     it does as the other. Lines of further labels are left aside. No prompt is returned where there is a
-    fault. With `chat`,
-    a text is what a user asks.
+    fault. With `chat`, a text is what a user asks. A line is let go as soon as its pair is complete.
     """
+    found = Pairs(variants)
+    prompts: list[Prompt] = []
     faults: list[Fault] = []
-    good: list[Line] = []
+    names, share, sound = Names(path), Shared(), True
     for number, line in lines:
         wrong = [Fault(f"{path}:{number}", *fault) for fault in faults_of_line(line)]
-        faults += wrong
-        if not wrong:
-            good.append((number, line))
-    faults += _duplicates(path, lines)
-    faults += _twins(path, good)
-    pairs: dict[str, dict[str, Line]] = defaultdict(dict)
-    for number, line in good:
-        of_pair = pairs[line["pair_id"]]
-        if line["label"] in of_pair:
-            faults.append(
-                Fault(
-                    f"{path}:{number}",
-                    f"pair '{line['pair_id']}' has a second {line['label']} variant "
-                    f"(the first is on line {of_pair[line['label']][0]})",
-                    "give each pair one variant of each label",
-                )
-            )
-        else:
-            of_pair[line["label"]] = (number, line)
-    prompts: list[Prompt] = []
-    for pair_id, of_pair in pairs.items():
-        compared = {
-            role: of_pair[name] for role in LABELS if (name := variants.name(role)) in of_pair
-        }
-        if len(compared) == len(LABELS):
-            completed, wrong = _pair(path, pair_id, compared, variants, chat)
+        faults += [*wrong, *names.repeated(number, line)]
+        if wrong:
+            sound = False
+            continue
+        faults += names.twins(number, line)
+        pair_id, label = line["pair_id"], line["label"]
+        if first := found.line_of(pair_id, label):
+            what = f"pair '{pair_id}' has a second {label} variant (the first is on line {first})"
+            remedy = "give each pair one variant of each label"
+            faults.append(Fault(f"{path}:{number}", what, remedy))
+        elif compared := found.take(number, line):
+            completed, wrong = _pair(path, pair_id, compared, variants, chat, share)
             prompts += completed
             faults += wrong
+    for pair_id, of_pair in found.incomplete.items():
+        here = any(name in of_pair for name in variants.names)
         # Its partner may be one of the faulty lines.
-        elif (compared or any(map(_near(variants), of_pair))) and (
-            len(lines) == len(good) or len(of_pair) > 1
-        ):
+        if (here or any(map(_near(variants), of_pair))) and (sound or len(of_pair) > 1):
             faults += _incomplete(path, pair_id, of_pair, variants)
+    prompts.sort(key=lambda prompt: prompt.line)
     faults += shared_texts(path, prompts)
     if balanced and not faults:
         faults += unbalanced(path, prompts, variants)
     if faults:
         return (), sorted(faults, key=_place)
-    return tuple(sorted(prompts, key=lambda prompt: prompt.line)), []
-
-
-def _duplicates(path: str, lines: Sequence[Line]) -> list[Fault]:
-    first: dict[str, int] = {}
-    faults = []
-    for number, line in lines:
-        name = line.get("id")
-        if isinstance(name, str) and first.setdefault(name, number) != number:
-            faults.append(
-                Fault(
-                    f"{path}:{number}",
-                    f"id '{name}' is used on line {first[name]} already",
-                    "give each prompt its own id",
-                )
-            )
-    return faults
-
-
-def _twins(path: str, lines: Sequence[Line]) -> list[Fault]:
-    """Names that are taken for each other: what belongs together would count as independent.
-
-    Ids and pairs are only labels, and may differ in case.
-    """
-    first: dict[tuple[str, str], tuple[str, int]] = {}
-    said: set[str] = set()
-    faults = []
-    for number, line in lines:
-        family = line.get("family", line["pair_id"])
-        for field, name, key in (
-            ("family", family, named_as(family)),
-            ("pair", line["pair_id"], looks_as(line["pair_id"])),
-            ("id", line["id"], looks_as(line["id"])),
-        ):
-            other, there = first.setdefault((field, key), (name, number))
-            if other != name and name not in said:
-                said.add(name)
-                faults.append(
-                    Fault(
-                        f"{path}:{number}",
-                        f"{field} '{name}' differs from {field} '{other}' (line {there}) only in "
-                        f"{difference(name, other)}",
-                        "write both alike, or give them names that differ",
-                    )
-                )
-    return faults
+    return tuple(prompts), []
 
 
 def _near(variants: Variants) -> Callable[[str], bool]:
@@ -151,7 +95,12 @@ def _incomplete(
 
 
 def _pair(
-    path: str, pair_id: str, compared: Mapping[Label, Line], variants: Variants, chat: bool
+    path: str,
+    pair_id: str,
+    compared: Mapping[Label, Line],
+    variants: Variants,
+    chat: bool,
+    share: Shared,
 ) -> tuple[list[Prompt], list[Fault]]:
     """Both prompts of a pair, completed from each other; none where there is a fault."""
     (first, correct), (second, confused) = (compared[role] for role in LABELS)
@@ -175,17 +124,17 @@ def _pair(
         Prompt(
             id=line["id"],
             pair_id=pair_id,
-            family=correct.get("family", pair_id),
+            family=share.text(correct.get("family", pair_id)),
             label=label,
-            variant=line["label"],
+            variant=share.text(line["label"]),
             text=text_of(line),
             chat=messages_of(line, chat),
-            answer=answer[0],
-            correct=answers[0][0],
-            misconception=foil[0],
-            further=(answers[0][1:], foil[1:]),
+            answer=share.text(answer[0]),
+            correct=share.text(answers[0][0]),
+            misconception=share.text(foil[0]),
+            further=(answers[0][1:], foil[1:]) if len(answers[0]) + len(foil) > 2 else ALONE,
             line=number,
-            tags=line.get("tags", {}),
+            tags=share.tags(line.get("tags", {})),
             baseline=line.get("baseline", ""),
         )
         for label, (number, line), answer in zip(

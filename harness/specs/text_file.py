@@ -3,7 +3,10 @@
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import Fault, InputError
 
@@ -27,6 +30,44 @@ def read_text(path: Path, most: int, *, given: bool = False, marked: bool = Fals
 
     Raises `InputError` where it is none.
     """
+    with _opened(path, given) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise _too_large(path, most)
+    if marked:
+        data = data.removeprefix(BYTE_ORDER_MARK)
+    _check_unmarked(path, data)
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise _not_utf8(path, line, column, data[error.start]) from None
+
+
+def read_lines(path: Path, most: int, longest: int) -> Iterator[str]:
+    """The lines of a file of at most so many bytes, of at most `longest` each, without their ends.
+
+    One after the other: what is held is a line. Raises `InputError` as `read_text`, where it comes to it.
+    """
+    with _opened(path, given=False) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise _too_large(path, most)
+        for number, line in enumerate(iter(lambda: file.readline(longest + 1), b""), start=1):
+            if len(line) > longest:
+                what = f"the line has more than {longest:,} bytes"
+                raise InputError(Fault(f"{path}:{number}", what, "write one object a line"))
+            if number == 1:
+                _check_unmarked(path, line)
+            try:
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, number, error.start + 1, line[error.start]) from None
+
+
+@contextmanager
+def _opened(path: Path, given: bool) -> Iterator[BinaryIO]:
+    """A file to be read. Raises `InputError` where it cannot be, or is none and was not `given`."""
     try:
         # What is no regular file may have no end, or no beginning. It is opened without waiting for one.
         descriptor = os.open(
@@ -37,32 +78,28 @@ def read_text(path: Path, most: int, *, given: bool = False, marked: bool = Fals
                 what = "it is no regular file"
                 raise InputError(Fault(str(path), what, "name a file"))
             os.set_blocking(descriptor, True)
-            data = file.read(most + 1)
             _READ.add(str(path))
+            yield file
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(Fault(str(path), f"cannot be read: {reason}", "check the path")) from None
-    if len(data) > most:
-        what = f"has more than {most:,} bytes"
-        raise InputError(Fault(str(path), what, "name the file that is meant, or split it"))
-    if marked:
-        data = data.removeprefix(BYTE_ORDER_MARK)
+
+
+def _too_large(path: Path, most: int) -> InputError:
+    what = f"has more than {most:,} bytes"
+    return InputError(Fault(str(path), what, "name the file that is meant, or split it"))
+
+
+def _check_unmarked(path: Path, data: bytes) -> None:
     if data.startswith(BYTE_ORDER_MARK):
         raise InputError(
             Fault(f"{path}:1", "begins with a byte order mark", "save it as UTF-8 without BOM")
         )
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        raise InputError(
-            Fault(
-                f"{path}:{line}:{column}",
-                f"byte 0x{data[error.start]:02x} is not UTF-8",
-                "save the file as UTF-8",
-            )
-        ) from None
+
+
+def _not_utf8(path: Path, line: int, column: int, byte: int) -> InputError:
+    what = f"byte 0x{byte:02x} is not UTF-8"
+    return InputError(Fault(f"{path}:{line}:{column}", what, "save the file as UTF-8"))
 
 
 def place_order(fault: Fault) -> tuple[list[int], str]:
@@ -72,6 +109,8 @@ def place_order(fault: Fault) -> tuple[list[int], str]:
 
 def is_whole(text: str) -> bool:
     """Whether it holds whole characters alone: half of a surrogate pair is none."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

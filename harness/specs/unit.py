@@ -52,7 +52,7 @@ Stage = Literal[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A family in one stage, or a part of it: what the store commits as a whole."""
 

@@ -1,6 +1,7 @@
 """How much a plan asks of a model, stage by stage, as far as that is known before any weight is loaded."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.specs.ablations import Ablation, dosed, looks
 from harness.specs.fields import RANDOM_SAE
@@ -11,6 +12,10 @@ from harness.specs.unit import Stage
 
 MESSAGE = 24  # tokens that a chat template puts around a message, about
 CHARACTERS = 4.2  # of English in a token of Gemma's vocabulary
+OUTPUTS: Literal["output scores"] = "output scores"  # after all stages, of features and no prompt
+OPENINGS = 4  # texts at whose last token a feature is amplified for them, of so many tokens:
+OPENING = 6
+READ = 20  # features of the contrast that are traced and scored, beside those that are edited
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class StageWork:
     of all layers are needed, and `whole` says whether those of all layers are needed at once.
     """
 
-    stage: Stage
+    stage: Stage | Literal["output scores"]
     ablation: str
     rows: int
     tokens: float
@@ -41,11 +46,21 @@ class StageWork:
 
 
 def workload(plan: Plan) -> tuple[StageWork, ...]:
-    """The work of every stage of a plan, in its order.
+    """The work of every stage of a plan, in its order, and of the output scores after them.
 
     Of ablations an upper bound: what an edit cannot change is not computed again.
     """
-    return tuple(_work(plan, stage, ablation) for stage, ablation in plan.steps)
+    work = tuple(_work(plan, stage, ablation) for stage, ablation in plan.steps)
+    return (*work, _outputs(plan)) if plan.layers else work
+
+
+def _outputs(plan: Plan) -> StageWork:
+    """Of each layer a forward of the openings; of each feature a replay of the last token of each."""
+    plans = (plan, *plan.refits)
+    features = READ + sum(members_of(ablation) for one in plans for ablation in one.ablations)
+    layers = len(plan.layers)
+    tokens = OPENINGS * (layers * OPENING + features * _share(plan))
+    return StageWork(OUTPUTS, "", OPENINGS, tokens, layers, replays=features, features=features)
 
 
 def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
@@ -71,7 +86,7 @@ def _work(plan: Plan, stage: Stage, name: str) -> StageWork:
     if stage in ("tokens", "inject"):
         return _injected(plan.ablation(name), stage, len(rows), asked)
     if stage == "survey":
-        # A layer's losses are taken on a sample, which is replayed three times and is left out here.
+        # A layer's losses are taken on a sample, which is replayed twice and is left out here.
         return StageWork(stage, name, len(rows), asked, reads=2)
     if stage in ("attribute", "predict"):
         return _attribution(plan, plan.ablation(name), stage, len(rows), scored)

@@ -80,9 +80,11 @@ def dense_block(name: str, matrix: Any, at: slice) -> Floats:
     `matrix` (n_pairs, n_features) is what `pair_matrix` returns. Raises `ValueError` naming the first
     value that is not finite.
     """
-    part = matrix[:, at]
-    part = part.toarray() if sparse.issparse(part) else part
-    block = np.ascontiguousarray(part.T, dtype=np.float64)
+    part = matrix[:, at].T
+    # Sparse columns are sparse rows once they are turned round, and become dense as they lie.
+    block = np.ascontiguousarray(
+        part.toarray() if sparse.issparse(part) else part, dtype=np.float64
+    )
     if not np.isfinite(block).all():
         feature, pair = np.argwhere(~np.isfinite(block))[0]
         raise ValueError(

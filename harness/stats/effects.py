@@ -5,13 +5,15 @@ rank-biserial correlation (Kerby 2014) and the paired common-language effect.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from harness.stats.arguments import check_share, dense_features, unit_codes
+from harness.stats.arguments import check_share, unit_codes
+from harness.stats.feature_blocks import dense_blocks, pair_of_matrices
 from harness.stats.intervals import mean_of
 from harness.stats.scaling import SUMS, exponents, rescale
 from harness.stats.unit_scores import sum_by_unit
@@ -64,14 +66,22 @@ def effects(
     rank-biserial correlation of Kerby (2014).
     """
     level = check_share("level", level)
-    rows = dense_features("x", x)
-    others = np.zeros_like(rows) if y is None else dense_features("y", y)
-    if others.shape != rows.shape:
-        raise ValueError(f"y: has shape {others.T.shape}, x has {rows.T.shape}")
-    codes, n_units = unit_codes(units, rows.shape[1], at_least=1)
+    first, second = pair_of_matrices(x, y)
+    n_pairs, n_features = first.shape
+    codes, n_units = unit_codes(units, n_pairs, at_least=1)
     if n_units < 2:
-        none = np.full(len(rows), np.nan)
+        none = np.full(n_features, np.nan)
         return Effects(none, none, none, none, none, none, np.full(len(none), "too-few-units"))
+    parts = [_effects(a, b, codes, n_units, level) for a, b in dense_blocks(first, second)]
+    return Effects(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+
+
+def _effects(
+    rows: Floats, others: Floats | None, codes: NDArray[np.intp], n_units: int, level: float
+) -> tuple[NDArray[Any], ...]:
+    """The fields of `Effects` of some features, from x and y (n_features, n_pairs)."""
+    paired = others is not None
+    others = np.zeros_like(rows) if others is None else others
     # Everything is a ratio or a rank, and depends on no feature's scale.
     power = SUMS - exponents(rows, others)
     rows, others = rescale(rows, power), rescale(others, power)
@@ -84,21 +94,15 @@ def effects(
         spreads = [_spread(side, codes, n_units) for side in (rows, others)]
         average = np.hypot(*spreads) / np.sqrt(2)
         g_av = np.where(
-            (average > 0) & ~flat & (y is not None), hedges(n_units - 1) * mean / average, np.nan
+            (average > 0) & ~flat & paired, hedges(n_units - 1) * mean / average, np.nan
         )
         ranks = stats.rankdata(np.where(d == 0, np.inf, np.abs(d)), axis=1)
         plus, minus = (ranks * (d > 0)).sum(axis=1), (ranks * (d < 0)).sum(axis=1)
         biserial = (plus - minus) / (plus + minus)
     low, high = d_z_interval(d_z, n_units, level=level)
-    return Effects(
-        d_z=d_z,
-        d_z_low=low,
-        d_z_high=high,
-        g_av=g_av,
-        rank_biserial=biserial,
-        common_language=np.where(zero, np.nan, (d > 0).mean(axis=1) + (d == 0).mean(axis=1) / 2),
-        flag=np.where(zero, "all-zero", np.where(flat, "constant", "")),
-    )
+    common = np.where(zero, np.nan, (d > 0).mean(axis=1) + (d == 0).mean(axis=1) / 2)
+    flag = np.where(zero, "all-zero", np.where(flat, "constant", ""))
+    return d_z, low, high, g_av, biserial, common, flag
 
 
 def _unit_means(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import few_units
+from harness.stats import few_units, sparse_sums
 from harness.stats import walsh_hadamard as walsh
 from harness.stats.sign_flips import Flips
+from harness.stats.sparse_sums import SparseSums
 from harness.stats.unit_scores import ScoreSums
 
 Floats = NDArray[np.float64]
@@ -20,7 +21,12 @@ HELD = 2**22  # flips x features held at once by the plain way: 32 MiB of float6
 
 
 def count_reaching(
-    scores: ScoreSums, reach: Floats, flips: Flips, *, two_sided: bool, step_down: bool
+    scores: ScoreSums | SparseSums,
+    reach: Floats,
+    flips: Flips,
+    *,
+    two_sided: bool,
+    step_down: bool,
 ) -> tuple[Counts, Counts]:
     """For each feature: the flips whose own |u| reaches `reach`, and those whose maximum does.
 
@@ -35,13 +41,8 @@ def count_reaching(
     features = np.flatnonzero(alive)
     order = features[np.argsort(reach[features], kind="stable")]
     lowest = 0.0 if two_sided else -np.inf
-    arguments = scores, reach - TOLERANCE, order, flips, two_sided, lowest
-    # A transform takes 8 additions a flip and feature where a product takes one for each unit. It needs
-    # a group, and one large enough to fill its vectors.
-    if flips.exact and flips.bits >= walsh.LEAST_BITS:
-        own, joint, maxima = _by_transform(*arguments, whole=not step_down)
-    else:
-        own, joint, maxima = _by_product(*arguments)
+    limits = reach - TOLERANCE, order, flips, two_sided, lowest
+    own, joint, maxima = _counted(scores, *limits, whole=not step_down)
     if not step_down:
         # One maximum a flip for all features: how many reach each threshold is a place in their order.
         joint = flips.count - np.searchsorted(np.sort(maxima), reach - TOLERANCE)
@@ -49,13 +50,35 @@ def count_reaching(
     return own, joint
 
 
-def largest_of_flips(scores: ScoreSums, flips: Flips) -> Floats:
+def largest_of_flips(scores: ScoreSums | SparseSums, flips: Flips) -> Floats:
     """The largest |u| over all features under each flip, (n_flips,), in ascending order."""
     alive = np.flatnonzero(scores.alive)
-    arguments = scores, np.full(len(scores.alive), np.inf), alive, flips, True, 0.0
+    limits = np.full(len(scores.alive), np.inf), alive, flips, True, 0.0
+    return np.sort(_counted(scores, *limits, whole=True)[2])
+
+
+def _counted(
+    scores: ScoreSums | SparseSums,
+    reach: Floats,
+    order: Counts,
+    flips: Flips,
+    two_sided: bool,
+    lowest: float,
+    *,
+    whole: bool,
+) -> tuple[Counts, Counts, Floats]:
+    """Own and joint counts (n_features,) and each flip's maximum (n_flips,), in some order of the flips.
+
+    The maxima are complete if `whole`.
+    """
+    limits = reach, order, flips, two_sided, lowest
+    if isinstance(scores, SparseSums):
+        return _by_active(scores, *limits)
+    # A transform takes 8 additions a flip and feature where a product takes one for each unit. It needs
+    # a group, and one large enough to fill its vectors.
     if flips.exact and flips.bits >= walsh.LEAST_BITS:
-        return np.sort(_by_transform(*arguments, whole=True)[2])
-    return np.sort(_by_product(*arguments)[2])
+        return _by_transform(scores, *limits, whole=whole)
+    return _by_product(scores, *limits)
 
 
 def _by_transform(
@@ -68,11 +91,7 @@ def _by_transform(
     *,
     whole: bool,
 ) -> tuple[Counts, Counts, Floats]:
-    """By Walsh-Hadamard transforms of a group, on every core.
-
-    Own and joint counts (n_features,) and each flip's maximum (n_flips,), in the transforms' order of
-    flips; the maxima are complete if `whole`.
-    """
+    """By Walsh-Hadamard transforms of a group, on every core. The maxima are in the transforms' order."""
     assert flips.codes is not None
     size = np.abs(scores.sums).sum(axis=2, dtype=np.float64) * scores.inverse
     bound = size.max(axis=0)  # of u under any signs at all
@@ -103,10 +122,7 @@ def _by_transform(
 def _by_product(
     scores: ScoreSums, reach: Floats, order: Counts, flips: Flips, two_sided: bool, lowest: float
 ) -> tuple[Counts, Counts, Floats]:
-    """By matrix products with the signs, block by block: any flips, a few features or many.
-
-    Returns as `_by_transform`, with the maxima in the order of the flips.
-    """
+    """By matrix products with the signs, block by block: any flips, a few features or many."""
     own, joint = np.zeros(len(reach), np.int64), np.zeros(len(reach), np.int64)
     sums = scores.sums[:, order].astype(np.float64)
     inverse, threshold = scores.inverse[:, order], reach[order]
@@ -119,6 +135,29 @@ def _by_product(
         running = np.maximum(np.maximum.accumulate(largest, axis=1), lowest)
         joint[order] += (running >= threshold).sum(axis=0)
         maxima.append(running[:, -1] if len(order) else np.full(len(signs), lowest))
+    return own, joint, np.concatenate(maxima)
+
+
+def _by_active(
+    scores: SparseSums, reach: Floats, order: Counts, flips: Flips, two_sided: bool, lowest: float
+) -> tuple[Counts, Counts, Floats]:
+    """By additions over active units, block by block of any flips, on every core."""
+    own, joint = np.zeros(len(reach), np.int64), np.zeros(len(reach), np.int64)
+    maxima = []
+
+    def count(signs: NDArray[np.int8]) -> tuple[Counts, Counts, Floats]:
+        return sparse_sums.count_block(
+            scores.values, scores.units, scores.start, scores.inverse, reach, order,
+            np.ascontiguousarray(signs.T), two_sided, lowest,
+        )  # fmt: skip
+
+    cores = _cores()
+    with ThreadPoolExecutor(cores) as pool:
+        for signs in flips.blocks(cores * sparse_sums.WIDTH):
+            for own_part, joint_part, largest in pool.map(count, np.array_split(signs, cores)):
+                own += own_part
+                joint += joint_part
+                maxima.append(largest)
     return own, joint, np.concatenate(maxima)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.stats.arguments import check_share, dense_features, unit_codes
+from harness.stats.arguments import check_share, pair_matrix, unit_codes
+from harness.stats.feature_blocks import dense_blocks
 from harness.stats.scaling import SUMS, exponents, rescale
 from harness.stats.unit_scores import sum_by_unit
 
@@ -47,13 +48,16 @@ def mean_interval(
 
     The estimator is that of MacKinnon, Nielsen and Webb (2023).
     """
-    rows = dense_features("differences", differences)
+    matrix = pair_matrix("differences", differences)
     level = check_share("level", level)
-    codes, n_units = unit_codes(units, rows.shape[1])
-    power = SUMS - exponents(rows)
-    rows = rescale(rows, power)
-    mean = rescale(mean_of(rows), -power)
-    error = rescale(_jackknife_error(rows, codes, n_units), -power)
+    codes, n_units = unit_codes(units, matrix.shape[0])
+    means, errors = [np.empty(0)], [np.empty(0)]
+    for rows, _ in dense_blocks(matrix, name="differences"):
+        power = SUMS - exponents(rows)
+        scaled = rescale(rows, power)
+        means.append(rescale(mean_of(scaled), -power))
+        errors.append(rescale(_jackknife_error(scaled, codes, n_units), -power))
+    mean, error = np.concatenate(means), np.concatenate(errors)
     with np.errstate(over="ignore"):
         reach = stats.t.ppf((1 + level) / 2, n_units - 1) * error
         return MeanInterval(mean, error, mean - reach, mean + reach, n_units)

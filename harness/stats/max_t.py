@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.stats.arguments import check_choice, check_flag
 from harness.stats.flip_counts import count_reaching
 from harness.stats.sign_flips import sign_flips
-from harness.stats.unit_scores import ScoreSums, Statistic, sum_scores
+from harness.stats.unit_scores import Statistic, sum_scores
 
 Alternative = Literal["two-sided", "greater", "less"]
 Floats = NDArray[np.float64]
@@ -80,9 +80,9 @@ def paired_max_t(
     check_flag("step_down", step_down)
     scores = sum_scores(x, y, units, statistic)
     if alternative == "less":
-        scores = ScoreSums(-scores.sums, scores.inverse)
+        scores = scores.reversed()
     two_sided = alternative == "two-sided"
-    drawn = sign_flips(scores.sums.shape[2], how=flips, seed=seed)
+    drawn = sign_flips(scores.n_units, how=flips, seed=seed)
     observed = _larger_score(scores.u, two_sided)
     reach = np.abs(observed) if two_sided else observed
     own, joint = count_reaching(scores, reach, drawn, two_sided=two_sided, step_down=step_down)

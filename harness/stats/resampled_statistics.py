@@ -8,17 +8,32 @@ sums, whatever machine adds them.
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from harness.stats.arguments import Floats, check_choice, pair_matrix, unit_codes
+from harness.stats.feature_blocks import dense_blocks, pair_of_matrices
 from harness.stats.scaling import exponents, rescale
-from harness.stats.unit_scores import BLOCK, Statistic, sum_by_unit
+from harness.stats.unit_scores import Statistic, sum_by_unit
 
 Weights = NDArray[np.int64]  # (n_resamples, n_units)
 
 
-def resampled_totals(sums: Floats, weights: Weights) -> Floats:
+def sums_of_units(
+    differences: ArrayLike, codes: NDArray[np.intp], n_units: int
+) -> sparse.csr_array:
+    """The sum of each unit's pairs, sparse (n_features, n_units), of `differences` (n_pairs, n_features).
+
+    These are dense or scipy sparse; `codes` (n_pairs,) are the units, from 0 to `n_units` - 1.
+    """
+    blocks = dense_blocks(pair_matrix("differences", differences), name="differences")
+    return sparse.vstack(
+        [sparse.csr_array(sum_by_unit(rows, codes, n_units)) for rows, _ in blocks], format="csr"
+    )
+
+
+def resampled_totals(sums: Floats | sparse.csr_array, weights: Weights) -> Floats:
     """The total of each resample, (n_resamples, n_features), of unit sums (n_features, n_units)."""
-    return _totals(np.ascontiguousarray(sums), _times(weights))[0].T
+    return _totals(*_rows(sums), _times(weights))[0].T
 
 
 def resampled_statistic(
@@ -31,22 +46,30 @@ def resampled_statistic(
     pairs, of which copies are tied. Raises `ValueError` where shapes do not fit or the statistic is unknown.
     """
     check_choice("statistic", statistic, ("mean", "signed-rank", "mcnemar", "pratt+mcnemar"))
-    first, second = (np.asarray(pair_matrix(name, v), float) for name, v in (("x", x), ("y", y)))
-    codes, n_units = unit_codes(units, len(first), at_least=1)
-    if first.shape != second.shape or weights.shape[1:] != (n_units,):
-        raise ValueError(
-            f"weights: shape {weights.shape} for {n_units} units, of x {first.shape} and y {second.shape}"
-        )
+    first, second = pair_of_matrices(x, y)
+    codes, n_units = unit_codes(units, first.shape[0], at_least=1)
+    if weights.shape[1:] != (n_units,):
+        raise ValueError(f"weights: shape {weights.shape} for {n_units} units")
     found = np.empty((len(weights), first.shape[1]))
-    for start in range(0, first.shape[1], BLOCK):
-        at = slice(start, start + BLOCK)
-        a, b = (np.ascontiguousarray(part[:, at].T) for part in (first, second))
-        found[:, at] = _statistic(a, b, codes, _times(weights), statistic).T
+    times, start = _times(weights), 0
+    for a, b in dense_blocks(first, second):
+        assert b is not None
+        at = slice(start, start := start + len(a))
+        found[:, at] = _statistic(a, b, codes, times, statistic).T
     return found
 
 
 def _times(weights: Weights) -> Floats:
     return np.ascontiguousarray(weights.T, np.float64)
+
+
+def _rows(
+    sums: Floats | sparse.csr_array,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
+    """Unit sums (n_features, n_units) without zeros: where each feature begins, its units, and the sums."""
+    rows = sparse.csr_array(sums)
+    rows.sort_indices()
+    return rows.indptr, rows.indices, rows.data
 
 
 def _statistic(
@@ -66,7 +89,7 @@ def _statistic(
 
 def _of_sums(sums: Floats, times: Floats) -> Floats:
     # No statistic depends on a feature's scale, and squares must not leave the range.
-    return _ratio(*_totals(rescale(sums, -exponents(sums)), times))
+    return _ratio(*_totals(*_rows(rescale(sums, -exponents(sums))), times))
 
 
 def _ratio(total: Floats, square: Floats) -> Floats:
@@ -83,27 +106,28 @@ def _larger(one: Floats, other: Floats) -> Floats:
 
 
 @njit(nogil=True, cache=True)
-def _totals(sums: Floats, times: Floats) -> tuple[Floats, Floats]:
-    """Totals of the unit sums (n_features, n_units) and of their squares, (n_features, n_resamples).
+def _totals(
+    start: NDArray[np.int32], units: NDArray[np.int32], sums: Floats, times: Floats
+) -> tuple[Floats, Floats]:
+    """Totals of the unit sums, as `_rows` has them, and of their squares, (n_features, n_resamples).
 
     `times` (n_units, n_resamples) is how often each unit is in each resample.
     """
-    total = np.zeros((len(sums), times.shape[1]))
+    total = np.zeros((len(start) - 1, times.shape[1]))
     square = np.zeros_like(total)
-    for f in range(len(sums)):
-        for u in range(len(times)):
-            value = sums[f, u]
-            if value != 0:
-                for r in range(times.shape[1]):
-                    total[f, r] += times[u, r] * value
-                    square[f, r] += times[u, r] * (value * value)
+    for f in range(len(start) - 1):
+        for n in range(start[f], start[f + 1]):
+            u, value = units[n], sums[n]
+            for r in range(times.shape[1]):
+                total[f, r] += times[u, r] * value
+                square[f, r] += times[u, r] * (value * value)
     return total, square
 
 
 @njit(nogil=True, cache=True)
 def _rank_totals(d: Floats, codes: NDArray[np.intp], times: Floats) -> tuple[Floats, Floats]:
     """The same of doubled signed ranks of differences (n_features, n_pairs), zeros ranked and dropped."""
-    units, resamples = times.shape
+    resamples = times.shape[1]
     total = np.zeros((len(d), resamples))
     square = np.zeros_like(total)
     pairs = np.zeros(resamples)
@@ -113,7 +137,10 @@ def _rank_totals(d: Floats, codes: NDArray[np.intp], times: Floats) -> tuple[Flo
         active = np.flatnonzero(d[f])
         order = active[np.argsort(np.abs(d[f][active]))]
         size, sign, unit = np.abs(d[f][order]), np.sign(d[f][order]), codes[order]
-        below, sums = pairs.copy(), np.zeros((units, resamples))
+        # Of the units in which the feature differs alone: the others' sums are 0.
+        there = np.unique(unit)
+        row = np.searchsorted(there, unit)
+        below, sums = pairs.copy(), np.zeros((len(there), resamples))
         for n in range(len(order)):
             below -= times[unit[n]]  # the zeros hold the first ranks
         start = 0
@@ -123,13 +150,14 @@ def _rank_totals(d: Floats, codes: NDArray[np.intp], times: Floats) -> tuple[Flo
                 tied += times[unit[stop]]
                 stop += 1
             for n in range(start, stop):
-                u, s = unit[n], sign[n]
+                u, s = row[n], sign[n]
                 for r in range(resamples):
                     sums[u, r] += (2 * below[r] + tied[r] + 1) * s
             below += tied
             start = stop
-        for u in range(units):
+        for n in range(len(there)):
+            u = there[n]
             for r in range(resamples):
-                total[f, r] += times[u, r] * sums[u, r]
-                square[f, r] += times[u, r] * sums[u, r] * sums[u, r]
+                total[f, r] += times[u, r] * sums[n, r]
+                square[f, r] += times[u, r] * sums[n, r] * sums[n, r]
     return total, square

@@ -19,6 +19,7 @@ from harness.specs.design import FULL_GROUP_UNITS
 
 MOST_BITS = 24  # of a full group on request
 FIELDS = {8: 0x11D, 9: 0x211}  # bits of GF(2^m): its polynomial
+MOST_GROUPED = 2 ** max(FIELDS) - 1  # units: of more, flips are random
 DRAWS = 2**16 - 1  # Monte Carlo's default: with the +1, the floor of a subgroup
 Floats = NDArray[np.float64]
 

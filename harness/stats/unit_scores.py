@@ -5,20 +5,23 @@ after the other, so that memory beyond the input stays at the unit sums. Sums ca
 (Neumaier 1974), so that large numbers of both signs leave what is between them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
-from harness.stats.arguments import Floats, check_choice, dense_block, pair_matrix, unit_codes
+from harness.stats.arguments import Floats, check_choice, unit_codes
+from harness.stats.feature_blocks import dense_blocks, pair_of_matrices
 from harness.stats.scaling import exponents, rescale
+from harness.stats.sign_flips import MOST_GROUPED
 from harness.stats.signed_rank import pratt_scores
+from harness.stats.sparse_sums import SparseSums, compressed, inverse_of
 
 Statistic = Literal["mean", "signed-rank", "mcnemar", "pratt+mcnemar"]
-BLOCK = 1024  # features scored at once
 EXACT_IN_FLOAT32 = 2**24  # integers up to here are exact in float32, which halves the work,
 MANY = 4096  # but is compiled apart, in some seconds, once: features from which that pays
 
@@ -45,48 +48,63 @@ class ScoreSums:
         """The observed statistic of each score, (n_scores, n_features)."""
         return self.sums.sum(axis=2, dtype=np.float64) * self.inverse
 
+    @property
+    def n_units(self) -> int:
+        """How many units each feature's scores are added up within."""
+        return int(self.sums.shape[2])
+
+    def reversed(self) -> Self:
+        """Those of the opposite differences."""
+        return replace(self, sums=-self.sums)
+
 
 def sum_scores(
     x: ArrayLike, y: ArrayLike | None, units: ArrayLike | None, statistic: Statistic | None
-) -> ScoreSums:
+) -> ScoreSums | SparseSums:
     """The unit sums of the statistic's scores: two scores for `pratt+mcnemar`, one otherwise.
 
     `x` and `y` (n_pairs, n_features), dense or scipy sparse, are activations; without `y`, `x` holds
-    differences. `units` (n_pairs,) names each pair's unit. Raises `ValueError` naming the argument
-    and the place that is wrong.
+    differences. `units` (n_pairs,) names each pair's unit. Of sparse data with more units than a group of
+    flips has, the sums are sparse as well. Raises `ValueError` naming the argument and the place that is
+    wrong.
     """
-    first = pair_matrix("x", x)
-    second = None if y is None else pair_matrix("y", y)
-    if second is not None and second.shape != first.shape:
-        raise ValueError(f"y: has shape {second.shape}, x has {first.shape}")
+    first, second = pair_of_matrices(x, y)
     if statistic is None:
         statistic = "signed-rank" if second is None else "pratt+mcnemar"
-    chosen = statistic
-    check_choice("statistic", chosen, get_args(Statistic))
-    if "mcnemar" in chosen and second is None:
-        raise ValueError(f"y: the statistic '{chosen}' compares two activations; give y")
+    check_choice("statistic", statistic, get_args(Statistic))
+    if "mcnemar" in statistic and second is None:
+        raise ValueError(f"y: the statistic '{statistic}' compares two activations; give y")
     n_pairs, n_features = first.shape
     codes, n_units = unit_codes(units, n_pairs)
     # Doubled ranks are integers, and add up to n (n + 1) over n pairs at most.
-    exact = chosen != "mean" and n_pairs * (n_pairs + 1) < EXACT_IN_FLOAT32
-    kind = np.float32 if exact and n_features >= MANY else np.float64
-    n_scores = 2 if chosen == "pratt+mcnemar" else 1
-    sums = np.zeros((n_scores, n_features, n_units), kind)
+    largest = math.inf if statistic == "mean" else n_pairs * (n_pairs + 1)
+    n_scores = 2 if statistic == "pratt+mcnemar" else 1
+    blocks = (_block_sums(a, b, codes, n_units, statistic) for a, b in dense_blocks(first, second))
+    if n_units > MOST_GROUPED and sparse.issparse(first):
+        return compressed(blocks, n_scores, n_units, largest)
+    exact = largest < EXACT_IN_FLOAT32 and n_features >= MANY
+    sums = np.empty((n_scores, n_features, n_units), np.float32 if exact else np.float64)
     inverse = np.empty((n_scores, n_features))
-    for at, a, b in _blocks(first, second):
-        d = _differences(a, b)
-        if chosen == "mean":
-            _add_up(_near_one(d), codes, sums[0, at])
-            sums[0, at] = _near_one(sums[0, at])
-        if chosen in ("signed-rank", "pratt+mcnemar"):
-            _add_up(pratt_scores(d), codes, sums[0, at])
-        if b is not None and "mcnemar" in chosen:
-            _add_up((a > 0).astype(np.float64) - (b > 0), codes, sums[-1, at])
-        for k in range(n_scores):
-            wide = sums[k, at].astype(np.float64)
-            scale = np.sqrt(np.einsum("fu,fu->f", wide, wide))
-            inverse[k, at] = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    start = 0
+    for block in blocks:
+        at = slice(start, start := start + block.shape[1])
+        sums[:, at], inverse[:, at] = block, inverse_of(block)
     return ScoreSums(sums, inverse)
+
+
+def _block_sums(
+    a: Floats, b: Floats | None, codes: NDArray[np.intp], n_units: int, statistic: Statistic
+) -> Floats:
+    """The unit sums of some features, (n_scores, n_features, n_units), of a and b (n_features, n_pairs)."""
+    d = _differences(a, b)
+    if statistic == "mean":
+        return _near_one(sum_by_unit(_near_one(d), codes, n_units))[None]
+    scores = []
+    if statistic in ("signed-rank", "pratt+mcnemar"):
+        scores.append(sum_by_unit(pratt_scores(d), codes, n_units))
+    if b is not None and "mcnemar" in statistic:
+        scores.append(sum_by_unit((a > 0).astype(np.float64) - (b > 0), codes, n_units))
+    return np.stack(scores)
 
 
 def sum_by_unit(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
@@ -94,8 +112,11 @@ def sum_by_unit(rows: Floats, codes: NDArray[np.intp], n_units: int) -> Floats:
 
     `codes` (n_pairs,) are the units, from 0 to `n_units` - 1.
     """
-    total = np.empty((len(rows), n_units))
-    _add_up(rows, codes, total)
+    # Where each pair is a unit of its own there is nothing to add.
+    if len(codes) == n_units and (codes == np.arange(len(codes))).all():
+        return rows
+    total = np.zeros((len(rows), n_units))
+    _sum_pairs(np.ascontiguousarray(rows), codes, total)
     return total
 
 
@@ -120,17 +141,6 @@ def _near_one(values: Floats) -> Floats:
     return rescale(values, np.where(extreme, -power, 0)) if extreme.any() else values
 
 
-def _add_up(scores: Floats, codes: NDArray[np.intp], into: NDArray[Any]) -> None:
-    """Adds scores (n_features, n_pairs) up within units, in float64, `into` (n_features, n_units)."""
-    # Where each pair is a unit of its own there is nothing to add.
-    if len(codes) == into.shape[1] and (codes == np.arange(len(codes))).all():
-        into[:] = scores
-        return
-    total = np.zeros(into.shape)
-    _sum_pairs(np.ascontiguousarray(scores), codes, total)
-    into[:] = total
-
-
 @njit(nogil=True, cache=True)
 def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
     lost = np.zeros(total.shape[1])
@@ -138,6 +148,8 @@ def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
         lost[:] = 0
         for pair in range(len(codes)):
             unit, x = codes[pair], scores[f, pair]
+            if x == 0:  # which most are, and which changes no bit of a sum
+                continue
             before = total[f, unit]
             after = before + x
             if abs(before) >= abs(x):
@@ -147,10 +159,3 @@ def _sum_pairs(scores: Floats, codes: NDArray[np.intp], total: Floats) -> None:
             total[f, unit] = after
         for unit in range(len(lost)):
             total[f, unit] += lost[unit]
-
-
-def _blocks(x: Any, y: Any) -> Iterator[tuple[slice, Floats, Floats | None]]:
-    """Blocks of features: which, and x and y (n_features of the block, n_pairs) in dense float64."""
-    for start in range(0, x.shape[1], BLOCK):
-        at = slice(start, min(x.shape[1], start + BLOCK))
-        yield at, dense_block("x", x, at), None if y is None else dense_block("y", y, at)

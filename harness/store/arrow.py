@@ -1,7 +1,7 @@
 """Columns of the store's tables as Arrow tables, which DuckDB takes in without copying rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,26 @@ def arrow_tables(columns: Iterable[Columns]) -> dict[str, pa.Table]:
         name: pa.concat_tables(tables, promote_options="permissive")
         for name, tables in parts.items()
     }
+
+
+def pieces(columns: Iterable[Columns], most: int) -> Iterator[list[Columns]]:
+    """The parts in their order, cut and put together so that at most so many rows are taken at once."""
+    held: list[Columns] = []
+    room = most
+    for table in columns:
+        for start in range(0, len(table), most):
+            part = table if len(table) <= most else table.between(start, start + most)
+            if len(part) > room:
+                yield held
+                held, room = [], most
+            held.append(part)
+            room -= len(part)
+    yield held
+
+
+def release() -> None:
+    """Give back what Arrow keeps of memory that it no longer needs: as much as a large table took."""
+    pa.default_memory_pool().release_unused()
 
 
 def _array(values: Any) -> pa.Array | pa.ChunkedArray:

@@ -8,13 +8,14 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Say
-from harness.store.arrow import arrow_tables
+from harness.store.arrow import arrow_tables, pieces, release
 from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
 from harness.store.errors import first_line, not_tables, query_error, writing_error
-from harness.store.interface import ColumnsT
+from harness.store.interface import ColumnsT, Given
 from harness.store.read_only import check_files, check_query, parse
 from harness.store.snapshot import snapshot
 from harness.store.tables import TABLES
@@ -23,6 +24,8 @@ from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Registrations, Units
 from harness.store.values import python_rows
 
+ROWS_AT_ONCE = 100_000  # of a statement
+LARGE = 2**25  # bytes
 _WRONG_ROWS = (duckdb.BinderException, duckdb.ConstraintException, duckdb.ConversionException)
 
 
@@ -166,8 +169,7 @@ class Store(AbstractContextManager["Store"]):
         where = " AND ".join(f"{name} = ${name}" for name in wanted) or "true"
         names = kind.names()
         sql = f"SELECT {', '.join(names)} FROM {kind.table} WHERE {where} ORDER BY ALL"
-        rows = self.table(sql, wanted)
-        return kind(**{name: rows.column(name).to_numpy() for name in names})
+        return kind(**self.arrays(sql, wanted))
 
     def tables(self, run_id: str) -> Iterator[tuple[str, pa.Table]]:
         """Every table's name and its rows of a run as an Arrow table, one at a time: they may be large.
@@ -182,6 +184,23 @@ class Store(AbstractContextManager["Store"]):
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names and rows of a query; see `table`."""
         return python_rows(self.table(sql, parameters))
+
+    def arrays(
+        self, sql: str, parameters: Mapping[str, object] | None = None, **given: Given
+    ) -> dict[str, NDArray[Any]]:
+        """The columns of a query as numpy arrays; see `table`.
+
+        `given` are tables that it may name: a parameter with a value for each of a million rows takes a
+        gigabyte.
+        """
+        with self._lock, ExitStack() as resources:
+            for name, columns in given.items():
+                self._db.register(name, pa.table(dict(columns)))
+                resources.callback(self._db.unregister, name)
+            rows = self.table(sql, parameters)
+        if given:
+            release()
+        return {name: rows.column(name).to_numpy() for name in rows.column_names}
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """What one query returns, as an Arrow table; `$name` stands for a parameter.
@@ -226,12 +245,22 @@ class Store(AbstractContextManager["Store"]):
         )
 
     def _insert(self, columns: Sequence[Columns], how: str = "INSERT") -> None:
-        """One statement a table, whatever the number of parts: each costs milliseconds."""
-        for name, rows in arrow_tables(columns).items():
-            self._insert_arrow(name, rows, how)
+        """One statement a table, whatever the number of parts: each costs milliseconds.
+
+        Beyond some hundred thousand rows several, of which one is held as Arrow.
+        """
+        for some in pieces(columns, ROWS_AT_ONCE):
+            tables = arrow_tables(some)
+            for name, rows in tables.items():
+                self._insert_arrow(name, rows, how)
+            if sum(rows.nbytes for rows in tables.values()) > LARGE:
+                del rows, tables
+                release()
 
     def _insert_arrow(self, name: str, rows: pa.Table, how: str = "INSERT") -> None:
-        self._db.register("incoming", rows)
+        # What is read once is let go: of a table every row would be held until the transaction ends.
+        batches = pa.RecordBatchReader.from_batches(rows.schema, iter(rows.to_batches()))
+        self._db.register("incoming", batches)
         try:
             self._db.execute(f"{how} INTO {name} BY NAME FROM incoming")
         finally:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:  # whoever waits for a store needs none of its tables
+    from numpy.typing import NDArray
+
     from harness.store.tables.columns import Columns
 
 WAIT_SECONDS = 10.0  # that a second writer waits for the first
+Given = Mapping[str, Any]  # columns of one length: lists, or arrays of numpy or Arrow
 ColumnsT = TypeVar("ColumnsT", bound="Columns")
 
 
@@ -28,6 +31,15 @@ class ReadStore(Protocol):
         self, sql: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of a query's columns, and its rows; `$name` stands for a parameter."""
+        ...
+
+    def arrays(
+        self, sql: str, parameters: Mapping[str, object] | None = None, **given: Given
+    ) -> dict[str, "NDArray[Any]"]:
+        """The columns of a query by name, numpy arrays of shape (n_rows,); nulls of numbers are NaN.
+
+        `given` are tables that it may name, by their columns.
+        """
         ...
 
 

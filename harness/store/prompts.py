@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.specs.chat import Message
@@ -23,51 +23,50 @@ def prompt_tables(
     `sides` is the split of the families, and `others` are prompts of other files, by name.
     """
     in_order = list(prompts)
+    beside = [(file, p) for file, some in sorted((others or {}).items()) for p in some]
     return (
-        Prompts.of(
-            {
-                "run_id": run_id,
-                **_columns(prompt),
-                "split": sides[prompt.family],
-                "baseline": prompt.baseline or None,
-            }
-            for prompt in in_order
+        Prompts(
+            **_columns(in_order, run_id),
+            split=[sides[p.family] for p in in_order],
+            baseline=[p.baseline or None for p in in_order],
         ),
-        PromptTags.of(
-            {"run_id": run_id, "prompt_id": prompt.id, "tag": tag, "value": value}
-            for prompt in in_order
-            for tag, value in sorted(prompt.tags.items())
+        PromptTags(
+            run_id=[run_id] * sum(len(p.tags) for p in in_order),
+            prompt_id=[p.id for p in in_order for _ in p.tags],
+            tag=[tag for p in in_order for tag in sorted(p.tags)],
+            value=[p.tags[tag] for p in in_order for tag in sorted(p.tags)],
         ),
-        OtherPrompts.of(
-            {
-                "run_id": run_id,
-                "file": file,
-                **_columns(prompt),
-                "tags": json.dumps(prompt.tags, sort_keys=True, ensure_ascii=False),
-            }
-            for file, some in sorted((others or {}).items())
-            for prompt in some
+        OtherPrompts(
+            **_columns([p for _, p in beside], run_id),
+            file=[file for file, _ in beside],
+            tags=[json.dumps(p.tags, sort_keys=True, ensure_ascii=False) for _, p in beside],
         ),
     )
 
 
-def _columns(prompt: Prompt) -> dict[str, object]:
+def _columns(prompts: Sequence[Prompt], run_id: str) -> dict[str, list[Any]]:
+    """Columns of the texts that the prompts hold, so that a million rows take few objects more."""
     return {
-        "prompt_id": prompt.id,
-        "pair_id": prompt.pair_id,
-        "family": prompt.family,
-        "label": prompt.label,
-        "prompt": prompt.text,
-        "answer": prompt.answer,
-        "correct": prompt.correct,
-        "misconception": prompt.misconception,
-        "line": prompt.line,
-        "variant": prompt.variant,
-        "messages": json.dumps(prompt.chat, ensure_ascii=False) if prompt.chat else None,
-        "further": json.dumps(dict(zip(LABELS, prompt.further, strict=True)), ensure_ascii=False)
-        if any(prompt.further)
-        else None,
+        "run_id": [run_id] * len(prompts),
+        "prompt_id": [p.id for p in prompts],
+        "pair_id": [p.pair_id for p in prompts],
+        "family": [p.family for p in prompts],
+        "label": [p.label for p in prompts],
+        "prompt": [p.text for p in prompts],
+        "answer": [p.answer for p in prompts],
+        "correct": [p.correct for p in prompts],
+        "misconception": [p.misconception for p in prompts],
+        "line": [p.line for p in prompts],
+        "variant": [p.variant for p in prompts],
+        "messages": [json.dumps(p.chat, ensure_ascii=False) if p.chat else None for p in prompts],
+        "further": [_further_text(p) for p in prompts],
     }
+
+
+def _further_text(prompt: Prompt) -> str | None:
+    if not any(prompt.further):
+        return None
+    return json.dumps(dict(zip(LABELS, prompt.further, strict=True)), ensure_ascii=False)
 
 
 def _further(text: str | None) -> tuple[Answers, Answers]:

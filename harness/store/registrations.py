@@ -28,7 +28,7 @@ _SHOWN = """
 SELECT r.run_id, r.spec_name, r.spec_hash, r.prompts_hash,
     coalesce(starts_with(r.exploratory, $limited), false) AS limited, count(DISTINCT p.prompt) AS n
 FROM runs r JOIN prompts p USING (run_id)
-WHERE r.origin = $origin AND list_contains($confirming::VARCHAR[], p.prompt)
+WHERE r.origin = $origin AND p.prompt IN (SELECT prompt FROM confirming)
     AND CASE
         WHEN r.model_hash IS NOT NULL AND $model_hash::VARCHAR IS NOT NULL THEN r.model_hash = $model_hash
         WHEN r.model_hash IS NULL AND $model_hash::VARCHAR IS NULL AND r.model_revision IS NOT NULL
@@ -42,13 +42,7 @@ WHERE r.origin = $origin AND list_contains($confirming::VARCHAR[], p.prompt)
 GROUP BY ALL
 ORDER BY min(r.created_at), r.run_id
 """
-_WHAT = (
-    "target",
-    "origin",
-    "model_revision",
-    "model_hash",
-    "confirming",
-)  # of a registration, as above
+_WHAT = ("target", "origin", "model_revision", "model_hash")  # of a registration, as above
 OF_RUN = ("spec_hash", "target", "origin")  # which a run's spec is registered by
 _KEY = (*OF_RUN, "prompts_hash")
 
@@ -77,10 +71,12 @@ def shown(
 ) -> tuple[Shown, ...]:
     """The runs with results on any of the `confirming` prompts and the target of `what`, the first one first.
 
-    `what` has columns of a registration.
+    `what` has columns of a registration, `confirming` among them.
     """
     values = {name: what[name] for name in _WHAT} | {"until": until, "limited": LIMITED}
-    return tuple(Shown(*row) for row in store.query(_SHOWN, values)[1])
+    confirming = {"prompt": pa.array(what["confirming"], "string")}
+    columns = store.arrays(_SHOWN, values, confirming=confirming)
+    return tuple(Shown(*row) for row in zip(*columns.values(), strict=True))
 
 
 def registrations_of(store: Store, run: Mapping[str, Any]) -> pa.Table:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.analysis.mean_verdicts import side_of
-from harness.analysis.pairs import pair_activations
+from harness.analysis.pairs import read_pairs
 from harness.analysis.run_analysis import Analysis, FeatureResult, analyse
 from harness.analysis.units import Units, units_of
 from harness.analysis.verdicts import verdicts
@@ -20,7 +20,6 @@ from harness.stats import paired_max_t, simultaneous_equivalence
 from harness.store.database import Store
 from harness.store.prompts import prompt_tables
 from harness.store.tables.interventions import SideEffects
-from harness.store.tables.observations import Activations
 from harness.store.tables.results import AblationTests, FeatureTests
 from tests.helpers.runs import a_run_context, quiet
 from tests.helpers.specs import ablation_plan, behaviour_plan, family_lines, in_clusters
@@ -417,7 +416,7 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
             row for row in store.read(FeatureTests, "r").rows() if row["split"] == "confirmation"
         ]
         effects = list(store.read(AblationTests, "r").rows())
-        data = pair_activations(plan, "confirmation", store.read(Activations, "r"))
+        data = read_pairs(store, plan, "confirmation", "r")
     confirming = plan.families("confirmation")
     n = len({plan.clusters("principle")[family] for family in confirming})
     assert n < len(confirming)
@@ -427,7 +426,7 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
     assert [row["p_adjusted"] for row in tests] == pytest.approx(list(result.test.p_adjusted))
     assert not np.array_equal(result.test.p_adjusted, analysis.features["family"].test.p_adjusted)
     of = clusters_of(analysis, [pair.family for pair in analysis.pairs])
-    for i, row in enumerate((data.correct - data.misconception).T[:8]):
+    for i, row in enumerate((data.correct - data.misconception).toarray().T[:8]):
         if row.any():
             assert result.test.p_marginal[i] == pytest.approx(flips_p(row, of))
             _, low, high = jackknife(list(row), of, 0.95)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from harness.analysis.decoy_verdicts import SetContrast, judge_decoy
 from harness.analysis.pairs import PairedActivations
@@ -141,8 +142,8 @@ def test_the_sets_contrast_is_in_units_of_the_stream_with_the_signs_of_the_disco
     def side(correct, misconception, units):
         return PairedActivations(
             ((1, 0), (1, 3), (2, 5)),
-            np.array(correct),
-            np.array(misconception),
+            sparse.csc_array(correct),
+            sparse.csc_array(misconception),
             Units.by_family(units),
         )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from harness.analysis.pairs import PairedActivations
 from harness.analysis.selection import attribution_scores, contrast_scores, select_interventions
@@ -50,6 +51,7 @@ def drawn(plan, seed=0, strong=(), features=FEATURES):
         y[:, features.index(feature)] = 0
     tag = plan.spec.cluster
     units = Units.by(families, plan.clusters(tag), tag) if tag != "family" else Units.by_family(families)  # fmt: skip
+    x, y = sparse.csc_array(x), sparse.csc_array(y)
     return PairedActivations(features, correct=y, misconception=x, units=units)
 
 
@@ -165,7 +167,8 @@ def test_every_feature_that_was_selected_has_a_row_and_only_those_of_a_bootstrap
     plan = plan_by({"by": "contrast"})
     data = drawn(plan, strong=FEATURES[:TOP])
     silent = FEATURES[-1]  # which no bootstrap selects, and is said to be selected
-    data.misconception[:, -1] = data.correct[:, -1] = 0
+    for values in (data.misconception, data.correct):
+        values.data[values.indptr[-2] :] = 0
     features, overlap = rows_for(plan, data, (*FEATURES[1:TOP], silent))
     found = {(row["layer"], row["feature"]): row for row in features.rows()}
     assert {one for one, row in found.items() if row["selected"]} == {*FEATURES[1:TOP], silent}

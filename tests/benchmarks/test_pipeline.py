@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     write_model(folder / "model", **SMALL)
     for layer in LAYERS:
-        write_sae(folder / "saes", layer, WIDTH, features=128)
+        write_sae(folder / "saes", layer, WIDTH, features=128, active=0.1)
     write_spec(folder, 4, LAYERS)
     return folder
 
@@ -40,6 +40,7 @@ def encoded(folder, layer, stream):
 def test_the_pipeline_is_measured_and_stores_what_a_plain_forward_finds(folder, figures):
     measure(folder, "cpu")
     shown = figures()
+    assert shown["survey / observe"]["value"] > 0
     assert shown["peak memory with five layers"]["value"] > 0
     assert 0 < shown["the forward's share of the capture stage"]["value"] <= 1
     db = folder / "results.duckdb"

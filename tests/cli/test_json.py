@@ -29,6 +29,7 @@ def test_check_targets_and_doctor_as_json(tmp_path):
         "generate",
         "survey",
         "trace",
+        "output scores",
         "time",
     }
     assert "processor" in told["machine"]

@@ -181,8 +181,12 @@ _SAME = (
     (r"\d{8}_\d{6}(_\d+)?", "TIME"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?", "WHEN"),
     (r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "HASH"),
-    (r"\b\d+(\.\d+)? (seconds|s|ms|MB|GB)\b", r"N \2"),
+    (r"\b\d+(\.\d+)? (seconds|s|ms|MB|GB|hours)\b", r"N \2"),
     (r"\b\d+\.\d+s\b", "Ns"),
+    # What `harness plan` makes of times, and of how a file is packed.
+    (r"= \$[\d.]+$", "= $N"),
+    (r"[\d,]+ rows x \d+ bytes", "N rows x N bytes"),
+    (r"^ *by workers .*\n *enough .*$", "by workers, and enough"),
     (r"[─━]+", "─"),
     # Of impacts beside controls it hangs on which controls were drawn: see `alike`.
     (r"correlation within (\w+) [\d.]+", r"correlation within \1 N"),
@@ -197,7 +201,7 @@ def settled(text: str) -> list[str]:
     """The lines of an output without what changes from run to run: ids, times, hashes, progress."""
     text = _PROGRESS.sub("", _BY_CHANCE.sub("", text))
     for pattern, name in _SAME:
-        text = re.sub(pattern, name, text)
+        text = re.sub(pattern, name, text, flags=re.M)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if line]
 

@@ -51,6 +51,25 @@ def test_logprobs_are_the_plain_forwards_whatever_the_batch(side, size):
         assert torch.allclose(found, plain_logprobs(model, *text), atol=1e-5)
 
 
+def test_the_unembedding_multiplies_one_piece_of_memory(monkeypatch):
+    """A slice is multiplied a row at a time, with a copy of the unembedding for each in bfloat16."""
+    model, strides = random_model(1), []
+    head = model.network.get_output_embeddings()
+    multiply = head.forward
+    monkeypatch.setattr(
+        head, "forward", lambda x: (strides.append((x.shape, x.stride())), multiply(x))[1]
+    )
+    batch = batch_of(model)
+    model.forward(batch)
+    model.forward(model.batch([model.tokens("It is at rest"), model.tokens("It is")]))  # no answer
+    model.cached_forward(*compact(batch, reads_of(batch)), [1])
+    model.generate([model.tokens("It is"), model.tokens("It")], 2, 3)
+    assert len(strides) == 5
+    for shape, stride in strides:
+        assert stride == torch.empty(shape).stride()
+    assert not head._forward_pre_hooks
+
+
 def test_candidates_side_by_side_do_not_see_each_other():
     model = random_model(8)
     text, answer = TEXTS[1]

@@ -18,11 +18,13 @@ def test_each_promise_names_tests_that_are_there():
 
 
 def test_each_limit_is_what_it_says():
-    from harness.specs import json_file, prompt_file, yaml_source
+    from harness.specs import json_file, parquet_rows, prompt_file, yaml_source
     from harness.store.export import parquet
 
     for limit in (
         f"{prompt_file.LARGEST // 10**6} MB",
+        f"{prompt_file.LONGEST // 10**6} MB",
+        f"{parquet_rows.MOST // 10**6} million rows",
         f"{yaml_source.LARGEST:,} characters",
         f"{json_file.LARGEST // 10**6} MB",
         f"{parquet.MOST_ROWS // 10**6} million rows",

@@ -15,6 +15,7 @@ from harness.runner.estimate import estimate_with
 from harness.runner.run import run_eval
 from harness.specs.plan import limited
 from harness.specs.spec_file import load
+from harness.specs.workload import OUTPUTS
 from tests.helpers import ROOT
 from tests.helpers.hooked_specs import LAYERS, spec_of, write
 from tests.helpers.runs import quiet
@@ -146,7 +147,10 @@ def test_what_each_stage_takes_there_is_what_was_estimated(spec, there):
     needed = estimate_with(plan, free=10**9, on_cpu=False, batch_size=SMALL["batch_size"])
     assert needed.saes_kept == len(plan.layers)
     told = {stage.stage: stage for stage in needed.stages}
+    # They follow a trace, and are told of by no progress.
+    outputs = told.pop(OUTPUTS)
     assert told.keys() == seen.keys() - {"analyse"}
+    assert outputs.bytes <= told["trace"].bytes
     for name, stage in told.items():
         allowed = needed.model + needed.saes + stage.bytes
         assert seen[name]["bytes"] <= allowed <= 3 * seen[name]["bytes"], name

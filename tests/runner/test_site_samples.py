@@ -1,21 +1,20 @@
 """Samples of the sites of a model, and what a dictionary is said to be that was loaded for another one."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.hooks import capture
-from harness.models.padded_batch import positions_of
+from harness.models.padded_batch import Tokens, positions_of
 from harness.runner import site_samples
 from harness.runner.context import RunContext
-from harness.runner.site_samples import SiteSamples
-from harness.runner.stages.survey import survey
+from harness.runner.grouping import SMALL
+from harness.runner.site_samples import SiteSamples, cut_sample
+from harness.runner.stages.survey import _losses_and_warning
 from harness.sae.encoding import with_gain
 from harness.testing.models import random_model
-from tests.helpers.specs import ablation_plan
 from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, texts, train
 
 TEXTS = ("A ball is thrown straight up. At the top its velocity is", "It is", "Its slope is zero")
@@ -45,42 +44,73 @@ def test_they_are_spread_over_all_positions_but_bos(monkeypatch, most):
         assert len({*near.indices.tolist()}) == len(found)
 
 
-def test_a_site_is_captured_once_for_all_blocks(monkeypatch):
-    samples, calls = samples_of(small_model()), []
-    captured = site_samples.captured
-
-    def counted(context, *rest):
-        calls.append(context.model.site)
-        return captured(context, *rest)
-
-    monkeypatch.setattr(site_samples, "captured", counted)
-    samples.beside(1), samples.beside(2), samples.beside(1)
-    assert {*calls} == {*SITES}
-    assert len(calls) == 2 * len(SITES)  # of two batches
+def test_one_forward_has_the_own_site_and_one_more_all_others(monkeypatch):
+    model = small_model()
+    forward, seen = model.forward, []
+    monkeypatch.setattr(
+        model, "forward", lambda batch: (seen.append(len(batch)), forward(batch))[1]
+    )
+    samples = samples_of(model)
+    assert {*samples._own} == {*range(model.depth)}
+    assert seen == [2, 1]  # two batches
+    for _ in range(2):
+        assert {*samples.beside(1), *samples.beside(2)} == {*SITES}
+        assert seen == [2, 1, 2, 1]
+    assert model.taps_left == 0
 
 
 def test_sites_that_a_model_has_not_are_left_out():
     model = random_model(3, architecture="llama")
     for block in model.blocks:
         block.multilayer = block._modules.pop("mlp")
-    model.forward = None
-    with pytest.raises(TypeError):
-        samples_of(model).beside(1)
-    assert {"mlp_out", "transcoder"}.isdisjoint(there(model))
+    assert {"mlp_out", "transcoder"}.isdisjoint(samples_of(model)._other_sites())
+    assert "resid_pre" in samples_of(model)._other_sites()
 
 
-def there(model):
-    """The sites that are tried before a forward is asked for."""
-    tried = samples_of(model)
-    tried._of = lambda site: model.at(site) and dict.fromkeys(range(model.depth), torch.zeros(1, 1))
-    return tried.beside(1)
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("block", [0, 2])
+def test_the_loss_of_a_forward_is_to_the_bit_that_of_its_replays(site, block):
+    """So it is taken once for all layers, and an SAE that changes nothing loses nothing at all."""
+    for dtype in (torch.float32, torch.bfloat16):
+        model = random_model(3, layers=3, dtype=dtype).at(site)
+        for forward in samples_of(model).forwards:
+            assert float(forward.replayed(block, forward.held(block))) == float(forward.loss)
+
+
+def rows_of(*lengths):
+    return [Tokens((2, *range(10 * i, 10 * i + n))) for i, n in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "wanted"),
+    [
+        ((200,) * 8, [32] * 4),
+        ((200, 30, 200, 200), [32, 30, 32, 32]),
+        ((9,) * 40, [9] * 14),
+        ((500,), [128]),
+        ((100, 20), [100, 20]),
+        ((200, 20), [64, 20]),
+    ],
+)
+def test_a_large_model_is_sampled_at_the_first_tokens_of_rows_spread_over_all(lengths, wanted):
+    rows = rows_of(*lengths)
+    found = cut_sample(rows, SMALL + 1)
+    assert [len(row.prompt) - 1 for row in found] == wanted
+    assert sum(wanted) <= site_samples.TRIED
+    where = [
+        next(i for i, row in enumerate(rows) if row.prompt[: len(one)] == one.prompt)
+        for one in found
+    ]
+    assert where == sorted({*where})
+    assert where[0] == 0
+    assert where[-1] >= len(rows) - -(-len(rows) // len(found))
+    assert cut_sample(rows, SMALL) is rows
 
 
 def warning(model, sae):
-    plan = replace(ablation_plan(), layers=(LAYER,))
     context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(16))
-    rows, *_ = survey(context, plan, [SimpleNamespace(asked=text) for text in texts()])
-    return rows.warning[0]
+    samples = SiteSamples(context, [model.tokens(text) for text in texts()])
+    return _losses_and_warning(context, LAYER, samples, unmarked=False)["warning"]
 
 
 def test_a_survey_names_the_place_and_the_gain():
@@ -99,6 +129,6 @@ def test_a_survey_names_the_place_and_the_gain():
 def test_where_no_norm_is_before_the_mlp_there_is_no_gain():
     model = random_model(3, architecture="olmo2").at("transcoder")
     samples = samples_of(model)
-    held = samples._of("transcoder")[1]
+    held = samples._own[1]
     sae = train(held[:, :32], held[:, 32:], top_k=4, steps=3, site="transcoder")
     assert samples.misfit(sae, 1, float("nan")) is None or "gain" not in samples.misfit(sae, 1, 0.0)

@@ -17,6 +17,7 @@ from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.sae.diagnosis import misfit
 from harness.sae.encoding import Sae, encode
+from harness.sae.readings import _order
 from harness.sae.trial import Trial, fit_of
 from harness.sae.weights import load_sae
 from harness.specs.targets import load_targets
@@ -303,3 +304,12 @@ def test_a_threshold_in_the_units_of_the_raw_stream_is_named(tmp_path, factor):
     assert said[0] is None
     amount = "low" if factor > 1 else "high"
     assert f"thresholds: they are too {amount}, by a factor of" in said[1]
+
+
+def test_the_search_for_another_order_ends_where_the_rows_are_in_order():
+    sae = random_sae(1, 128, 512)
+    held = 3 * torch.randn(40, 128, generator=torch.Generator().manual_seed(2))
+    assert [*_order(Trial(sae, held))] == []
+    moved = dataclasses.replace(sae, w_dec=sae.w_dec.roll(1, 0))
+    (found,) = _order(Trial(moved, held))
+    assert found.fit.fvu < 1.05 * Trial(sae, held).own.fvu

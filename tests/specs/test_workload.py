@@ -3,7 +3,7 @@
 import pytest
 
 from harness.specs.spec_file import load
-from harness.specs.workload import replays_of, workload
+from harness.specs.workload import OUTPUTS, replays_of, workload
 
 
 def of(plan):
@@ -13,7 +13,8 @@ def of(plan):
 def test_every_stage_has_its_rows_and_tokens():
     plan = load("voices").plan("gemma-2-2b")
     work = of(plan)
-    assert list(work) == [f"{stage} {name}".strip() for stage, name in plan.steps]
+    steps = [f"{stage} {name}".strip() for stage, name in plan.steps]
+    assert list(work) == [*steps, OUTPUTS]
     texts = {prompt.text for prompt in plan.prompts}
     assert work["observe"].rows == work["generate"].rows == len(texts)
     assert work["survey"].rows == len({prompt.text for prompt in plan.of("discovery")})
@@ -21,7 +22,7 @@ def test_every_stage_has_its_rows_and_tokens():
     words = sum(len(text.replace(",", " ,").replace(".", " .").split()) for text in texts)
     assert work["generate"].tokens == pytest.approx(words + 7 * len(texts), rel=0.25)
     assert work["generate"].forwards == plan.spec.new_tokens
-    assert "survey" not in of(load("pilot").plan("gemma-3-270m"))
+    assert not {"survey", OUTPUTS} & of(load("pilot").plan("gemma-3-270m")).keys()
 
 
 def test_an_ablation_replays_each_set_on_each_row_above_the_layer():

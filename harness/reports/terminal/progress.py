@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TextIO
@@ -90,11 +90,11 @@ def _at_terminal(out: Console) -> bool:
 class PlainProgress:
     """One line when a stage has long been silent, and one when it ends.
 
-    What was done when a stage was first heard of is no part of its rate.
+    What was done when a stage was first heard of is no part of its rate. What `beside` says ends the line.
     """
 
-    def __init__(self, write: Any) -> None:
-        self._write = write
+    def __init__(self, write: Any, beside: Callable[[], str] = str) -> None:
+        self._write, self._beside = write, beside
         self._began: dict[str, tuple[float, int]] = {}
         self._last = 0.0
 
@@ -115,6 +115,8 @@ class PlainProgress:
                     parts.append(_rate(rate))
                     if done < total:
                         parts.append(f"about {_duration((total - done) / rate)} left")
+                if told := self._beside():
+                    parts.append(told)
                 self._write(f"  {stage}: {done} of {total} ({', '.join(parts)})")
 
 
@@ -131,6 +133,17 @@ class BarProgress:
             # What an earlier run did is no part of the rate.
             self._tasks[stage] = self._progress.add_task(stage, total=total, completed=done)
         self._progress.update(self._tasks[stage], completed=done, total=total)
+
+
+class _BesideColumn(ProgressColumn):
+    """What is said beside every bar of a stage that is not done."""
+
+    def __init__(self, beside: Callable[[], str]) -> None:
+        self._beside = beside
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.finished else self._beside(), style="dim")
 
 
 class _RateColumn(ProgressColumn):
@@ -159,10 +172,10 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress_on(out: Terminal) -> Iterator[Any]:
-    """A progress that draws bars on a terminal and prints lines elsewhere."""
+def progress_on(out: Terminal, beside: Callable[[], str] = str) -> Iterator[Any]:
+    """A progress that draws bars on a terminal and prints lines elsewhere, with what `beside` says."""
     if not _at_terminal(out) or out.is_dumb_terminal:
-        yield PlainProgress(partial(out.note, style="dim"))
+        yield PlainProgress(partial(out.note, style="dim"), beside)
         return
     columns = (
         TextColumn("  {task.description:<18}", markup=False),
@@ -170,6 +183,7 @@ def progress_on(out: Terminal) -> Iterator[Any]:
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
+        _BesideColumn(beside),
     )
     # While bars are drawn, rich reads the styles and links of whatever is printed.
     with Progress(*columns, console=out) as bars, shown_streams():

@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,7 +44,9 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     Only they can talk to the scheduler: it listens here alone, and takes their key.
     """
     share = terms.threads or max(1, _cores() // workers)
+    stood = Path(tempfile.mkdtemp(prefix="harness-workers-"))
     with (
+        _left_if_used(stood),
         dask.config.set(SETTINGS),
         LocalCluster(
             n_workers=workers,
@@ -56,7 +59,7 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield OnWorkers(client, replace(terms, threads=share), say)
+        yield OnWorkers(client, replace(terms, threads=share, stood=str(stood)), say)
 
 
 @contextmanager
@@ -81,7 +84,7 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
 def _address(scheduler: str) -> str:
     """The address that is named, or in the file that is. Raises `InputError`."""
     path = Path(scheduler)
-    if "://" not in scheduler and path.exists():
+    if "://" not in scheduler and path.is_file():
         try:
             scheduler = str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -103,6 +106,16 @@ def _is_here(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@contextmanager
+def _left_if_used(folder: Path) -> Iterator[None]:
+    """Remove a folder at the end, unless somebody has left something there to be read."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _cores() -> int:

@@ -1,10 +1,12 @@
 """The executor that hands tasks to the workers of a Dask cluster, a bounded number at a time."""
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, takewhile
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
@@ -25,9 +27,10 @@ from harness.runner.tasks import Done, Fitted, HeardOf, Setup, Task, Work
 from harness.specs.targets import Target
 
 AHEAD = 3  # tasks of a worker that are on their way, or done and not yet stored
-TOGETHER = 16  # results that are fetched together: so many are in memory besides
+TOGETHER = 16  # results that are fetched at once, and are in memory
 TRIES = 3  # of a task that raises what nobody foresaw
-LAST = 10**9  # more than the tasks of a stage
+LAST = 10**9 - 1  # not fewer than the tasks of a stage
+FEW = 4  # workers that are told of one by one
 LOOK = 2.0  # seconds between looks at who is there
 
 
@@ -38,10 +41,12 @@ class OnWorkers:
 
     def __init__(self, client: Client, terms: Terms, say: Say = lambda _: None) -> None:
         self._client, self._terms, self._say = client, terms, say
+        self._says: dict[str, Say] = {}  # of specs, by name
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
-        client.subscribe_topic(worker.SAID, lambda event: self._say(str(event[1])))
+        self._did: Counter[str] = Counter()  # tasks of each worker
+        client.subscribe_topic(worker.SAID, self._hear)
 
     def fit(
         self,
@@ -53,7 +58,7 @@ class OnWorkers:
         say: Say,
     ) -> Fitted:
         """As `Executor.fit`, on one of the workers."""
-        self._say = say
+        self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
         node = _node(task, worker.fit, pickle.dumps(request), how, longest, self._terms)
         ((_, done),) = self._ended(iter([(task, node)]), ordered=True)
@@ -89,13 +94,27 @@ class OnWorkers:
 
         return self._ended(nodes(), ordered=ordered)
 
+    def told(self) -> str:
+        """Who has done how much so far, in a few words; nothing before anybody has."""
+        if not self._did:
+            return ""
+        did = sorted(self._did.items())
+        if len(did) > FEW:
+            fewest, most = min(self._did.values()), max(self._did.values())
+            return f"{len(did)} workers, {fewest} to {most} groups each"
+        return "worker " + ", ".join(f"{name}: {many}" for name, many in did)
+
+    def _hear(self, event: tuple[float, tuple[str, str]]) -> None:
+        spec, line = event[1]
+        self._says.get(spec, self._say)(line)
+
     def _ended(
         self, nodes: Iterator[tuple[Task, Node]], *, ordered: bool
     ) -> Iterator[tuple[Task, Done]]:
         """Every task, as it ends, or in order; some a worker are on their way at a time.
 
-        What has ended by the time that somebody asks is fetched together, and as much is handed out
-        together: a word with the scheduler takes milliseconds.
+        What has ended by the time that somebody asks is fetched at once, and as much is handed out at
+        once: a word with the scheduler takes a millisecond.
         """
         at_work: dict[str, tuple[Task, Future]] = {}
         ended: SimpleQueue[str] = SimpleQueue()
@@ -113,7 +132,8 @@ class OnWorkers:
 
         def ready() -> list[str]:
             found = takewhile(done.__contains__, at_work) if ordered else iter(done)
-            return list(islice(found, TOGETHER))
+            # Workers have the other half to do while these are stored.
+            return list(islice(found, min(TOGETHER, max(1, self._window() // 2))))
 
         try:
             hand_out()
@@ -131,9 +151,10 @@ class OnWorkers:
                         self._workers()
                         hand_out()  # workers may have come
                 done.difference_update(keys)
-                some = [at_work.pop(key) for key in keys]
+                *others, last = self._results([at_work.pop(key) for key in keys])
+                yield from others
                 hand_out()
-                yield from self._results(some)
+                yield last
         finally:
             if at_work:
                 self._client.cancel([future for _, future in at_work.values()], force=True)
@@ -147,7 +168,7 @@ class OnWorkers:
         return [
             (
                 task,
-                _as_done(values[future.key])
+                self._counted(values[future.key])
                 if future.key in values
                 else self._result(task, future),
             )
@@ -160,6 +181,8 @@ class OnWorkers:
         except KilledWorker as error:
             what = f"{error.allowed_failures + 1} workers ended while they did it"
             remedy = "see what they wrote last: memory that ran out, or a task that hung"
+            if self._terms.stood and any(Path(self._terms.stood).iterdir()):
+                remedy = f"see where they stood, in {self._terms.stood}"
             return Done(error=CannotRun(Fault(task.name, what, remedy)))
         except NoWorkerError:
             return Done(error=_nobody(task.name))
@@ -168,7 +191,13 @@ class OnWorkers:
                 raise _gone() from None
             what = f"it failed {TRIES} times, at last with {type(error).__name__}: {_line(error)}"
             return Done(error=CannotRun(Fault(task.name, what, "see what its worker wrote")))
-        return _as_done(value)
+        return self._counted(value)
+
+    def _counted(self, value: Any) -> Done:
+        if not isinstance(value, Done):
+            return Done(value)
+        self._did[value.worker] += 1
+        return value
 
     def _window(self) -> int:
         return AHEAD * max(1, len(self._workers()))
@@ -207,10 +236,6 @@ def _node(task: Task, call: Callable[..., Any], *arguments: Any) -> Node:
     # Of a graph without dependencies Dask begins with the last name.
     key = f"{task.stage}-{LAST - task.index}-{uuid4().hex}"
     return Node(key, call, *arguments, _data_producer=True)
-
-
-def _as_done(value: Any) -> Done:
-    return value if isinstance(value, Done) else Done(value)
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -5,9 +5,10 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -20,7 +21,7 @@ from harness.runner.preparation import RunRequest
 from harness.runner.tasks import Done, Fitted, Setup, Task
 from harness.runner.workplace import Workplace
 
-SAID = "harness"  # the topic of what a worker says
+SAID = "harness"  # the topic of what a worker says: of a spec, by name, a line
 # How a device says that this process can no longer use it.
 LOST_DEVICE = ("cuda error", "hip error", "device-side assert", "unspecified launch failure")
 GONE = 70  # status of a process that ends since its device is lost
@@ -31,12 +32,14 @@ _ONE_AT_A_TIME = Lock()  # a process has one model, however many threads its wor
 class Terms:
     """How workers work: on these `devices` in turn, so many `threads` each, 0 for what they find.
 
-    A worker that does a task for more than `seconds` is taken to hang, and ends.
+    A worker that does a task for more than `seconds` is taken to hang, and ends; where its threads stood then
+    is in the folder `stood`, or where it writes its errors.
     """
 
     devices: tuple[str, ...] = ("auto",)
     threads: int = 0
     seconds: float = 0.0
+    stood: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -44,8 +47,16 @@ def _place() -> Workplace:
     return Workplace(_say)
 
 
-def _say(line: str) -> None:
-    get_worker().log_event(SAID, line)
+class _Speaker:
+    """Tells the driver what is said in this process, and of which spec."""
+
+    spec = ""
+
+    def __call__(self, line: str) -> None:
+        get_worker().log_event(SAID, (self.spec, line))
+
+
+_say = _Speaker()
 
 
 @lru_cache(maxsize=32)
@@ -58,6 +69,7 @@ def fit(packed: bytes, how: How, longest: int, terms: Terms) -> Fitted | Harness
     request: RunRequest = _unpacked(packed)
     how = replace(how, device=_device(terms))
     with _ONE_AT_A_TIME:
+        _say.spec = request.plan.spec.name
         try:
             return _place().fit(
                 request, how, longest, check=lambda _: None, say=_say, threads=terms.threads
@@ -70,9 +82,11 @@ def do(packed_setup: bytes, packed_work: bytes, task: Task, terms: Terms) -> Don
     """As `Workplace.do`. Anything that is no `HarnessError` is raised, and tried again elsewhere."""
     setup = _setup(packed_setup, terms)
     task = replace(task, work=_unpacked(packed_work))
-    with _ONE_AT_A_TIME, _not_for_ever(terms.seconds) as watched:
+    with _ONE_AT_A_TIME, _not_for_ever(terms) as watched:
+        _say.spec = setup.request.plan.spec.name
         try:
-            return _place().do(setup, task, opened=watched)
+            done = _place().do(setup, task, opened=watched)
+            return replace(done, worker=str(get_worker().name))
         except RuntimeError as error:
             if any(words in str(error).lower() for words in LOST_DEVICE):
                 # Its next tasks would fail as well: the nanny begins a new process.
@@ -98,18 +112,25 @@ def _device(terms: Terms) -> str:
 
 
 @contextmanager
-def _not_for_ever(seconds: float) -> Iterator[Any]:
+def _not_for_ever(terms: Terms) -> Iterator[Any]:
     """End this process where what follows the call takes longer, with where each thread stood.
 
     By a timer in C, which ends also what holds the interpreter's lock. What is opened before is not counted:
     it may be a download.
     """
 
-    def begin() -> None:
-        if seconds and sys.__stderr__ is not None:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    file: Any = sys.__stderr__
 
-    try:
-        yield begin
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    def begin() -> None:
+        if terms.seconds and file is not None:
+            faulthandler.dump_traceback_later(terms.seconds, exit=True, file=file)
+
+    with ExitStack() as held:
+        if terms.stood:
+            path = Path(terms.stood) / f"{os.getpid()}.txt"
+            file = held.enter_context(path.open("w", encoding="utf-8"))
+            held.callback(path.unlink)
+        try:
+            yield begin
+        finally:
+            faulthandler.cancel_dump_traceback_later()

@@ -38,6 +38,10 @@ class Sharded:
         """As `Executor.fit`."""
         return self.executor.fit(request, how, longest, check=check, say=say)
 
+    def told(self) -> str:
+        """As `Executor.told`."""
+        return ""
+
     def stop(self) -> None:
         """As `Executor.stop`."""
         self.executor.stop()
@@ -97,6 +101,10 @@ class Joined:
     def fit(self, *_: object, **__: object) -> Fitted:
         """Nobody asks: the shards have said it."""
         raise NotImplementedError
+
+    def told(self) -> str:
+        """As `Executor.told`."""
+        return ""
 
     def stop(self) -> None:
         """Nothing is at work."""

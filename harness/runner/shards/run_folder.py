@@ -15,8 +15,7 @@ from harness.names import child
 from harness.paths import make_folder, whole_file
 from harness.runner.context import How
 from harness.runner.preparation import RunRequest
-from harness.runner.provenance import run_facts
-from harness.runner.rerun import REASONS
+from harness.runner.provenance import differences
 from harness.runner.resume import new_run_id
 from harness.runner.tasks import Fitted
 from harness.specs.plan import Plan
@@ -24,7 +23,6 @@ from harness.specs.targets import Target
 
 LINE = "run.json"
 FORMAT = 1
-MAY_DIFFER = ("threads", "batch_size")  # of shards: each takes those of the first
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,7 @@ def meet(
         what = f"nothing can be written there: {error.strerror or error}"
         raise CannotRun(Fault(str(folder), what, "name another with --parts")) from None
     found = read_folder(folder)
-    theirs = run_facts(wanted, plan, found.fitted["facts"])
-    ours = run_facts(wanted, plan, fitted.facts)
-    names = [name for name in REASONS if name not in MAY_DIFFER and theirs[name] != ours[name]]
-    if names:
-        why = "; ".join(f"{REASONS[name]} ({theirs[name]}, here {ours[name]})" for name in names)
+    if why := differences(fitted.facts, found.fitted["facts"]):
         remedy = "run all shards with the same, or begin in another folder with --parts"
         raise CannotRun(Fault(str(folder), f"another shard ran with others: {why}", remedy))
     return found

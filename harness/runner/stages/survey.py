@@ -4,29 +4,21 @@ Rows of `sae_health`, one a layer; and of `feature_activity`, a table a layer wi
 fires at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models.adaptive_batching import ENCODED, map_batches
-from harness.models.logprobs import token_logprobs
-from harness.models.memory import LOGIT_BYTES
-from harness.models.padded_batch import Tokens, positions_of
-from harness.models.prompt_rows import cached_forward
-from harness.models.row_bytes import bytes_per_read
-from harness.models.suffix import suffix_of
-from harness.models.transfer import send
+from harness.models.adaptive_batching import ENCODED, try_again
 from harness.runner.context import RunContext
 from harness.runner.residual_streams import held_streams
+from harness.runner.sample_forwards import SampleForward
 from harness.runner.site_samples import SiteSamples
 from harness.runner.sums import MOST, Sums
 from harness.sae import Sae, decode, encode
 from harness.sae.encoding import with_written, written_part
 from harness.sae.health import Health
-from harness.sae.precise import double
 from harness.specs.chat import Chat
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
@@ -101,7 +93,7 @@ def _losses_and_warning(
 ) -> dict[str, Any]:
     """A layer's losses on a sample of rows, and what is wrong there."""
     sae = context.saes(layer)
-    loss = losses(context, sae, layer, samples.rows)
+    loss = losses(context, sae, layer, lambda: samples.forwards)
     warnings = ["the prompts begin without BOS, which the SAE never saw"] if unmarked else []
     if wrong := samples.misfit(sae, layer, loss["loss_recovered"]):
         mocked = context.origin == "mock"
@@ -114,40 +106,35 @@ def _losses_and_warning(
     return {**loss, "warning": "; ".join(warnings) or None}
 
 
-def losses(context: RunContext, sae: Sae, layer: int, rows: Sequence[Tokens]) -> dict[str, float]:
+def losses(
+    context: RunContext, sae: Sae, layer: int, forwards: Callable[[], Sequence[SampleForward]]
+) -> dict[str, float]:
     """Nats a token of the prompts themselves: as they are, through the SAE alone, and without it.
 
     `loss_recovered` = (zeroed - spliced) / (zeroed - as it is): the share of what the layer does for
     prediction that passes through the SAE, NaN where the layer does nothing for it. The edits are made
-    at every position but BOS.
+    at every position but BOS of what the `forwards` hold, which are asked for again where memory ran out.
     """
-    # A prompt as BOS with one long answer: every token of it is scored.
-    scored = [Tokens(row.prompt[:1], (row.prompt[1:],)) for row in rows if len(row.prompt) > 1]
-    sums = np.zeros(3)
-    count = 0
 
-    def sum_losses(chosen: list[int]) -> tuple[list[float], int]:
-        cached = cached_forward(context.model, [scored[i] for i in chosen], [layer])
-        row = torch.arange(len(chosen))
-        suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-        held = suffix.on(context.model.device).of(cached.held[layer])
-        (edited,) = send(held.device, suffix.of(positions_of(cached.batch, "all")))
+    def sum_losses() -> tuple[list[float], int]:
+        some = forwards()
+        sums = [sum_of(one) for one in some]
+        total = torch.stack(sums).sum(0).tolist() if sums else [0.0] * 3
+        return total, sum(one.tokens for one in some)
+
+    def sum_of(forward: SampleForward) -> Tensor:
+        held = forward.held(layer)
         written = written_part(sae, held)
 
         def loss(instead: Tensor) -> Tensor:
-            instead = instead.to(held.dtype).where(edited[..., None], written)
-            logprobs = context.model.replay(cached, suffix, layer, with_written(sae, held, instead))
-            return -double(token_logprobs(logprobs, cached.reads, suffix.row)).nansum()
+            instead = instead.to(held.dtype).where(forward.edited[..., None], written)
+            return forward.replayed(layer, with_written(sae, held, instead))
 
         spliced = decode(sae, encode(sae, held), held)
-        parts = [loss(written), loss(spliced), loss(torch.zeros_like(written))]
-        return torch.stack(parts).tolist(), sum(len(scored[i].answers[0]) for i in chosen)
+        return torch.stack([forward.loss, loss(spliced), loss(torch.zeros_like(written))])
 
-    longest = max(map(len, scored), default=1)
-    most = max(1, LOGIT_BYTES // (bytes_per_read(context.model) * longest))
-    for _, (parts, tokens) in map_batches(context.limit, scored, sum_losses, most):
-        sums, count = sums + parts, count + tokens
-    plain, spliced, zeroed = (float(total) / max(count, 1) for total in sums)
+    sums, count = try_again(context.limit, sum_losses)
+    plain, spliced, zeroed = (total / max(count, 1) for total in sums)
     return {
         "loss": plain,
         "loss_spliced": spliced,

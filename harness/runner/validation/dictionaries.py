@@ -19,19 +19,20 @@ def dictionaries(
     """The figures of each layer's SAE on the prompts of some rows, BOS left out."""
     samples = SiteSamples(context, rows)
     for layer in layers:
-        yield from _dictionary(context, context.saes(layer), layer, samples)
+        yield from _dictionary(context, context.saes(layer), layer, rows, samples)
 
 
 def _dictionary(
     context: RunContext,
     sae: Sae,
     layer: int,
+    rows: Sequence[Tokens],
     samples: SiteSamples,
 ) -> Iterator[Check]:
     health = Health(sae)
-    for held in held_streams(context, [layer], samples.rows, "prompt"):
+    for held in held_streams(context, [layer], rows, "prompt"):
         health.add(sae, held[layer])
-    recovered = losses(context, sae, layer, samples.rows)
+    recovered = losses(context, sae, layer, lambda: samples.forwards)
     share = recovered["loss_recovered"]
     mocked = context.origin == "mock"
 

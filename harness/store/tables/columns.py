@@ -1,7 +1,7 @@
 """The columns of a table: one sequence each, so that a million rows cost one object."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
 
@@ -55,6 +55,10 @@ class Columns:
         for values in zip(*(getattr(self, name) for name in names), strict=True):
             plain = (v.tolist() if hasattr(v, "tolist") else v for v in values)
             yield dict(zip(names, plain, strict=True))
+
+    def between(self, start: int, stop: int) -> Self:
+        """The rows from `start` to before `stop`; of columns that can be sliced."""
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in self.names()})
 
     def __len__(self) -> int:
         return len(getattr(self, self.names()[0]))

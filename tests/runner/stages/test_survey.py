@@ -14,6 +14,7 @@ from harness.models.sae_files import sae_file
 from harness.paths import bundled
 from harness.runner import checkpoint
 from harness.runner.context import RunContext
+from harness.runner.site_samples import SiteSamples
 from harness.runner.stages.survey import losses, survey
 from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
@@ -112,7 +113,7 @@ def test_losses_are_those_of_plain_forwards():
     model, sae = random_model(2), random_sae(1)
     run_context = RunContext("r", "mock", model, lambda _: sae, BatchLimit(3))
     rows = [model.tokens(text) for text in ("A ball is thrown straight up.", "It is at rest", "It")]
-    found = losses(run_context, sae, 1, rows)
+    found = losses(run_context, sae, 1, lambda: SiteSamples(run_context, rows).forwards)
     sums, count = [0.0, 0.0, 0.0], 0
     for row in rows:
         ids = torch.tensor([row.prompt])

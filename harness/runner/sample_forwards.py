@@ -1,0 +1,83 @@
+"""The loss of a sample of rows: as they are, and from what is put in the place of a block's site."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from harness.models.adaptive_batching import map_batches
+from harness.models.forward_types import CachedForward
+from harness.models.logprobs import token_logprobs
+from harness.models.memory import LOGIT_BYTES
+from harness.models.padded_batch import Reads, Tokens, positions_of
+from harness.models.prompt_rows import cached_forward
+from harness.models.row_bytes import bytes_per_read
+from harness.models.suffix import Suffix, suffix_of
+from harness.models.transfer import send
+from harness.runner.context import RunContext
+from harness.sae.precise import double
+
+
+@dataclass(frozen=True)
+class SampleForward:
+    """Some rows in one forward, of which every token but BOS is scored.
+
+    `loss` is the sum over `tokens` of them, in nats, as they are: to the bit that of a replay from any block
+    in which nothing is edited, as each column is computed in both.
+    """
+
+    context: RunContext
+    cached: CachedForward
+    loss: Tensor
+    tokens: int
+
+    def held(self, block: int) -> Tensor:
+        """What the site of a block holds, (rows, columns, held width)."""
+        return self._suffix.on(self.cached.held[block].device).of(self.cached.held[block])
+
+    @cached_property
+    def edited(self) -> Tensor:
+        """Every position but BOS, (rows, columns) bool."""
+        (edited,) = send(
+            self.context.model.device, self._suffix.of(positions_of(self.cached.batch, "all"))
+        )
+        return edited
+
+    def replayed(self, block: int, held: Tensor) -> Tensor:
+        """The sum of the loss where the site of a block holds this instead, in nats, float64."""
+        logprobs = self.context.model.replay(self.cached, self._suffix, block, held)
+        return _loss(logprobs, self.cached.reads, self._suffix.row)
+
+    @cached_property
+    def _suffix(self) -> Suffix:
+        row = torch.arange(len(self.cached.batch))
+        return suffix_of(self.cached.batch, self.cached.reads, row, torch.zeros_like(row))
+
+
+def sample_forwards(context: RunContext, rows: Sequence[Tokens]) -> Iterator[SampleForward]:
+    """Forwards of the rows, as many at a time as fit, which hold the sites of all blocks."""
+    # A prompt as BOS with one long answer: every token of it is scored.
+    scored = [Tokens(row.prompt[:1], (row.prompt[1:],)) for row in rows if len(row.prompt) > 1]
+    longest = max(map(len, scored), default=1)
+    most = max(1, LOGIT_BYTES // (bytes_per_read(context.model) * longest))
+
+    def forward_rows(chosen: list[int]) -> SampleForward:
+        tokens = [scored[i] for i in chosen]
+        cached = cached_forward(context.model, tokens, range(context.model.depth))
+        loss = _loss(cached.logprobs, cached.reads, torch.arange(len(chosen)))
+        # A replay computes every column itself: of the distributions and of what is attended to none is kept.
+        none = {
+            block: (keys[:, :, :0].clone(), values[:, :, :0].clone())
+            for block, (keys, values) in cached.keys_and_values.items()
+        }
+        kept = replace(cached, logprobs=cached.logprobs[:0].clone(), keys_and_values=none)
+        return SampleForward(context, kept, loss, sum(len(row.answers[0]) for row in tokens))
+
+    for _, forward in map_batches(context.limit, scored, forward_rows, most):
+        yield forward
+
+
+def _loss(logprobs: Tensor, reads: Reads, row: Tensor) -> Tensor:
+    return -double(token_logprobs(logprobs, reads, row)).nansum()
