@@ -67,8 +67,8 @@ def without_each(values: Floats, codes: NDArray[np.intp], *, level: float) -> tu
     """The ends of `mean_interval` without each unit in turn, (n_units,) each, to some digits.
 
     Of `values` (n_pairs,) and their units as indices, of which there are at least three. In sums over units
-    of one size: a unit of n of N pairs that sum up to s adds the square of (n mean - s) / (N - n), so that time
-    grows with units times sizes, and not with the square of the units. NaN for a unit with more than a
+    of one size: a unit of n of N pairs that sum up to s adds the square of (n mean - s) / (N - n), so that
+    time grows with units times sizes, and not with the square of the units. NaN for a unit with more than a
     quarter of the pairs, where digits would be lost.
     """
     center = values.mean()
