@@ -168,6 +168,13 @@ def bench_prompt_memory(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_scaling(session: nox.Session) -> None:
+    """How a run grows with workers, tasks, prompts, layers and ablations; `-- --quick` for less."""
+    install(session, "[cluster]")
+    session.run("python", "-m", "benchmarks.scaling", *session.posargs)
+
+
+@nox.session
 def bench_neighbours(session: nox.Session) -> None:
     """An eval beside busy processes, against the same eval alone; `-- --quick` for a smaller one."""
     install(session)

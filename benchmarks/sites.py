@@ -87,7 +87,7 @@ def _edits(
         )
         for i, feature in enumerate(job.features)
     ]  # fmt: skip
-    return partial(ablate, context, edits, lambda: prepare_edits(context, edits), {}, job.prompts)
+    return partial(ablate, context, edits, lambda _: prepare_edits(context, edits), {}, job.prompts)
 
 
 def _dictionary(size: Size, site: Site) -> Sae:

@@ -15,9 +15,11 @@ from harness.specs.edit_claims import EditClaim, ShareClaim
 from harness.specs.metrics import KL
 from harness.stats import equivalence, mean_interval, paired_max_t
 from harness.stats.correlation_within import intraclass_correlation
+from harness.stats.intervals import without_each
 from harness.stats.max_t import Alternative
 
 Floats = NDArray[np.float64]
+NEAR = 1e-6  # of an interval's length: nearer to a value, its own digits decide
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,11 @@ def _carrier(values: Floats, units: Units, than: float, alpha: float) -> str:
     above = values.mean() > than
     if units.n < 3:
         return ""  # one unit alone has no interval
-    for unit in sorted(set(units.of)):
+    names, codes = np.unique(units.of, return_inverse=True)
+    low, high = without_each(values, codes, level=1 - alpha)
+    # Of those that are clear by far nothing more is asked; the others are few, or the first of them is it.
+    clear = low - than if above else than - high
+    for unit in names[~(clear > NEAR * (high - low))]:
         others = units.of != unit
         rest = mean_interval(values[others], units.of[others], level=1 - alpha)
         if not (rest.low[0] > than if above else rest.high[0] < than):

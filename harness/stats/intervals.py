@@ -63,6 +63,33 @@ def mean_interval(
         return MeanInterval(mean, error, mean - reach, mean + reach, n_units)
 
 
+def without_each(values: Floats, codes: NDArray[np.intp], *, level: float) -> tuple[Floats, Floats]:
+    """The ends of `mean_interval` without each unit in turn, (n_units,) each, to some digits.
+
+    Of `values` (n_pairs,) and their units as indices, of which there are at least three. In sums over units
+    of one size: a unit of n of N pairs that sum up to s adds the square of (n mean - s) / (N - n), so that
+    time grows with units times sizes, and not with the square of the units. NaN for a unit with more than a
+    quarter of the pairs, where digits would be lost.
+    """
+    center = values.mean()
+    sums, sizes = np.bincount(codes, values - center), np.bincount(codes)
+    left = np.where(4 * sizes > len(codes), np.nan, len(codes) - sizes)
+    mean = (sums.sum() - sums) / left
+
+    # Of all units, and then without its own.
+    total = -np.square((sizes * mean - sums) / (left - sizes))
+    for size in np.unique(sizes):
+        of = sums[sizes == size]
+        squares = (
+            len(of) * np.square(size * mean) - 2 * size * mean * of.sum() + np.square(of).sum()
+        )
+        total += squares / np.square(left - size)
+    n_units = len(sums) - 1
+    error = np.sqrt((n_units - 1) / n_units * total.clip(0))
+    reach = stats.t.ppf((1 + level) / 2, n_units - 1) * error
+    return center + mean - reach, center + mean + reach
+
+
 def mean_of(rows: Floats) -> Floats:
     """The mean of each feature, (n_features,), of `rows` (n_features, n), summed with what rounding loses."""
     n = rows.shape[1]

@@ -2,9 +2,10 @@
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
@@ -26,7 +27,9 @@ from harness.runner.tasks import Done, Fitted, HeardOf, Setup, Task, Work
 from harness.specs.targets import Target
 
 AHEAD = 3  # tasks of a worker that are on their way, or done and not yet stored
+TOGETHER = 16  # results that are fetched at once, and are in memory
 TRIES = 3  # of a task that raises what nobody foresaw
+LAST = 10**9 - 1  # not fewer than the tasks of a stage
 FEW = 4  # workers that are told of one by one
 LOOK = 2.0  # seconds between looks at who is there
 
@@ -57,9 +60,8 @@ class OnWorkers:
         """As `Executor.fit`, on one of the workers."""
         self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
-        packed = pickle.dumps(request)
-        future = self._submit(task, worker.fit, packed, how, longest, self._terms)
-        ((_, done),) = self._ended(iter([(task, future)]), ordered=True)
+        node = _node(task, worker.fit, pickle.dumps(request), how, longest, self._terms)
+        ((_, done),) = self._ended(iter([(task, node)]), ordered=True)
         fitted: Fitted | HarnessError = done.error or done.value
         if isinstance(fitted, HarnessError):
             raise fitted
@@ -85,15 +87,12 @@ class OnWorkers:
         packed = self._setups[setup]
         packs = _Packs()
 
-        def submitted() -> Iterator[tuple[Task, Future]]:
+        def nodes() -> Iterator[tuple[Task, Node]]:
             for task in tasks:
                 bare = replace(task, work=_nothing)
-                yield (
-                    task,
-                    self._submit(task, worker.do, packed, packs.of(task.work), bare, self._terms),
-                )
+                yield task, _node(task, worker.do, packed, packs.of(task.work), bare, self._terms)
 
-        return self._ended(submitted(), ordered=ordered)
+        return self._ended(nodes(), ordered=ordered)
 
     def told(self) -> str:
         """Who has done how much so far, in a few words; nothing before anybody has."""
@@ -109,34 +108,41 @@ class OnWorkers:
         spec, line = event[1]
         self._says.get(spec, self._say)(line)
 
-    def _submit(self, task: Task, call: Callable[..., Any], *arguments: Any) -> Future:
-        key = f"{task.stage}-{uuid4().hex}"
-        # A producer of data waits at the scheduler until a worker is free. What waits at a worker that dies
-        # is blamed with what was done there, and fails at last beside a task that kills whoever does it.
-        node = Node(key, call, *arguments, _data_producer=True)
-        (future,) = self._client.get({key: node}, [key], sync=False, retries=TRIES - 1)
-        return future
-
     def _ended(
-        self, submitted: Iterator[tuple[Task, Future]], *, ordered: bool
+        self, nodes: Iterator[tuple[Task, Node]], *, ordered: bool
     ) -> Iterator[tuple[Task, Done]]:
-        """Every task that is submitted, as it ends, or in order; some a worker at a time."""
+        """Every task, as it ends, or in order; some a worker are on their way at a time.
+
+        What has ended by the time that somebody asks is fetched at once, and as much is handed out at
+        once: a word with the scheduler takes a millisecond.
+        """
         at_work: dict[str, tuple[Task, Future]] = {}
         ended: SimpleQueue[str] = SimpleQueue()
         done: set[str] = set()
 
         def hand_out() -> None:
-            for task, future in islice(submitted, max(0, self._window() - len(at_work))):
-                at_work[future.key] = task, future
+            some = list(islice(nodes, max(0, self._window() - len(at_work))))
+            if not some:
+                return
+            graph = {node.key: node for _, node in some}
+            futures = self._client.get(graph, list(graph), sync=False, retries=TRIES - 1)
+            for (task, node), future in zip(some, futures, strict=True):
+                at_work[node.key] = task, future
                 future.add_done_callback(lambda one: ended.put(one.key))
+
+        def ready() -> list[str]:
+            found = takewhile(done.__contains__, at_work) if ordered else iter(done)
+            # Workers have the other half to do while these are stored.
+            return list(islice(found, min(TOGETHER, max(1, self._window() // 2))))
 
         try:
             hand_out()
             while at_work:
-                first = next(iter(at_work))
-                while not (done if not ordered else first in done):
+                while not (keys := ready()):
                     try:
                         done.add(ended.get(timeout=LOOK))
+                        while not ended.empty():
+                            done.add(ended.get())
                     except Empty:
                         if self._stopped.is_set():
                             raise CannotRun(
@@ -144,15 +150,30 @@ class OnWorkers:
                             ) from None
                         self._workers()
                         hand_out()  # workers may have come
-                key = first if ordered else done.pop()
-                done.discard(key)
-                task, future = at_work.pop(key)
-                result = self._result(task, future)
+                done.difference_update(keys)
+                *others, last = self._results([at_work.pop(key) for key in keys])
+                yield from others
                 hand_out()
-                yield task, result
+                yield last
         finally:
             if at_work:
                 self._client.cancel([future for _, future in at_work.values()], force=True)
+
+    def _results(self, some: Sequence[tuple[Task, Future]]) -> list[tuple[Task, Done]]:
+        """What became of tasks that have ended: what went well is fetched at once."""
+        well = [future for _, future in some if future.status == "finished"]
+        values: dict[str, Any] = {}
+        with suppress(Exception):  # of which `_result` says what is wrong
+            values = dict(zip((one.key for one in well), self._client.gather(well), strict=True))
+        return [
+            (
+                task,
+                self._counted(values[future.key])
+                if future.key in values
+                else self._result(task, future),
+            )
+            for task, future in some
+        ]
 
     def _result(self, task: Task, future: Future) -> Done:
         try:
@@ -170,6 +191,9 @@ class OnWorkers:
                 raise _gone() from None
             what = f"it failed {TRIES} times, at last with {type(error).__name__}: {_line(error)}"
             return Done(error=CannotRun(Fault(task.name, what, "see what its worker wrote")))
+        return self._counted(value)
+
+    def _counted(self, value: Any) -> Done:
         if not isinstance(value, Done):
             return Done(value)
         self._did[value.worker] += 1
@@ -203,6 +227,17 @@ class _Packs:
         if self._last is None or self._last[0] is not work:
             self._last = work, pickle.dumps(work)
         return self._last[1]
+
+
+def _node(task: Task, call: Callable[..., Any], *arguments: Any) -> Node:
+    """A task for the scheduler, by a name that no other has.
+
+    A producer of data waits at the scheduler until a worker is free. What waits at a worker that dies is
+    blamed with what was done there, and fails at last beside a task that kills whoever does it.
+    """
+    # Of a graph without dependencies Dask begins with the last name.
+    key = f"{task.stage}-{LAST - task.index}-{uuid4().hex}"
+    return Node(key, call, *arguments, _data_producer=True)
 
 
 def _nothing(*_: object, **__: object) -> None:
