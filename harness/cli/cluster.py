@@ -1,13 +1,15 @@
 """Evals by whoever was asked for: in this process one after the other, or spread over workers."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+
 from harness.cli.cluster_options import Who
-from harness.errors import CannotRun, Fault, Say
+from harness.errors import CannotRun, Fault, InputError, Say
 from harness.names import command
 from harness.reports.terminal.progress import PlainProgress, Terminal, progress_on
 from harness.runner.context import How
@@ -24,40 +26,57 @@ AT_ONCE = (
 
 
 def evals_of(
-    files: Sequence[SpecFile], target: str, who: Who, how: How, out: Terminal, **options: Any
+    files: Sequence[SpecFile],
+    target: str,
+    who: Who,
+    how: How,
+    out: Terminal,
+    held: ExitStack,
+    **options: Any,
 ) -> Iterator[Outcome]:
-    """The outcomes of specs as they end; `options` are of `run_eval`. Raises `InputError` and `CannotRun`."""
-    with nullcontext() if who.alone else _workers(who, how, out.note) as executor:
-        if executor is not None and len(files) > 1:
-            yield from _side_by_side(files, target, executor, out, how=how, **options)
-            return
-        for file in files:
-            with progress_on(out, executor.told if executor else str) as progress:
-                yield run_eval(
-                    file,
-                    target,
-                    how=how,
-                    executor=executor,
-                    progress=progress,
-                    say=out.note,
-                    **options,
-                )
+    """The outcomes of specs as they end; `options` are of `run_eval`. Raises `InputError` and `CannotRun`.
+
+    Workers are `held` for as long as the caller likes: to end them takes a while.
+    """
+    executor = None if who.alone else held.enter_context(_workers(who, how, out.note))
+    if executor is not None and len(files) > 1:
+        yield from _side_by_side(files, target, executor, out, how=how, **options)
+        return
+    for file in files:
+        with progress_on(out, executor.told if executor else str) as progress:
+            yield run_eval(
+                file,
+                target,
+                how=how,
+                executor=executor,
+                progress=progress,
+                say=out.note,
+                **options,
+            )
 
 
 def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: Terminal) -> None:
     """Do one shard of each spec, and say how they are joined. Raises `InputError` and `CannotRun`."""
     assert who.shard
     shard = Shard(*who.shard, who.parts)
+    folders = []
     with nullcontext() if who.alone else _workers(who, how, out.note) as executor:
         for file in files:
             with progress_on(out) as progress:
-                folder = run_shard(
-                    file, target, shard, how=how, executor=executor, progress=progress, say=out.note
+                folders.append(
+                    run_shard(
+                        file,
+                        target,
+                        shard,
+                        how=how,
+                        executor=executor,
+                        progress=progress,
+                        say=out.note,
+                    )
                 )
-            out.note(
-                f"Shard {shard.number} of {shard.of} of {file.spec.name} is done. After all {shard.of}:"
-            )
-            out.command(f"  {command('import', folder)}")
+    # Together, since specs that are registered together can all confirm.
+    out.note(f"Shard {shard.number} of {shard.of} is done. After all {shard.of}:")
+    out.command(f"  {command('import', *folders)}")
 
 
 def _side_by_side(
@@ -90,7 +109,18 @@ def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Executor]:
     from harness.runner.cluster.worker import Terms
 
     end_in_silence()
-    terms = Terms(tuple(how.device.split(",")), how.threads, who.seconds)
+    # As many threads as this process would take: numbers are the same, wherever they are made.
+    threads = how.threads or torch.get_num_threads()
+    terms = Terms(tuple(how.device.split(",")), threads, who.seconds)
+    if not how.threads and who.workers > 1 < threads and how.device in ("auto", "cpu"):
+        say(
+            f"  each worker takes {threads} threads, as a run without workers does; on a processor "
+            "--threads 1 is quicker"
+        )
     if who.scheduler:
+        if len(terms.devices) > 1:
+            what = "which device a worker has is settled where it is started"
+            remedy = "start each with a CUDA_VISIBLE_DEVICES of its own, and leave --device out"
+            raise InputError(Fault("--device", what, remedy))
         return workers_of(who.scheduler, terms, say)
     return local_workers(who.workers, terms, say)

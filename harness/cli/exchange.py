@@ -98,10 +98,16 @@ def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     harness import node1.duckdb node2.duckdb --db db/results.duckdb
     harness import parts/voices-organism-1f0c6a2b9d3e-of-16
     """
-    divided = [source for source in sources if (source / "run.json").exists()]
-    sources = tuple(source for source in sources if source not in divided)
-    if sources:
-        _import(sources, db, wait)
+    divided: list[Path] = []
+    whole: list[Path] = []
+    for source in sources:
+        # A folder of parts, or one of such folders.
+        runs = [source, *sorted(source.glob("*"))] if source.is_dir() else []
+        parts = [folder for folder in runs if (folder / "run.json").exists()]
+        divided += parts
+        whole += [] if parts else [source]
+    if whole:
+        _import(tuple(whole), db, wait)
     if divided:
         sys.exit(_join(divided, db, wait))
 
@@ -113,11 +119,14 @@ def _join(folders: list[Path], db: Path, wait: float) -> int:
     from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED
     from harness.reports.terminal.progress import console, progress_on
     from harness.reports.terminal.verdicts import print_verdicts
-    from harness.runner.shards.run_shard import join_shards
+    from harness.runner.shards.run_shard import join_shards, register_shards
     from harness.store.database import Store
 
     out = console()
     outcomes = []
+    if len(folders) > 1:
+        # Before the first of them is there: they may confirm on the same prompts.
+        register_shards(folders, partial(Store.open, db, wait=wait, say=out.note))
     for folder in folders:
         opened = partial(Store.open, db, wait=wait, say=out.note)
         with progress_on(out) as progress:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from harness.cli.parser import Whole
 from harness.errors import Fault, InputError
 
 if TYPE_CHECKING:
+    from harness.reports.terminal.progress import Terminal
     from harness.runner.outcome import Outcome
 
 
@@ -67,43 +69,36 @@ def run(
     harness run voices --json | jq '.evals[].verdicts[] | {claim, verdict}'
     """
     from harness.cli.cluster import evals_of, shards_of
-    from harness.reports.markdown import append_summary
-    from harness.reports.plain_data import outcome_data
     from harness.reports.terminal.progress import console
-    from harness.reports.terminal.verdicts import print_verdicts
     from harness.runner.registration import register_specs
     from harness.specs.sources import in_order
     from harness.specs.spec_file import load
 
     files = in_order([load(spec) for spec in specs])
     out = console(sys.stderr if as_json else sys.stdout)
-    who = who_of(how)
+    who, asked = who_of(how), how_of(how)
     if who.shard:
-        shards_of(files, target, who, how_of(how), out)
+        _check_shard(other=as_json or profile is not None or not resume)
+        shards_of(files, target, who, asked, out)
         return
     if profile and len(files) > 1:
         what = "it is of one eval, and several are asked for"
         raise InputError(Fault("--profile", what, "run them one by one, each with its own"))
-    options: dict[str, Any] = {"profile": profile} if profile else {}
-    options |= {"db": db, "wait": wait, "resume": resume, "how": how_of(how)}
-
+    options: dict[str, Any] = {"db": db, "wait": wait, "resume": resume, "how": asked}
+    if profile:
+        options["profile"] = profile
     if len(files) > 1:
         # Before the first of them runs: they may confirm on the same prompts.
-        how_all = options["how"]
-        register_specs(files, target, db=db, wait=wait, how=how_all, lenient=True, say=out.note)
+        register_specs(files, target, db=db, wait=wait, how=asked, lenient=True, say=out.note)
 
     outcomes = []
-    try:
-        for outcome in evals_of(files, target, who, out=out, **options):
-            outcomes.append(outcome)
-    finally:
-        # Whatever stops a later spec, the earlier ones are done.
-        if as_json:
-            print_json({"evals": [outcome_data(outcome) for outcome in outcomes]})
-        elif outcomes:
-            print_verdicts(out, outcomes)
-        if outcomes:
-            append_summary(outcomes, out.note)
+    with ExitStack() as held:
+        try:
+            for outcome in evals_of(files, target, who, out=out, held=held, **options):
+                outcomes.append(outcome)
+        finally:
+            # Whatever stops a later spec, the earlier ones are done.
+            _print(outcomes, out, as_json=as_json)
     sys.exit(_status(outcomes))
 
 
@@ -162,6 +157,27 @@ def analyse(run_id: str, as_json: bool, db: Path, wait: float) -> None:
     else:
         print_verdicts(console(), [outcome])
     sys.exit(_status([outcome]))
+
+
+def _check_shard(*, other: bool) -> None:
+    """Raises `InputError` where a shard is asked for `other` things than its part."""
+    if other:
+        what = "a shard has no verdicts, no times of its own, and does nothing twice"
+        remedy = "leave out --json, --profile and --afresh; for a run anew, name other --parts"
+        raise InputError(Fault("--shard", what, remedy))
+
+
+def _print(outcomes: "Sequence[Outcome]", out: "Terminal", *, as_json: bool) -> None:
+    from harness.reports.markdown import append_summary
+    from harness.reports.plain_data import outcome_data
+    from harness.reports.terminal.verdicts import print_verdicts
+
+    if as_json:
+        print_json({"evals": [outcome_data(outcome) for outcome in outcomes]})
+    elif outcomes:
+        print_verdicts(out, outcomes)
+    if outcomes:
+        append_summary(outcomes, out.note)
 
 
 def _status(outcomes: "Sequence[Outcome]") -> int:

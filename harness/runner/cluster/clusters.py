@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,12 +39,13 @@ CONNECT = 30.0  # seconds that a scheduler may take to answer
 
 @contextmanager
 def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
-    """So many worker processes of this machine, which end with the block and share its cores.
+    """So many worker processes of this machine, which end with the block.
 
     Only they can talk to the scheduler: it listens here alone, and takes their key.
     """
-    share = terms.threads or max(1, _cores() // workers)
     stood = Path(tempfile.mkdtemp(prefix="harness-workers-"))
+    # A worker that is killed leaves semaphores, which multiprocessing's own process removes with a warning.
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
     with (
         _left_if_used(stood),
         dask.config.set(SETTINGS),
@@ -60,7 +61,7 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield OnWorkers(client, replace(terms, threads=share, stood=str(stood)), say)
+        yield OnWorkers(client, replace(terms, stood=str(stood)), say)
 
 
 @contextmanager
@@ -70,6 +71,9 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     Raises `InputError` where that is none, and `CannotRun` where it does not answer.
     """
     address = _address(scheduler)
+    logging.getLogger("distributed").setLevel(
+        logging.CRITICAL
+    )  # what goes wrong is said in a sentence
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, TimeoutError, ValueError) as error:
@@ -91,15 +95,36 @@ def _address(scheduler: str) -> str:
         except (OSError, ValueError, KeyError, TypeError):
             what = "it is no file that a scheduler wrote"
             raise InputError(Fault(str(path), what, "start one with --scheduler-file")) from None
-    parts = urlsplit(scheduler)
-    if not parts.scheme or not parts.hostname:
+    try:
+        parts = urlsplit(scheduler)
+        named = parts.scheme in ("tls", "tcp") and parts.hostname and parts.port
+    except ValueError:  # of brackets, or a port that is no number
+        named = False
+    if not named or not parts.hostname:
         what = "it is neither the address of a scheduler nor a file that one wrote"
         raise InputError(Fault(scheduler, what, "write tls://host:8786, or the file's path"))
     if parts.scheme != "tls" and not _is_here(parts.hostname):
         what = "whoever can reach a scheduler runs code as you, and nothing protects this one"
         remedy = "start it with TLS and write tls://, or reach it through an SSH tunnel"
         raise InputError(Fault(scheduler, what, remedy))
+    if parts.scheme == "tls":
+        _check_certificates(scheduler)
     return scheduler
+
+
+def _check_certificates(scheduler: str) -> None:
+    """Raises `InputError` where Dask's settings name no certificates, or files that are not there."""
+    names = ("ca-file", "client.cert", "client.key")
+    for name in names:
+        file = dask.config.get(f"distributed.comm.tls.{name}", None)
+        setting = (
+            f"DASK_DISTRIBUTED__COMM__TLS__{name.replace('.', '__').replace('-', '_').upper()}"
+        )
+        if not file:
+            what = f"TLS needs certificates, and {setting} names none"
+            raise InputError(Fault(scheduler, what, "see docs/gpu-and-cluster.md"))
+        if not Path(file).is_file():
+            raise InputError(Fault(f"{setting}={file}", "there is no such file", "name it"))
 
 
 def _is_here(host: str) -> bool:
@@ -117,7 +142,3 @@ def _left_if_used(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             folder.rmdir()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,6 +31,7 @@ TOGETHER = 16  # results that are fetched at once, and are in memory
 TRIES = 3  # of a task that raises what nobody foresaw
 LAST = 10**9 - 1  # not fewer than the tasks of a stage
 FEW = 4  # workers that are told of one by one
+NOBODY = 600.0  # seconds that are waited for the first worker, or for another one
 LOOK = 2.0  # seconds between looks at who is there
 
 
@@ -45,6 +46,7 @@ class OnWorkers:
         self._setups: WeakKeyDictionary[Setup, bytes] = WeakKeyDictionary()
         self._seen: tuple[float, list[str]] = (-LOOK, [])
         self._stopped = Event()
+        self._alone: float | None = None  # since when nobody has been there
         self._did: Counter[str] = Counter()  # tasks of each worker
         client.subscribe_topic(worker.SAID, self._hear)
 
@@ -98,7 +100,7 @@ class OnWorkers:
         """Who has done how much so far, in a few words; nothing before anybody has."""
         if not self._did:
             return ""
-        did = sorted(self._did.items())
+        did = sorted((name.split("://")[-1], many) for name, many in self._did.items())
         if len(did) > FEW:
             fewest, most = min(self._did.values()), max(self._did.values())
             return f"{len(did)} workers, {fewest} to {most} groups each"
@@ -144,12 +146,8 @@ class OnWorkers:
                         while not ended.empty():
                             done.add(ended.get())
                     except Empty:
-                        if self._stopped.is_set():
-                            raise CannotRun(
-                                Fault("run", "it was stopped", "run it again")
-                            ) from None
-                        self._workers()
-                        hand_out()  # workers may have come
+                        self._wait_for_workers()
+                        hand_out()  # some may have come
                 done.difference_update(keys)
                 *others, last = self._results([at_work.pop(key) for key in keys])
                 yield from others
@@ -198,6 +196,17 @@ class OnWorkers:
             return Done(value)
         self._did[value.worker] += 1
         return value
+
+    def _wait_for_workers(self) -> None:
+        """Say it where nobody is there. Raises `CannotRun` where nobody has come for long."""
+        if self._workers():
+            self._alone = None
+            return
+        if self._alone is None:
+            self._alone = monotonic()
+            self._say("  no worker is there: waiting for one")
+        elif monotonic() - self._alone > NOBODY:
+            raise _nobody("cluster")
 
     def _window(self) -> int:
         return AHEAD * max(1, len(self._workers()))

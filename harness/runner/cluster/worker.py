@@ -66,9 +66,9 @@ def _unpacked(packed: bytes) -> Any:
 
 def fit(packed: bytes, how: How, longest: int, terms: Terms) -> Fitted | HarnessError:
     """As `Executor.fit`, of a packed `RunRequest`; what it raises is returned: nobody tries it again."""
-    request: RunRequest = _unpacked(packed)
-    how = replace(how, device=_device(terms))
     with _ONE_AT_A_TIME:
+        request: RunRequest = _unpacked(packed)
+        how = replace(how, device=_device(terms))
         _say.spec = request.plan.spec.name
         try:
             return _place().fit(
@@ -80,9 +80,9 @@ def fit(packed: bytes, how: How, longest: int, terms: Terms) -> Fitted | Harness
 
 def do(packed_setup: bytes, packed_work: bytes, task: Task, terms: Terms) -> Done:
     """As `Workplace.do`. Anything that is no `HarnessError` is raised, and tried again elsewhere."""
-    setup = _setup(packed_setup, terms)
-    task = replace(task, work=_unpacked(packed_work))
     with _ONE_AT_A_TIME, _not_for_ever(terms) as watched:
+        setup = _setup(packed_setup, terms)
+        task = replace(task, work=_unpacked(packed_work))
         _say.spec = setup.request.plan.spec.name
         try:
             done = _place().do(setup, task, opened=watched)

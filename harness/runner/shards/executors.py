@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from harness.errors import CannotRun, Fault, Say, first_few
 from harness.runner.context import How
@@ -51,26 +52,24 @@ class Sharded:
     ) -> Iterator[tuple[Task, Done]]:
         """As `Executor.results`, of the tasks that are this shard's, or shared."""
         every = list(tasks)
-        mine = [task for task in every if task.index % self.of == self.number - 1]
-        wanted = [task for task in every if task.shared or task in set(mine)]
-        yielded: set[Task] = set()
-        for task, done in self._done(setup, mine, heard):
-            if not ordered:
-                yielded.add(task)
-                yield task, done
-        # Those of the next shard first, so that shards that wait for the same do not do the same.
+        mine = [task for task in every if shard_of(task, self.of) == self.number]
+        wanted = [task for task in every if task.shared or shard_of(task, self.of) == self.number]
+        # Those of the next shard come first, so that shards that wait for the same do not do the same.
         turn = sorted(wanted, key=lambda one: ((one.index - self.number + 1) % self.of, one.index))
-        for task, done in self._done(setup, [one for one in turn if one not in yielded], heard):
+        others = [task for task in turn if shard_of(task, self.of) != self.number]
+        errors: dict[Task, Done] = {}
+        for task, done in chain(self._done(setup, mine, heard), self._done(setup, others, heard)):
             if not ordered:
                 yield task, done
-        if ordered:
-            for task in wanted:
-                yield task, self.parts.load(task)
+            elif done.error is not None:
+                errors[task] = done
+        for task in wanted if ordered else ():
+            yield task, errors.get(task) or self.parts.load(task)
 
     def _done(
         self, setup: Setup, tasks: Iterable[Task], heard: HeardOf
     ) -> Iterator[tuple[Task, Done]]:
-        """What tasks return, from the folder where it is there by now."""
+        """What became of tasks, from the folder where it is there by now."""
         there: list[Task] = []
 
         def missing() -> Iterator[Task]:
@@ -81,12 +80,16 @@ class Sharded:
                     yield task
 
         for task, done in self.executor.results(setup, missing(), ordered=False, heard=heard):
-            if done.error is not None:
-                raise done.error
-            self.parts.save(task, done)
+            if done.error is None:
+                self.parts.save(task, done)
             yield task, done
         for task in there:
             yield task, self.parts.load(task)
+
+
+def shard_of(task: Task, of: int) -> int:
+    """Which of so many shards a task is of, counted from 1."""
+    return task.index % of + 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Joined:
         """What the shards have done. Raises `CannotRun` where some of it is not there, before any of it."""
         every = list(tasks)
         if absent := [task for task in every if not self.parts.has(task)]:
-            shards = sorted({task.index % self.of + 1 for task in absent})
+            shards = sorted({shard_of(task, self.of) for task in absent})
             what = (
                 f"{len(absent)} of {len(every)} parts of `{absent[0].stage}` are not there, of shard "
                 f"{first_few(map(str, shards))} of {self.of}"

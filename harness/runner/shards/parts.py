@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import CannotRun, Fault, InputError
+from harness.models.checksums import digest_of
 from harness.paths import whole_file
 from harness.runner.tasks import Done, Task
 from harness.store.arrow import arrow_tables
@@ -40,14 +41,16 @@ class Parts:
             if isinstance(done.value, Mapping):
                 with whole_file(self._path(task, ".npz")) as part, part.open("wb") as file:
                     np.savez(file, **done.value)
-                line["is"] = "sums"
+                line |= {"is": "sums", "files": [".npz"]}
             elif isinstance(done.value, list):
                 tables = arrow_tables(done.value)
                 for name, rows in tables.items():
                     parquet.write(rows, self._path(task, f".{name}.parquet"))
-                line |= {"is": "rows", "tables": sorted(tables)}
+                files = [f".{name}.parquet" for name in sorted(tables)]
+                line |= {"is": "rows", "tables": sorted(tables), "files": files}
             else:
-                line |= {"is": "value", "value": done.value}
+                line |= {"is": "value", "value": done.value, "files": []}
+            line["hashes"] = [digest_of(self._path(task, file)) for file in line["files"]]
             with whole_file(self._path(task, _LINE)) as part:
                 part.write_text(json.dumps(line), encoding="utf-8")
 
@@ -55,6 +58,9 @@ class Parts:
         """The result that was saved. Raises `CannotRun` where the files are damaged."""
         try:
             line = json.loads(self._path(task, _LINE).read_text(encoding="utf-8"))
+            for file, digest in zip(line["files"], line["hashes"], strict=True):
+                if digest_of(path := self._path(task, str(file))) != digest:
+                    raise ValueError(f"{path.name} is not what was written")
             return Done(
                 self._value(task, line), line["seconds"], line["rows"], tuple(line["memory"])
             )

@@ -1,6 +1,6 @@
 """One shard of a run, and the run that all of them are: the same stages, each result from the folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from time import perf_counter
 
 from harness.errors import Fault, InputError, Say
 from harness.runner.context import How, Progress
+from harness.runner.exploratory import register
 from harness.runner.in_process import InProcess
 from harness.runner.outcome import Outcome
 from harness.runner.pipeline import execute
@@ -80,15 +81,8 @@ def join_shards(
     """
     began = perf_counter()
     found = read_folder(folder)
-    file = load(found.spec)
-    whole = plan = file.plan(found.target)
-    if found.limit:
-        plan = limited(plan, found.limit)
-    check_plan(found, plan)
-    fitted = found.fit(plan)
-    plan, whole = on_target(plan, fitted.target), on_target(whole, fitted.target)
-    assert file.prompts_path is not None
-    wanted = RunRequest(plan, "joined", file.path, file.prompts_path, file.places, whole)
+    wanted = _wanted(found)
+    plan, fitted = wanted.plan, found.fit(wanted.plan)
     with opened() as store:
         there = list(store.read(Runs, found.run_id, status="finished").rows())
         if there:
@@ -97,6 +91,38 @@ def join_shards(
         executor = Joined(Parts(folder), found.of)
         crew = Crew(executor, Setup(settled(wanted, fitted.target), How(), start), fitted)
         return conclude_run(crew, plan, store, progress, began)
+
+
+def register_shards(
+    folders: Sequence[Path], opened: Callable[[], AbstractContextManager[Store]]
+) -> None:
+    """Register the specs of several runs whose shards are joined, before any of them has results.
+
+    Raises as `join_shards`.
+    """
+    plans = [_wanted(read_folder(folder)).whole for folder in folders]
+    with opened() as store:
+        for plan in plans:
+            register(store, plan)
+
+
+def _wanted(found: RunFolder) -> RunRequest:
+    """What the shards of a folder were asked for. Raises `InputError` where the spec changed since."""
+    file = load(found.spec)
+    whole = plan = file.plan(found.target)
+    if found.limit:
+        plan = limited(plan, found.limit)
+    check_plan(found, plan)
+    target = found.fit(plan).target
+    assert file.prompts_path is not None
+    return RunRequest(
+        on_target(plan, target),
+        "joined",
+        file.path,
+        file.prompts_path,
+        file.places,
+        on_target(whole, target),
+    )
 
 
 def _begin(

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import dask
+
 from harness.errors import CannotRun, InputError
 from harness.runner.cluster import clusters, on_workers
 from harness.runner.cluster.clusters import local_workers, workers_of
@@ -207,7 +209,15 @@ def test_a_worker_that_is_stopped_is_given_up(monkeypatch, tmp_path):
     "scheduler, words",
     [
         ("tcp://10.0.0.7:8786", "whoever can reach a scheduler runs code as you"),
-        ("ws://node7:8786", "whoever can reach a scheduler runs code as you"),
+        ("http://[::1", "it is neither the address of a scheduler nor a file that one wrote"),
+        ("tcp://127.0.0.1", "it is neither the address of a scheduler nor a file that one wrote"),
+        ("tcp://127.0.0.1:abc", "it is neither the address of a scheduler nor a file that one"),
+        ("tcp://127.0.0.1:99999", "it is neither the address of a scheduler nor a file that one"),
+        ("inproc://127.0.0.1:99", "it is neither the address of a scheduler nor a file that one"),
+        (
+            "tls://127.0.0.1:8786",
+            "TLS needs certificates, and DASK_DISTRIBUTED__COMM__TLS__CA_FILE",
+        ),
         ("nothing", "it is neither the address of a scheduler nor a file that one wrote"),
         ("", "it is neither the address of a scheduler nor a file that one wrote"),
     ],
@@ -215,6 +225,30 @@ def test_a_worker_that_is_stopped_is_given_up(monkeypatch, tmp_path):
 def test_a_scheduler_is_here_or_has_tls(scheduler, words):
     with pytest.raises(InputError, match=words), workers_of(scheduler, Terms(), print):
         pass
+
+
+def test_a_certificate_that_is_not_there_is_named():
+    with (
+        dask.config.set({"distributed.comm.tls.ca-file": "/nowhere/ca.pem"}),
+        pytest.raises(InputError, match=r"CA_FILE=/nowhere/ca\.pem: there is no such file"),
+        workers_of("tls://127.0.0.1:8786", Terms(), print),
+    ):
+        pass
+
+
+def test_where_no_worker_is_that_is_said_and_not_for_ever(monkeypatch):
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(on_workers, "LOOK", 0.1)
+    monkeypatch.setattr(on_workers, "NOBODY", 0.5)
+    said = []
+    nobody = LocalCluster(n_workers=0, processes=False, dashboard_address=None)
+    with nobody as cluster, Client(cluster) as client:
+        executor = on_workers.OnWorkers(client, Terms(), said.append)
+        node = on_workers._node(Task("try", print), print)
+        with pytest.raises(CannotRun, match="cluster: no worker is left to do it"):
+            list(executor._ended(iter([(Task("try", print), node)]), ordered=False))
+    assert said == ["  no worker is there: waiting for one"]
 
 
 def test_the_file_of_a_scheduler_names_its_address(tmp_path):

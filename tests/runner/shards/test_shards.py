@@ -2,14 +2,15 @@
 
 import json
 import os
+import shutil
 from functools import partial
 
 import pytest
 
-from harness.errors import CannotRun, InputError
+from harness.errors import CannotRun, Fault, InputError
 from harness.runner.shards import executors
 from harness.runner.shards.parts import Parts
-from harness.runner.shards.run_shard import Shard, join_shards, run_shard
+from harness.runner.shards.run_shard import Shard, join_shards, register_shards, run_shard
 from harness.runner.tasks import Done, Task
 from harness.specs.spec_file import load
 from harness.store.database import Store
@@ -92,13 +93,30 @@ def test_what_is_missing_is_said_by_shard_and_joined_later(done, tmp_path):
     assert tables_of(db) == whole
 
 
-def test_a_damaged_part_is_named(done, tmp_path):
-    spec, _, _ = done
-    folder = do(spec, 1, tmp_path / "parts", of=1)
-    part = next((folder / "observe").glob("*.activations.parquet"))
-    part.write_bytes(part.read_bytes()[:50])
-    with pytest.raises(CannotRun, match=r"observe/.*\.json: it is damaged: .*; remove it"):
+def cut(data):
+    return data[:50]
+
+
+def flipped(data):
+    """One bit of a byte in the middle, where values are."""
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flipped])
+@pytest.mark.parametrize("part", ["observe/*.activations.parquet", "survey/*.npz"])
+def test_a_damaged_part_is_named_and_nothing_of_it_is_stored(done, tmp_path, damage, part):
+    _, there, whole = done
+    folder = tmp_path / there.name
+    shutil.copytree(there, folder)
+    file = next(folder.glob(part))
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    with pytest.raises(CannotRun, match=r"\.json: it is damaged: .*; remove it"):
         join(folder, tmp_path / "r.duckdb")
+    file.write_bytes(good)
+    join(folder, tmp_path / "r.duckdb")
+    assert tables_of(tmp_path / "r.duckdb") == whole
 
 
 def test_a_part_is_there_when_it_is_whole(tmp_path, monkeypatch):
@@ -166,6 +184,44 @@ def test_a_folder_that_cannot_be_written_to_is_said(done, tmp_path):
     (tmp_path / "parts").mkdir(mode=0o500)
     with pytest.raises(CannotRun, match="nothing can be written there"):
         do(done[0], 1, tmp_path / "parts")
+
+
+def test_specs_that_are_joined_together_can_all_confirm(tmp_path):
+    folders = [do(spec, 1, tmp_path / "parts", of=1) for spec in write_specs(tmp_path, "a", "b")]
+    db = tmp_path / "r.duckdb"
+    register_shards(folders, partial(Store.open, db))
+    assert [join(folder, db).exploratory for folder in folders] == [None, None]
+    again = tmp_path / "one-by-one.duckdb"
+    assert [bool(join(folder, again).exploratory) for folder in folders] == [False, True]
+
+
+def test_a_group_that_fails_is_told_and_the_others_are_kept():
+    wrong = CannotRun(Fault("task", "it fails", "mend it"))
+    saved = []
+
+    class Some:
+        def results(self, setup, tasks, *, ordered, heard):
+            for task in tasks:
+                yield task, Done(error=wrong) if task.index == 1 else Done(value=task.index)
+
+    class Kept:
+        def has(self, task):
+            return False
+
+        def save(self, task, done):
+            saved.append(task.index)
+
+        def load(self, task):
+            return Done(value=task.index)
+
+    tasks = [Task("observe", print, index=index) for index in range(4)]
+    shard = executors.Sharded(Some(), Kept(), 1, 2)
+    for ordered in (False, True):
+        saved.clear()
+        found = dict(shard.results(None, tasks, ordered=ordered, heard=print))
+        assert {task.index for task, done in found.items() if done.error is wrong} == {1}
+        assert sorted(saved) == [0, 2, 3]
+        assert [task.index for task in found] == sorted(range(4)) if ordered else True
 
 
 def test_a_shard_takes_the_others_groups_from_its_own_on(monkeypatch):
