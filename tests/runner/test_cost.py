@@ -103,7 +103,7 @@ def test_what_adds_up_is_divided_by_texts_and_a_survey_then_by_layer():
     sums, layers = (one for one in told if one.stage == "survey")
     assert (sum(sums.sizes), max(sums.sizes)) == (len(texts), 64)
     assert (layers.label, layers.sizes) == ("survey, by layer", (1,) * 6)
-    assert layers.tokens == 6 * 4 * 512
+    assert layers.tokens == 6 * 2 * 512  # two replays of the sample
 
 
 def test_every_look_at_the_controls_has_groups_of_its_own():
