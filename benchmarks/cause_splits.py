@@ -30,7 +30,8 @@ from harness.models.model_files import ModelFiles
 from harness.paths import bundled
 from harness.runner.context import RunContext
 from harness.runner.prompt_replays import joined
-from harness.runner.stages.profile import profile
+from harness.runner.stages.profile import profile, profile_layer
+from harness.runner.sums import part_of
 from harness.specs.ablations import Ablation
 from harness.specs.clusters import FAMILY
 from harness.specs.intervention import Feature
@@ -134,8 +135,17 @@ def _split(
 ) -> Split:
     (ablation,) = (one for one in plan.ablations if one.name == "top")
     shown = [one for one in plan.of("discovery") if one.label == ablation.variant]
-    plan = replace(plan, layers=tuple(norms))
-    fires = joined(EditActivity, profile(context, plan, ablation, shown))
+    layers = tuple(norms)
+    plan = replace(plan, layers=layers)
+    sums = profile(context, ablation, layers, 0, shown)
+    fires = joined(
+        EditActivity,
+        [
+            table
+            for layer in layers
+            for table in profile_layer(context, ablation, layer, (), part_of(sums, str(layer)))
+        ],
+    )
     features = list(zip(causes.layer.tolist(), causes.feature.tolist(), strict=True))
     activity = FeatureActivity.of(
         {"layer": layer, "feature": feature, "decoder_norm": norms[layer][feature]}

@@ -88,7 +88,7 @@ class Job:
         return ablate(
             self.run_context,
             edits,
-            lambda: prepare_edits(self.run_context, edits),
+            lambda context: prepare_edits(context, edits),
             {},
             self.prompts,
         )

@@ -235,9 +235,9 @@ def organism(quick: bool, sets: int = 32) -> list[bool]:
     run_context = RunContext("r", "stand-in", model, saes.__getitem__, BatchLimit(16))
 
     def ours() -> Any:
-        return ablate(run_context, edits, lambda _: prepare_edits(run_context, edits), {}, prompts)[
-            0
-        ]
+        return ablate(
+            run_context, edits, lambda context: prepare_edits(context, edits), {}, prompts
+        )[0]
 
     cells = [(edits[i], prompts[i * 7 % len(prompts)]) for i in range(sets)]
 

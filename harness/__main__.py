@@ -1,6 +1,5 @@
 """`python -m harness`, and the command `harness`: where a process begins, and how it ends."""
 
-import atexit
 import os
 import sys
 import tempfile
@@ -15,21 +14,7 @@ DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that t
 
 
 def main() -> None:
-    """Run the command line, to its end in words and status."""
-    try:
-        _run()
-    except SystemExit as end:
-        if "distributed" not in sys.modules or not isinstance(end.code, int):
-            raise
-        # What threads of a cluster's client hold until the very end is named a leak there, on many lines.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        atexit._run_exitfuncs()
-        os._exit(end.code)
-
-
-def _run() -> None:
-    """Whatever happens is a line, also while it is still being imported."""
+    """Run the command line; whatever happens is a line, also while it is still being imported."""
     _prepare_streams()
     from harness.runner.stop_signals import raise_stop_signals, stop_message, stop_status
 

@@ -23,7 +23,6 @@ LONGEST = (
     "project/test_organism.py",
     "runner/test_run.py",
     "runner/test_survival.py",
-    "cli/test_parallel.py",
     "pytest_plugin/test_items.py",
 )
 

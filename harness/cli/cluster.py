@@ -86,8 +86,10 @@ def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Executor]:
         remedy = "pip install 'misconception-harness[cluster]'"
         raise CannotRun(Fault("cluster", "Dask distributed is not installed", remedy))
     from harness.runner.cluster.clusters import local_workers, workers_of
+    from harness.runner.cluster.preload import end_in_silence
     from harness.runner.cluster.worker import Terms
 
+    end_in_silence()
     terms = Terms(tuple(how.device.split(",")), how.threads, who.seconds)
     if who.scheduler:
         return workers_of(who.scheduler, terms, say)

@@ -71,9 +71,9 @@ def add_up_profile(
     def rows_of(sums: Sums) -> Iterator[Task]:
         for index, layer in enumerate(plan.layers):
             given = {"layer": layer, "sums": part_of(sums, str(layer))}
-            yield Task(name, finish, given=given, index=index, label=f"layer {layer}")
+            yield Task(name, finish, given=given, size=1, index=index, label=f"layer {layer}")
 
-    stages.add_up("profile", parts, rows_of, ablation.name)
+    stages.add_up("profile", parts, rows_of, ablation.name, beside=len(plan.layers))
 
 
 def _prompts(plan: Plan, stage: Stage, ablation: str = "") -> list[Prompt]:

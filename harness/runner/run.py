@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,8 @@ def run_request(
     Raises `InputError` or `CannotRun`.
     """
     began = time.perf_counter()
-    crew, plan = fit_run(executor or this_process(), wanted, how, say)
+    # In this process each run has its own, which ends with it: SAEs of the last one would take memory.
+    crew, plan = fit_run(executor or InProcess(), wanted, how, say)
     whole = replace(wanted.whole, target=plan.target)
     match = DecoderMatcher(crew, plan.target.hook)
     # The file is held only from here on: others may write to it while gigabytes are loaded.
@@ -171,12 +172,6 @@ def conclude_run(
     seconds = time.perf_counter() - began
     _finish(store, start.run_id, seconds, stages)
     return Outcome.of(store, plan, start.run_id, verdicts, start.exploratory, seconds)
-
-
-@cache
-def this_process() -> InProcess:
-    """One for all runs of a process: pytest runs one spec after the other, and loading takes longest."""
-    return InProcess()
 
 
 def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple[Crew, Plan]:

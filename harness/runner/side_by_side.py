@@ -5,9 +5,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from harness.errors import HarnessError, Say
-from harness.runner.context import How, Progress
+from harness.runner.context import Progress
 from harness.runner.outcome import Outcome
 from harness.runner.resume import note_of_unfinished
 from harness.runner.run import run_into
@@ -25,16 +26,16 @@ def run_side_by_side(
     *,
     db: str | Path,
     wait: float,
-    resume: bool,
-    how: How,
     progress: Callable[[str], Progress],
     say: Callable[[str], Say],
+    **options: Any,
 ) -> Iterator[Outcome]:
     """Run every spec, so many `at_once`, by one executor; yields them as they end.
 
     A spec that takes features from others of them, in no circle, waits for these. `progress` and `say` are
-    of a spec, by its name; the empty one is all of them. Raises `CannotRun` where the store cannot be opened,
-    and at the end whatever stopped single evals.
+    of a spec, by its name; the empty one is all of them. Other `options` are of
+    `run_into`. Raises `CannotRun` where the store cannot be opened, and at the end whatever stopped single
+    evals.
     """
     # A run cannot be taken up by two at once.
     files = list({file.path.resolve(): file for file in files}.values())
@@ -47,17 +48,13 @@ def run_side_by_side(
             lambda: nullcontext(store),
             file,
             target,
-            resume=resume,
-            how=how,
             executor=executor,
             progress=progress(name),
             say=say(name),
+            **options,
         )
 
-    with (
-        Store.open(db, wait=wait, say=say("")) as store,
-        ThreadPoolExecutor(at_once) as pool,
-    ):
+    with Store.open(db, wait=wait, say=say("")) as store, ThreadPoolExecutor(at_once) as pool:
         running: dict[Future[Outcome], Path] = {}
         try:
             while left or running:

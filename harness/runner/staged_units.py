@@ -152,9 +152,6 @@ class Stages:
         self._sums.remove()
         told.end()
 
-    def _looks(self, ablation: str) -> int:
-        return len(looks(self._plan.ablation(ablation)))
-
     def _gather(
         self, told: "_Told", at_work: dict[Task, tuple[Unit, ...]], tasks: Iterable[Task]
     ) -> None:
@@ -218,8 +215,9 @@ class _Told:
             self._tell(0)
 
     def _tell(self, within: float) -> None:
-        share = (self._done + within) / max(self._of, 1)
-        self._progress(self._label, min(self._total, int(self._total * share)), self._total)
+        # The product first: a share of 1/49 times 49 is rounded to less than 1.
+        done = int(self._total * (self._done + within) / max(self._of, 1))
+        self._progress(self._label, min(self._total, done), self._total)
 
 
 def _beside(path: Path, run_id: str) -> Path:

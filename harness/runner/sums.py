@@ -9,7 +9,7 @@ from harness.runner.checkpoint import Checkpoint
 from harness.runner.tasks import Crew, Done, HeardOf, Task
 
 Sums = Mapping[str, Any]  # arrays and numbers by name
-DONE = "parts that are in it"
+OF, DONE = "stage", "parts that are in it"
 MOST = "most "  # begins the name of what is no sum, but the largest of all
 
 
@@ -26,8 +26,10 @@ def add_in_order(
     Raises what stopped one.
     """
     so_far = kept.load()
-    if DONE not in so_far:
-        so_far = {DONE: 0}
+    stage = parts[0].stage
+    if str(so_far.get(OF)) != stage:
+        # Whoever was stopped between its rows and the end of its sums has left them.
+        so_far = {OF: stage, DONE: 0}
     begin = int(so_far[DONE])
     for part in parts[:begin]:
         ended(part)

@@ -68,6 +68,7 @@ class Workplace:
     ) -> Fitted:
         """As `Executor.fit`; `threads` are those of a task where none are asked for."""
         self._say = say
+        self._make_room(request.plan.target)
         prepared = prepare(request, how, check=check, say=say)
         model, target = prepared.resources.model, prepared.target
         # What is free is asked before SAEs take some of it.
@@ -118,6 +119,7 @@ class Workplace:
         name = _name_of(request, setup.how)
         shared = next((one for one in self._resources if one.name == name), None)
         if shared is None:
+            self._make_room(request.plan.target)
             prepared = prepare(request, setup.how, check=lambda _: None, say=lambda _: None)
             here = machine_facts(prepared, request.plan.layers)
             if setup.facts and (why := differences(here, setup.facts)):
@@ -135,13 +137,23 @@ class Workplace:
             own=shared.prepared.own,
         )
 
+    def _make_room(self, target: Target) -> None:
+        """Let go of another model before this target's is loaded: two rarely fit."""
+        if any(one.prepared.target.model != target.model for one in self._resources):
+            self._resources = []
+            self._runs.clear()
+
     def _share(self, name: str, prepared: Prepared) -> _Resources:
         """Keep them for all runs that are of the same."""
         model = prepared.resources.model
         files = prepared.resources.sae_files
         made = _Resources(name, prepared, sae_provider(prepared.target, files, model, self._say))
-        # Of another model nothing is kept: two rarely fit.
-        beside = [one for one in self._resources if one.prepared.resources.model is model]
+        # Of a model that was loaded again nothing is kept. Files may have changed since.
+        beside = [
+            one
+            for one in self._resources
+            if one.prepared.resources.model.network is model.network and one.name != name
+        ]
         self._resources = [*beside, made][-RUNS:]
         return made
 

@@ -266,10 +266,9 @@ def limited(plan: Plan, limit: int) -> Plan:
     kept = {*plan.families("discovery")[:limit], *plan.families("confirmation")[:limit]}
     if len(kept) == len(plan.sides):
         return plan
-    prompts = tuple(prompt for prompt in plan.prompts if prompt.family in kept)
-    sides = {family: side for family, side in plan.sides.items() if family in kept}
-    others = {name: _first_families(some, limit) for name, some in plan.others.items()}
-    return _with_refits(replace(plan, prompts=prompts, sides=sides, limit=limit, others=others))
+    some = bare(plan, [prompt for prompt in plan.prompts if prompt.family in kept])
+    others = {name: _first_families(own, limit) for name, own in plan.others.items()}
+    return _with_refits(replace(some, limit=limit, others=others))
 
 
 def _first_families(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
@@ -295,8 +294,7 @@ def layers_of(spec: Spec, target: Target) -> tuple[int, ...]:
     chosen = spec.targets[target.name].layers
     if chosen == "none":
         return ()
-    if chosen == "default":
-        chosen = target.layers or "all"
+    chosen = (target.layers or "all") if chosen == "default" else chosen
     if isinstance(chosen, str):
         return tuple(range(target.blocks or 0))
     return tuple(sorted(set(chosen)))

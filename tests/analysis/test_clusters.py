@@ -13,6 +13,7 @@ from harness.analysis.pairs import read_pairs
 from harness.analysis.run_analysis import Analysis, FeatureResult, analyse
 from harness.analysis.units import Units, units_of
 from harness.analysis.verdicts import verdicts
+from harness.runner.in_process import crew_of
 from harness.runner.pipeline import execute
 from harness.specs.prompt import pairs_of
 from harness.specs.prompt_pairs import complete
@@ -408,7 +409,7 @@ def test_a_run_tests_its_features_and_ablations_by_the_clusters_of_its_spec(tmp_
     plan = dataclasses.replace(plan, spec=spec)
     with Store.open(tmp_path / "a.duckdb") as store:
         store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
-        execute(a_run_context(), plan, store, quiet)
+        execute(crew_of(a_run_context(), plan), plan, store, quiet)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)
         found = verdicts(analysis, None, "r")

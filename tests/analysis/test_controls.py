@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from harness.analysis.ablation_impacts import ablation_impacts
 from harness.analysis.controls import (
@@ -164,8 +165,10 @@ class Paired:
 
     def of(self, variant):
         if variant == "correct":
-            return np.zeros((4, 3))
-        return np.array([[1.0, 9.0, -5.0], [1.0, 8.0, -5.0], [1.0, 9.0, -5.0], [1.0, -1.0, -5.0]])
+            return sparse.csc_array((4, 3))
+        return sparse.csc_array(
+            [[1.0, 9.0, -5.0], [1.0, 8.0, -5.0], [1.0, 9.0, -5.0], [1.0, -1.0, -5.0]]
+        )
 
 
 def test_features_are_ranked_by_size_or_by_consistency():

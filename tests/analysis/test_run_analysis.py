@@ -6,6 +6,7 @@ import pytest
 
 from harness.analysis.run_analysis import analyse
 from harness.analysis.verdicts import verdicts
+from harness.runner.in_process import crew_of
 from harness.runner.pipeline import execute
 from harness.specs.ablations import Ablation
 from harness.specs.claims import AblationClaim, FeatureClaim
@@ -22,7 +23,7 @@ def concluded(tmp_path, plan, **spec):
     plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update=spec))
     with Store.open(tmp_path / "a.duckdb") as store:
         store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
-        execute(a_run_context(), plan, store, quiet)
+        execute(crew_of(a_run_context(), plan), plan, store, quiet)
         analysis = analyse(store, plan, "r", "mock")
         store.replace("r", *analysis.rows)
         return analysis, list(verdicts(analysis, None, "r"))

@@ -1,6 +1,7 @@
 """Shortcut scores: they find what was planted, are at chance where nothing was, and equal slow algebra."""
 
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -231,7 +232,7 @@ def test_a_trait_in_other_words_of_each_form_is_told_by_families_and_not_by_form
 
 def test_without_nouns_and_with_roles_the_kinds_are_others():
     found = prompts(plant=a_word_of_the_scene)
-    bare = [type(p)(**{**vars(p), "tags": {}}) for p in found]
+    bare = [replace(p, tags={}) for p in found]
     assert {one.kind for one in shortcut_scores(bare)} == {
         "words",
         "word pairs",
@@ -241,11 +242,11 @@ def test_without_nouns_and_with_roles_the_kinds_are_others():
     # Each family asks for quantities of its own, of which the role alone says which is which.
     role = {"speed": "level", "rate": "rate"}
     own = [
-        type(p)(**{**vars(p), "tags": {"quantity": f"{p.tags['quantity']}-{p.family}"} | more})
+        replace(p, tags={"quantity": f"{p.tags['quantity']}-{p.family}"} | more)
         for p in found
         for more in [{"role": role[p.tags["quantity"]]}]
     ]
-    untold = [type(p)(**{**vars(p), "tags": {"quantity": p.tags["quantity"]}}) for p in own]
+    untold = [replace(p, tags={"quantity": p.tags["quantity"]}) for p in own]
 
     def of(some):
         kinds = {one.kind: one.score for one in shortcut_scores(some)}

@@ -28,7 +28,7 @@ def test_a_wrong_call_has_its_status_and_the_nearest_name(arguments, status, sai
 
 
 @pytest.mark.parametrize(
-    "module", ["click", "harness.cli.parallel", "torch", "harness.models.language_model"]
+    "module", ["click", "harness.cli.cluster", "torch", "harness.models.language_model"]
 )
 def test_an_interrupt_while_something_is_imported_is_a_line(module):
     code = (
@@ -65,8 +65,8 @@ def test_an_interrupt_while_something_is_imported_is_a_line(module):
          "error: harness sql --format: there is no 'jsno'; did you mean 'json'?\nsee harness sql --help\n"),
         ("sql top_featurs", 2,
          "error: top_featurs: there is no such saved query; did you mean 'top_features'?\n"),
-        ("run voices --jobs 0", 2,
-         "error: harness run --jobs: 0 is not allowed; write a whole number of at least 1\n"
+        ("run voices --workers 0", 2,
+         "error: harness run --workers: 0 is not allowed; write a whole number of at least 1\n"
          "see harness run --help\n"),
         ("extract --layers_to_hook a,b", 2,
          "error: harness extract --layers_to_hook: 'a,b' is no list of numbers; write them with commas "
@@ -113,7 +113,7 @@ def test_a_name_that_no_file_can_have_is_said_to_be_too_long(call, tmp_path, mon
 @pytest.mark.parametrize(
     "call, said",
     [
-        ("run nothing --jobs 1_0", "--jobs: '1_0' is not allowed; write a whole number of at least 1"),
+        ("run nothing --workers 1_0", "--workers: '1_0' is not allowed; write a whole number of at least 1"),
         ("run nothing --limit 03", "--limit: '03' is not allowed; write a whole number of at least 2"),
         ("run nothing --wait nan", "--wait: 'nan' is not allowed; write a number of at least 0"),
         ("ablate --model_name n --layer 0x1 --feature_id 1", "--layer: '0x1' is not allowed; write a whole number"),

@@ -2,19 +2,15 @@
 
 import errno
 import io
-import pickle
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from harness import __main__
-from harness.cli import main, parallel
-from harness.cli.parallel import WorkerFailed, _worst
-from harness.errors import CannotRun, Fault
-from harness.runner.context import How
+from harness.cli import main
+from harness.errors import CannotRun, Fault, InputError
+from harness.runner.side_by_side import _worst
 from tests.helpers.outcomes import an_outcome
 
 
@@ -72,7 +68,7 @@ def commands(few, root, tmp_path, monkeypatch):
     db, run_id = few
     monkeypatch.chdir(tmp_path)
     spec = root / "evals" / "voices.yaml"
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: an_outcome())
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: an_outcome())
     return [
         ("check", spec),
         ("check", spec, "--json"),
@@ -120,7 +116,7 @@ def test_standard_error_that_cannot_be_written_changes_no_status(call, commands)
 def test_what_an_encoding_lacks_is_written_as_escapes(call, commands, monkeypatch):
     question = "Does Δv → 0 \udcff?"
     outcome = an_outcome(question=question, warnings=("Δ",))
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: outcome)
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: outcome)
     for arguments in commands:
         status, shown, told = call(*arguments, encoding="ascii")
         assert status == (arguments[0] == "run"), (arguments, told)  # one claim is not supported
@@ -171,31 +167,16 @@ def test_what_the_machine_refuses_is_no_mistake_of_the_harness(call, monkeypatch
     assert said in told
 
 
-def test_of_what_stops_workers_the_unforeseen_comes_first_and_the_faults_are_said():
+def test_of_what_stops_evals_side_by_side_the_unforeseen_comes_first_and_the_faults_are_said():
     fault, said = Fault("here", "it is wrong", "mend it"), []
-    failed = WorkerFailed("few: ValueError: x\ntrace")
+    failed = ValueError("x")
     assert _worst([CannotRun(fault), failed], said.append) is failed
     assert said == ["error: here: it is wrong; mend it"]
     assert _worst([CannotRun(fault)], said.append).faults == (fault,)
-
-
-def test_a_worker_hands_back_what_nobody_foresaw_as_text(monkeypatch):
-    """Not every error can be pickled, and one that cannot would take the other evals with it."""
-
-    class Unsendable(Exception):
-        def __reduce__(self):
-            raise TypeError("never")
-
-    def fails(*_, **__):
-        raise Unsendable("boom")
-
-    monkeypatch.setattr(parallel, "run_into", fails)
-    monkeypatch.setattr(parallel, "_WORKER", {"device": "cpu"})
-    file = SimpleNamespace(path=Path("some.yaml"))
-    given = {"address": None, "target": "", "resume": True, "how": How()}
-    error = pickle.loads(pickle.dumps(parallel._run(file, **given)))
-    assert isinstance(error, WorkerFailed)
-    assert str(error).startswith("some: Unsendable: boom\nTraceback")
+    wrong = InputError(Fault("there", "it is none", "name one"))
+    both = _worst([CannotRun(fault), wrong], said.append)
+    assert both.faults == (fault, *wrong.faults)
+    assert both.status == 3
 
 
 def test_a_process_whose_streams_are_closed_or_full_ends_with_its_status(tmp_path):
@@ -217,7 +198,7 @@ def test_what_people_read_fits_into_eighty_columns(call, commands, few, monkeypa
     db, run_id = few
     monkeypatch.setenv("COLUMNS", "80")
     outcome = an_outcome(question="Does it? " * 20, warnings=("it is far off " * 20,), db=db)
-    monkeypatch.setattr("harness.runner.run.run_eval", lambda *_, **__: outcome)
+    monkeypatch.setattr("harness.cli.cluster.run_eval", lambda *_, **__: outcome)
     more = [("sql", name, "--db", db) for name in ("ablations", "sae_health", "runs")]
     more += [("doctor",), ("check", "nothing"), ("sql", "nothing"), ("compare", run_id, "--db", db)]
     for arguments in (*commands, *more):

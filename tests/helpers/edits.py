@@ -47,8 +47,8 @@ def an_ablation(**fields):
 def impacts_of(run_context, edits, prompts, sources=None, directions=None):
     """Both tables as dictionaries, by (intervention number, prompt, ...)."""
 
-    def prepared():
-        return prepare_edits(run_context, edits, directions or {})
+    def prepared(context):
+        return prepare_edits(context, edits, directions or {})
 
     impacts, tokens, _ = ablate(run_context, edits, prepared, sources or {}, prompts)
     number = {one.id: i for i, one in enumerate(edits)}

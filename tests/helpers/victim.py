@@ -15,7 +15,6 @@ from harness.runner.run import run_eval
 from harness.specs.spec_file import load
 from harness.store import database_file
 from harness.store.database import Store
-from harness.store.single_writer import RemoteStore
 from harness.store.tables.observations import Activations
 from harness.store.tables.runs import Units
 
@@ -84,14 +83,6 @@ def count(db):
     with Store.open_to_read(db) as store:
         time.sleep(0.5)
         assert store.query("SELECT count(*) FROM units")[1] == [(1,)]
-
-
-def deliver(address, name, units):
-    """A worker's part: units through the process that writes."""
-    with RemoteStore(address) as store:
-        for number in range(units):
-            store.commit(*unit_and_rows(f"{name}-{number}", 50))
-        assert {f"{name}-{number}" for number in range(units)} <= store.finished("r")
 
 
 if "WARM" in os.environ:

@@ -42,6 +42,11 @@ def hangs(context, left, times):
     return "done"
 
 
+def unpicklable(context, number):
+    """Raise what cannot be sent."""
+    raise RuntimeError(lambda: number)
+
+
 def stops(context, left):
     """Be stopped by a signal, as by a debugger, the first time."""
     folder = Path(left)

@@ -36,7 +36,9 @@ def an_edit(kind, value, features, at, role="target"):
 
 def impacts_of(run_context, edits, chosen):
     """Baseline, edited and impact by intervention, prompt and metric."""
-    impacts, *_ = ablate(run_context, edits, lambda: prepare_edits(run_context, edits), {}, chosen)
+    impacts, *_ = ablate(
+        run_context, edits, lambda context: prepare_edits(context, edits), {}, chosen
+    )
     keys = zip(impacts.intervention_id, impacts.prompt_id, impacts.metric, strict=True)
     values = zip(impacts.baseline, impacts.edited, impacts.impact, impacts.active, strict=True)
     return dict(zip(keys, values, strict=True))

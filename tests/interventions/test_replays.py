@@ -287,7 +287,7 @@ def test_what_a_no_op_changes_is_stored_and_stops_nothing(monkeypatch):
 def noise_of(tools, prompts):
     """The stored noise by prompt and metric, with a no-op beside another edit."""
     edits = [an_edit(), an_edit(role="no-op")]
-    *_, noise = ablate(tools, edits, lambda: prepare_edits(tools, edits), {}, prompts)
+    *_, noise = ablate(tools, edits, lambda context: prepare_edits(context, edits), {}, prompts)
     return dict(zip(zip(noise.prompt_id, noise.metric, strict=True), noise.difference, strict=True))
 
 

@@ -186,7 +186,7 @@ def test_a_stream_that_overflows_is_named_by_its_layer(layer):
         with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
             observe(run_context, plan, plan.prompts)
         with pytest.raises(CannotRun, match=f"layer {layer}: the residual stream .* in float32"):
-            survey(run_context, plan, plan.prompts)
+            survey(run_context, plan.layers, [prompt.asked for prompt in plan.prompts])
     finally:
         broken.data.copy_(plain)
     observe(run_context, plan, plan.prompts)

@@ -1,13 +1,23 @@
 """Claims that are spread over processes: a spec runs once, and what became of it is known to all."""
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from harness.errors import CannotRun, Fault
-from harness.pytest_plugin.shared_runs import Desk, Outcomes, served_store
+from harness.pytest_plugin.shared_runs import (
+    WRITING,
+    Desk,
+    Outcomes,
+    probe_in_turn,
+    store_in_turn,
+)
+from tests.helpers.victim import unit_and_rows
 
 
 def test_whoever_comes_second_waits_for_the_first(tmp_path):
@@ -49,26 +59,61 @@ def test_what_stops_a_run_is_shared_and_what_nobody_expects_is_not(tmp_path):
     assert Outcomes(tmp_path).all() == ["later"]
 
 
-def test_a_file_that_cannot_be_opened_is_told_to_every_worker(tmp_path):
-    (tmp_path / "r.duckdb").write_text("no database")
+def test_what_workers_share_is_gone_with_the_desk():
     desk = Desk()
-    try:
-        desk.serve(tmp_path / "r.duckdb", wait=0, say=pytest.fail)
-        for _ in range(2):
-            with pytest.raises(CannotRun, match=r"r\.duckdb"):
-                served_store(desk.folder)
-    finally:
-        desk.close()
+    assert desk.folder.is_dir()
+    desk.close()
     assert not desk.folder.exists()
 
 
-def test_a_worker_writes_through_the_desk(tmp_path):
-    desk = Desk()
-    try:
-        for _ in range(2):  # as often as a worker has collected
-            desk.serve(tmp_path / "r.duckdb", wait=0, say=pytest.fail)
-        with served_store(desk.folder) as store:
-            assert store.path == tmp_path / "r.duckdb"
-            assert store.finished("run") == set()
-    finally:
-        desk.close()
+def test_a_file_that_cannot_be_opened_is_told_to_every_worker(tmp_path):
+    db = tmp_path / "r.duckdb"
+    db.write_text("no database")
+    for _ in range(2):
+        with pytest.raises(CannotRun, match=r"r\.duckdb"):
+            probe_in_turn(tmp_path, db, wait=0, say=pytest.fail)
+        with pytest.raises(CannotRun, match=r"r\.duckdb"), opened(tmp_path, db):
+            pass
+
+
+def opened(folder, db, **more):
+    return store_in_turn(folder, db, wait=0, say=pytest.fail, **more)
+
+
+def test_workers_take_turns_at_the_results_file(tmp_path):
+    """None of them fails where another one writes, whatever `--harness-wait` says: it waits."""
+    db, inside, most = tmp_path / "r.duckdb", [], []
+
+    def write(name):
+        with opened(tmp_path, db) as store:
+            inside.append(name)
+            store.commit(*unit_and_rows(name, 3))
+            time.sleep(0.05)  # the others come meanwhile
+            most.append(len(inside))
+            inside.remove(name)
+
+    threads = [threading.Thread(target=write, args=(f"u{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
+    with opened(tmp_path, db) as store:
+        assert store.finished("r") == {"u0", "u1", "u2", "u3"}
+        # Whoever begins while one writes loads its model, and waits then.
+        probe_in_turn(tmp_path, db, wait=0, say=pytest.fail)
+
+
+def test_the_turn_of_a_worker_that_dies_is_over(tmp_path):
+    code = (
+        "import sys, time, filelock\nheld = filelock.FileLock(sys.argv[1])\nheld.acquire()\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
+    call = [sys.executable, "-c", code, tmp_path / WRITING]
+    with subprocess.Popen(call, stdout=subprocess.PIPE) as worker:
+        worker.stdout.readline()
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / WRITING, timeout=0).acquire()
+        worker.kill()
+    with opened(tmp_path, tmp_path / "r.duckdb") as store:
+        assert store.finished("r") == set()

@@ -7,7 +7,9 @@ import pytest
 
 from harness.analysis.ablation_impacts import AblationImpacts
 from harness.errors import CannotRun
-from harness.runner import ablation_replays, checkpoint
+from harness.runner import checkpoint, staged_units
+from harness.runner.stages import ablate as ablate_stage
+from harness.runner.tasks import Task
 from harness.store.database import Store
 from harness.store.tables.interventions import Interventions
 from tests.helpers.runs import a_run_context, run_into, sae
@@ -81,6 +83,14 @@ def test_editing_one_token_answers_is_refused_as_zero_by_construction(tmp_path):
     run_into(tmp_path / "b.duckdb", ablation_plan(positions="answer"), a_run_context())
 
 
+def test_all_that_is_done_is_told_of_whatever_a_share_is_rounded_to():
+    told = []
+    one = staged_units._Told(lambda _, done, total: told.append((done, total)), "observe", 49, 0)
+    for _ in range(49):
+        one.advance(Task("observe", len, size=1))
+    assert told == [(done, 49) for done in range(50)]
+
+
 def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
     """Scrambling the confirming families' prompts leaves the selected features as they are."""
     plan = ablation_plan()
@@ -106,7 +116,7 @@ def test_selection_sees_the_discovery_families_alone(whole, tmp_path):
 
 def with_controls(impact_of, monkeypatch, path, controls=99):
     """The tables of a run of so many controls, whose impacts are made up by `impact_of(intervention)`."""
-    ablated = ablation_replays.ablate
+    ablated = ablate_stage.ablate
 
     def ablate(context, interventions, edits, sources, prompts):
         impacts, *others = ablated(context, interventions, edits, sources, prompts)
@@ -114,7 +124,7 @@ def with_controls(impact_of, monkeypatch, path, controls=99):
         impact = [made[one] for one in impacts.intervention_id]
         return [replace(impacts, impact=impact), *others]
 
-    monkeypatch.setattr(ablation_replays, "ablate", ablate)
+    monkeypatch.setattr(ablate_stage, "ablate", ablate)
     plan = ablation_plan(select={"by": "list", "features": {1: (3, 9, 11)}}, controls=controls)
     return run_into(path, plan, a_run_context())
 

@@ -1,12 +1,14 @@
 """Whole runs of a small spec on the organism: what is recorded, what is taken up, what is a mock."""
 
 import shutil
+from collections import Counter
 
 import pytest
 import torch
 
 from harness.errors import CannotRun, InputError
 from harness.models.checksums import digest_of
+from harness.models.language_model import LanguageModel
 from harness.paths import bundled
 from harness.runner.context import How
 from harness.runner.reanalysis import analyse_again
@@ -129,7 +131,7 @@ def test_a_run_that_is_taken_up_keeps_its_own_batch_size(spec, tmp_path, monkeyp
         if stage.startswith("survey"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 4)
+    monkeypatch.setattr("harness.runner.workplace.rows_that_fit", lambda *_: 4)
     with pytest.raises(KeyboardInterrupt):
         run_eval(
             load(path),
@@ -138,7 +140,7 @@ def test_a_run_that_is_taken_up_keeps_its_own_batch_size(spec, tmp_path, monkeyp
             how=How(device="cpu"),
             progress=stop,
         )
-    monkeypatch.setattr("harness.runner.run.rows_that_fit", lambda *_: 16)
+    monkeypatch.setattr("harness.runner.workplace.rows_that_fit", lambda *_: 16)
     run(path, tmp_path)
     assert query(tmp_path / "r.duckdb", "SELECT status, batch_size FROM runs") == [("finished", 4)]
     run(path, tmp_path, batch_size=8)
@@ -174,25 +176,32 @@ def test_another_number_of_features_than_published_is_warned_about(spec, tmp_pat
     )
 
 
-def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path):
+def test_a_run_that_is_taken_up_keeps_its_number_of_threads(spec, tmp_path, monkeypatch):
     """Between how many a sum is divided shows in its last bits."""
     path, before = spec(more=ABLATION), torch.get_num_threads()
-    seen = set()
+    seen = Counter()
+
+    def watched(forward):
+        def watch(*given, **named):
+            seen[torch.get_num_threads()] += 1
+            return forward(*given, **named)
+
+        return watch
+
+    for name in ("forward", "cached_forward", "replay"):
+        monkeypatch.setattr(LanguageModel, name, watched(getattr(LanguageModel, name)))
 
     def stop(stage, done, total):
         if stage.startswith("survey"):
             raise KeyboardInterrupt
 
-    def watch(stage, done, total):
-        if stage != "analyse":
-            seen.add(torch.get_num_threads())
-
     db = tmp_path / "r.duckdb"
     with pytest.raises(KeyboardInterrupt):
         run_eval(load(path), "organism", db=db, how=How(device="cpu", threads=3), progress=stop)
     assert torch.get_num_threads() == before
-    run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=watch)
-    assert seen == {3}
+    run_eval(load(path), "organism", db=db, how=How(device="cpu"), progress=quiet)
+    assert list(seen) == [3]
+    assert seen[3] > 10
     assert torch.get_num_threads() == before
     assert query(db, "SELECT status, threads FROM runs") == [("finished", 3)]
 

@@ -54,6 +54,7 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
             host="127.0.0.1",
             security=Security.temporary(),
             memory_limit=0,
+            preload=["harness.runner.cluster.preload"],
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,

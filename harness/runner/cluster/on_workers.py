@@ -203,7 +203,9 @@ class OnWorkers:
         return AHEAD * max(1, len(self._workers()))
 
     def _workers(self) -> list[str]:
-        """The addresses of those that are there, as of a moment ago. Raises `CannotRun`."""
+        """Addresses of those that are there as of a moment ago. Raises `CannotRun`; once stopped, as well."""
+        if self._stopped.is_set():
+            raise CannotRun(Fault("run", "it was stopped", "run it again"))
         at, found = self._seen
         if monotonic() - at >= LOOK:
             try:

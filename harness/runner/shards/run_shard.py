@@ -9,12 +9,13 @@ from time import perf_counter
 
 from harness.errors import Fault, InputError, Say
 from harness.runner.context import How, Progress
+from harness.runner.in_process import InProcess
 from harness.runner.outcome import Outcome
 from harness.runner.pipeline import execute
 from harness.runner.preparation import RunRequest, request, settled
 from harness.runner.provenance import run_facts
 from harness.runner.resume import RunStart, resume_or_begin
-from harness.runner.run import conclude_run, fit_run, on_target, outcome_of, this_process
+from harness.runner.run import conclude_run, fit_run, on_target, outcome_of
 from harness.runner.shards.executors import Joined, Sharded
 from harness.runner.shards.parts import Parts
 from harness.runner.shards.run_folder import RunFolder, check_plan, meet, read_folder
@@ -50,7 +51,7 @@ def run_shard(
     """
     wanted = request(file, target, how, say)
     _refuse_sources(wanted.plan)
-    crew, plan = fit_run(executor or this_process(), wanted, how, say)
+    crew, plan = fit_run(executor or InProcess(), wanted, how, say)
     found = meet(shard.parent, shard.of, wanted, plan, crew.fitted, how)
     say(f"  shard {shard.number} of {shard.of}: its parts go to {found.folder}")
     sharded = Sharded(crew.executor, Parts(found.folder), shard.number, shard.of)

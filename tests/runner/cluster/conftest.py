@@ -1,14 +1,5 @@
-"""What ends a process that was the client of a cluster."""
+"""A process that is the client of a cluster ends without a word."""
 
-import atexit
-import os
-import sys
+from harness.runner.cluster.preload import end_in_silence
 
-
-def _end_in_silence() -> None:
-    """At the very end DuckDB's binding names on many lines what threads of a cluster's client still hold."""
-    if "distributed" in sys.modules:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-atexit.register(_end_in_silence)
+end_in_silence()

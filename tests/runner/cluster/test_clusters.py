@@ -141,6 +141,11 @@ def test_a_task_that_always_fails_is_named_and_the_rest_goes_on(crew):
     assert found == dict.fromkeys([0, 1, 4, 9, 16])
 
 
+def test_an_error_that_cannot_be_sent_is_named_too(crew):
+    (said,) = values(crew, works.unpicklable, numbers(1))
+    assert said.startswith(f"try: it failed {TRIES} times, at last with ")
+
+
 def test_what_a_worker_dies_of_is_done_again_elsewhere(crew, tmp_path):
     given = [{"number": 2, "left": str(tmp_path)}]
     tasks = [Task("try", works.dies, given=given[0])]
@@ -246,3 +251,19 @@ def test_the_scheduler_of_local_workers_takes_nobody_without_its_key(workers):
         Client(address, timeout=2)
     with pytest.raises((OSError, TimeoutError)):
         Client(address.replace("tls", "tcp"), timeout=2)
+
+
+@pytest.mark.parametrize("at", ["observe", pytest.param("ablate top", marks=pytest.mark.slow)])
+def test_a_run_whose_workers_are_killed_is_the_same_to_the_bit(workers, tmp_path, at):
+    (spec,) = write_specs(tmp_path, "few")
+    killed = []
+
+    def kill(stage, done, total):
+        if stage == at and 0 < done < total and not killed:
+            found = workers._client.run(os.getpid)
+            killed.append(sorted(found.values())[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers, progress=kill)
+    assert killed
+    assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")

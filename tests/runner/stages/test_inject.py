@@ -7,7 +7,6 @@ import pytest
 from harness.errors import InputError
 from harness.models.padded_batch import USER, Tokens
 from harness.runner.stages.inject import _words, inject, placed, tokens_of
-from harness.runner.traced_features import prepare_trace
 from harness.specs.ablations import Ablation
 from harness.specs.prompt import Prompt
 from harness.store.tables.interventions import InjectedTokens
@@ -102,10 +101,7 @@ def test_bytes_are_put_in_as_ids():
     seen = []
     honest = context.model.forward
     context.model.forward = lambda batch, *a: seen.append(batch.ids.tolist()) or honest(batch, *a)
-    features = prepare_trace(context, [(1, 3)])
-    (rows,) = inject(
-        context, ablation("end"), {(1, 3): {1: ((piece,),)}}, lambda: features, "f", [a_text()]
-    )
+    (rows,) = inject(context, ablation("end"), {(1, 3): {1: ((piece,),)}}, "f", [a_text()])
     plain = [2, *tokenizer("Tulips bloom.", add_special_tokens=False).input_ids]
     assert any(row[-len(plain) - 1 :] == [*plain, piece] for ids in seen for row in ids)
     assert [row["placement"] for row in rows.rows()] == ["", "end"]
@@ -121,7 +117,7 @@ def test_a_text_that_is_too_long_with_the_tokens_is_refused():
     with pytest.raises(
         InputError, match=f"tokens with those of a feature, the model takes {longest}"
     ):
-        inject(context, ablation("end"), {(1, 3): {1: ((word,),) * 20}}, dict, "f", [text])
+        inject(context, ablation("end"), {(1, 3): {1: ((word,),) * 20}}, "f", [text])
 
 
 def test_tokens_are_read_back_in_their_order():

@@ -1,6 +1,8 @@
 """What features do where an ablation edits: each position of each prompt, one at a time, says the same."""
 
 import dataclasses
+import math
+import re
 
 import numpy as np
 import pytest
@@ -8,28 +10,26 @@ import pytest
 from harness.models.hooks import capture
 from harness.models.padded_batch import positions_of
 from harness.models.prompt_rows import PromptRows
-from harness.runner import checkpoint
-from harness.runner.checkpoint import Checkpoint
-from harness.runner.stages.profile import profile
+from harness.runner import added_stages, checkpoint
 from harness.sae import encode
-from tests.helpers.runs import a_run_context
-from tests.helpers.specs import ablation_plan
+from tests.helpers.added import profile_of_run
+from tests.helpers.runs import a_run_context, quiet
+from tests.helpers.specs import ablation_plan, family_lines
 
 LAYERS = (1, 2)
 
 
-def made(checkpoint=None, batch_size=5, together=64, **fields):
+def made(file=None, batch_size=5, progress=quiet, families=6, texts=lambda text: text, **fields):
     """The rows of a profile by layer and feature, and what they are of."""
-    plan = ablation_plan(**fields)
-    plan = dataclasses.replace(plan, layers=LAYERS)
+    plan = ablation_plan(family_lines(families), **fields)
+    asked = (dataclasses.replace(one, text=texts(one.text)) for one in plan.prompts)
+    plan = dataclasses.replace(plan, layers=LAYERS, prompts=tuple(asked))
     (ablation,) = plan.ablations
     units = plan.units("profile", ablation.name)
     ids = [prompt for unit in units for prompt in unit.prompts]
     prompts = [prompt for prompt in plan.prompts if prompt.id in ids]
-    context = a_run_context(batch_size)
-    more = {} if checkpoint is None else {"checkpoint": checkpoint}
-    tables = profile(context, plan, ablation, prompts, together=together, **more)
-    rows = {(row["layer"], row["feature"]): row for table in tables for row in table.rows()}
+    table = profile_of_run(plan, a_run_context(batch_size), file, progress)
+    rows = {(row["layer"], row["feature"]): row for row in table.rows()}
     return rows, plan, ablation, prompts
 
 
@@ -59,7 +59,7 @@ def test_rates_and_means_are_of_the_edited_positions_of_the_edited_variant(posit
                 own = values[:, feature]
                 assert row["firing_rate"] == pytest.approx(fires[:, feature].mean())
                 assert row["mean_activation"] == pytest.approx(own[own > 0].mean(), rel=1e-5)
-                assert row["mean_value"] is None
+                assert math.isnan(row["mean_value"])
                 norm = a_run_context().saes(layer).w_dec[feature].norm()
                 assert row["decoder_norm"] == pytest.approx(float(norm))
 
@@ -80,22 +80,44 @@ def test_a_mean_is_that_of_both_variants_at_the_edited_positions():
                 assert row["firing_rate"] == pytest.approx((edited[:, feature] > 0).mean())
 
 
-def test_a_profile_that_was_interrupted_goes_on_with_its_sums(tmp_path, monkeypatch):
+def test_a_profile_in_parts_is_that_of_a_whole():
+    """Prompts far apart share a text: it is in one part, and counted once."""
+
+    def texts(text):
+        return re.sub(r"Thing (\d+)", lambda number: f"Thing {int(number[1]) % 3}", text)
+
+    for kind in ("zero", "mean"):
+        of = {"families": 16, "texts": texts, "kind": kind}
+        whole, *_ = made(batch_size=50, **of)
+        parts, _, _, prompts = made(batch_size=1, **of)
+        assert len({prompt.asked for prompt in prompts}) < len(prompts) / 2
+        assert parts.keys() == whole.keys()
+        for feature, row in parts.items():
+            for name in ("firing_rate", "mean_activation", "mean_value"):
+                assert row[name] == pytest.approx(whole[feature][name], rel=1e-5, nan_ok=True)
+
+
+# Heard of are the beginning, three parts of each variant, and two layers.
+@pytest.mark.parametrize("stop", [2, 3, 5, 7, 8, 9])
+def test_a_profile_that_is_stopped_anywhere_goes_on_with_its_sums(tmp_path, monkeypatch, stop):
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    whole, *_ = made(together=1, kind="mean", positions="prompt")
-    kept = Checkpoint(tmp_path / "sums.npz")
+    told, parts = [], []
+    honest = added_stages.profile
+    monkeypatch.setattr(added_stages, "profile", lambda *a, **k: parts.append(1) or honest(*a, **k))
 
-    class Stopped(Checkpoint):
-        saves = 0
+    def hear(stage, done, total):
+        told.append(done)
+        if len(told) == stop:
+            raise KeyboardInterrupt
 
-        def save(self, arrays):
-            super().save(arrays)
-            Stopped.saves += 1
-            if Stopped.saves == 3:
-                raise KeyboardInterrupt
-
+    of = {"kind": "mean", "positions": "prompt", "batch_size": 1, "families": 12}
+    file = tmp_path / "r.duckdb"
     with pytest.raises(KeyboardInterrupt):
-        made(Stopped(tmp_path / "sums.npz"), together=1, kind="mean", positions="prompt")
-    assert int(kept.load()["groups"]) == 3
-    again, *_ = made(kept, together=1, kind="mean", positions="prompt")
+        made(file, progress=hear, **of)
+    again, *_ = made(file, progress=hear, **of)
+    assert len(parts) == 6 + (stop <= 7)
+    assert told[-1] == 12
+    parts.clear()
+    whole, *_ = made(**of)
     assert again == whole
+    assert len(parts) == 6

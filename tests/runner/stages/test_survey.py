@@ -1,6 +1,7 @@
 """A survey: what it covers, what it loses, and four faults planted in SAEs that it names."""
 
 import dataclasses
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -12,19 +13,20 @@ from harness.models.loading import load_model
 from harness.models.model_files import ModelFiles
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
-from harness.runner import checkpoint
+from harness.runner import added_stages, checkpoint
 from harness.runner.context import RunContext
 from harness.runner.site_samples import SiteSamples
-from harness.runner.stages.survey import losses, survey
+from harness.runner.stages.survey import losses, survey, survey_layer
 from harness.sae.encoding import decode, encode
 from harness.sae.weights import load_sae
 from harness.specs.plan import make_plan
 from harness.specs.spec_file import load
 from harness.specs.targets import load_targets
 from harness.testing.models import ARCHITECTURES, random_model, random_sae
-from tests.helpers.drawn import Poisoned, model, planned, prompts, run_context_of
+from tests.helpers.added import profile_of_run, survey_of_run, surveyed
+from tests.helpers.drawn import LAYERS, Poisoned, model, prompts, run_context_of
 from tests.helpers.runs import a_run_context
-from tests.helpers.specs import ablation_plan
+from tests.helpers.specs import ablation_plan, family_lines
 
 
 @cache
@@ -46,8 +48,7 @@ def plan():
 def health(saes=own, model=None, layers=range(6)):
     """What the survey says of each layer."""
     run_context = RunContext("r", "stand-in", model or organism(), saes, BatchLimit(16))
-    of_layers = dataclasses.replace(plan(), layers=tuple(layers))
-    rows, *_ = survey(run_context, of_layers, plan().prompts)
+    rows, _ = surveyed(run_context, tuple(layers), [prompt.asked for prompt in plan().prompts])
     return {layer: {name: getattr(rows, name)[i] for name in rows.names()}
             for i, layer in enumerate(rows.layer)}  # fmt: skip
 
@@ -141,10 +142,11 @@ def test_losses_are_those_of_plain_forwards():
 
 def test_the_survey_covers_prompt_positions_but_bos():
     plan, run_context = ablation_plan(), a_run_context()
-    health, *activity = survey(run_context, plan, plan.prompts)
     texts = {prompt.text for prompt in plan.prompts}
+    health, activity = surveyed(run_context, plan.layers, sorted(texts))
     positions = sum(len(run_context.model.tokens(text).prompt) - 1 for text in texts)
     assert list(health.n_positions) == [positions, positions]
+    assert list(health.n_prompts) == [len(texts)] * 2
     assert all(0 < rate <= 1 for table in activity for rate in table.firing_rate)
 
 
@@ -156,41 +158,100 @@ def test_a_survey_never_reads_bos(architecture, side):
             LanguageModel.cached_forward
         )  # its losses are of whole streams, BOS and all
 
-    plan, used = planned(prompts()), model(architecture, side)
-    health, *activity = survey(run_context_of(Unread(used)), plan, plan.prompts)
-    wanted, *rates = survey(run_context_of(used), plan, plan.prompts)
+    used, texts = model(architecture, side), [prompt.asked for prompt in prompts()]
+    health, activity = surveyed(run_context_of(Unread(used)), LAYERS, texts)
+    wanted, rates = surveyed(run_context_of(used), LAYERS, texts)
     for name in ("n_positions", "l0", "fvu", "fvu_median", "dead"):
         assert list(getattr(health, name)) == list(getattr(wanted, name))
     for own, other in zip(activity, rates, strict=True):
         assert (own.firing_rate == other.firing_rate).all()
 
 
-@pytest.mark.parametrize("stop", [1, 3, 9, 11])
-def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    plan, file, told = ablation_plan(), tmp_path / "sums.npz", []
+PARTS = 6  # of four texts, as many as fit in a few batches of one
 
-    def hear(done, total):
-        told.append((done, total))
+
+def long_plan():
+    return ablation_plan(family_lines(12))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    file = tmp_path_factory.mktemp("survey") / "r.duckdb"
+    return survey_of_run(file, long_plan(), a_run_context(1))
+
+
+def test_a_survey_in_parts_finds_what_one_of_all_texts_does(undisturbed):
+    plan = long_plan()
+    texts = [prompt.asked for prompt in plan.of("discovery")]
+    health, activity = surveyed(a_run_context(1), plan.layers, texts)
+    line, rates = undisturbed
+    assert list(line.n_prompts) == [PARTS * 4] * 2
+    assert list(line.n_positions) == list(health.n_positions)
+    for name in ("l0", "fvu", "fvu_median", "dead"):
+        assert list(getattr(line, name)) == pytest.approx(list(getattr(health, name)), rel=1e-5)
+    for layer, own in zip(plan.layers, activity, strict=True):
+        mine = rates.layer == layer
+        assert (rates.feature[mine] == own.feature).all()
+        assert rates.firing_rate[mine] == pytest.approx(own.firing_rate)
+        assert rates.mean_activation[mine] == pytest.approx(own.mean_activation, rel=1e-5)
+
+
+# Heard of are the beginning, each part and each layer.
+@pytest.mark.parametrize("stop", [1, 2, 4, PARTS + 1, PARTS + 2, PARTS + 3])
+def test_a_survey_that_is_stopped_anywhere_goes_on_to_the_same_bits(
+    tmp_path, monkeypatch, undisturbed, stop
+):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    made, told = Counter(), []
+    for work in (survey, survey_layer):
+        monkeypatch.setattr(added_stages, work.__name__, counted(work, made))
+
+    def hear(stage, done, total):
+        told.append(done / total)
         if len(told) == stop:
             raise KeyboardInterrupt
 
-    def surveyed(context, **options):
-        return survey(context, plan, plan.prompts, together=2, **options)
-
-    whole = surveyed(a_run_context())
-    stopped = dataclasses.replace(a_run_context(), heard=hear)
+    file, plan = tmp_path / "r.duckdb", long_plan()
     with pytest.raises(KeyboardInterrupt):
-        surveyed(stopped, checkpoint=checkpoint.Checkpoint(file))
-    assert file.exists() == (stop > 1)  # what is heard of is kept after that
-    found = surveyed(stopped, checkpoint=checkpoint.Checkpoint(file))
-    assert [rows(columns) for columns in found] == [rows(columns) for columns in whole]
-    assert told[-1][0] == told[-1][1]
-    # The last one before the end is not done again, and a damaged file is no file.
-    again = told[stop][0]
-    assert again == told[stop - 1][0]
-    file.write_bytes(file.read_bytes()[:100] if file.exists() else b"")
+        survey_of_run(file, plan, a_run_context(1), hear)
+    assert told == sorted(told)
+    sums = list(tmp_path.glob("*.npz"))
+    assert bool(sums) == (stop > 2)  # what is heard of is kept after that
+    found = survey_of_run(file, plan, a_run_context(1), hear)
+    assert [rows(columns) for columns in found] == [rows(columns) for columns in undisturbed]
+    assert told[-1] == 1.0
+    # Nothing is made twice but the part whose end was heard of and not kept.
+    again = 1 < stop <= PARTS + 1
+    assert made == {"survey": PARTS + again, "survey_layer": 2}
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def counted(work, made):
+    def calls(*given, **named):
+        made[work.__name__] += 1
+        return work(*given, **named)
+
+    return calls
+
+
+def test_a_damaged_file_of_sums_is_no_file(tmp_path):
+    file = tmp_path / "sums.npz"
+    checkpoint.Checkpoint(file).save({"a": torch.ones(50).numpy()})
+    assert list(checkpoint.Checkpoint(file).load()) == ["a"]
+    file.write_bytes(file.read_bytes()[:100])
     assert checkpoint.Checkpoint(file).load() == {}
+
+
+def test_sums_that_a_stage_has_left_are_not_those_of_the_next(tmp_path, monkeypatch):
+    """As where a process ends when the rows are in, and before the file is removed."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    file, plan = tmp_path / "r.duckdb", long_plan()
+    with monkeypatch.context() as ending:
+        ending.setattr(checkpoint.Checkpoint, "remove", lambda _: None)
+        survey_of_run(file, plan, a_run_context(1))
+    assert list(tmp_path.glob("*.npz"))
+    found = profile_of_run(plan, a_run_context(1), file)
+    assert rows(found) == rows(profile_of_run(plan, a_run_context(1)))
 
 
 def rows(columns):

@@ -11,9 +11,9 @@ from harness.analysis.pairs import pair_activations
 from harness.analysis.run_analysis import analyse
 from harness.analysis.selection import strongest_features
 from harness.errors import CannotRun
+from harness.runner.in_process import crew_of
 from harness.runner.pipeline import STRONGEST, execute
 from harness.runner.stages.trace import trace
-from harness.runner.traced_features import prepare_trace
 from harness.sae.encoding import encode
 from harness.specs.spec_file import load
 from harness.specs.workload import workload
@@ -38,7 +38,7 @@ def run(request, tmp_path_factory):
     plan = ablation_plan(at=request.param, **more)
     with Store.open(tmp_path_factory.mktemp("trace") / "r.duckdb") as store:
         store.commit(*prompt_tables(plan.prompts, plan.sides, "r"))
-        execute(a_run_context(), plan, store, quiet)
+        execute(crew_of(a_run_context(), plan), plan, store, quiet)
         yield plan, store
 
 
@@ -193,11 +193,10 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
         a_run_context(),
     )
     features = [(1, f) for f in range(sae(1).features)]
-    parts = prepare_trace(run_context, features)
-    _, *tables = trace(run_context, lambda: parts, plan.prompts)
+    _, *tables = trace(run_context, features, plan.prompts)
     alone = {}
     for prompt in plan.prompts:
-        _, *own = trace(run_context, lambda: parts, [prompt])
+        _, *own = trace(run_context, features, [prompt])
         alone[prompt.id] = {
             (row["feature"], row["position"]): row["value"] for t in own for row in t.rows()
         }
@@ -217,7 +216,7 @@ def test_a_text_with_two_answers_has_each_at_its_own_prompt():
 
 def test_nothing_is_forwarded_where_no_feature_is_traced():
     plan, run_context = ablation_plan(), a_run_context()
-    found = trace(run_context, dict, plan.prompts[:2])
+    found = trace(run_context, (), plan.prompts[:2])
     assert [type(table) for table in found] == [PromptTokens]
 
 
@@ -241,8 +240,7 @@ def test_it_is_planned_where_layers_are_read():
 
 def test_a_stream_that_is_not_finite_is_said(monkeypatch):
     plan, run_context = ablation_plan(), a_run_context()
-    parts = prepare_trace(run_context, [(1, 0)])
     with torch.no_grad():
         run_context.model.blocks[1].mlp.down_proj.weight.fill_(torch.nan)
     with pytest.raises(CannotRun, match="layer 1: the residual stream after it holds NaN"):
-        trace(run_context, lambda: parts, plan.prompts[:2])
+        trace(run_context, [(1, 0)], plan.prompts[:2])
