@@ -72,7 +72,7 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     address = _address(scheduler)
     try:
         client = Client(address, timeout=CONNECT)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
         what = f"it does not answer: {' '.join(str(error).split())[:200]}"
         remedy = "start it, or see whether its port is open"
         raise CannotRun(Fault(address, what, remedy)) from None
