@@ -96,7 +96,7 @@ class Stages:
                 yield task
 
         with self.times.of(label):
-            self._gather(told, at_work, tasks())
+            self._gather(told, at_work, tasks(), len(left))
         if name in ADDED_UP:
             self._sums.remove()
 
@@ -153,9 +153,16 @@ class Stages:
         told.end()
 
     def _gather(
-        self, told: "_Told", at_work: dict[Task, tuple[Unit, ...]], tasks: Iterable[Task]
+        self,
+        told: "_Told",
+        at_work: dict[Task, tuple[Unit, ...]],
+        tasks: Iterable[Task],
+        left: int,
     ) -> None:
-        """Commit the rows of tasks as they end, with the ledger of the units that are `at_work`."""
+        """Commit the rows of tasks as they end, with the ledger of the units that are `at_work`.
+
+        Of those that are `left` the last one is told of when all rows are in.
+        """
         waiting: list[Columns] = []
         errors: list[HarnessError] = []
         committed = time.monotonic()
@@ -166,7 +173,8 @@ class Stages:
                 errors.append(done.error)
                 continue
             waiting += [*done.value, _ledger(self.crew.run_id, group, done.seconds / len(group))]
-            if time.monotonic() - committed >= checkpoint.EVERY:
+            left -= 1
+            if not left or time.monotonic() - committed >= checkpoint.EVERY:
                 self._commit(waiting)
                 waiting, committed = [], time.monotonic()
             told.advance(task)
