@@ -17,7 +17,7 @@ Part = Callable[[], list[bool]]
 PARTS: dict[str, Part] = {
     "workers": partial(scaling_workers.two_against_one, 8, 5),
     "overhead": partial(scaling_workers.overhead, 10_000),
-    "cost": partial(scaling_cost.exponents, 32, 3),
+    "cost": partial(scaling_cost.exponents, 64, 3),
     "memory": partial(scaling_driver.memory, (10_000, 100_000, 1_000_000)),
     "driver": partial(scaling_driver.workers, (10, 100, 1_000), 40_000, 2.0),
 }

@@ -17,7 +17,7 @@ Counts = NDArray[np.int64]
 # On u: flips that give equal statistics may differ in the last bits, as the order of additions does,
 # and a flip that ties with what was observed must count. Real differences are far larger.
 TOLERANCE = 1e-9
-HELD = 2**22  # flips x features held at once by the plain way: 32 MiB of float64
+HELD = 2**22  # flips x features, or x units, held at once by the plain way: 32 MiB of float64
 
 
 def count_reaching(
@@ -127,7 +127,7 @@ def _by_product(
     sums = scores.sums[:, order].astype(np.float64)
     inverse, threshold = scores.inverse[:, order], reach[order]
     maxima = []
-    for signs in flips.blocks(max(1, HELD // max(1, len(order)))):
+    for signs in flips.blocks(max(1, HELD // max(flips.units, len(order)))):
         # (n_scores, flips, n_features); scaled after the sum, so that ties stay ties.
         u = (signs.astype(np.float64) @ sums.transpose(0, 2, 1)) * inverse[:, None, :]
         largest = (np.abs(u) if two_sided else u).max(axis=0)
