@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from harness.sae.precise import double, on_precise
-from harness.sae.trial import ADJUSTED, FACTORS, FIXED, Reading, Trial, fit_of
+from harness.sae.trial import (
+    ADJUSTED,
+    FACTORS,
+    FIXED,
+    Reading,
+    Trial,
+    fit_of,
+    fits_of,
+    measured_fit,
+)
 
 NO_FAULT = 1.4  # a factor nearer to 1 is no mistake: sparse training shrinks values
 SHARP = 1 / 3  # FVU, and share of the cost, that so many adjustments may leave
@@ -59,13 +68,19 @@ def _factors(trial: Trial) -> Iterator[Reading]:
     norm = max(float(trial.seen.norm(dim=1).mean()), 1e-12)
     usual = sae.width**0.5 / norm
     known = (usual, 1 / usual, 1 / norm, norm)
+    causes, measured = [], []
     for factor in (*FACTORS, *known):
         if max(factor, 1 / factor) >= NO_FAULT:
             values, outer = trial.decoded(factor * trial.inner + sae.b_enc)
-            leaves = FIXED if factor in known else ADJUSTED
-            yield from _scales(trial, factor, values, outer, leaves)
+            if scaled := _scaled_back(trial, factor, outer):
+                cause, back = scaled
+                causes.append(("scale", cause, FIXED if factor in known else ADJUSTED))
+                measured.append(measured_fit(trial.aim, values, back))
             cause = f"encoder: its weights are too {_amount(1 / factor)}"
-            yield Reading("encoder", cause, trial.measured(values, outer), ADJUSTED)
+            causes.append(("encoder", cause, ADJUSTED))
+            measured.append(measured_fit(trial.aim, values, trial.raw(outer)))
+    for (kind, cause, leaves), fit in zip(causes, fits_of(trial.aim, measured), strict=True):
+        yield Reading(kind, cause, fit, leaves)
     cause = "encoder: its weights have the wrong sign"
     yield Reading("encoder", cause, trial.fit(sae.b_enc - trial.inner))
     for what, fixed in (
@@ -80,26 +95,24 @@ def _factors(trial: Trial) -> Iterator[Reading]:
             yield Reading("decoder", cause, trial.measured(trial.values, outer), ADJUSTED)
 
 
-def _scales(
-    trial: Trial, factor: float, values: Tensor, outer: Tensor, leaves: float
-) -> Iterator[Reading]:
-    """An input that is scaled by `factor`: an SAE's output is scaled back, a transcoder's by a factor of
-    its own.
+def _scaled_back(trial: Trial, factor: float, outer: Tensor) -> tuple[str, Tensor] | None:
+    """What it means that the input is scaled by `factor`, and what is reconstructed then.
+
+    An SAE's output is scaled back, a transcoder's by a factor of its own, None where that is none.
     """
     if trial.sae.site != "transcoder":
         cause = f"scale: it expects a stream {factor:.2g} times as large as this model's"
-        yield Reading("scale", cause, trial.measured(values, outer / factor), leaves)
-        return
+        return cause, trial.raw(outer / factor)
     shift, scale, _ = trial.moments
     moving = scale * outer + factor * trial.passed
     back = _least_squares(moving, trial.aim - shift)
-    if back > 1e-6 and max(back, 1 / back) >= NO_FAULT:
-        cause = (
-            f"scale: it expects inputs {factor:.2g} times, and writes outputs {1 / back:.2g} times, as large "
-            "as this model's"
-        )
-        fit = fit_of(trial.aim, values, back * moving + shift)
-        yield Reading("scale", cause, fit, leaves)
+    if back <= 1e-6 or max(back, 1 / back) < NO_FAULT:
+        return None
+    cause = (
+        f"scale: it expects inputs {factor:.2g} times, and writes outputs {1 / back:.2g} times, as large "
+        "as this model's"
+    )
+    return cause, back * moving + shift
 
 
 def _thresholds(trial: Trial) -> Iterator[Reading]:

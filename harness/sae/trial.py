@@ -197,9 +197,8 @@ class Trial:
         told = []
         for factor in factors:
             values, outer = self.decoded(before, factor * thresholds)
-            told.append(_measured(self.aim, values, self.raw(outer)))
-        for factor, (fvu, fvu_median, l0) in zip(factors, torch.stack(told).tolist(), strict=True):
-            yield factor, Fit(fvu, fvu_median, l0, width=self.aim.shape[1])
+            told.append(measured_fit(self.aim, values, self.raw(outer)))
+        yield from zip(factors, fits_of(self.aim, told), strict=True)
 
     def _active(self, before: Tensor, threshold: Tensor | None, top_k: int | None = None) -> Tensor:
         """Which are above the threshold, its own where none is given, and among the k largest."""
@@ -225,12 +224,18 @@ def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:
     An FVU is 0 where the stream is met, 1 for the mean of each dimension, and more for worse. Dimensions
     that do not vary are left out; it is 0 where none does.
     """
-    fvu, fvu_median, l0 = _measured(stream, values, reconstruction).tolist()
-    return Fit(fvu, fvu_median, l0, stream.shape[1])
+    (fit,) = fits_of(stream, [measured_fit(stream, values, reconstruction)])
+    return fit
 
 
-def _measured(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Tensor:
-    """Both FVUs and the L0, (3,): on the device, so that many can be read together."""
+def fits_of(stream: Tensor, measured: Sequence[Tensor]) -> list[Fit]:
+    """What was measured of each reconstruction of a stream, read together: the device is waited for once."""
+    read = torch.stack([*measured]).tolist()
+    return [Fit(fvu, fvu_median, l0, stream.shape[1]) for fvu, fvu_median, l0 in read]
+
+
+def measured_fit(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Tensor:
+    """Both FVUs and the L0 of a `fit_of`, (3,), left on the device."""
     errors = double(stream - reconstruction).square().mean(0)
     variances = double(stream).var(0, correction=0)
     varies = variances > 0
