@@ -41,7 +41,7 @@ def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.Duck
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
     where = ":memory:" if file is None else str(file.absolute())
-    options = dict(_OPTIONS)
+    options: dict[str, str | bool | int | float | list[str]] = {**_OPTIONS}
     if file is not None and not read_only:
         options["memory_limit"] = f"{max(LEAST, A_THREAD * (os.cpu_count() or 1))}MiB"
     connection = duckdb.connect(where, read_only=read_only, config=options)
