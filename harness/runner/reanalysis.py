@@ -7,11 +7,12 @@ from harness.errors import Fault, InputError, Say
 from harness.paths import DEFAULT_DB
 from harness.runner.outcome import Outcome, conclude
 from harness.runner.spec_of_run import spec_file_of
-from harness.specs.plan import trial_of
 from harness.specs.targets import MOCK
+from harness.specs.trials import trial_of
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
+from harness.store.prompts import families_of_run
 from harness.store.stored_spec import spec_mapping
 
 # The parts of a spec that decide what is computed; the others decide what is made of it.
@@ -41,7 +42,7 @@ def analyse_again(
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
         if plan.prompts_hash != run["prompts_hash"]:
-            plan = trial_of(plan, run["prompts_hash"]) or plan
+            plan = trial_of(plan, run["prompts_hash"], families_of_run(store, name)) or plan
         if plan.prompts_hash != run["prompts_hash"]:
             changed.append("prompts")
         if changed:

@@ -22,8 +22,9 @@ from harness.runner.shards.parts import Parts
 from harness.runner.shards.run_folder import RunFolder, check_plan, meet, read_folder
 from harness.runner.spec_of_run import spec_file_of
 from harness.runner.tasks import Crew, Engine, Setup
-from harness.specs.plan import Plan, limited
+from harness.specs.plan import Plan
 from harness.specs.spec_file import SpecFile
+from harness.specs.trials import limited
 from harness.store.database import Store
 from harness.store.tables.runs import Runs
 
