@@ -39,6 +39,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """100,000 files with something wrong in them, for all that reads one; `-- --only spec` for some."""
+    install(session, "[test]")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def eval(session: nox.Session) -> None:
     """Run every eval on the best target present and print the verdicts."""
     install(session)

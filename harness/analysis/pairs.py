@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -17,6 +16,7 @@ from harness.specs.prompt import LABELS, Label, Pair, pairs_of
 from harness.specs.split import Side
 from harness.stats.own_metrics import Metrics, all_metrics
 from harness.store.active_values import active_values
+from harness.store.arrow import coded
 from harness.store.interface import ReadStore
 from harness.store.tables.observations import Activations, Answers, Baselines
 
@@ -113,15 +113,12 @@ def behaviours(
     In the metric's unit; `own` are registered ones. Of a candidate without tokens, as no run leaves one, it
     is 0.
     """
-    prompts = pa.array(rows.prompt_id, "string").dictionary_encode()
-    n = len(prompts.dictionary)
-    texts = np.asarray(prompts.indices, np.int64)
+    texts, prompts = coded(rows.prompt_id)
+    n = len(prompts)
     label = np.asarray(rows.candidate, object) != "correct"
     members = np.zeros(len(texts), np.int64)
     if isinstance(rows, Answers):
-        members = np.asarray(
-            pa.array(rows.member, "int64", from_pandas=True).fill_null(0), np.int64
-        )
+        members = np.nan_to_num(np.asarray(rows.member, float)).astype(np.int64)
     logprobs = np.asarray(rows.logprob, np.float64)
     # A row a prompt and a column a variant: each member's tokens together, and of a set of answers the log
     # of their probability together.
@@ -135,6 +132,5 @@ def behaviours(
     positive, negative = np.where(known, sums, 0.0).reshape(n, len(LABELS)).T
     values = {name: some.tolist() for name, some in all_metrics(positive, negative, own).items()}
     return {
-        prompt: {name: some[i] for name, some in values.items()}
-        for i, prompt in enumerate(prompts.dictionary.to_pylist())
+        prompt: {name: some[i] for name, some in values.items()} for i, prompt in enumerate(prompts)
     }

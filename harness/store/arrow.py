@@ -53,6 +53,12 @@ def numpy_columns(rows: pa.Table) -> dict[str, NDArray[Any]]:
     return columns
 
 
+def coded(texts: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Each text (n,) as its place among the different ones, (n,), and these as they first come."""
+    of = pa.array(texts, "string").dictionary_encode()
+    return np.asarray(of.indices, np.int64), of.dictionary.to_pylist()
+
+
 def release() -> None:
     """Give back what Arrow keeps of memory that it no longer needs: as much as a large table took."""
     pa.default_memory_pool().release_unused()
