@@ -1,4 +1,6 @@
+import ctypes
 import os
+import sys
 
 # One thread keeps the small tests fast on a shared machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +19,18 @@ import pytest
 from tests.helpers import ROOT
 
 pytest_plugins = ["pytester"]
+# What small forwards free is taken again at once: kept by the process, whose children do so too, it is
+# not cleared a page at a time for each of them. That is what glibc reads and is told; others go without.
+KEPT = 1 << 30
+os.environ |= {
+    "MALLOC_MMAP_THRESHOLD_": str(KEPT),
+    "MALLOC_TRIM_THRESHOLD_": str(KEPT),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+    for option, value in ((-3, KEPT), (-1, KEPT), (-2, 1 << 26)):
+        ctypes.CDLL(None).mallopt(option, value)
+
 # What runs for a minute or more: begun last, one of them would keep all other workers waiting.
 # The first of them makes the runs that most others wait for.
 LONGEST = (
