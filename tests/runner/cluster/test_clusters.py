@@ -57,7 +57,7 @@ def numbers(many):
 
 def test_workers_find_to_the_bit_what_one_process_finds(workers, tmp_path):
     (spec,) = write_specs(tmp_path, "few")
-    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers)
+    run_it(load(spec), db=tmp_path / "r.duckdb", engine=workers)
     assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")
 
 
@@ -298,6 +298,6 @@ def test_a_run_whose_workers_are_killed_is_the_same_to_the_bit(workers, tmp_path
             killed.append(sorted(found.values())[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers, progress=kill)
+    run_it(load(spec), db=tmp_path / "r.duckdb", engine=workers, progress=kill)
     assert killed
     assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")
