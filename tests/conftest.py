@@ -36,12 +36,14 @@ if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
     for option, value in ((-3, KEPT), (-1, KEPT), (-2, 1 << 26)):
         ctypes.CDLL(None).mallopt(option, value)
 
-# What runs for a minute or more: begun last, one of them would keep all other workers waiting.
+# What takes a minute or nearly: begun last, one of them would keep all other workers waiting.
 # The first of them makes the runs that most others wait for.
 LONGEST = (
     "project/test_organism.py",
-    "runner/test_run.py",
-    "runner/test_survival.py",
+    "runner/test_other_device.py",
+    "runner/cluster/test_clusters.py",
+    "runner/test_frozen_sets.py",
+    "runner/test_hub_runs.py",
     "pytest_plugin/test_items.py",
 )
 
