@@ -38,7 +38,7 @@ def evals_of(
 
     Workers are `held` for as long as the caller likes: to end them takes a while.
     """
-    engine = None if who.alone else held.enter_context(_workers(who, how, out.note))
+    engine = held.enter_context(engine_of(who, how, out.note))
     if engine is not None and len(files) > 1:
         yield from _side_by_side(files, target, engine, out, how=how, **options)
         return
@@ -60,7 +60,7 @@ def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: T
     assert who.shard
     shard = Shard(*who.shard, who.parts)
     folders = []
-    with nullcontext() if who.alone else _workers(who, how, out.note) as engine:
+    with engine_of(who, how, out.note) as engine:
         for file in files:
             with progress_on(out) as progress:
                 folders.append(
@@ -98,6 +98,14 @@ def _side_by_side(
 
 def _note(say: Say, name: str, line: str) -> None:
     say(f"[{name}] {line}")
+
+
+def engine_of(who: Who, how: How, say: Say) -> AbstractContextManager[Engine | None]:
+    """Whoever was asked for, at work as long as it lasts; None where that is this process alone.
+
+    Raises `InputError` and `CannotRun`.
+    """
+    return nullcontext() if who.alone else _workers(who, how, say)
 
 
 def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Engine]:

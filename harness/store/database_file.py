@@ -30,7 +30,7 @@ _BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
 # MiB that a process which writes gives DuckDB, for each of its threads and at least: it keeps what was
 # written for as long as there is room, and a run has a model beside it.
-A_THREAD, LEAST = 256, 1024
+A_THREAD, LEAST = 128, 512
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
