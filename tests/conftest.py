@@ -41,7 +41,8 @@ if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     gc.freeze()
     gc.enable()
 
