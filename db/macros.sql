@@ -268,7 +268,12 @@ ORDER BY source, beside NULLS LAST, family, prompt_id, layer, feature, gram, pla
 -- A hash of every row of a run, without its id and without times: equal rows have equal hashes.
 CREATE OR REPLACE MACRO row_digests(of_run) AS TABLE
 SELECT 'units' AS source, hash(t) AS digest
-FROM (SELECT * EXCLUDE (run_id, finished_at, seconds) FROM units WHERE run_id = of_run) t
+-- One column at a time: of several, DuckDB keeps no order, and a file would give other words back each time.
+FROM (
+    SELECT * EXCLUDE (run_id) FROM (
+        SELECT * EXCLUDE (finished_at) FROM (SELECT * EXCLUDE (seconds) FROM units WHERE run_id = of_run)
+    )
+) t
 UNION ALL
 SELECT 'prompts' AS source, hash(t) AS digest
 FROM (SELECT * EXCLUDE (run_id) FROM prompts WHERE run_id = of_run) t

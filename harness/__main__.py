@@ -1,5 +1,6 @@
 """`python -m harness`, and the command `harness`: where a process begins, and how it ends."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -10,12 +11,16 @@ from io import RawIOBase, TextIOWrapper
 from harness.characters import one_line
 from harness.streams import Shown
 
+# Objects that come into being before garbage is looked for: with Python's own 700, a quarter of the time that
+# importing torch and transformers takes goes into looking.
+MANY = 5000
 DEFECT = 70  # what sysexits.h calls EX_SOFTWARE: no verdict, and nothing that the caller did
 
 
 def main() -> None:
     """Run the command line; whatever happens is a line, also while it is still being imported."""
     _prepare_streams()
+    gc.set_threshold(MANY, *gc.get_threshold()[1:])
     from harness.runner.stop_signals import raise_stop_signals, stop_message, stop_status
 
     try:

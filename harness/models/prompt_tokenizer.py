@@ -11,6 +11,8 @@ from harness.models.tokenizer import opening, tokenize
 from harness.specs.chat import Chat
 from harness.specs.fields import WhereBos
 
+KNOWN = 2048  # prompts whose tokens are kept: every stage asks for those of the same ones
+
 
 class PromptTokenizer:
     """A tokenizer, and what of its model decides how prompts begin, how long they may be, and padding."""
@@ -26,6 +28,7 @@ class PromptTokenizer:
         self.tokenizer = tokenizer
         self.padding_side: PaddingSide = padding_side
         self._where_bos: WhereBos = bos
+        self._known: dict[tuple[str | Chat, tuple[str, ...]], Tokens] = {}
 
     @cached_property
     def opening(self) -> tuple[int, ...]:
@@ -39,6 +42,14 @@ class PromptTokenizer:
         Raises `InputError` where the model does not take so many tokens, a token spans the boundary, or
         the text contains a special token.
         """
+        if (tokens := self._known.get((asked, answers))) is None:
+            tokens = self._tokenized(asked, answers)
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[asked, answers] = tokens
+        return tokens
+
+    def _tokenized(self, asked: str | Chat, answers: tuple[str, ...]) -> Tokens:
         most = {"longest": self.architecture.longest, "widest": self.architecture.widest}
         if isinstance(asked, str):
             return tokenize(self.tokenizer, self.opening, asked, answers, **most)

@@ -76,7 +76,7 @@ class Rehearsal:
             batch = self.model.batch(_rows(rows, columns))
             return self.model.token_scores(batch, reads_of(batch))
 
-        return self._taken(("score", rows, columns), work)
+        return self._taken(("score", rows, columns), lambda: work)
 
     def generate(self, rows: int, columns: int) -> Taken:
         """A forward that keeps the keys and values of all of its columns, for the tokens after them."""
@@ -85,7 +85,7 @@ class Rehearsal:
             ids = torch.zeros(rows, columns, dtype=torch.long, device=META)
             return self.model.network(ids, use_cache=True, logits_to_keep=1)
 
-        return self._taken(("generate", rows, columns), work)
+        return self._taken(("generate", rows, columns), lambda: work)
 
     def attribute(self, rows: int, columns: int, layers: Sequence[int]) -> Taken:
         """A forward, and the way back to the stream after `layers`, whose gradients are all held."""
@@ -99,19 +99,24 @@ class Rehearsal:
             batch, taps = self.model.batch(_rows(rows, columns)), dict.fromkeys(layers, watch)
             self.model.token_scores(batch, reads_of(batch), taps, gradients=True).sum().backward()
 
-        return self._taken(("attribute", rows, columns, tuple(layers)), work)
+        return self._taken(("attribute", rows, columns, tuple(layers)), lambda: work)
 
     def replay(self, rows: int, columns: int, layers: Sequence[int]) -> Taken:
         """A replay of all of the rows' columns from the site of the lowest of `layers`."""
-        cached = cached_forward(self.model, _rows(rows, columns), layers)
-        row = torch.arange(rows)
-        suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
-        stream = suffix.on(self.model.device).of(cached.held[min(layers)])
-        return _watched(lambda: self.model.replay(cached, suffix, min(layers), stream))
 
-    def _taken(self, what: Hashable, work: Callable[[], object]) -> Taken:
+        def prepare() -> Callable[[], object]:
+            cached = cached_forward(self.model, _rows(rows, columns), layers)
+            row = torch.arange(rows)
+            suffix = suffix_of(cached.batch, cached.reads, row, torch.zeros_like(row))
+            stream = suffix.on(self.model.device).of(cached.held[min(layers)])
+            return lambda: self.model.replay(cached, suffix, min(layers), stream)
+
+        return self._taken(("replay", rows, columns, tuple(layers)), prepare)
+
+    def _taken(self, what: Hashable, prepare: Callable[[], Callable[[], object]]) -> Taken:
+        """What is taken by what `prepare` returns, which is done once."""
         if what not in self._known:
-            self._known[what] = _watched(work)
+            self._known[what] = _watched(prepare())
         return self._known[what]
 
 

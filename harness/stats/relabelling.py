@@ -126,8 +126,10 @@ def relabelled_sets(targets: ArrayLike, leaf: ArrayLike, *, sets: int, seed: int
     drawn: list[tuple[int, ...]] = []
     if count_sets(wanted, leaf_of) <= LISTED:
         every = product(*(combinations(members, size) for members, size in asked))
-        others = [one for parts in every if tuple(sorted(one := sum(parts, ()))) != own]
-        drawn = [others[i] for i in random.permutation(len(others))[:sets]]
+        # Each set comes once, ascending within its leaves, and so do the targets.
+        itself = tuple(tuple(m for m in members if m in own) for members, _ in asked)
+        others = [parts for parts in every if parts != itself]
+        drawn = [sum(others[i], ()) for i in random.permutation(len(others))[:sets]]
     else:
         # Taken again where it was drawn before: as likely as drawing from the list of all of them.
         seen = {own}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +150,16 @@ def ablation_plan(
     return plan_of(spec, objects or family_lines())
 
 
-def some_voices(families: int, keep: Callable[[dict[str, Any]], bool] = lambda line: True) -> str:
-    """Lines of the first families of `voices`, as the text of a prompt file."""
+def some_voices(families: int, after: int = 0, conditions: Sequence[str] = ("named",)) -> str:
+    """Lines of the families of `voices`, from one number to another, as the text of a prompt file.
+
+    By default of the pairs whose speaker is named: they have a third of the tokens that others have.
+    """
     text = (ROOT / "data" / "voices.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
-    first = sorted({line["family"] for line in lines})[:families]
-    return "\n".join(json.dumps(line) for line in lines if line["family"] in first and keep(line))
+    some = sorted({line["family"] for line in lines})[after:families]
+    kept = [line for line in lines if line["tags"]["condition"] in conditions]
+    return "\n".join(json.dumps(line) for line in kept if line["family"] in some)
 
 
 def write_few(
@@ -164,10 +168,10 @@ def write_few(
     claims: str = FEW_CLAIMS,
     layers: str = "[1, 3]",
     name: str = "few",
+    conditions: Sequence[str] = ("named",),
 ) -> Path:
     """A spec of some pairs of six families of `voices`, written into a folder beside its prompts."""
-    some = some_voices(6)
-    (folder / "few.jsonl").write_text(some)
+    (folder / "few.jsonl").write_text(some_voices(6, conditions=conditions))
     path = folder / f"{name}.yaml"
     path.write_text(
         f"name: {name}\nquestion: Does it run?\ntargets: {{organism: {{layers: {layers}}}}}\n"

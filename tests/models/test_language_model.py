@@ -7,6 +7,7 @@ import torch
 
 from harness.errors import InputError
 from harness.interventions.edits import Edit, apply
+from harness.models.language_model import LanguageModel
 from harness.models.logprobs import token_logprobs
 from harness.models.padded_batch import positions_of, reads_of
 from harness.models.suffix import compact, first_read, lengths, suffix_of
@@ -113,9 +114,23 @@ def test_a_token_across_the_boundary_is_refused():
             ids = [2, *ids] if add_special_tokens else ids
             return type("Encoding", (), {"input_ids": ids})
 
-    model.tokenizer = Merging()
+    merging = LanguageModel(model.network, Merging())
     with pytest.raises(InputError, match="one token spans"):
-        model.tokens("its velocity is", "zero")
+        merging.tokens("its velocity is", "zero")
+
+
+def test_a_prompt_is_tokenized_once(monkeypatch):
+    """Every stage asks for the same ones; what is kept is bounded."""
+    model = random_model()
+    first = model.tokens("its velocity is", "zero")
+    assert model.tokens("its velocity is", "zero") is first
+    assert model.tokens("its velocity is", "not zero") != first
+    monkeypatch.setattr("harness.models.prompt_tokenizer.KNOWN", 2)
+    assert model.tokens("its speed is", "zero") != first
+    assert len(model._known) == 1
+    again = model.tokens("its velocity is", "zero")
+    assert again == first
+    assert again is not first
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

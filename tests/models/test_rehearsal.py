@@ -89,6 +89,15 @@ def test_a_model_that_is_deeper_than_any_is_not_built():
         Rehearsal(SHAPE | {"num_hidden_layers": 100_000}, "float32")
 
 
+def test_what_was_rehearsed_is_known():
+    """A replay of a large model takes seconds, and stages ask for the same ones."""
+    rehearsal = Rehearsal(SHAPE, "float32")
+    taken = rehearsal.replay(2, 8, [1])
+    assert rehearsal.replay(2, 8, [1]) is taken
+    assert rehearsal.replay(2, 8, [3]).operations < taken.operations
+    assert rehearsal.score(2, 8) is rehearsal.score(2, 8)
+
+
 @pytest.mark.parametrize("site", ["mlp_out", "attn_out", "transcoder", "resid_pre"])
 def test_replays_of_other_sites_are_rehearsed_as_they_are(site):
     """What is computed of the block itself counts: attention's output has its MLP after it."""

@@ -29,8 +29,8 @@ def runs(pytester):
 
 
 @pytest.mark.parametrize("more", [(), ("--harness-mock",)])
-def test_the_source_runs_first_whichever_claim_is_asked_first(pytester, evals, more):
-    found = pytester.runpytest_subprocess(TAKER, "evals/few.yaml::any", *TARGET, *more)
+def test_the_source_runs_first_whichever_claim_is_asked_first(pytester, evals, run_here, more):
+    found = run_here(TAKER, "evals/few.yaml::any", *TARGET, *more)
     counts = found.parseoutcomes()
     assert counts.get("passed", 0) + counts.get("failed", 0) + counts.get("skipped", 0) == 2, counts
     assert "errors" not in counts
@@ -40,9 +40,9 @@ def test_the_source_runs_first_whichever_claim_is_asked_first(pytester, evals, m
     assert "no finished run" not in found.stdout.str()
 
 
-def test_a_source_of_an_earlier_session_is_taken(pytester, evals, few):
+def test_a_source_of_an_earlier_session_is_taken(pytester, evals, few, run_here):
     shutil.copy(few[0], pytester.path / "r.duckdb")
-    found = pytester.runpytest_subprocess(TAKER, *TARGET)
+    found = run_here(TAKER, *TARGET)
     assert "errors" not in found.parseoutcomes()
     (_, run, _), (name, _, taken) = runs(pytester)
     assert (name, run) == ("taker", few[1])
@@ -51,9 +51,11 @@ def test_a_source_of_an_earlier_session_is_taken(pytester, evals, few):
 
 
 @pytest.mark.parametrize(("more", "words"), [((), ""), (("--harness-mock",), " --mock")])
-def test_without_a_source_every_claim_says_which_command_makes_it(pytester, evals, more, words):
+def test_without_a_source_every_claim_says_which_command_makes_it(
+    pytester, evals, run_here, more, words
+):
     """Also what needs no feature: a run is whole, or it is not begun."""
-    found = pytester.runpytest_subprocess("evals/taker.yaml", *TARGET, *more)
+    found = run_here("evals/taker.yaml", *TARGET, *more)
     found.assert_outcomes(failed=2)
     found.stdout.fnmatch_lines(
         [

@@ -96,7 +96,7 @@ def test_collecting_loads_no_weights_and_asks_threads_to_sleep(pytester, evals, 
 
 def test_a_faulty_spec_is_a_collection_error_with_its_places(pytester, evals):
     (evals / "small.yaml").write_text(HEADER + SPEC.replace("direction: less", "directoin: less"))
-    found = pytester.runpytest_subprocess("evals")
+    found = pytester.runpytest_inprocess("evals")
     assert found.ret != 0
     found.stdout.fnmatch_lines(
         [
@@ -111,7 +111,7 @@ def test_a_faulty_spec_is_a_collection_error_with_its_places(pytester, evals):
 def test_other_projects_yaml_is_left_alone(pytester):
     pytester.makefile(".yaml", config="claims:\n  - a\n", other="a: 1")
     pytester.makepyfile("def test_it(): pass")
-    found = pytester.runpytest_subprocess("-v")
+    found = pytester.runpytest_inprocess("-v")
     found.assert_outcomes(passed=1)
     assert "config.yaml" not in found.stdout.str()
     assert "verdicts" not in found.stdout.str()
@@ -119,29 +119,29 @@ def test_other_projects_yaml_is_left_alone(pytester):
 
 def test_a_spec_is_recognised_by_its_folder_or_when_it_is_given(pytester, evals):
     (evals / "small.yaml").write_text(SPEC)
-    silent = pytester.runpytest_subprocess("--collect-only", "-q")
+    silent = pytester.runpytest_inprocess("--collect-only", "-q")
     assert "moved" not in silent.stdout.str()
-    given = pytester.runpytest_subprocess("--collect-only", "-q", "evals/small.yaml")
+    given = pytester.runpytest_inprocess("--collect-only", "-q", "evals/small.yaml")
     given.stdout.fnmatch_lines(["evals/small.yaml::moved"])
     pytester.makeini("[pytest]\nharness_evals = evals")
-    named = pytester.runpytest_subprocess("--collect-only", "-q")
+    named = pytester.runpytest_inprocess("--collect-only", "-q")
     named.stdout.fnmatch_lines(["evals/small.yaml::moved"])
 
 
-def test_what_cannot_run_fails_with_one_line(pytester, evals):
+def test_what_cannot_run_fails_with_one_line(pytester, evals, run_here):
     pytester.maketxtfile(notes="no database")
-    found = pytester.runpytest_subprocess("evals", "--harness-db=notes.txt")
+    found = run_here("evals", "--harness-db=notes.txt")
     found.assert_outcomes(failed=3)
     found.stdout.fnmatch_lines(["*notes.txt: it is no DuckDB file; name another file with --db"])
     assert "Traceback" not in found.stdout.str()
 
 
-def test_a_claim_on_random_saes_is_skipped_and_never_passes(pytester, evals):
+def test_a_claim_on_random_saes_is_skipped_and_never_passes(pytester, evals, run_here):
     path = evals / "small.yaml"
     path.write_text(
         path.read_text().replace("{layers: [4]}", "{layers: [4], sae: mock:orthogonal}")
     )
-    found = pytester.runpytest_subprocess("-rs", "evals/small.yaml::moved")
+    found = run_here("-rs", "evals/small.yaml::moved")
     found.assert_outcomes(skipped=1)
     found.stdout.fnmatch_lines(["*supported with random SAEs, which is no evidence*"])
 
@@ -371,14 +371,14 @@ def test_a_summary_that_cannot_be_written_fails_nothing(pytester, evals, pretend
     found.stdout.fnmatch_lines(["warning: *: the summary cannot be written: is a directory"])
 
 
-def test_an_empty_folder_needs_three_lines(pytester, evals):
+def test_an_empty_folder_needs_three_lines(pytester, evals, run_here):
     """A project of one's own: a prompt file, a spec, and where the specs are."""
     own = SPEC.replace("moved-back", "unmoved").replace("direction: less", "within: 100")
     (evals / "small.yaml").write_text(own)
     pytester.makepyprojecttoml(
         '[tool.pytest.ini_options]\nharness_evals = ["evals"]\ntestpaths = ["evals"]\n'
     )
-    found = pytester.runpytest_subprocess("-k", "moved")
+    found = run_here("-k", "moved")
     found.assert_outcomes(passed=2, deselected=1)
     assert (pytester.path / "db" / "results.duckdb").is_file()
 
@@ -404,7 +404,7 @@ def test_workers_run_a_spec_once_and_write_through_one_file(pytester, evals, mon
 
 
 def test_a_target_that_a_spec_does_not_have_is_told_before_anything_runs(pytester, evals):
-    found = pytester.runpytest_subprocess("evals", "--harness-target", "organsm")
+    found = pytester.runpytest_inprocess("evals", "--harness-target", "organsm")
     found.stdout.fnmatch_lines(
         ["*--harness-target: 'organsm' is not among the targets of small; did you mean 'organism'?"]
     )

@@ -13,6 +13,8 @@ from tests.helpers.cli import invoke
 from tests.helpers.pages import Page, page_of
 from tests.helpers.store import changed_copy, query
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def two(few, tmp_path_factory):

@@ -29,7 +29,8 @@ PARTS = {
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     def make(folder, db):
-        run_on_organism(write_few(folder, FEW_ABLATIONS, CLAIMS, name="parts"), db)
+        both = ("named", "shown")
+        run_on_organism(write_few(folder, FEW_ABLATIONS, CLAIMS, name="parts", conditions=both), db)
 
     return made_once(tmp_path_factory, "parts.duckdb", make)
 

@@ -46,8 +46,7 @@ def decoy_lines():
 def write(folder, claims=CLAIMS, more=TOP, name="decoyed"):
     (folder / "decoys.jsonl").write_text("\n".join(map(json.dumps, decoy_lines())))
     spec = write_few(folder, more, claims, name=name)
-    named = some_voices(20, lambda line: line["pair_id"].endswith("-named"))
-    (folder / "few.jsonl").write_text(named)
+    (folder / "few.jsonl").write_text(some_voices(20))
     return spec
 
 

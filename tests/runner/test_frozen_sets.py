@@ -43,9 +43,7 @@ def write_taker(
     edit = f"{{name: again, select: {{from: {takes}{more}}}, kind: {kind}, controls: 2}}"
     path = write_few(folder, f"split: {split}\nablations: [{edit}]\n", CLAIMS, layers, "taker")
     if not same:
-        few = {line["family"] for line in map(json.loads, some_voices(6).splitlines())}
-        own = some_voices(12, lambda line: line["family"] not in few)
-        (folder / "taken.jsonl").write_text(own)
+        (folder / "taken.jsonl").write_text(some_voices(12, after=6))
         path.write_text(path.read_text().replace("few.jsonl", "taken.jsonl"))
     return path
 

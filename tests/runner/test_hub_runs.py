@@ -1,10 +1,8 @@
 """Runs whose weights come from a hub: a small random Gemma 2 stands where Gemma 2 2B is looked for."""
 
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from tests.helpers.hub import (
     without_waits,
 )
 from tests.helpers.hub_server import Hub, Repo
+from tests.helpers.specs import some_voices
 
 PATHS = {
     "16k": ("layer_0/width_16k/average_l0_105", "layer_1/width_16k/average_l0_102"),
@@ -51,13 +50,6 @@ def gemma(tmp_path_factory):
     }
 
 
-@cache
-def few_families(count=4):
-    lines = bundled("data", "voices.jsonl").read_text().splitlines()
-    families = list(dict.fromkeys(json.loads(line)["family"] for line in lines))[:count]
-    return "\n".join(line for line in lines if json.loads(line)["family"] in families)
-
-
 def voices(folder, name="few", **choice):
     """The spec of the voices on few families, with fewer controls."""
     spec = yaml.safe_load(bundled("evals", "voices.yaml").read_text())
@@ -73,7 +65,7 @@ def voices(folder, name="few", **choice):
     del spec["cluster"]
     spec["prompts"], spec["new_tokens"] = "few.jsonl", 2
     spec["ablations"] = [spec["ablations"][0] | {"controls": 3, "doses": [0, 2]}]
-    (folder / "few.jsonl").write_text(few_families())
+    (folder / "few.jsonl").write_text(some_voices(4))
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))
     return folder / f"{name}.yaml"
 

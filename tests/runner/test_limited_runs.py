@@ -30,7 +30,7 @@ claims:
 def spec(tmp_path_factory):
     """Twelve families, six on each side, with four prompts each."""
     folder = tmp_path_factory.mktemp("limit")
-    (folder / "few.jsonl").write_text(some_voices(12, lambda line: "-named" in line["id"]))
+    (folder / "few.jsonl").write_text(some_voices(12))
     (folder / "few.yaml").write_text(SPEC)
     return folder / "few.yaml"
 

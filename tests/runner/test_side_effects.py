@@ -37,14 +37,16 @@ def beside(tmp_path_factory):
         (folder / "plain.jsonl").write_text((ROOT / "data" / "prompts_physics.jsonl").read_text())
         top = "{name: top, select: {top: 2, by: contrast}, kind: zero, doses: [0, 0.5, 2], controls: 22"
         more = f"ablations:\n  - {top}, directions: 5}}\n"
-        run_on_organism(write_few(folder, more, CLAIMS, name="beside"), db)
+        both = ("named", "shown")
+        run_on_organism(write_few(folder, more, CLAIMS, name="beside", conditions=both), db)
         features = query(
             db, "SELECT layer, feature FROM interventions WHERE role = 'target' ORDER BY rank"
         )
         listed = {layer: [f for at, f in features if at == layer] for layer, _ in features}
         same = f"{{name: top, select: {{by: list, features: {listed}}}, kind: zero, controls: 2, variant: correct}}"
         claims = "unadjusted: few\nclaims: [{name: m, ablation: top, direction: toward-correct}]\n"
-        run_on_organism(write_few(folder, f"ablations:\n  - {same}\n", claims, name="other"), db)
+        more = f"ablations:\n  - {same}\n"
+        run_on_organism(write_few(folder, more, claims, name="other", conditions=both), db)
 
     return made_once(tmp_path_factory, "beside.duckdb", make)
 

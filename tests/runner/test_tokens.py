@@ -221,9 +221,7 @@ claims:
 
 def write(folder, claims=CLAIMS, more=TOKENS):
     path = write_few(folder, more, claims, layers="[3]", name="tokened")
-    (folder / "few.jsonl").write_text(
-        some_voices(6, lambda line: line["pair_id"].endswith("-named"))
-    )
+    (folder / "few.jsonl").write_text(some_voices(6))
     return path
 
 

@@ -28,9 +28,7 @@ def taker(folder, *, same=False, kind="zero", split=NONE, claims=CLAIMS):
     more = f"split: {split}\nablations: [{edit}]\n"
     path = write_few(folder, more, claims, "[1, 3]", "taker")
     if not same:
-        few = {json.loads(line)["family"] for line in some_voices(6).splitlines()}
-        own = some_voices(12, lambda line: line["family"] not in few)
-        (folder / "taken.jsonl").write_text(own)
+        (folder / "taken.jsonl").write_text(some_voices(12, after=6))
         path.write_text(path.read_text().replace("few.jsonl", "taken.jsonl"))
     return path
 

@@ -4,8 +4,10 @@ import duckdb
 import pytest
 
 from harness.errors import CannotRun
+from harness.store import catalog
 from harness.store import migrations as schema
 from harness.store.database import Store
+from harness.store.database_file import connect
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
 from harness.store.tables.runs import Runs
@@ -165,12 +167,26 @@ def test_a_stranger_s_database_and_an_empty_one_are_told_from_results(tmp_path):
         assert len(store.read(Runs)) == 0
 
 
-def test_views_follow_the_harness_without_a_new_version(tmp_path, monkeypatch):
+def test_views_follow_the_harness_without_a_new_version(tmp_path):
     """A view that was mended is mended in files that are there, when they are next written to."""
-    with Store.open(tmp_path / "r.duckdb"):
+    db = tmp_path / "r.duckdb"
+    with Store.open(db):
         pass
-    plain = schema._sql
-    more = "CREATE OR REPLACE VIEW answer AS SELECT 42 AS answer;"
-    monkeypatch.setattr(schema, "_sql", lambda *p: plain(*p) + (more if "views.sql" in p else ""))
-    with Store.open(tmp_path / "r.duckdb") as store:
-        assert store.query("FROM answer")[1] == [(42,)]
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("CREATE OR REPLACE VIEW behaviour AS SELECT 42 AS answer")
+    with Store.open(db) as store:
+        assert store.query("DESCRIBE behaviour")[1][0][0] == "run_id"
+    with duckdb.connect(str(db)) as connection:
+        assert connection.execute("DESCRIBE behaviour").fetchall()[0][0] == "run_id"
+
+
+def test_what_we_put_in_is_known_again_however_often_a_file_is_written(tmp_path):
+    """Views and macros that DuckDB gives back in other words would be put in anew at every opening."""
+    db = tmp_path / "r.duckdb"
+    with Store.open(db):
+        pass
+    for _ in range(3):
+        with connect(db) as connection:
+            assert catalog.has_our_views(catalog.read_catalog(connection))
+        with duckdb.connect(str(db)) as connection:  # and all is written again
+            connection.execute("CREATE OR REPLACE TABLE x (a INT)")

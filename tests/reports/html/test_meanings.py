@@ -1,7 +1,11 @@
 """What features mean, and what lies outside of them: the page's output scores and attribution errors."""
 
+import pytest
+
 from tests.helpers.pages import Page, page_of
 from tests.helpers.store import changed_copy, query
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def test_each_feature_has_its_output_score_and_the_tokens_that_it_writes(few):

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from harness.reports.html.run_page import run_page
 from harness.reports.text import overlap_text
 from harness.store.database import Store
@@ -9,6 +11,8 @@ from harness.store.find_run import find_run
 from tests.helpers.cli import invoke
 from tests.helpers.pages import Page, page_of, text_of
 from tests.helpers.store import changed_copy, query
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 OFTEN = 0.1
 
