@@ -19,6 +19,8 @@ from harness.models.transfer import send
 from harness.runner.context import RunContext
 from harness.sae.precise import double
 
+STREAMS = ("resid_pre", "resid_post")  # sites that hold all that later blocks see
+
 
 @dataclass(frozen=True)
 class SampleForward:
@@ -50,17 +52,56 @@ class SampleForward:
         logprobs = self.context.model.replay(self.cached, self._suffix, block, held)
         return _loss(logprobs, self.cached.reads, self._suffix.row)
 
+    def zeroed(self, block: int, held: Tensor) -> Tensor:
+        """The same where what it holds is 0 at all that is `edited`.
+
+        To the blocks after a stream of 0 tokens differ by their places alone, and the first one is as it was:
+        rows that begin alike are computed once, as far as the longest of them.
+        """
+        model = self.context.model
+        if model.site not in STREAMS or not model.architecture.family.known:
+            return self.replayed(block, held)
+        reads, alike = self.cached.reads, self._alike
+        row, column = alike.longest, self._suffix.column[alike.longest]
+        suffix = replace(self._suffix, row=row, first=torch.zeros_like(row), column=column)
+        (row,) = send(held.device, row)
+        logprobs = model.replay(self.cached, suffix, block, held[row])
+        which, at, token = send(
+            logprobs.device, alike.which[:, None], reads.at - alike.shorter[:, None], reads.token
+        )
+        scores = logprobs[which, at, token.clamp(min=0)]
+        return -double(scores.where(token >= 0, torch.nan)).nansum()
+
+    @cached_property
+    def _alike(self) -> "_Alike":
+        batch = self.cached.batch
+        real = batch.branch >= 0
+        first, length = batch.ids[real & (batch.place == 0)], real.sum(1)
+        kinds, which = first.unique(return_inverse=True)
+        longest = torch.stack([length.where(first == kind, 0).argmax() for kind in kinds])
+        return _Alike(longest, which, length[longest][which] - length)
+
     @cached_property
     def _suffix(self) -> Suffix:
         row = torch.arange(len(self.cached.batch))
         return suffix_of(self.cached.batch, self.cached.reads, row, torch.zeros_like(row))
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """The `longest` row of each first token, (n,); `which` of these a row is like, and how much `shorter`."""
+
+    longest: Tensor
+    which: Tensor
+    shorter: Tensor
+
+
 def sample_forwards(context: RunContext, rows: Sequence[Tokens]) -> Iterator[SampleForward]:
     """Forwards of the rows, as many at a time as fit, which hold the sites of all blocks."""
     # A prompt as BOS with one long answer: every token of it is scored.
     scored = [Tokens(row.prompt[:1], (row.prompt[1:],)) for row in rows if len(row.prompt) > 1]
-    longest = max(map(len, scored), default=1)
+    # From the last token of a row nothing is read.
+    longest = max((len(row) - 1 for row in scored), default=1)
     most = max(1, LOGIT_BYTES // (bytes_per_read(context.model) * longest))
 
     def forward_rows(chosen: list[int]) -> SampleForward:

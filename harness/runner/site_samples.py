@@ -44,7 +44,7 @@ def cut_sample(rows: Sequence[Tokens], parameters: int) -> Sequence[Tokens]:
 class SiteSamples:
     """Samples of some rows, see `cut_sample`, taken where they are asked for and kept.
 
-    One forward has the site of the context's model at all blocks, and one more all of its other sites.
+    One forward has all sites of the context's model at all blocks.
     """
 
     def __init__(self, context: RunContext, rows: Sequence[Tokens]) -> None:
@@ -65,7 +65,7 @@ class SiteSamples:
         """
         return misfit(
             sae,
-            self._own,
+            self._held[self._context.model.site],
             layer,
             recovered,
             beside=lambda: self.beside(layer),
@@ -74,20 +74,16 @@ class SiteSamples:
 
     def beside(self, layer: int) -> Mapping[Site, Tensor]:
         """What each site of a layer holds, (TRIED, held width) at most; without those its model has not."""
-        own = {self._context.model.site: self._own[layer]}
-        return own | {site: held[layer] for site, held in self._others.items()}
+        return {site: held[layer] for site, held in self._held.items()}
 
     @cached_property
-    def _own(self) -> Mapping[int, Tensor]:
-        site = self._context.model.site
-        return self._take([site])[site]
+    def _held(self) -> Mapping[Site, Mapping[int, Tensor]]:
+        return self._take(list(self._sites()))
 
-    @cached_property
-    def _others(self) -> Mapping[Site, Mapping[int, Tensor]]:
-        return self._take(list(self._other_sites()))
-
-    def _other_sites(self) -> Iterator[Site]:
+    def _sites(self) -> Iterator[Site]:
+        """That of its model, and then those beside it that the model has."""
         model = self._context.model
+        yield model.site
         for site in get_args(Site):
             try:
                 model.at(site)

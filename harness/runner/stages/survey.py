@@ -126,12 +126,13 @@ def losses(
         held = forward.held(layer)
         written = written_part(sae, held)
 
-        def loss(instead: Tensor) -> Tensor:
+        def edited(instead: Tensor) -> Tensor:
             instead = instead.to(held.dtype).where(forward.edited[..., None], written)
-            return forward.replayed(layer, with_written(sae, held, instead))
+            return with_written(sae, held, instead)
 
-        spliced = decode(sae, encode(sae, held), held)
-        return torch.stack([forward.loss, loss(spliced), loss(torch.zeros_like(written))])
+        spliced = forward.replayed(layer, edited(decode(sae, encode(sae, held), held)))
+        zeroed = forward.zeroed(layer, edited(torch.zeros_like(written)))
+        return torch.stack([forward.loss, spliced, zeroed])
 
     sums, count = try_again(context.limit, sum_losses)
     plain, spliced, zeroed = (total / max(count, 1) for total in sums)
