@@ -45,17 +45,27 @@ def test_they_are_spread_over_all_positions_but_bos(monkeypatch, most):
         assert len({*near.indices.tolist()}) == len(found)
 
 
-def test_one_forward_has_all_sites(monkeypatch):
+def test_one_forward_has_all_sites_and_is_what_losses_are_replayed_from(monkeypatch):
     model = small_model()
-    forward, seen = model.forward, []
+    forward, seen = model.cached_forward, []
     monkeypatch.setattr(
-        model, "forward", lambda batch: (seen.append(len(batch)), forward(batch))[1]
+        model, "cached_forward", lambda *given: (seen.append(len(given[0])), forward(*given))[1]
     )
     samples = samples_of(model)
     for _ in range(2):
         assert {*samples.beside(1), *samples.beside(2)} == {*SITES}
-        assert seen == [2, 1]  # two batches
+        assert sum(forward.tokens for forward in samples.forwards) == len(
+            samples.beside(1)["resid_post"]
+        )
+    assert seen == [2, 1]  # two batches
     assert model.taps_left == 0
+
+
+def test_of_rows_of_bos_alone_nothing_is_said():
+    model = small_model()
+    context = RunContext("r", "stand-in", model, lambda _: None, BatchLimit(2))
+    samples = SiteSamples(context, [Tokens((model.bos,))] * 2)
+    assert samples.misfit(dictionary("topk"), LAYER, 0.5) is None
 
 
 def test_sites_that_a_model_has_not_are_left_out():
