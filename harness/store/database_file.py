@@ -28,6 +28,9 @@ _OPTIONS = {
 # What DuckDB makes beside a file: it writes through a link of that name, and waits for a pipe.
 _BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
+# MiB that a process which writes gives DuckDB, for each of its threads and at least: it keeps what was
+# written for as long as there is room, and a run has a model beside it.
+A_THREAD, LEAST = 128, 512
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
@@ -38,7 +41,10 @@ def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.Duck
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
     where = ":memory:" if file is None else str(file.absolute())
-    connection = duckdb.connect(where, read_only=read_only, config=dict(_OPTIONS))
+    options: dict[str, str | bool | int | float | list[str]] = {**_OPTIONS}
+    if file is not None and not read_only:
+        options["memory_limit"] = f"{max(LEAST, A_THREAD * (os.cpu_count() or 1))}MiB"
+    connection = duckdb.connect(where, read_only=read_only, config=options)
     # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
     return connection
