@@ -25,7 +25,7 @@ from harness.interventions.resampling import align_sources
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.language_model import LanguageModel
 from harness.models.logprobs import token_logprobs
-from harness.models.memory import reads_within
+from harness.models.memory import reads_within, rows_replayed
 from harness.models.padded_batch import Tokens, positions_of
 from harness.models.prompt_rows import PromptRows, cached_forward
 from harness.models.suffix import first_read, lengths, suffix_of
@@ -156,10 +156,11 @@ class BatchReplays:
         on_cpu = self._device.type == "cpu"
         returned = reads_within(self._model, self._limit.rows, on_cpu=on_cpu)
         most = returned // reads.column.shape[1]
+        rows = rows_replayed(self._model, self._limit.rows, on_cpu=on_cpu)
         together = partial(
             chunks,
             length=lambda row, first: count[row][first],
-            tokens=self._limit.rows * self._batch.columns,
+            tokens=rows * self._batch.columns,
             rows=max(2, min(4 * self._limit.rows, most)),
         )
         apart = [job for job in jobs if self._edits_nothing(job)]

@@ -13,7 +13,7 @@ from harness.models.padded_batch import Tokens
 T = TypeVar("T")
 ENCODED = 1024  # positions that an SAE sees together, at most
 ENCODED_BYTES = 2**29  # of feature values, and of what is made of them, that are held at once
-OVERHEAD = 512  # columns: with fewer in a forward a processor does each more slowly
+OVERHEAD = 128  # columns that take as long as what each forward of a large model takes besides
 POSITION_BYTES = 16  # of those, for each feature of a position
 # What libraries say that had no memory for their workspace.
 NO_WORKSPACE = ("alloc_failed", "cublas_status_not_initialized", "cusolver_status_not_initialized")

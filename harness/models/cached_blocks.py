@@ -30,6 +30,14 @@ def skip_blocks(
 
 
 @contextmanager
+def end_after(blocks: nn.ModuleList, last: int, family: Family) -> Iterator[None]:
+    """Blocks after `last` compute nothing: what comes out of it is what comes out of all."""
+    passing = {i: KnownOutput(None, family.tupled) for i in range(last + 1, len(blocks))}
+    with _replace_blocks(blocks, passing):
+        yield
+
+
+@contextmanager
 def trim_last_block(blocks: nn.ModuleList, reads: int, family: Family) -> Iterator[None]:
     """The last block is computed only at the last `reads` columns."""
     last = len(blocks) - 1

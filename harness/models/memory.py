@@ -47,6 +47,15 @@ def rows_within(free: int | None, model: LanguageModel, columns: int, *, on_cpu:
     return most if fit >= most else 2 ** max(0, fit.bit_length() - 1)
 
 
+def rows_replayed(model: LanguageModel, rows: int, *, on_cpu: bool) -> int:
+    """How many whole rows' tokens a replay may have where a forward may have so many `rows`.
+
+    In half precision each replay has the baselines of its rows in it: of twice the tokens fewer are repeated.
+    A forward of another device has as many rows as fit.
+    """
+    return 2 * rows if on_cpu and model.network.dtype.itemsize < 4 else rows
+
+
 def reads_within(model: LanguageModel, rows: int, *, on_cpu: bool) -> int:
     """How many distributions a replay may return where a forward may have so many `rows`.
 

@@ -16,7 +16,13 @@ import torch
 
 from harness.models.adaptive_batching import ENCODED, ENCODED_BYTES, POSITION_BYTES
 from harness.models.loading import SPLIT
-from harness.models.memory import cached_rows_within, free_memory, reads_within, rows_within
+from harness.models.memory import (
+    cached_rows_within,
+    free_memory,
+    reads_within,
+    rows_replayed,
+    rows_within,
+)
 from harness.models.model_files import configuration_of
 from harness.models.rehearsal import ANSWERS, Rehearsal, Taken
 from harness.models.requirements import model_bytes
@@ -233,7 +239,7 @@ class _Stages:
             ),
             cached_rows_within(model, self.asked, self.columns, layers, on_cpu=on_cpu),
         )
-        rows = min(self.asked, group * work.replays)
+        rows = min(rows_replayed(model, self.asked, on_cpu=on_cpu), group * work.replays)
         most = reads_within(model, self.asked, on_cpu=on_cpu) // ANSWERS
         most = max(2, min(4 * self.asked, most))
         kept = group * bytes_per_cached_row(model, self.columns, layers)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.models.adaptive_batching import map_batches, split_by_padding
+from harness.models.cached_blocks import end_after
 from harness.models.finite import check_finite
 from harness.models.hooks import capture
 from harness.models.padded_batch import Tokens, positions_of
@@ -59,8 +60,9 @@ def captured(
     context: RunContext, rows: Sequence[Tokens], blocks: Sequence[int], at: At
 ) -> dict[int, Tensor]:
     """The stream after some blocks at these positions of one batch of rows, (n_positions, width)."""
-    batch = context.model.batch(rows)
-    streams: dict[int, Tensor] = {}
-    context.model.forward(batch, capture(blocks, streams, positions_of(batch, at)))
-    check_finite(streams, context.model.dtype)
+    model, streams = context.model, dict[int, Tensor]()
+    batch = model.batch(rows)
+    with end_after(model.blocks, max(blocks), model.architecture.family):
+        model.forward(batch, capture(blocks, streams, positions_of(batch, at)))
+    check_finite(streams, model.dtype)
     return streams

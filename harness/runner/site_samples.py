@@ -1,7 +1,6 @@
 """What the sites of every block hold at some positions, on which dictionaries are tried."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from functools import cached_property, lru_cache
 from typing import get_args
 
@@ -9,11 +8,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import InputError
-from harness.models.adaptive_batching import map_batches
-from harness.models.finite import check_finite
-from harness.models.hooks import capture, tap_blocks
 from harness.models.mlp_norms import mlp_norm
-from harness.models.padded_batch import Tokens, positions_of
+from harness.models.padded_batch import Tokens
 from harness.runner.context import RunContext
 from harness.runner.grouping import SMALL
 from harness.runner.sample_forwards import SampleForward, sample_forwards
@@ -44,13 +40,16 @@ def cut_sample(rows: Sequence[Tokens], parameters: int) -> Sequence[Tokens]:
 class SiteSamples:
     """Samples of some rows, see `cut_sample`, taken where they are asked for and kept.
 
-    One forward has the site of the context's model at all blocks, and one more all of its other sites.
+    One forward has all sites of the context's model at all blocks, and the losses as well.
     """
 
     def __init__(self, context: RunContext, rows: Sequence[Tokens]) -> None:
         self.rows = cut_sample(rows, context.model.n_parameters)
         self._context = context
-        self._forwards = lru_cache(1)(lambda _: list(sample_forwards(context, self.rows)))
+        sites = list(self._sites())
+        self._forwards = lru_cache(1)(
+            lambda _: list(sample_forwards(context, self.rows, sites, TRIED))
+        )
 
     @property
     def forwards(self) -> list[SampleForward]:
@@ -61,11 +60,13 @@ class SiteSamples:
         """What is wrong with reading `layer` with a dictionary, see `harness.sae.diagnosis.misfit`.
 
         Its site is the one that the context's model is at. `recovered` is the share of the model's loss that
-        passes through it.
+        passes through it. Of rows that are BOS alone nothing can be said.
         """
+        if not self.forwards:
+            return None
         return misfit(
             sae,
-            self._own,
+            self._held[self._context.model.site],
             layer,
             recovered,
             beside=lambda: self.beside(layer),
@@ -74,20 +75,23 @@ class SiteSamples:
 
     def beside(self, layer: int) -> Mapping[Site, Tensor]:
         """What each site of a layer holds, (TRIED, held width) at most; without those its model has not."""
-        own = {self._context.model.site: self._own[layer]}
-        return own | {site: held[layer] for site, held in self._others.items()}
+        return {site: held[layer] for site, held in self._held.items()}
 
     @cached_property
-    def _own(self) -> Mapping[int, Tensor]:
-        site = self._context.model.site
-        return self._take([site])[site]
+    def _held(self) -> Mapping[Site, Mapping[int, Tensor]]:
+        blocks = range(self._context.model.depth)
+        parts = [forward.sites for forward in self.forwards]
+        return {
+            site: {
+                block: torch.cat([part[site][block] for part in parts])[:TRIED] for block in blocks
+            }
+            for site in parts[0]
+        }
 
-    @cached_property
-    def _others(self) -> Mapping[Site, Mapping[int, Tensor]]:
-        return self._take(list(self._other_sites()))
-
-    def _other_sites(self) -> Iterator[Site]:
+    def _sites(self) -> Iterator[Site]:
+        """That of its model, and then those beside it that the model has."""
         model = self._context.model
+        yield model.site
         for site in get_args(Site):
             try:
                 model.at(site)
@@ -106,41 +110,3 @@ class SiteSamples:
         except InputError:
             return None
         return norm.gain.to(model.device), norm.bias.to(model.device)
-
-    def _take(self, sites: Sequence[Site]) -> Mapping[Site, Mapping[int, Tensor]]:
-        """What these sites hold at positions spread over the rows, by block, in one forward of them."""
-        model, rows = self._context.model, self.rows
-        blocks = range(model.depth)
-        # Every so many of all positions, picked from each batch, as none is held longer than it must be.
-        total = sum(len(row.prompt) - 1 for row in rows)
-        step, seen = max(1, total // TRIED), 0
-
-        def capture_rows(chosen: list[int]) -> tuple[int, dict[Site, dict[int, Tensor]]]:
-            batch = model.batch([rows[i] for i in chosen])
-            places = positions_of(batch, "prompt").nonzero()
-            picked = torch.zeros_like(batch.ids, dtype=torch.bool)
-            picked[places[-seen % step :: step].unbind(1)] = True
-            held: dict[Site, dict[int, Tensor]] = {site: {} for site in sites}
-            with ExitStack() as stack:
-                for site, streams in held.items():
-                    taps = capture(blocks, streams, picked)
-                    stack.enter_context(
-                        tap_blocks(model.blocks, taps, model.device, site, model.parts)
-                    )
-                model.forward(batch)
-            for streams in held.values():
-                check_finite(streams, model.dtype)
-            return len(places), held
-
-        parts: dict[Site, dict[int, list[Tensor]]] = {
-            site: {block: [] for block in blocks} for site in sites
-        }
-        for _, (count, held) in map_batches(self._context.limit, rows, capture_rows):
-            for site, streams in held.items():
-                for block, stream in streams.items():
-                    parts[site][block].append(stream)
-            seen += count
-        return {
-            site: {block: torch.cat(part)[:TRIED] for block, part in of_site.items()}
-            for site, of_site in parts.items()
-        }

@@ -12,23 +12,17 @@ from itertools import chain
 from torch import Tensor
 
 from harness.sae.encoding import Sae
-from harness.sae.input_readings import (
-    Beside,
-    Gain,
-    huge_positions,
-    other_gains,
-    other_layers,
-    other_norms,
-    other_places,
-)
-from harness.sae.readings import own_lengths, readings_of_weights
-from harness.sae.sparsity_readings import ALIKE, NEAR, missing_thresholds, other_ks
+from harness.sae.input_readings import Beside, Gain, huge_positions
+from harness.sae.readings import own_lengths
+from harness.sae.sparsity_readings import ALIKE, NEAR, missing_thresholds
 from harness.sae.trial import Fit, Reading, Trial
+from harness.sae.tried_places import TriedPlaces
 
 ENOUGH = 0.85  # share that a reading may leave of a cost, or of a constant's where that is less
 HARMLESS = 1.1  # times the error, with fewer features active
 MOST_CAUSES = 3
 FEWEST = 24  # positions that tell one reading from another
+SLACK = 1.15  # times what is enough: so much on a few positions is worth a look at all
 EXACT = 1e-3  # an error that is mostly rounding
 HOPELESS = (
     0.9  # share of the FVU without features above which these are of no use, unless the loss says
@@ -61,59 +55,54 @@ def misfit(
     own = trial.own
     if len(trial.held) >= FEWEST and own.error > EXACT:
         # Then positions that alone decide every other fit.
-        for readings in (
-            huge_positions(trial),
-            _others(trial, streams, layer, beside, gain),
-            own_lengths(trial),
-        ):
+        others = _others(TriedPlaces(trial, streams, layer, beside, gain))
+        for readings in (huge_positions(trial), others, own_lengths(trial)):
             if believed := [one for one in readings if _is_believed(one, trial)]:
                 return _named(believed, own)
     return _unexplained(trial, recovered)
 
 
-def _others(
-    trial: Trial,
-    streams: Mapping[int, Tensor],
-    layer: int,
-    beside: Beside | None,
-    gain: Gain | None,
-) -> Iterator[Reading]:
-    return chain(
-        other_layers(trial, streams, layer),
-        other_places(trial, beside),
-        other_norms(trial),
-        other_gains(trial, gain),
-        other_ks(trial),
-        readings_of_weights(trial),
-    )
+def _others(places: TriedPlaces) -> Iterator[Reading]:
+    """All other readings, but for kinds of which a few positions show that none will be believed."""
+    few = places.few()
+    if few is None:
+        yield from chain(*places.kinds())
+        return
+    for first, kind in zip(few.kinds(), places.kinds(), strict=True):
+        if any(_is_believed(one, few.trial, SLACK) for one in first):
+            yield from kind
 
 
-def _is_believed(reading: Reading, trial: Trial) -> bool:
-    """Whether a reading takes away so much that it must be what was meant.
+def _is_believed(reading: Reading, trial: Trial, slack: float = 1.0) -> bool:
+    """Whether a reading takes away so much that it must be what was meant, or with some `slack` may be.
 
     It lowers the error and the cost. Thresholds that were too low need not show in the error; but where
     the published L0 is unknown, so that no factor is given, it may hardly rise at half of the features.
     """
     own, fit, most = trial.own, reading.fit, reading.leaves
     if fewer := reading.kind == "thresholds":
-        halved = fit.l0 <= own.l0 / NEAR
+        halved = fit.l0 <= slack * own.l0 / NEAR
         most = ALIKE if trial.sae.l0 is not None else HARMLESS if halved else reading.leaves
     return (
-        fit.cost < reading.leaves * own.cost
-        and fit.error < most * own.error
-        and _is_enough(fit.costs, own.costs, trial.idle.costs)
-        and (fewer or _is_enough(fit.fvus, own.fvus, trial.idle.fvus))
+        fit.cost < slack * reading.leaves * own.cost
+        and fit.error < slack * most * own.error
+        and _is_enough(fit.costs, own.costs, trial.idle.costs, slack)
+        and (fewer or _is_enough(fit.fvus, own.fvus, trial.idle.fvus, slack))
     )
 
 
 def _is_enough(
-    after: tuple[float, float], before: tuple[float, float], idle: tuple[float, float]
+    after: tuple[float, float],
+    before: tuple[float, float],
+    idle: tuple[float, float],
+    slack: float,
 ) -> bool:
     """Whether either goes by a good part: of all dimensions, or of the median one.
 
     What is worse than no features at all counts as none: noise that is scaled down gains nothing.
     """
-    return any(a < ENOUGH * min(b, i) for a, b, i in zip(after, before, idle, strict=True))
+    enough = slack * ENOUGH
+    return any(a < enough * min(b, i) for a, b, i in zip(after, before, idle, strict=True))
 
 
 def _named(believed: Sequence[Reading], own: Fit) -> str:

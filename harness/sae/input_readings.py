@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.sae.encoding import Sae
-from harness.sae.trial import Reading, Trial, fit_of
+from harness.sae.trial import Reading, Trial, fit_of, fits_apart
 from harness.specs.sites import Site
 
 HUGE = 5  # times the median norm: positions such as BOS, on which no SAE is trained
@@ -34,10 +34,10 @@ def other_layers(trial: Trial, streams: Mapping[int, Tensor], layer: int) -> Ite
     """What the same site of the other blocks holds; `trial` is on `layer`'s."""
     site = trial.sae.site
     what = WORDS.get(site, site)
-    for block, other in streams.items():
-        if block != layer:
-            cause = f"wrong layer: it fits {what} of block {block}, not of block {layer}"
-            yield Reading("layer", cause, Trial(trial.sae, other).own)
+    others = {block: other for block, other in streams.items() if block != layer}
+    for block, fit in zip(others, fits_apart(trial.sae, [*others.values()]), strict=True):
+        cause = f"wrong layer: it fits {what} of block {block}, not of block {layer}"
+        yield Reading("layer", cause, fit)
 
 
 def other_places(trial: Trial, beside: Beside | None) -> Iterator[Reading]:

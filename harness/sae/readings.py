@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from harness.sae.precise import double, on_precise
+from harness.sae.precise import double, on_precise, total
 from harness.sae.trial import (
     ADJUSTED,
     FACTORS,
@@ -27,13 +27,8 @@ PROBED, IN_ORDER = (
 PART = 1024  # features whose encoder is held against every decoder row at once
 
 
-def readings_of_weights(trial: Trial) -> Iterator[Reading]:
-    """All of them that take no great search."""
-    for readings in (_biases, _factors, _thresholds, _decoders, _order):
-        yield from readings(trial)
-
-
-def _biases(trial: Trial) -> Iterator[Reading]:
+def biases(trial: Trial) -> Iterator[Reading]:
+    """A bias that is subtracted from the input or is not, lost, of the wrong sign, or off."""
     sae, inner, moved = trial.sae, trial.inner, trial.moved
     # Libraries differ in whether the decoder's bias is subtracted from the input before encoding
     # (SAELens' `apply_b_dec_to_input`), and the weights do not tell.
@@ -61,7 +56,7 @@ def _biases(trial: Trial) -> Iterator[Reading]:
     yield Reading("bias out", f"decoder bias: it {what}", fit, FIXED if lost else ADJUSTED)
 
 
-def _factors(trial: Trial) -> Iterator[Reading]:
+def factors(trial: Trial) -> Iterator[Reading]:
     """A factor of the input, of the encoder, or of the decoder that is missing or there twice."""
     sae = trial.sae
     # Streams are often scaled to a mean norm of the square root of the width (SAELens), or to 1.
@@ -71,7 +66,7 @@ def _factors(trial: Trial) -> Iterator[Reading]:
     causes, measured = [], []
     for factor in (*FACTORS, *known):
         if max(factor, 1 / factor) >= NO_FAULT:
-            values, outer = trial.decoded(factor * trial.inner + sae.b_enc)
+            values, outer = trial.decoded(sae.b_enc.add(trial.inner, alpha=factor))
             if scaled := _scaled_back(trial, factor, outer):
                 cause, back = scaled
                 causes.append(("scale", cause, FIXED if factor in known else ADJUSTED))
@@ -115,7 +110,7 @@ def _scaled_back(trial: Trial, factor: float, outer: Tensor) -> tuple[str, Tenso
     return cause, back * moving + shift
 
 
-def _thresholds(trial: Trial) -> Iterator[Reading]:
+def thresholds(trial: Trial) -> Iterator[Reading]:
     """Thresholds of another scale."""
     sae = trial.sae
     if not sae.threshold.any():
@@ -126,7 +121,7 @@ def _thresholds(trial: Trial) -> Iterator[Reading]:
             yield Reading("thresholds", cause, fit)
 
 
-def _decoders(trial: Trial) -> Iterator[Reading]:
+def decoders(trial: Trial) -> Iterator[Reading]:
     """Lengths of decoder rows; and matrices as wide as they are long, whose shapes do not tell."""
     sae, values = trial.sae, trial.values
     length = sae.w_dec.norm(dim=1, keepdim=True)
@@ -143,7 +138,7 @@ def _decoders(trial: Trial) -> Iterator[Reading]:
         yield Reading("transposed", "decoder: it is transposed", fit)
 
 
-def _order(trial: Trial) -> Iterator[Reading]:
+def order(trial: Trial) -> Iterator[Reading]:
     """Decoder rows in another order than the encoder's columns: each takes the row most like it."""
     sae, values = trial.sae, trial.values
     # What is out of order does not fit, and the search is long. A transcoder's two sides are not alike.
@@ -173,7 +168,7 @@ def own_lengths(trial: Trial) -> Iterator[Reading]:
     """
     sae, aim = trial.sae, trial.aim
     values, found = trial.values, trial.raw(trial.outer)
-    weight = double(values).square().sum(0) * double(sae.w_dec).square().sum(1)
+    weight = total(values.square()) * double(sae.w_dec.norm(dim=1)).square()
     chosen = weight.topk(min(MOST_ROWS, sae.features)).indices
     half = torch.arange(len(aim), device=aim.device) % 2 == 0
     even = on_precise(half)

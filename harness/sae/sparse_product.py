@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LARGE = 2**20  # values, below which the whole product takes no time
+LARGE = 2**18  # values, below which the whole product takes no time
 FEW = (
     1 / 32
 )  # share of them that may not be 0: each takes several times as long as in the whole product

@@ -15,6 +15,7 @@ from harness.sae.sparse_product import LARGE, sparse_product
 # one that has a factor or a mean that is looked for.
 FIXED, ADJUSTED = 0.85, 2 / 3
 FACTORS = tuple(2 ** (half / 2) for half in range(-12, 13))
+TOGETHER = 2**24  # feature values of several samples that are computed together
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,23 @@ class Trial:
             active = self._active(before, self.sae.threshold * 2**middle).sum(1).float().mean()
             low, high = middle.where(active > l0, low), high.where(active > l0, middle)
         return float(2 ** float(high))
+
+
+def fits_apart(sae: Sae, samples: Sequence[Tensor]) -> Iterator[Fit]:
+    """The `own` fit of a dictionary on each of several samples of one width.
+
+    A few are read together: a matrix takes hardly longer with several times as many positions.
+    """
+    most = max(1, TOGETHER // sae.features)
+    waiting = list(samples)
+    while waiting:
+        part = [waiting.pop(0)]
+        while waiting and sum(map(len, part)) + len(waiting[0]) <= most:
+            part.append(waiting.pop(0))
+        trial = Trial(sae, torch.cat(part))
+        sides = (trial.aim, trial.values, trial.raw(trial.outer))
+        each = zip(*(side.split([*map(len, part)]) for side in sides), strict=True)
+        yield from fits_of(trial.aim, [measured_fit(*one) for one in each])
 
 
 def fit_of(stream: Tensor, values: Tensor, reconstruction: Tensor) -> Fit:

@@ -7,6 +7,7 @@ import torch
 
 from harness.models.adaptive_batching import BatchLimit
 from harness.models.hooks import capture
+from harness.models.language_model import LanguageModel
 from harness.models.padded_batch import Tokens, positions_of
 from harness.runner import site_samples
 from harness.runner.context import RunContext
@@ -14,14 +15,14 @@ from harness.runner.grouping import SMALL
 from harness.runner.site_samples import SiteSamples, cut_sample
 from harness.runner.stages.survey import _losses_and_warning
 from harness.sae.encoding import with_gain
-from harness.testing.models import random_model
+from harness.testing.models import ARCHITECTURES, random_model
 from tests.helpers.trained_dictionaries import LAYER, SITES, dictionary, small_model, texts, train
 
 TEXTS = ("A ball is thrown straight up. At the top its velocity is", "It is", "Its slope is zero")
 
 
-def samples_of(model, texts=TEXTS, sae=None):
-    context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(2))
+def samples_of(model, texts=TEXTS, sae=None, together=2):
+    context = RunContext("r", "stand-in", model, lambda _: sae, BatchLimit(together))
     return SiteSamples(context, [model.tokens(text) for text in texts])
 
 
@@ -44,27 +45,35 @@ def test_they_are_spread_over_all_positions_but_bos(monkeypatch, most):
         assert len({*near.indices.tolist()}) == len(found)
 
 
-def test_one_forward_has_the_own_site_and_one_more_all_others(monkeypatch):
+def test_one_forward_has_all_sites_and_is_what_losses_are_replayed_from(monkeypatch):
     model = small_model()
-    forward, seen = model.forward, []
+    forward, seen = model.cached_forward, []
     monkeypatch.setattr(
-        model, "forward", lambda batch: (seen.append(len(batch)), forward(batch))[1]
+        model, "cached_forward", lambda *given: (seen.append(len(given[0])), forward(*given))[1]
     )
     samples = samples_of(model)
-    assert {*samples._own} == {*range(model.depth)}
-    assert seen == [2, 1]  # two batches
     for _ in range(2):
         assert {*samples.beside(1), *samples.beside(2)} == {*SITES}
-        assert seen == [2, 1, 2, 1]
+        assert sum(forward.tokens for forward in samples.forwards) == len(
+            samples.beside(1)["resid_post"]
+        )
+    assert seen == [2, 1]  # two batches
     assert model.taps_left == 0
+
+
+def test_of_rows_of_bos_alone_nothing_is_said():
+    model = small_model()
+    context = RunContext("r", "stand-in", model, lambda _: None, BatchLimit(2))
+    samples = SiteSamples(context, [Tokens((model.bos,))] * 2)
+    assert samples.misfit(dictionary("topk"), LAYER, 0.5) is None
 
 
 def test_sites_that_a_model_has_not_are_left_out():
     model = random_model(3, architecture="llama")
     for block in model.blocks:
         block.multilayer = block._modules.pop("mlp")
-    assert {"mlp_out", "transcoder"}.isdisjoint(samples_of(model)._other_sites())
-    assert "resid_pre" in samples_of(model)._other_sites()
+    assert {"mlp_out", "transcoder"}.isdisjoint(samples_of(model)._sites())
+    assert "resid_pre" in samples_of(model)._sites()
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -75,6 +84,29 @@ def test_the_loss_of_a_forward_is_to_the_bit_that_of_its_replays(site, block):
         model = random_model(3, layers=3, dtype=dtype).at(site)
         for forward in samples_of(model).forwards:
             assert float(forward.replayed(block, forward.held(block))) == float(forward.loss)
+
+
+def without_stream(forward, block):
+    """What a site holds of a forward, 0 at all that is edited."""
+    return forward.held(block) * ~forward.edited[..., None]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("bos", ["always", "never"])
+@pytest.mark.parametrize("site", ["resid_post", "resid_pre", "mlp_out"])
+def test_without_their_stream_rows_that_begin_alike_are_as_the_longest_of_them(
+    architecture, bos, site
+):
+    plain = random_model(3, architecture=architecture)
+    model = LanguageModel(plain.network, plain.tokenizer, bos=bos).at(site)
+    replay, rows = model.replay, []
+    model.replay = lambda *given: (rows.append(len(given[1].row)), replay(*given))[1]
+    (forward,) = samples_of(model, (*TEXTS, "It was up"), together=4).forwards
+    held = forward.held(1) * ~forward.edited[..., None]
+    wanted = float(forward.replayed(1, held))
+    assert float(forward.zeroed(1, held)) == pytest.approx(wanted, rel=1e-5)
+    alike = 4 if site == "mlp_out" else 1 if bos == "always" else 3
+    assert rows == [4, alike]
 
 
 def rows_of(*lengths):
@@ -129,6 +161,6 @@ def test_a_survey_names_the_place_and_the_gain():
 def test_where_no_norm_is_before_the_mlp_there_is_no_gain():
     model = random_model(3, architecture="olmo2").at("transcoder")
     samples = samples_of(model)
-    held = samples._own[1]
+    held = samples.beside(1)["transcoder"]
     sae = train(held[:, :32], held[:, 32:], top_k=4, steps=3, site="transcoder")
     assert samples.misfit(sae, 1, float("nan")) is None or "gain" not in samples.misfit(sae, 1, 0.0)

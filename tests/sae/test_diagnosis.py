@@ -15,10 +15,11 @@ from harness.models.model_files import ModelFiles
 from harness.models.padded_batch import positions_of
 from harness.models.sae_files import sae_file
 from harness.paths import bundled
+from harness.sae import trial, tried_places
 from harness.sae.diagnosis import misfit
 from harness.sae.encoding import Sae, encode
-from harness.sae.readings import _order
-from harness.sae.trial import Trial, fit_of
+from harness.sae.readings import order
+from harness.sae.trial import Trial, fit_of, fits_apart
 from harness.sae.weights import load_sae
 from harness.specs.targets import load_targets
 from harness.testing.models import random_model, random_sae
@@ -141,6 +142,43 @@ def test_what_is_planted_is_named(fault, model, published):
     told = misfit(dataclasses.replace(sae, **plant(sae, streams[layer])), streams, layer)
     said = instead.get(model, said)
     assert (told is None) if said is None else said in (told or ""), told
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_of_a_large_one_a_few_positions_say_what_is_worth_a_look_at_all(monkeypatch, model):
+    """What is said is word for word the same."""
+    streams, layer, sae, _ = case(model)
+    for fault, (plant, *_) in FAULTS.items():
+        planted = dataclasses.replace(sae, **plant(sae, streams[layer]))
+        monkeypatch.setattr(tried_places, "LARGE", torch.inf)
+        told = misfit(planted, streams, layer)
+        monkeypatch.setattr(tried_places, "LARGE", 0)
+        assert misfit(planted, streams, layer) == told, fault
+
+
+def test_all_positions_of_a_large_one_that_fits_are_read_as_it_is_alone(monkeypatch):
+    streams, layer, sae, _ = case("organism")
+    decoded, seen = Trial.decoded, []
+    monkeypatch.setattr(
+        Trial, "decoded", lambda *given: (seen.append(len(given[1])), decoded(*given))[1]
+    )
+    monkeypatch.setattr(tried_places, "LARGE", 0)
+    assert misfit(sae, streams, layer) is None
+    few = len(range(0, SAMPLE, SAMPLE // tried_places.FEW))
+    assert seen.count(SAMPLE) == 1
+    assert seen.count(few * (len(streams) - 1)) == 1  # all other layers together
+    assert seen.count(few) == len(seen) - 2 > 10
+
+
+@pytest.mark.parametrize("together", [1, 250 * 1024, 2**24])
+def test_samples_that_are_read_together_fit_as_each_by_itself(monkeypatch, together):
+    monkeypatch.setattr(trial, "TOGETHER", together)
+    streams, _, sae, _ = case("organism")
+    samples = [stream[: 90 + i] for i, stream in streams.items()]
+    apart = [Trial(sae, sample).own for sample in samples]
+    for found, wanted in zip(fits_apart(sae, samples), apart, strict=True):
+        assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(wanted), rel=1e-4)
+    assert len({fit.fvu for fit in apart}) == len(streams)
 
 
 @pytest.mark.parametrize("model, named", [("organism", True), ("plain", True), ("huge", False)])
@@ -309,7 +347,7 @@ def test_a_threshold_in_the_units_of_the_raw_stream_is_named(tmp_path, factor):
 def test_the_search_for_another_order_ends_where_the_rows_are_in_order():
     sae = random_sae(1, 128, 512)
     held = 3 * torch.randn(40, 128, generator=torch.Generator().manual_seed(2))
-    assert [*_order(Trial(sae, held))] == []
+    assert [*order(Trial(sae, held))] == []
     moved = dataclasses.replace(sae, w_dec=sae.w_dec.roll(1, 0))
-    (found,) = _order(Trial(moved, held))
+    (found,) = order(Trial(moved, held))
     assert found.fit.fvu < 1.05 * Trial(sae, held).own.fvu

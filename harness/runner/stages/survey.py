@@ -19,6 +19,7 @@ from harness.runner.sums import MOST, Sums
 from harness.sae import Sae, decode, encode
 from harness.sae.encoding import with_written, written_part
 from harness.sae.health import Health
+from harness.sae.sparse_product import sparse_product
 from harness.specs.chat import Chat
 from harness.store.tables.columns import Columns
 from harness.store.tables.observations import FeatureActivity, SaeHealth
@@ -124,14 +125,16 @@ def losses(
 
     def sum_of(forward: SampleForward) -> Tensor:
         held = forward.held(layer)
-        written = written_part(sae, held)
+        written, flat = written_part(sae, held), held.flatten(0, 1)
 
-        def loss(instead: Tensor) -> Tensor:
+        def edited(instead: Tensor) -> Tensor:
             instead = instead.to(held.dtype).where(forward.edited[..., None], written)
-            return forward.replayed(layer, with_written(sae, held, instead))
+            return with_written(sae, held, instead)
 
-        spliced = decode(sae, encode(sae, held), held)
-        return torch.stack([forward.loss, loss(spliced), loss(torch.zeros_like(written))])
+        decoded = decode(sae, encode(sae, flat), flat, sparse_product)
+        spliced = forward.replayed(layer, edited(decoded.view_as(written)))
+        zeroed = forward.zeroed(layer, edited(torch.zeros_like(written)))
+        return torch.stack([forward.loss, spliced, zeroed])
 
     sums, count = try_again(context.limit, sum_losses)
     plain, spliced, zeroed = (total / max(count, 1) for total in sums)
