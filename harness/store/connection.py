@@ -15,6 +15,8 @@ from harness.store import database_file, migrations
 from harness.store.catalog import ForeignCatalog, check_tables, read_catalog
 from harness.store.database_file import check_path, must_exist, remove_empty
 from harness.store.errors import holder_of, not_a_database, opening_error
+from harness.store.parts.layout import is_index
+from harness.store.parts.views import connect_to_parts
 
 RETRY = 0.1  # seconds
 
@@ -28,6 +30,9 @@ def connect_to_write(
     unless told otherwise. Raises `CannotRun`, and `InputError` where its path can be no file's.
     """
     check_path(file)
+    if is_index(file):
+        what = "the runs beside it are parts, which are only read"
+        raise CannotRun(Fault(str(file), what, "name a results file with --db"))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         remove_empty(file)
@@ -63,9 +68,12 @@ def connect_to_write(
 def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
     """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
 
-    A file of an older version is brought up to date first, after a backup unless told otherwise.
+    A file of an older version is brought up to date first, after a backup unless told otherwise. Of an
+    index, it reads the parts beside it.
     """
     must_exist(file)
+    if is_index(file):
+        return connect_to_parts(file)
     connection, version = _connect_to_read(file)
     if version == migrations.VERSION:
         return connection

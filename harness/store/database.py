@@ -208,33 +208,41 @@ class Store(AbstractContextManager["Store"]):
         Raises `InputError` with DuckDB's own first line where the query is wrong or would change
         anything, `CannotRun` where the file cannot be read.
         """
-        with self._lock:
-            try:
-                check_query(self._db, sql)
-                # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
-                return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
-            except (duckdb.Error, UnicodeError) as error:
-                raise query_error(self.path, error) from None
+        with self._lock, self._in_words():
+            check_query(self._db, sql)
+            # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
+            return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    @contextmanager
+    def batches(
+        self, sql: str, parameters: Mapping[str, object], most: int
+    ) -> Iterator[pa.RecordBatchReader]:
+        """What one query returns, in Arrow batches of at most so many rows; see `table`."""
+        with self._lock, self._in_words():
+            yield self._db.sql(sql, params=dict(parameters)).to_arrow_reader(most)
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """As `table`, of a query that somebody wrote: it reads no file, this one by its path neither.
 
         Raises `InputError` and `CannotRun`.
         """
-        with self._lock:
-            try:
-                check_query(self._db, sql)
-                check_files(self._db, sql, parameters or {})
-            except (duckdb.Error, UnicodeError) as error:
-                raise query_error(self.path, error) from None
+        with self._lock, self._in_words():
+            check_query(self._db, sql)
+            check_files(self._db, sql, parameters or {})
         return self.table(sql, parameters)
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""
-        try:
+        with self._in_words():
             return {
                 name for statement in parse(self._db, sql) for name in statement.named_parameters
             }
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """What DuckDB says of a query, as `query_error` has it."""
+        try:
+            yield
         except (duckdb.Error, UnicodeError) as error:
             raise query_error(self.path, error) from None
 

@@ -1,7 +1,9 @@
 """A results file as a file: whether its path can be one, and DuckDB's connection to it."""
 
 import os
+import secrets
 import stat
+import tempfile
 import time
 from itertools import chain
 from pathlib import Path
@@ -25,6 +27,7 @@ _OPTIONS = {
     # A new file can be read by every DuckDB that this package works with, and by as old command lines.
     "storage_compatibility_version": "v1.4.0",
 }
+_LAST = ("enable_external_access", "allowed_configs", "lock_configuration")
 # What DuckDB makes beside a file: it writes through a link of that name, and waits for a pipe.
 _BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
@@ -41,6 +44,25 @@ def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.Duck
     connection = duckdb.connect(where, read_only=read_only, config=dict(_OPTIONS))
     # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def connect_beside(folder: Path, file: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A database in memory, or a new file, that reads files below a folder and nothing else.
+
+    Raises `duckdb.Error`.
+    """
+    where = ":memory:" if file is None else str(file.absolute())
+    # A database in memory would put what does not fit there into the working directory.
+    spilled = Path(tempfile.gettempdir(), f"harness-{secrets.token_hex(8)}")
+    early = {name: value for name, value in _OPTIONS.items() if name not in _LAST}
+    connection = duckdb.connect(where, config={**early, "temp_directory": str(spilled)})
+    literal = str(folder).replace("'", "''")
+    # Set while there is nothing in it that could be run: DuckDB takes the folder before access is shut.
+    connection.execute(f"SET allowed_directories = ['{literal}']")
+    connection.execute("SET TimeZone = 'UTC'")
+    for name in _LAST:
+        connection.execute(f"SET {name} = {_OPTIONS[name]}")
     return connection
 
 
