@@ -88,11 +88,11 @@ def export(
 
 def _add_parts(run: str, folder: Path, db: Path, *, snapshot: bool) -> None:
     """Add a stored run, or all that are finished, to a folder of parts."""
-    from harness.store.export.parts import add_run
+    from harness.store.export.parts import MEMORY, add_run
     from harness.store.find_run import check_finished, find_run
     from harness.store.tables.runs import Runs
 
-    with open_to_read(db, snapshot=snapshot) as store:
+    with open_to_read(db, snapshot=snapshot, memory=MEMORY) as store:
         every = run == "all"
         for stored in store.read(Runs).rows() if every else [find_run(store, run)]:
             run_id = stored["run_id"]

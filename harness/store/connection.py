@@ -65,7 +65,9 @@ def connect_to_write(
     return connection
 
 
-def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
+def connect_to_read(
+    file: Path, say: Say, *, keep: bool = True, memory: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
 
     A file of an older version is brought up to date first, after a backup unless told otherwise. Of an
@@ -74,7 +76,7 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     must_exist(file)
     if is_index(file):
         return connect_to_parts(file)
-    connection, version = _connect_to_read(file)
+    connection, version = _connect_to_read(file, memory)
     if version == migrations.VERSION:
         return connection
     connection.close()
@@ -83,14 +85,17 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     migrations.check_version(file, version)
     # Opened for writing for as long as this takes, and no longer: others may read then.
     connect_to_write(file, 0, say, keep=keep).close()
-    return _connect_to_read(file)[0]
+    return _connect_to_read(file, memory)[0]
 
 
-def _connect_to_read(file: Path) -> tuple[duckdb.DuckDBPyConnection, int | None]:
+def _connect_to_read(
+    file: Path, memory: str | None
+) -> tuple[duckdb.DuckDBPyConnection, int | None]:
     """A connection whose views say what ours do, and the version of its tables."""
     with ExitStack() as resources:
         try:
-            connection = resources.enter_context(database_file.connect(file, read_only=True))
+            opened = database_file.connect(file, read_only=True, memory=memory)
+            connection = resources.enter_context(opened)
             version, found = migrations.checked_catalog(connection)
             if version == migrations.VERSION:
                 migrations.shadow_views(connection, found)

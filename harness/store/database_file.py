@@ -34,35 +34,36 @@ _OTHER = "name another file with --db"
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
-def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    file: Path | None = None,
+    *,
+    read_only: bool = False,
+    beside: Path | None = None,
+    memory: str | None = None,
+) -> duckdb.DuckDBPyConnection:
     """Open a file, or a database in memory; a file that is there no more is made anew, unless only read.
 
-    Every connection of this package is made here. Raises `duckdb.Error`.
+    Every connection of this package is made here. Files below the folder `beside` can be read as well, by a
+    database that is new. What is sorted beyond `memory`, as "2 GiB", lies on the disk. Raises `duckdb.Error`.
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
     where = ":memory:" if file is None else str(file.absolute())
-    connection = duckdb.connect(where, read_only=read_only, config=dict(_OPTIONS))
+    options = dict(_OPTIONS)
+    if memory is not None:
+        options["memory_limit"] = memory
+    last = {} if beside is None else {name: options.pop(name) for name in _LAST}
+    if beside is not None:
+        # A database in memory would put what does not fit there into the working directory.
+        options["temp_directory"] = f"{tempfile.gettempdir()}/harness-{secrets.token_hex(8)}"
+    connection = duckdb.connect(where, read_only=read_only, config=dict(options))
     # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def connect_beside(folder: Path, file: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A database in memory, or a new file, that reads files below a folder and nothing else.
-
-    Raises `duckdb.Error`.
-    """
-    where = ":memory:" if file is None else str(file.absolute())
-    # A database in memory would put what does not fit there into the working directory.
-    spilled = Path(tempfile.gettempdir(), f"harness-{secrets.token_hex(8)}")
-    early = {name: value for name, value in _OPTIONS.items() if name not in _LAST}
-    connection = duckdb.connect(where, config={**early, "temp_directory": str(spilled)})
-    literal = str(folder).replace("'", "''")
-    # Set while there is nothing in it that could be run: DuckDB takes the folder before access is shut.
-    connection.execute(f"SET allowed_directories = ['{literal}']")
-    connection.execute("SET TimeZone = 'UTC'")
-    for name in _LAST:
-        connection.execute(f"SET {name} = {_OPTIONS[name]}")
+    if beside is not None:
+        # DuckDB takes the folder before access is shut: nothing is in it yet that could be run.
+        folder = str(beside).replace("'", "''")
+        connection.execute(f"SET allowed_directories = ['{folder}']")
+    for name, value in last.items():
+        connection.execute(f"SET {name} = {value}")
     return connection
 
 

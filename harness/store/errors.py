@@ -1,6 +1,8 @@
 """What DuckDB and the file system say, in one sentence that says what to do."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -97,6 +99,15 @@ def query_error(file: Path, error: Exception) -> HarnessError:
     guess = re.search("Did you mean (.+)|Candidate bindings: (.+)", str(error))
     remedy = f"did you mean {(guess[1] or guess[2]).rstrip('?')}?" if guess else _TABLES
     return InputError(Fault("query", message, remedy))
+
+
+@contextmanager
+def query_errors(file: Path) -> Iterator[None]:
+    """What DuckDB says of a query meanwhile, as `query_error` has it."""
+    try:
+        yield
+    except (duckdb.Error, UnicodeError) as error:
+        raise query_error(file, error) from None
 
 
 def not_tables(reason: str) -> InputError:

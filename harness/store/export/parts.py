@@ -40,6 +40,7 @@ from harness.store.tables.results import FeatureLabels
 from harness.store.tables.runs import Registrations, Runs
 
 GROUP_ROWS = 2**17  # of a part that are read or left out together
+MEMORY = "2 GiB"  # what ordering a layer's rows may take
 # What belongs to no run, and to this one all the same.
 _SHARED: Mapping[type[Columns], str] = {
     Registrations: "SEMI JOIN (FROM runs WHERE run_id = $run) r USING (spec_hash, target, origin)",

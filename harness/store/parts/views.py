@@ -12,7 +12,7 @@ import duckdb
 
 from harness.errors import CannotRun, Fault
 from harness.store import migrations
-from harness.store.database_file import connect, connect_beside
+from harness.store.database_file import connect
 from harness.store.errors import AGAIN, first_line, query_error
 from harness.store.parts.layout import BY_LAYER, LAYER, RUN, TABLE_NAMES
 from harness.store.parts.run_parts import files_by_table, read_runs
@@ -35,7 +35,7 @@ def connect_to_parts(index: Path) -> duckdb.DuckDBPyConnection:
     folder = index.resolve().parent
     check_folder_name(folder)
     files = files_by_table(read_runs(index))
-    connection = connect_beside(folder)
+    connection = connect(beside=folder)
     try:
         _make_views(connection, files)
     except duckdb.Error as error:
@@ -56,7 +56,7 @@ def write_index(file: Path, folder: Path, files: Files) -> None:
 
     Raises `duckdb.Error`.
     """
-    with connect_beside(folder, file) as connection:
+    with connect(file, beside=folder) as connection:
         _make_views(connection, files)
 
 

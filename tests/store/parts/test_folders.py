@@ -239,14 +239,14 @@ def test_a_folder_whose_path_would_be_taken_for_a_column_is_refused(own, tmp_pat
         ["run", "pilot", "--target", "organism"],
         ["label", "few"],
         ["analyse", "few"],
-        ["rerun", "few"],
+        ["rerun", "FIRST"],
         ["register", "pilot", "--target", "organism"],
         ["import", "SOURCE"],
     ],
 )
 def test_whoever_would_write_is_told_that_parts_are_only_read(own, copies, call):
     before = sorted((path, path.stat().st_mtime_ns) for path in own.parent.rglob("*"))
-    call = [copies[0] if one == "SOURCE" else one for one in call]
+    call = [{"SOURCE": copies[0], "FIRST": copies[1]}.get(one, one) for one in call]
     found = invoke(*call, "--db", own)
     assert found.exit_code == 3, found.output
     assert f"{own}: the runs beside it are parts, which are only read; name a results file with --db" in found.stderr  # fmt: skip
