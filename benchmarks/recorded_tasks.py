@@ -63,5 +63,5 @@ class Recording:
 def record(spec: Path, db: Path, executor: Executor, how: How, target: str = "auto") -> Recording:
     """Run a spec into a new results file, and keep all that was done."""
     recording = Recording(executor)
-    run_eval(load(spec), target, db=db, how=how, executor=recording, progress=lambda *_: None)
+    run_eval(load(spec), target, db=db, how=how, engine=recording, progress=lambda *_: None)
     return recording

@@ -54,7 +54,7 @@ def _taken(place: InProcess, spec_of: Callable[[Path, int], Path], size: int) ->
             "organism",
             db=Path(folder, "r.duckdb"),
             how=HOW,
-            executor=place,
+            engine=place,
             progress=lambda *_: None,
         )
         return time.process_time() - began

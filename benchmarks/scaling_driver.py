@@ -113,7 +113,7 @@ def measure(
             "organism",
             db=Path(folder, "many.duckdb"),
             how=How(device="cpu", batch_size=batch, threads=1),
-            executor=executor,
+            engine=executor,
             progress=lambda *_: None,
         )
     of = {"now": clock.now, "busy": clock.busy, "wall": time.perf_counter() - began}

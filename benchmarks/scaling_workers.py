@@ -37,8 +37,7 @@ LEAST = 0.3  # seconds that a task takes, where a worker is worth it
 def two_against_one(limit: int, rounds: int, spec: Path = VOICES) -> list[bool]:
     """The replays of an eval's ablation by one worker and by two, of one thread each, in turns.
 
-    Both clusters stand all the time, and have the model open before the first round. The second ratio is of
-    CPU time, as if each worker had a core of its own: what it loses to 2 is what both compute besides.
+    Both clusters stand all the time, and have the model open before the first round.
     """
     with tempfile.TemporaryDirectory() as folder:
         how = replace(HOW, limit=limit)
@@ -48,22 +47,19 @@ def two_against_one(limit: int, rounds: int, spec: Path = VOICES) -> list[bool]:
         one, two = (stack.enter_context(local_workers(n, TERMS, lambda _: None)) for n in (1, 2))
         for workers in (one, two):
             _drained(workers, setup, tasks)
-        ratios, each, shares = [], [], []
+        ratios, each = [], []
         for _ in range(rounds):
-            alone, computed = _drained(one, setup, tasks)
-            both, computed_by_two = _drained(two, setup, tasks)
+            alone, _ = _drained(one, setup, tasks)
+            both, _ = _drained(two, setup, tasks)
             ratios.append(alone / both)
             each.append(alone / len(tasks))
-            shares.append(2 * computed / computed_by_two)
             print(
                 f"{len(tasks)} tasks of `{STAGE}`: one worker {alone:.2f} s, two {both:.2f} s, "
-                f"{ratios[-1]:.2f} times, of CPU time {shares[-1]:.2f}; {_load()}"
+                f"{ratios[-1]:.2f} times; {_load()}"
             )
-    name = "two workers against one"
     return [
         figure("seconds of a task", statistics.median(each), "s", LEAST),
-        figure(name, statistics.median(ratios), "x", FASTER),
-        figure(f"{name}, had each a core", statistics.median(shares), "x", FASTER),
+        figure("two workers against one", statistics.median(ratios), "x", FASTER),
     ]
 
 

@@ -13,8 +13,13 @@ os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import ROOT
+
+# On a busy machine every example takes longer: how long is measured in `benchmarks/`.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["pytester"]
 # What runs for a minute or more: begun last, one of them would keep all other workers waiting.

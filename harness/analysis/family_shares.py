@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from harness.analysis.units import Units
+from harness.analysis.units import Units, means_of
 from harness.analysis.verdict import Verdict
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ def family_share(
     """
     if not len(values) or not np.isfinite(values).all():
         return None
-    means = np.array([values[units.of == unit].mean() for unit in np.unique(units.of)])
+    means = means_of(values, units.of)
     away = means - than
     agrees = np.abs(away) <= within if within is not None else np.sign(away) == direction
     n_toward, n = int(agrees.sum()), len(means)

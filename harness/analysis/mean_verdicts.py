@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.family_shares import family_share, with_share
-from harness.analysis.units import Units
+from harness.analysis.units import Units, means_of
 from harness.analysis.verdict import Verdict
 from harness.specs.claims import BehaviourClaim
 from harness.specs.clusters import FAMILY
@@ -77,9 +77,8 @@ def _alike(values: Floats, units: Units) -> str:
     """How alike families of a cluster are in their means of `values` (n_pairs,), in words; else nothing."""
     if units.tag == FAMILY:
         return ""
-    families, at = np.unique(units.families, return_index=True)
-    means = [values[units.families == family].mean() for family in families]
-    rho = intraclass_correlation(means, units.of[at])
+    _, at = np.unique(units.families, return_index=True)
+    rho = intraclass_correlation(means_of(values, units.families), units.of[at])
     return f", correlation within {units.names} {rho:.2g}" if np.isfinite(rho) else ""
 
 

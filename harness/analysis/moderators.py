@@ -25,6 +25,7 @@ FEWEST = 6  # clusters whose spread says how sure an estimate is
 MOST_LEVELS = 12
 SAME = 1e-9  # of the largest impact: a smaller spread is none
 LEVEL = 0.95
+ALONE = 1e-9  # less than a whole leverage: what rests on one cluster but for rounding
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,7 @@ def _why_not(
     k = design.shape[1]
     if _rank(design) < k:
         return f"cannot be told apart from {', '.join(before)}"
-    if any(
-        _rank(design[way != one]) < k for way in clusters.of.T for one in range(int(way.max()) + 1)
-    ):
+    if any(_rests_on_one(design, way) for way in clusters.of.T):
         return f"rests on one {clusters.words.split()[0]} alone"
     return (
         "" if _freedom(design, clusters) > 0 else f"too many levels for {clusters.fewest} clusters"
@@ -180,6 +179,17 @@ def _why_not(
 
 def _rank(design: Floats) -> int:
     return int(np.linalg.matrix_rank(design.T @ design, hermitian=True))
+
+
+def _rests_on_one(design: Floats, way: NDArray[np.intp]) -> bool:
+    """Whether a `design` (n, k) of full rank loses it with one of the clusters (n,) left out.
+
+    So it does where a combination of its columns is 0 but in that cluster, whose leverage is 1 there.
+    """
+    basis = np.linalg.qr(design)[0][np.argsort(way, kind="stable")]
+    parts = np.split(basis, np.cumsum(np.bincount(way))[:-1])
+    leverages = np.linalg.eigvalsh(np.stack([part.T @ part for part in parts]))
+    return bool((leverages[:, -1] > 1 - ALONE).any())
 
 
 def _freedom(design: Floats, clusters: Clusters) -> int:

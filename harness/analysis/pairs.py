@@ -1,12 +1,12 @@
 """Rows of the store as paired arrays: pairs down, features across."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -113,23 +113,28 @@ def behaviours(
     In the metric's unit; `own` are registered ones. Of a candidate without tokens, as no run leaves one, it
     is 0.
     """
-    members: dict[tuple[str, Label, int], float] = defaultdict(float)
-    numbers = rows.member if isinstance(rows, Answers) else (0 for _ in rows.prompt_id)
-    for prompt, candidate, member, logprob in zip(
-        rows.prompt_id, rows.candidate, numbers, rows.logprob, strict=True
-    ):
-        label: Label = "correct" if candidate == "correct" else "misconception"
-        members[str(prompt), label, member or 0] += float(logprob)
-    sums: dict[str, dict[Label, float]] = defaultdict(dict)
-    for (prompt, label, _), logprob in members.items():
-        so_far = sums[prompt].get(label)
-        # Of a set of answers the log of their probability together.
-        sums[prompt][label] = logprob if so_far is None else float(np.logaddexp(so_far, logprob))
-    positive, negative = (
-        np.array([one.get(label, 0.0) for one in sums.values()], dtype=np.float64)
-        for label in LABELS
-    )
+    prompts = pa.array(rows.prompt_id, "string").dictionary_encode()
+    n = len(prompts.dictionary)
+    texts = np.asarray(prompts.indices, np.int64)
+    label = np.asarray(rows.candidate, object) != "correct"
+    members = np.zeros(len(texts), np.int64)
+    if isinstance(rows, Answers):
+        members = np.asarray(
+            pa.array(rows.member, "int64", from_pandas=True).fill_null(0), np.int64
+        )
+    logprobs = np.asarray(rows.logprob, np.float64)
+    # A row a prompt and a column a variant: each member's tokens together, and of a set of answers the log
+    # of their probability together.
+    sums, known = np.full(n * len(LABELS), -np.inf), np.zeros(n * len(LABELS), bool)
+    for member in np.unique(members):
+        mine = members == member
+        at = texts[mine] * len(LABELS) + label[mine]
+        there = np.unique(at)
+        together = np.bincount(at, logprobs[mine], len(sums))[there]
+        sums[there], known[there] = np.logaddexp(sums[there], together), True
+    positive, negative = np.where(known, sums, 0.0).reshape(n, len(LABELS)).T
     values = {name: some.tolist() for name, some in all_metrics(positive, negative, own).items()}
     return {
-        prompt: {name: some[i] for name, some in values.items()} for i, prompt in enumerate(sums)
+        prompt: {name: some[i] for name, some in values.items()}
+        for i, prompt in enumerate(prompts.dictionary.to_pylist())
     }

@@ -72,3 +72,10 @@ def units_of(plan: Plan, families: ArrayLike, tag: str, file: str = "") -> Units
     if tag == FAMILY:
         return Units.by_family(families)
     return Units.by(families, plan.clusters(tag, file), tag)
+
+
+def means_of(values: NDArray[np.float64], names: Texts) -> NDArray[np.float64]:
+    """The mean of the `values` (n,) of each name, in the order of the names, (n_names,)."""
+    order = np.argsort(names, kind="stable")
+    ends = np.cumsum(np.unique(names, return_counts=True)[1])
+    return np.array([own.mean() for own in np.split(values[order], ends[:-1])])

@@ -17,7 +17,7 @@ from harness.runner.outcome import Outcome
 from harness.runner.run import run_eval
 from harness.runner.shards.run_shard import Shard, run_shard
 from harness.runner.side_by_side import run_side_by_side
-from harness.runner.tasks import Executor
+from harness.runner.tasks import Engine
 from harness.specs.spec_file import SpecFile
 
 AT_ONCE = (
@@ -38,17 +38,17 @@ def evals_of(
 
     Workers are `held` for as long as the caller likes: to end them takes a while.
     """
-    executor = None if who.alone else held.enter_context(_workers(who, how, out.note))
-    if executor is not None and len(files) > 1:
-        yield from _side_by_side(files, target, executor, out, how=how, **options)
+    engine = held.enter_context(engine_of(who, how, out.note))
+    if engine is not None and len(files) > 1:
+        yield from _side_by_side(files, target, engine, out, how=how, **options)
         return
     for file in files:
-        with progress_on(out, executor.told if executor else str) as progress:
+        with progress_on(out, engine.told if engine else str) as progress:
             yield run_eval(
                 file,
                 target,
                 how=how,
-                executor=executor,
+                engine=engine,
                 progress=progress,
                 say=out.note,
                 **options,
@@ -60,7 +60,7 @@ def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: T
     assert who.shard
     shard = Shard(*who.shard, who.parts)
     folders = []
-    with nullcontext() if who.alone else _workers(who, how, out.note) as executor:
+    with engine_of(who, how, out.note) as engine:
         for file in files:
             with progress_on(out) as progress:
                 folders.append(
@@ -69,7 +69,7 @@ def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: T
                         target,
                         shard,
                         how=how,
-                        executor=executor,
+                        engine=engine,
                         progress=progress,
                         say=out.note,
                     )
@@ -80,7 +80,7 @@ def shards_of(files: Sequence[SpecFile], target: str, who: Who, how: How, out: T
 
 
 def _side_by_side(
-    files: Sequence[SpecFile], target: str, executor: Executor, out: Terminal, **options: Any
+    files: Sequence[SpecFile], target: str, engine: Engine, out: Terminal, **options: Any
 ) -> Iterator[Outcome]:
     def told(name: str) -> Say:
         return partial(_note, out.note, name) if name else out.note
@@ -88,9 +88,9 @@ def _side_by_side(
     return run_side_by_side(
         files,
         target,
-        executor,
+        engine,
         AT_ONCE,
-        progress=lambda name: PlainProgress(told(name), executor.told),
+        progress=lambda name: PlainProgress(told(name), engine.told),
         say=told,
         **options,
     )
@@ -100,7 +100,15 @@ def _note(say: Say, name: str, line: str) -> None:
     say(f"[{name}] {line}")
 
 
-def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Executor]:
+def engine_of(who: Who, how: How, say: Say) -> AbstractContextManager[Engine | None]:
+    """Whoever was asked for, at work as long as it lasts; None where that is this process alone.
+
+    Raises `InputError` and `CannotRun`.
+    """
+    return nullcontext() if who.alone else _workers(who, how, say)
+
+
+def _workers(who: Who, how: How, say: Say) -> AbstractContextManager[Engine]:
     if find_spec("distributed") is None or find_spec("cryptography") is None:
         remedy = "pip install 'misconception-harness[cluster]'"
         raise CannotRun(Fault("cluster", "Dask distributed is not installed", remedy))

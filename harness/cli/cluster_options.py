@@ -30,7 +30,7 @@ class ShardOf(click.ParamType):  # type: ignore[type-arg] # in click of old it h
         return number, of
 
 
-OPTIONS = (
+WORKERS = (
     click.option(
         "--workers",
         type=Whole(1),
@@ -50,6 +50,8 @@ OPTIONS = (
         metavar="SECONDS",
         help="A group that takes longer hangs: its worker ends, and another tries. 0 waits for ever.",
     ),
+)
+SHARDS = (
     click.option(
         "--shard",
         type=ShardOf(),
@@ -85,17 +87,24 @@ class Who:
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of what can be spread over workers."""
-    for option in reversed(OPTIONS):
+    """The options of what can be spread over workers, or done in shards."""
+    for option in reversed((*WORKERS, *SHARDS)):
+        command = option(command)
+    return command
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of what can be spread over workers alone."""
+    for option in reversed(WORKERS):
         command = option(command)
     return command
 
 
 def who_of(options: dict[str, Any]) -> Who:
     """Who was asked for; takes its options out of all. Raises `InputError`."""
-    workers, jobs = options.pop("workers"), options.pop("jobs")
+    workers, jobs = options.pop("workers"), options.pop("jobs", None)
     scheduler, seconds = options.pop("scheduler"), options.pop("task_timeout")
-    shard, parts = options.pop("shard"), options.pop("parts")
+    shard, parts = options.pop("shard", None), options.pop("parts", Who.parts)
     if scheduler and (workers or jobs):
         what = "a scheduler has workers of its own"
         raise InputError(Fault("--workers", what, "name one of --workers and --scheduler"))

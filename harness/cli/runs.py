@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import completion
+from harness.cli.cluster_options import who_of, worker_options
 from harness.cli.exit_status import NOT_SUPPORTED, SUPPORTED, exit_with_status
 from harness.cli.options import DB, JSON, SNAPSHOT, WAIT
 from harness.cli.output import print_json, say
@@ -160,30 +161,34 @@ def compare(a: str, b: str, report: Path | None, as_json: bool, snapshot: bool, 
 @click.command(short_help="Repeat a stored run and say whether the tables agree.")
 @click.argument("run", shell_complete=completion.runs)
 @click.option("--device", default="auto", show_default=True, help="As for `run`.")
+@worker_options
 @JSON
 @DB
 @WAIT
 @exit_with_status
-def rerun(run: str, device: str, as_json: bool, db: Path, wait: float) -> None:
+def rerun(run: str, device: str, as_json: bool, db: Path, wait: float, **workers: Any) -> None:
     """Repeat a stored run and say whether the tables agree; exits with 1 where they do not.
 
     It takes the spec and the prompts from the results file: theirs need not be there any more.
 
     \b
     harness rerun voices
+    harness rerun voices --workers 2
     """
+    from harness.cli.cluster import engine_of
     from harness.reports.plain_data import repeated_data
     from harness.reports.terminal.progress import console, progress_on
     from harness.reports.terminal.runs import print_agreement
     from harness.runner.rerun import rerun as repeated
 
-    out = console(sys.stderr if as_json else sys.stdout)
+    out, who = console(sys.stderr if as_json else sys.stdout), who_of(workers)
     with progress_on(out) as progress:
         result = repeated(
             run,
             db=db,
             wait=wait,
             device=device,
+            engaged=lambda how: engine_of(who, how, out.note),
             progress=progress,
             say=out.note,
         )

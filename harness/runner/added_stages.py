@@ -25,7 +25,9 @@ def add_up_survey(stages: Stages, plan: Plan, store: RunStore) -> None:
     size = stages.crew.together("survey")
     work = partial(survey, layers=plan.layers)
     parts = [
-        Task("survey", work, given={"texts": some}, size=len(some), index=index, label="texts")
+        Task(
+            "survey", work, None, {"texts": some}, len(some), index=index, label="texts", sums=True
+        )
         for index, some in enumerate(texts[at : at + size] for at in range(0, len(texts), size))
     ]
     there = set(map(int, store.read(SaeHealth, stages.crew.run_id).layer))
@@ -63,7 +65,7 @@ def add_up_profile(
         for some in in_texts(prompts, stages.crew.together("survey"))
     )
     parts = [
-        Task(name, work, some, {"variant": variant}, size=len(some), index=index)
+        Task(name, work, some, {"variant": variant}, len(some), index=index, sums=True)
         for index, (variant, some) in enumerate(some_of)
     ]
     finish = partial(profile_layer, ablation=ablation, also=also)

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.runner.provenance import model_here
-from harness.specs.plan import Plan, trial_of
+from harness.specs.plan import Plan
+from harness.specs.trials import trial_of
 from harness.store.interface import RunStore
-from harness.store.registrations import shown
+from harness.store.prompts import families_of_run
+from harness.store.registrations import Shown, shown
 from harness.store.tables.runs import Registrations, Runs
 
 
@@ -88,8 +90,13 @@ def _seen_before(store: RunStore, plan: Plan, registered: Mapping[str, Any]) -> 
     for run in shown(store, registered):
         if run.spec_name != plan.spec.name:
             return run.before(registered["confirming"])
-        same = run.prompts_hash == plan.prompts_hash or trial_of(plan, run.prompts_hash) is not None
+        same = run.prompts_hash == plan.prompts_hash or _is_trial(store, plan, run)
         changed = ["spec"] * (run.spec_hash != plan.spec.hash) + ["prompts"] * (not same)
         if changed:
             return f"the {' and '.join(changed)} changed since run {run.run_id}"
     return None
+
+
+def _is_trial(store: RunStore, plan: Plan, run: Shown) -> bool:
+    families = families_of_run(store, run.run_id)
+    return trial_of(plan, run.prompts_hash, families) is not None

@@ -1,4 +1,4 @@
-"""The default executor: every task in this process, one after the other, as it is asked for."""
+"""The default engine: every task in this process, one after the other, as it is asked for."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from harness.specs.targets import Target
 
 
 class InProcess:
-    """An `Executor` without any other process. What stops a task stops all."""
+    """An `Engine` without any other process. What stops a task stops all."""
 
     in_process = True
 
@@ -33,11 +33,11 @@ class InProcess:
         check: Callable[[Target], None],
         say: Say,
     ) -> Fitted:
-        """As `Executor.fit`."""
+        """As `Engine.fit`."""
         return self._place.fit(request, how, longest, check=check, say=say)
 
     def told(self) -> str:
-        """As `Executor.told`."""
+        """As `Engine.told`."""
         return ""
 
     def stop(self) -> None:

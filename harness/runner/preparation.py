@@ -15,11 +15,12 @@ from harness.runner.context import How
 from harness.runner.resources import Resources, acquire
 from harness.runner.target_choice import choose_target
 from harness.specs.metric_checks import place_of_metric
-from harness.specs.plan import Plan, bare, layers_of, limited
+from harness.specs.plan import Plan, bare, layers_of
 from harness.specs.plan_checks import Locate, faults_of
 from harness.specs.spec_file import SpecFile
 from harness.specs.target_files import known_targets
 from harness.specs.targets import Target, mocked
+from harness.specs.trials import limited
 from harness.stats.own_metrics import Metrics, own_metrics
 
 

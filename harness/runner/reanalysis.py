@@ -1,20 +1,18 @@
 """The verdicts of a stored run drawn again, with the spec as it stands now."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import Fault, InputError, Say
 from harness.paths import DEFAULT_DB
 from harness.runner.outcome import Outcome, conclude
-from harness.specs.local_paths import is_within
-from harness.specs.plan import trial_of
-from harness.specs.spec_file import SpecFile, load
+from harness.runner.spec_of_run import spec_file_of
 from harness.specs.targets import MOCK
+from harness.specs.trials import trial_of
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
 from harness.store.interface import WAIT_SECONDS
+from harness.store.prompts import families_of_run
 from harness.store.stored_spec import spec_mapping
 
 # The parts of a spec that decide what is computed; the others decide what is made of it.
@@ -36,7 +34,7 @@ def analyse_again(
         run = find_run(store, run_id)
         check_finished(run)
         name = run["run_id"]
-        file = _spec_of(run)
+        file = spec_file_of(f"run {name}", Path(run["spec_path"]), run["spec_name"])
         plan = file.plan(run["target"])
         if run["origin"] == "mock" and plan.target.sae != run["sae"]:
             plan = file.plan(run["target"], run["sae"].removeprefix(MOCK))
@@ -44,7 +42,7 @@ def analyse_again(
         now = json.loads(plan.spec.canonical())
         changed = [part for part in _RUN if now[part] != then.get(part)]
         if plan.prompts_hash != run["prompts_hash"]:
-            plan = trial_of(plan, run["prompts_hash"]) or plan
+            plan = trial_of(plan, run["prompts_hash"], families_of_run(store, name)) or plan
         if plan.prompts_hash != run["prompts_hash"]:
             changed.append("prompts")
         if changed:
@@ -61,18 +59,3 @@ def analyse_again(
         exploratory = plan.limited or exploratory
         verdicts = conclude(store, plan, name, exploratory, analysed_spec=analysed)
         return Outcome.of(store, plan, name, verdicts, exploratory, run["wall_seconds"])
-
-
-def _spec_of(run: Mapping[str, Any]) -> SpecFile:
-    """The file of a run's spec. What is wrong with another file than a spec is not said: it may be any."""
-    path = Path(run["spec_path"])
-    try:
-        file = load(path)
-    except InputError:
-        if is_within(path):
-            raise
-    else:
-        if file.spec.name == run["spec_name"]:
-            return file
-    what = f"{path} is not its spec, or not any more"
-    raise InputError(Fault(f"run {run['run_id']}", what, "put the spec there, or run it again"))

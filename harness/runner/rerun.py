@@ -1,6 +1,7 @@
 """Run a stored run again, from what the store holds of it, and hold the two against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.runner.preparation import RunRequest
 from harness.runner.provenance import REASONS
 from harness.runner.run import run_request
 from harness.runner.stored_plan import stored_plan
+from harness.runner.tasks import Engine
 from harness.store.agreement import TableAgreement, compare_facts, compare_tables
 from harness.store.database import Store
 from harness.store.find_run import check_finished, find_run
@@ -56,12 +58,14 @@ def rerun(
     db: str | Path = DEFAULT_DB,
     wait: float = WAIT_SECONDS,
     device: str = "auto",
+    engaged: Callable[[How], AbstractContextManager[Engine | None]] = lambda _: nullcontext(),
     progress: Progress,
     say: Say,
 ) -> Repeated:
     """Repeat the run that `name` means, with its stored spec and prompts, into the same store.
 
-    Neither the spec's file nor the prompts' need be there any more. Raises `InputError`, `CannotRun`.
+    Neither the spec's file nor the prompts' need be there any more. Who does it is `engaged` for it, with the
+    threads that it had; this process, where nobody is. Raises `InputError`, `CannotRun`.
     """
     with Store.open_to_read(db, say=say) as store:
         run = find_run(store, name)
@@ -76,13 +80,15 @@ def rerun(
         batch_size=run["batch_size"],
     )
     Store.probe(db, wait=wait, say=say)
-    outcome = run_request(
-        wanted,
-        partial(Store.open, db, wait=wait, say=say),
-        how=how,
-        progress=progress,
-        say=say,
-    )
+    with engaged(how) as engine:
+        outcome = run_request(
+            wanted,
+            partial(Store.open, db, wait=wait, say=say),
+            how=how,
+            engine=engine,
+            progress=progress,
+            say=say,
+        )
     with Store.open_to_read(db, say=say) as store:
         again = find_run(store, outcome.run_id)
         return Repeated(
@@ -101,7 +107,12 @@ def _request(store: Store, run: Mapping[str, Any]) -> RunRequest:
         why=f"repeats {run['run_id']}",
         spec_path=Path(run["spec_path"]),
         prompts_path=Path(run["prompts_path"]),
-        where=lambda *at: f"{where}, {'.'.join(map(str, at))}",
+        where=partial(_place, where),
         whole=plan,
         repeated=run,
     )
+
+
+def _place(where: str, *at: object) -> str:
+    """A part of a stored spec, as a message names it; workers are told of it, too."""
+    return f"{where}, {'.'.join(map(str, at))}"

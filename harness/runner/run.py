@@ -27,7 +27,7 @@ from harness.runner.resume import (
     what_is_kept,
 )
 from harness.runner.staged_units import Stages
-from harness.runner.tasks import Crew, Executor, Setup
+from harness.runner.tasks import Crew, Engine, Setup
 from harness.specs.plan import Plan, bare
 from harness.specs.spec_file import SpecFile
 from harness.specs.targets import Target
@@ -45,7 +45,7 @@ def run_eval(
     resume: bool = True,
     reuse: bool = False,
     how: How = How(),
-    executor: Executor | None = None,
+    engine: Engine | None = None,
     profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
@@ -54,7 +54,7 @@ def run_eval(
 
     An unfinished run of the same content is taken up, unless `resume` is false; the verdicts of a
     finished one are given again where `reuse` is true. Where another process writes to `db`, waits so many
-    seconds for it. The `executor` does the work; this process, where none is given. Where its time went is
+    seconds for it. The `engine` does the work; this process, where none is given. Where its time went is
     written to the file `profile`, if one is named. Raises `InputError` or `CannotRun`.
     """
     return run_into(
@@ -65,7 +65,7 @@ def run_eval(
         resume=resume,
         reuse=reuse,
         how=how,
-        executor=executor,
+        engine=engine,
         profile=profile,
         progress=progress,
         say=say,
@@ -81,7 +81,7 @@ def run_into(
     resume: bool = True,
     reuse: bool = False,
     how: How = How(),
-    executor: Executor | None = None,
+    engine: Engine | None = None,
     profile: Path | None = None,
     progress: Progress,
     say: Say = lambda _: None,
@@ -98,7 +98,7 @@ def run_into(
         resume=resume,
         reuse=reuse,
         how=how,
-        executor=executor,
+        engine=engine,
         profile=profile,
         progress=progress,
         say=say,
@@ -112,7 +112,7 @@ def run_request(
     resume: bool = True,
     reuse: bool = False,
     how: How,
-    executor: Executor | None = None,
+    engine: Engine | None = None,
     profile: Path | None = None,
     progress: Progress,
     say: Say,
@@ -123,7 +123,7 @@ def run_request(
     """
     began = time.perf_counter()
     # In this process each run has its own, which ends with it: SAEs of the last one would take memory.
-    crew, plan = fit_run(executor or InProcess(), wanted, how, say)
+    crew, plan = fit_run(engine or InProcess(), wanted, how, say)
     whole = replace(wanted.whole, target=plan.target)
     match = DecoderMatcher(crew, plan.target.hook)
     # The file is held only from here on: others may write to it while gigabytes are loaded.
@@ -174,13 +174,13 @@ def conclude_run(
     return Outcome.of(store, plan, start.run_id, verdicts, start.exploratory, seconds)
 
 
-def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple[Crew, Plan]:
+def fit_run(engine: Engine, wanted: RunRequest, how: How, say: Say) -> tuple[Crew, Plan]:
     """Whoever works for the run, with the model at hand, and the plan on it as the model was found to be.
 
     Raises `InputError` or `CannotRun`.
     """
     check = check_random(wanted.plan, wanted.where)
-    fitted = executor.fit(
+    fitted = engine.fit(
         replace(wanted, plan=bare(wanted.plan), whole=bare(wanted.plan)),
         how,
         longest_row(wanted.plan),
@@ -188,7 +188,7 @@ def fit_run(executor: Executor, wanted: RunRequest, how: How, say: Say) -> tuple
         say=say,
     )
     # The others that work for it take what the first has found.
-    crew = Crew(executor, Setup(settled(wanted, fitted.target), how, facts=fitted.facts), fitted)
+    crew = Crew(engine, Setup(settled(wanted, fitted.target), how, facts=fitted.facts), fitted)
     plan = on_target(wanted.plan, fitted.target)
     check_answers(crew, plan, wanted.prompts_path)
     return crew, plan

@@ -12,7 +12,7 @@ from harness.runner.context import Progress
 from harness.runner.outcome import Outcome
 from harness.runner.resume import note_of_unfinished
 from harness.runner.run import run_into
-from harness.runner.tasks import Executor
+from harness.runner.tasks import Engine
 from harness.specs.sources import sources_of
 from harness.specs.spec_file import SpecFile
 from harness.store.database import Store
@@ -21,7 +21,7 @@ from harness.store.database import Store
 def run_side_by_side(
     files: Sequence[SpecFile],
     target: str,
-    executor: Executor,
+    engine: Engine,
     at_once: int,
     *,
     db: str | Path,
@@ -30,7 +30,7 @@ def run_side_by_side(
     say: Callable[[str], Say],
     **options: Any,
 ) -> Iterator[Outcome]:
-    """Run every spec, so many `at_once`, by one executor; yields them as they end.
+    """Run every spec, so many `at_once`, by one engine; yields them as they end.
 
     A spec that takes features from others of them, in no circle, waits for these. `progress` and `say` are
     of a spec, by its name; the empty one is all of them. Other `options` are of
@@ -48,7 +48,7 @@ def run_side_by_side(
             lambda: nullcontext(store),
             file,
             target,
-            executor=executor,
+            engine=engine,
             progress=progress(name),
             say=say(name),
             **options,
@@ -71,7 +71,7 @@ def run_side_by_side(
                     else:
                         raise error
         except BaseException as error:
-            executor.stop()
+            engine.stop()
             pool.shutdown(cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):
                 error.add_note(note_of_unfinished(store, {file.spec.name for file in files}))

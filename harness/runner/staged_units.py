@@ -23,6 +23,7 @@ from harness.store.interface import RunStore
 from harness.store.tables.columns import Columns
 from harness.store.tables.runs import Units
 
+ROWS = 200_000  # that wait to be committed, however fast they come
 # Further arguments of the work on some prompts.
 Given = Callable[[Sequence[Prompt]], Mapping[str, Any]]
 
@@ -164,6 +165,7 @@ class Stages:
         Of those that are `left` the last one is told of when all rows are in.
         """
         waiting: list[Columns] = []
+        held = 0
         errors: list[HarnessError] = []
         committed = time.monotonic()
         for task, done in self.crew.results(tasks, heard=told.hear):
@@ -174,9 +176,11 @@ class Stages:
                 continue
             waiting += [*done.value, _ledger(self.crew.run_id, group, done.seconds / len(group))]
             left -= 1
-            if not left or time.monotonic() - committed >= checkpoint.EVERY:
+            held += sum(map(len, done.value))
+            due = held >= ROWS or time.monotonic() - committed >= checkpoint.EVERY
+            if due or not left:
                 self._commit(waiting)
-                waiting, committed = [], time.monotonic()
+                waiting, held, committed = [], 0, time.monotonic()
             told.advance(task)
         if waiting:
             self._commit(waiting)

@@ -61,7 +61,7 @@ class Task:
 
     What is prepared once for the tasks of a `stage` is let go with the next. `size` is how much of the stage
     it is, `index` its place among all of the stage's, and `label` tells it from others of these prompts. What
-    it returns is `shared` where more of the run follows from it than its own rows.
+    it returns is `shared` where more of the run follows from it than its own rows; it is rows, or `sums`.
     """
 
     stage: str
@@ -72,6 +72,7 @@ class Task:
     index: int = 0
     label: str = ""
     shared: bool = True
+    sums: bool = False
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -111,6 +112,20 @@ class Executor(Protocol):
         """Whether tasks are done in this process, which has its disk."""
         ...
 
+    def results(
+        self, setup: Setup, tasks: Iterable[Task], *, ordered: bool, heard: HeardOf
+    ) -> Iterator[tuple[Task, Done]]:
+        """Every task with what became of it, as they end, or as they are given where that is `ordered`.
+
+        Tasks are taken from the iterable a bounded number ahead. An error that is the spec's, the weights'
+        or the device's is in `Done`, and ends no other task.
+        """
+        ...
+
+
+class Engine(Executor, Protocol):
+    """An `Executor` that has the model, or whose workers have it."""
+
     def fit(
         self,
         request: RunRequest,
@@ -132,16 +147,6 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """End what is at work, as soon as may be: `results` that others wait for raise."""
-        ...
-
-    def results(
-        self, setup: Setup, tasks: Iterable[Task], *, ordered: bool, heard: HeardOf
-    ) -> Iterator[tuple[Task, Done]]:
-        """Every task with what became of it, as they end, or as they are given where that is `ordered`.
-
-        Tasks are taken from the iterable a bounded number ahead. An error that is the spec's, the weights'
-        or the device's is in `Done`, and ends no other task.
-        """
         ...
 
 

@@ -221,10 +221,10 @@ def make_plan(
     kept = tuple(prompt for prompt in prompts if prompt.family in sides)
     plan = Plan(spec, target, layers_of(spec, target), kept, sides, others=beside)
     _check_clusters(plan)
-    return _with_refits(plan)
+    return with_refits(plan)
 
 
-def _with_refits(plan: Plan) -> Plan:
+def with_refits(plan: Plan) -> Plan:
     """The plan with those of the further splits that its ablations ask for, of its own prompts."""
     again = specs_again(plan.spec, plan.target.name)
     return replace(plan, refits=tuple(_refit(plan, spec) for spec in again))
@@ -253,33 +253,6 @@ def _check_clusters(plan: Plan) -> None:
             faults += error.faults
     if faults:
         raise InputError(*faults)
-
-
-def limited(plan: Plan, limit: int) -> Plan:
-    """The plan on the first `limit` families of each side, by name: each stays on its side.
-
-    Unchanged where no side has more. Raises `InputError` where so few can show nothing.
-    """
-    if limit < FEWEST:
-        what = f"{limit} famil{'y has' if limit == 1 else 'ies have'} no spread to estimate"
-        raise InputError(Fault("limit", what, f"take {FEWEST} or more"))
-    kept = {*plan.families("discovery")[:limit], *plan.families("confirmation")[:limit]}
-    if len(kept) == len(plan.sides):
-        return plan
-    some = bare(plan, [prompt for prompt in plan.prompts if prompt.family in kept])
-    others = {name: _first_families(own, limit) for name, own in plan.others.items()}
-    return _with_refits(replace(some, limit=limit, others=others))
-
-
-def _first_families(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
-    kept = sorted({prompt.family for prompt in prompts})[:limit]
-    return tuple(prompt for prompt in prompts if prompt.family in kept)
-
-
-def trial_of(plan: Plan, prompts_hash: str) -> Plan | None:
-    """The limited plan that has these prompts; None where they are no first families of this one's."""
-    trials = (limited(plan, limit) for limit in range(FEWEST, len(plan.sides)))
-    return next((trial for trial in trials if trial.prompts_hash == prompts_hash), None)
 
 
 def bare(plan: Plan, prompts: Sequence[Prompt] = ()) -> Plan:

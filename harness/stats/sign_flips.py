@@ -62,7 +62,7 @@ class Flips:
         for start in range(0, self.count, rows):
             stop = min(self.count, start + rows)
             if self.codes is None:
-                yield random.choice(np.array([-1, 1], np.int8), (stop - start, self.units))
+                yield _random_signs(random, stop - start, self.units)
             else:
                 parity = np.bitwise_count(np.arange(start, stop)[:, None] & self.codes) & 1
                 yield (1 - 2 * parity.astype(np.int8)).astype(np.int8)
@@ -117,6 +117,16 @@ def bch_codes(bits: int = 8) -> NDArray[np.int64]:
         doubled = powers[-1] << 1
         powers.append(doubled ^ FIELDS[bits] if doubled > order else doubled)
     return np.array([powers[i] | powers[3 * i % order] << bits for i in range(order)])
+
+
+def _random_signs(random: np.random.Generator, rows: int, units: int) -> NDArray[np.int8]:
+    """Signs (rows, units), of unit i by bit i % 64 of the row's word i // 64: any blocks draw the same."""
+    words = random.integers(0, 2**64, (rows, -(-units // 64)), np.uint64).astype("<u8", copy=False)
+    bits = np.unpackbits(words.view(np.uint8), axis=1, count=units, bitorder="little")
+    signs = bits.view(np.int8)
+    signs *= -2
+    signs += 1
+    return signs
 
 
 def _walsh(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.store.database import Store
 from harness.store.tables.runs import Runs
+from harness.store.values import none_for_nan
 
 # What two runs of the same thing differ in without a word.
 _OWN = ("run_id", "created_at", "finished_at", "wall_seconds", "status", "content")
@@ -48,7 +49,8 @@ def compare_tables(store: Store, a: str, b: str) -> list[TableAgreement]:
 def compare_facts(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What else is not the same: each column of the runs' lines with both values."""
     names = [name for name in Runs.names() if name not in (*_OWN, *_MEASURED)]
-    return {name: (a[name], b[name]) for name in names if a[name] != b[name]}
+    both = {name: (none_for_nan(a[name]), none_for_nan(b[name])) for name in names}
+    return {name: values for name, values in both.items() if values[0] != values[1]}
 
 
 def _largest_differences(store: Store, table: str, a: str, b: str) -> dict[str, float]:

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from harness.store.tables.columns import Columns
 
@@ -39,6 +41,18 @@ def pieces(columns: Iterable[Columns], most: int) -> Iterator[list[Columns]]:
     yield held
 
 
+def numpy_columns(rows: pa.Table) -> dict[str, NDArray[Any]]:
+    """Each column as a numpy array, (n_rows,); what Arrow holds of it is let go of with the next.
+
+    A text that is in many rows, as a run's id is in all, is one object of Python's.
+    """
+    columns = {}
+    for name in rows.column_names:
+        columns[name] = _numpy(rows.column(name))
+        rows = rows.drop_columns(name)
+    return columns
+
+
 def release() -> None:
     """Give back what Arrow keeps of memory that it no longer needs: as much as a large table took."""
     pa.default_memory_pool().release_unused()
@@ -56,3 +70,13 @@ def _array(values: Any) -> pa.Array | pa.ChunkedArray:
         # One text for all rows, as a run's id, is most of what there is to convert.
         return pa.repeat(values[0], len(values))
     return pa.array(values, from_pandas=True)
+
+
+def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    if not pa.types.is_string(column.type):
+        return column.to_numpy()
+    coded = column.dictionary_encode().unify_dictionaries()
+    texts = coded.chunk(0).dictionary.to_pylist() if coded.num_chunks else []
+    # Nulls are at -1, the last.
+    at = [np.asarray(chunk.indices.fill_null(-1)) for chunk in coded.chunks]
+    return np.array([*texts, None], object)[np.concatenate([np.empty(0, np.intp), *at])]

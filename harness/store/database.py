@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.errors import CannotRun, Say
-from harness.store.arrow import arrow_tables, pieces, release
+from harness.store.arrow import arrow_tables, numpy_columns, pieces, release
 from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
 from harness.store.errors import first_line, not_tables, query_errors, writing_error
@@ -205,7 +205,7 @@ class Store(AbstractContextManager["Store"]):
             rows = self.table(sql, parameters)
         if given:
             release()
-        return {name: rows.column(name).to_numpy() for name in rows.column_names}
+        return numpy_columns(rows)
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """What one query returns, as an Arrow table; `$name` stands for a parameter.

@@ -31,6 +31,9 @@ _LAST = ("enable_external_access", "allowed_configs", "lock_configuration")
 # What DuckDB makes beside a file: it writes through a link of that name, and waits for a pipe.
 _BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
+# MiB that a process which writes gives DuckDB, for each of its threads and at least: it keeps what was
+# written for as long as there is room, and a run has a model beside it.
+A_THREAD, LEAST = 128, 512
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
@@ -48,14 +51,16 @@ def connect(
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
     where = ":memory:" if file is None else str(file.absolute())
-    options = dict(_OPTIONS)
+    options: dict[str, str | bool | int | float | list[str]] = {**_OPTIONS}
     if memory is not None:
         options["memory_limit"] = memory
+    elif file is not None and not read_only:
+        options["memory_limit"] = f"{max(LEAST, A_THREAD * (os.cpu_count() or 1))}MiB"
     last = {} if beside is None else {name: options.pop(name) for name in _LAST}
     if beside is not None:
         # A database in memory would put what does not fit there into the working directory.
         options["temp_directory"] = f"{tempfile.gettempdir()}/harness-{secrets.token_hex(8)}"
-    connection = duckdb.connect(where, read_only=read_only, config=dict(options))
+    connection = duckdb.connect(where, read_only=read_only, config=options)
     # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
     if beside is not None:

@@ -111,3 +111,9 @@ def stored_other_prompts(store: ReadStore, run_id: str) -> Mapping[str, tuple[Pr
     return {
         file: tuple(sorted(some, key=lambda prompt: prompt.line)) for file, some in found.items()
     }
+
+
+def families_of_run(store: ReadStore, run_id: str) -> int:
+    """How many families the prompts of a run have."""
+    sql = "SELECT count(DISTINCT family) FROM prompts WHERE run_id = $run"
+    return int(store.query(sql, {"run": run_id})[1][0][0])

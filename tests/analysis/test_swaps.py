@@ -56,6 +56,7 @@ def observed(prompts, seed):
         "prompt_id": [prompt for prompt, _ in said],
         "candidate": [label for _, label in said],
         "logprob": -rng.exponential(size=len(said)),
+        "member": [0] * len(said),
     }
     return Activations(**activations), Answers(**answers)
 

@@ -36,7 +36,7 @@ def remembered(recording, spec, db, **imagined):
     """The clock and the workers of a run from memory."""
     clock = Clock()
     executor = Remembering(Memory(recording), clock, **imagined)
-    run_eval(load(spec), "organism", db=db, how=ON, executor=executor, progress=quiet)
+    run_eval(load(spec), "organism", db=db, how=ON, engine=executor, progress=quiet)
     return clock, executor
 
 

@@ -8,8 +8,8 @@ from harness.runner.context import How
 from harness.runner.reanalysis import analyse_again
 from harness.runner.rerun import rerun
 from harness.runner.run import run_eval
-from harness.specs.plan import limited, trial_of
 from harness.specs.spec_file import load
+from harness.specs.trials import limited, trial_of
 from harness.store.database import Store
 from harness.store.find_run import find_run
 from tests.helpers.runs import quiet
@@ -71,8 +71,11 @@ def test_one_family_is_refused(spec):
 
 def test_a_trial_is_known_by_its_prompts(spec):
     plan = load(spec).plan("organism")
-    assert trial_of(plan, limited(plan, 3).prompts_hash) == limited(plan, 3)
-    assert trial_of(plan, "another") is None
+    for limit in (2, 3, 5):
+        trial = limited(plan, limit)
+        assert trial_of(plan, trial.prompts_hash, len(trial.sides)) == trial
+        assert trial_of(plan, trial.prompts_hash, len(trial.sides) + 1) is None
+        assert trial_of(plan, "another", len(trial.sides)) is None
 
 
 def test_a_trial_is_evidence_of_nothing(stored):

@@ -13,8 +13,8 @@ import pytest
 from harness.runner.context import How
 from harness.runner.estimate import estimate_with
 from harness.runner.run import run_eval
-from harness.specs.plan import limited
 from harness.specs.spec_file import load
+from harness.specs.trials import limited
 from harness.specs.workload import OUTPUTS
 from tests.helpers import ROOT
 from tests.helpers.hooked_specs import LAYERS, spec_of, write

@@ -48,6 +48,26 @@ def test_an_interrupted_run_ends_with_the_same_tables(whole, tmp_path, stop, mon
     assert run_into(tmp_path / "b.duckdb", ablation_plan(), a_run_context()) == whole
 
 
+def test_no_more_rows_wait_than_a_commit_takes_however_fast_they_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 3600.0)
+
+    def most(rows):
+        held = [0]
+
+        class Counting(Store):
+            def commit(self, *columns):
+                held.append(sum(map(len, columns)))
+                super().commit(*columns)
+
+        monkeypatch.setattr(staged_units, "ROWS", rows)
+        run_into(
+            tmp_path / f"{rows}.duckdb", ablation_plan(), a_run_context(batch_size=1), Counting
+        )
+        return max(held)
+
+    assert most(100) < 1000 < most(10**6)
+
+
 @pytest.mark.parametrize("change", ["batch", "padding", "order"])
 def test_batch_padding_and_order_change_nothing_that_matters(whole, tmp_path, change):
     plan, run_context = ablation_plan(), a_run_context()

@@ -50,6 +50,12 @@ def test_a_run_repeated_from_the_store_alone_agrees_to_the_last_bit(repeated):
         assert find_run(store, again)["exploratory"] is None
 
 
+def test_what_neither_run_has_is_the_same():
+    a, b = ({name: float("nan") for name in Runs.names()} for _ in range(2))
+    assert compare_facts(a, b) == {}
+    assert compare_facts(a, b | {"noise_floor": 0.5}) == {"noise_floor": (None, 0.5)}
+
+
 def test_a_run_and_its_repetition_compare_as_no_difference(repeated):
     db, first, again, _ = repeated
     found = compared(db, first, again)

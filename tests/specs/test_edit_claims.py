@@ -8,10 +8,10 @@ from pydantic import TypeAdapter
 from harness.errors import InputError
 from harness.specs.claims import CLAIM_KINDS, Claim, in_words
 from harness.specs.edit_claims import EditClaim
-from harness.specs.plan import limited
 from harness.specs.plan_checks import unreachable
 from harness.specs.spec import Spec
 from harness.specs.spec_file import load
+from harness.specs.trials import limited
 from tests.helpers.specs import behaviour_spec, family_lines
 
 ABLATIONS = """\

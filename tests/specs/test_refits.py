@@ -4,10 +4,10 @@ import pytest
 
 from harness.specs.claims import in_words
 from harness.specs.contradictions import contradictions
-from harness.specs.plan import limited
 from harness.specs.plan_checks import unreachable
 from harness.specs.reach import smallest_p_values
 from harness.specs.refits import name_of
+from harness.specs.trials import limited
 from harness.specs.workload import workload
 from tests.helpers.specs import behaviour_spec, family_lines, plan_of
 

@@ -43,7 +43,10 @@ def test_p_is_counted_flip_by_flip_of_signed_ranks_that_are_added_up():
     found = paired_max_t(
         sparse.csc_array(x), sparse.csc_array(y), units, statistic="mcnemar", flips=FLIPS, seed=5
     )
-    signs = np.random.default_rng(5).choice(np.array([-1, 1], np.int8), (FLIPS, UNITS))
+    words = np.random.default_rng(5).integers(0, 2**64, (FLIPS, UNITS // 64 + 1), np.uint64)
+    signs = np.array(
+        [[1 - 2 * (int(row[i // 64]) >> i % 64 & 1) for i in range(UNITS)] for row in words]
+    )
     sums = np.zeros((UNITS, 4))
     for pair, unit in enumerate(units):
         sums[unit] += (x[pair] > 0).astype(int) - (y[pair] > 0)

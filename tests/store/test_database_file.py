@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from harness.errors import CannotRun, HarnessError, InputError
+from harness.store import database_file
 from harness.store.database import Store
 from harness.store.errors import holder_of, opening_error, query_error, writing_error
 
@@ -177,3 +178,17 @@ def test_an_empty_leftover_is_in_nobody_s_way(tmp_path):
     os.utime(file, (1, 1))
     with Store.open(file) as store:
         assert store.query("FROM runs")[1] == []
+
+
+def test_who_writes_leaves_memory_for_a_model(tmp_path):
+    def limit(**how):
+        with database_file.connect(tmp_path / "r.duckdb", **how) as connection:
+            return connection.execute("SELECT current_setting('memory_limit')").fetchone()[0]
+
+    def mib(said):
+        number, unit = said.split()
+        return float(number) * {"MiB": 1, "GiB": 1024, "TiB": 1024**2}[unit]
+
+    writing = mib(limit())
+    assert writing == pytest.approx(max(512, 128 * os.cpu_count()), rel=0.06)  # as it is rounded
+    assert mib(limit(read_only=True)) > 2 * writing

@@ -71,9 +71,8 @@ def workers_of(scheduler: str, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     Raises `InputError` where that is none, and `CannotRun` where it does not answer.
     """
     address = _address(scheduler)
-    logging.getLogger("distributed").setLevel(
-        logging.CRITICAL
-    )  # what goes wrong is said in a sentence
+    # What goes wrong is said in a sentence.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, TimeoutError, ValueError, TypeError) as error:

@@ -36,7 +36,7 @@ LOOK = 2.0  # seconds between looks at who is there
 
 
 class OnWorkers:
-    """An `Executor` that has a client of a cluster. What stops a task stops no other."""
+    """An `Engine` that has a client of a cluster. What stops a task stops no other."""
 
     in_process = False
 
@@ -59,7 +59,7 @@ class OnWorkers:
         check: Callable[[Target], None],
         say: Say,
     ) -> Fitted:
-        """As `Executor.fit`, on one of the workers."""
+        """As `Engine.fit`, on one of the workers."""
         self._says[request.plan.spec.name] = say
         task = Task("open the model", worker.fit)
         node = _node(task, worker.fit, pickle.dumps(request), how, longest, self._terms)
@@ -72,7 +72,7 @@ class OnWorkers:
         return fitted
 
     def stop(self) -> None:
-        """As `Executor.stop`."""
+        """As `Engine.stop`."""
         self._stopped.set()
 
     def results(

@@ -118,7 +118,6 @@ def _not_for_ever(terms: Terms) -> Iterator[Any]:
     By a timer in C, which ends also what holds the interpreter's lock. What is opened before is not counted:
     it may be a download.
     """
-
     file: Any = sys.__stderr__
 
     def begin() -> None:

@@ -1,15 +1,12 @@
 """The executors of a shard, and of whoever joins the shards: both take from the folder what is there."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from harness.errors import CannotRun, Fault, Say, first_few
-from harness.runner.context import How
-from harness.runner.preparation import RunRequest
+from harness.errors import CannotRun, Fault, first_few
 from harness.runner.shards.parts import Parts
-from harness.runner.tasks import Done, Executor, Fitted, HeardOf, Setup, Task
-from harness.specs.targets import Target
+from harness.runner.tasks import Done, Executor, HeardOf, Setup, Task
 
 
 @dataclass(frozen=True)
@@ -26,26 +23,6 @@ class Sharded:
     of: int
 
     in_process = False
-
-    def fit(
-        self,
-        request: RunRequest,
-        how: How,
-        longest: int,
-        *,
-        check: Callable[[Target], None],
-        say: Say,
-    ) -> Fitted:
-        """As `Executor.fit`."""
-        return self.executor.fit(request, how, longest, check=check, say=say)
-
-    def told(self) -> str:
-        """As `Executor.told`."""
-        return ""
-
-    def stop(self) -> None:
-        """As `Executor.stop`."""
-        self.executor.stop()
 
     def results(
         self, setup: Setup, tasks: Iterable[Task], *, ordered: bool, heard: HeardOf
@@ -100,17 +77,6 @@ class Joined:
     of: int
 
     in_process = False
-
-    def fit(self, *_: object, **__: object) -> Fitted:
-        """Nobody asks: the shards have said it."""
-        raise NotImplementedError
-
-    def told(self) -> str:
-        """As `Executor.told`."""
-        return ""
-
-    def stop(self) -> None:
-        """Nothing is at work."""
 
     def results(
         self,

@@ -20,14 +20,15 @@ from harness.store.tables import TABLES
 from harness.store.tables.columns import Columns
 
 _KINDS = {kind.table: kind for kind in TABLES}
+_SUMS = "sums"
 _LINE = ".json"  # of a part: written last, it says that the part is whole
 
 
 class Parts:
-    """The parts of one run, in its folder. Raises `CannotRun` where the disk does not let it."""
+    """The parts of the run `run_id`, in its folder. Raises `CannotRun` where the disk does not let it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.folder, self._run_id = folder, run_id
 
     def has(self, task: Task) -> bool:
         """Whether a task's part is there, and whole."""
@@ -38,50 +39,64 @@ class Parts:
         line: dict[str, Any] = {"seconds": done.seconds, "rows": done.rows, "memory": done.memory}
         with self._said():
             self.folder.joinpath(_slug(task.stage)).mkdir(parents=True, exist_ok=True)
-            if isinstance(done.value, Mapping):
+            if task.sums:
                 with whole_file(self._path(task, ".npz")) as part, part.open("wb") as file:
                     np.savez(file, **done.value)
-                line |= {"is": "sums", "files": [".npz"]}
-            elif isinstance(done.value, list):
-                tables = arrow_tables(done.value)
-                for name, rows in tables.items():
-                    parquet.write(rows, self._path(task, f".{name}.parquet"))
-                files = [f".{name}.parquet" for name in sorted(tables)]
-                line |= {"is": "rows", "tables": sorted(tables), "files": files}
+                files = {_SUMS: ".npz"}
             else:
-                line |= {"is": "value", "value": done.value, "files": []}
-            line["hashes"] = [digest_of(self._path(task, file)) for file in line["files"]]
+                tables = arrow_tables(done.value)
+                files = {name: f".{name}.parquet" for name in sorted(tables)}
+                for name, rows in tables.items():
+                    parquet.write(rows, self._path(task, files[name]))
+            line["hashes"] = {
+                name: digest_of(self._path(task, file)) for name, file in files.items()
+            }
             with whole_file(self._path(task, _LINE)) as part:
                 part.write_text(json.dumps(line), encoding="utf-8")
 
     def load(self, task: Task) -> Done:
-        """The result that was saved. Raises `CannotRun` where the files are damaged."""
+        """The result that was saved. Raises `CannotRun` where the files are damaged, or of another run."""
         try:
             line = json.loads(self._path(task, _LINE).read_text(encoding="utf-8"))
-            for file, digest in zip(line["files"], line["hashes"], strict=True):
-                if digest_of(path := self._path(task, str(file))) != digest:
-                    raise ValueError(f"{path.name} is not what was written")
-            return Done(
-                self._value(task, line), line["seconds"], line["rows"], tuple(line["memory"])
-            )
-        except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+            main, on_device = (None if most is None else int(most) for most in line["memory"])
+            value = self._value(task, line["hashes"])
+            return Done(value, float(line["seconds"]), int(line["rows"]), (main, on_device))
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            InputError,
+        ) as error:
             path = self._path(task, _LINE)
             what = f"it is damaged: {' '.join(str(error).split())[:200]}"
             remedy = "remove it, and run its shard again"
             raise CannotRun(Fault(str(path), what, remedy)) from None
 
-    def _value(self, task: Task, line: Mapping[str, Any]) -> Any:
-        if line["is"] == "sums":
-            with np.load(self._path(task, ".npz")) as kept:
-                return dict(kept)
-        if line["is"] == "rows":
-            return [self._rows(task, str(name)) for name in line["tables"]]
-        return line["value"]
+    def _value(self, task: Task, hashes: Mapping[str, str]) -> Any:
+        if task.sums:
+            with np.load(self._checked(task, ".npz", hashes[_SUMS])) as kept:
+                sums = dict(kept)
+            if any(value.dtype.kind not in "biuf" for value in sums.values()):
+                raise ValueError("its sums are no numbers")
+            return sums
+        return [self._rows(task, name, digest) for name, digest in hashes.items()]
 
-    def _rows(self, task: Task, name: str) -> Columns:
-        kind, rows = _KINDS[name], parquet.read(self._path(task, f".{name}.parquet"))
+    def _rows(self, task: Task, name: str, digest: str) -> Columns:
+        kind = _KINDS[name]
+        rows = parquet.read(self._checked(task, f".{name}.parquet", digest))
+        if set(rows.column("run_id").unique().to_pylist()) - {self._run_id}:
+            raise ValueError("its rows are of another run")
         columns = {column: rows.column(column) for column in kind.names()}
         return kind(**columns)
+
+    def _checked(self, task: Task, suffix: str, digest: str) -> Path:
+        path = self._path(task, suffix)
+        if digest_of(path) != digest:
+            raise ValueError(f"{path.name} is not what was written")
+        return path
 
     def _path(self, task: Task, suffix: str) -> Path:
         return self.folder / _slug(task.stage) / f"{task.index:06d}-{_digest(task)}{suffix}"
@@ -101,6 +116,6 @@ def _slug(stage: str) -> str:
 
 
 def _digest(task: Task) -> str:
-    """Tells tasks of a stage apart by what they are of."""
+    """Tells tasks of a stage apart by what they are of, beside their places."""
     told = (task.stage, task.label, [prompt.id for prompt in task.prompts or ()])
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]

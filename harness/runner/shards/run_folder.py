@@ -1,48 +1,103 @@
 """The folder in which the shards of one run meet: what the first of them found, and everybody's parts."""
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
+import secrets
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from harness.errors import CannotRun, Fault, InputError
-from harness.names import child
-from harness.paths import make_folder, whole_file
+from harness.names import LONGEST_ID, child, is_name
+from harness.paths import make_folder
 from harness.runner.context import How
 from harness.runner.preparation import RunRequest
-from harness.runner.provenance import differences
+from harness.runner.provenance import FOR_RUN, differences
 from harness.runner.resume import new_run_id
 from harness.runner.tasks import Fitted
 from harness.specs.plan import Plan
+from harness.specs.prompt import Origin
 from harness.specs.targets import Target
 
 LINE = "run.json"
-FORMAT = 1
+FORMAT: Literal[1] = 1
+
+
+def _named(text: str) -> str:
+    if not is_name(text, LONGEST_ID):
+        raise ValueError("it is no name")
+    return text
+
+
+def _with_what_all_take(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if not all(type(facts.get(name)) is int for name in FOR_RUN):
+        raise ValueError("they are not those of a run")
+    return facts
+
+
+_Name = Annotated[str, AfterValidator(_named)]
+
+
+class FoundTarget(BaseModel):
+    """What a model and SAEs have told of a target."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    width: PositiveInt | None
+    blocks: PositiveInt | None
+    dtype: str
+    origin: Origin
+    sae: str
+
+
+class RunLine(BaseModel):
+    """What a folder says of its run: as `runs` has it, how many prompts if not all, and of so many shards.
+
+    `asked` is the batch size that was asked for, 0 for none, and `facts` are those of the process in which
+    the model was loaded. It may be a stranger's.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    format: Literal[1]
+    of: PositiveInt
+    run_id: _Name
+    spec: str
+    name: _Name
+    target: _Name
+    limit: NonNegativeInt
+    plan: str
+    asked: NonNegativeInt
+    found: FoundTarget
+    facts: Annotated[dict[str, JsonValue], AfterValidator(_with_what_all_take)]
+    on_cpu: bool
+    parameters: NonNegativeInt
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run in its `folder`, of so many shards: its id, the path of its spec, and what a model told of it."""
+    """A run's folder, and what it says of the run."""
 
     folder: Path
-    of: int
-    run_id: str
-    spec: Path
-    target: str
-    limit: int
-    plan: str
-    fitted: Mapping[str, Any]
+    line: RunLine
 
     def fit(self, plan: Plan) -> Fitted:
         """What the model told, of the run's plan."""
-        told = self.fitted
-        target = replace(plan.target, **told["target"])
-        return Fitted(target, told["facts"], told["on_cpu"], told["parameters"])
+        line = self.line
+        target = replace(plan.target, **line.found.model_dump())
+        return Fitted(target, line.facts, line.on_cpu, line.parameters)
 
 
 def meet(
@@ -55,34 +110,36 @@ def meet(
     """
     named = f"{plan.spec.name}-{plan.target.name}-{_digest(plan, how)}-of-{of}"
     folder = child(parent, named)
-    line = {
-        "format": FORMAT,
-        "of": of,
-        "run_id": new_run_id(plan, datetime.now(UTC)),
-        "spec": str(wanted.spec_path.resolve()),
-        "target": plan.target.name,
-        "limit": plan.limit,
-        "plan": _plan_hash(plan),
-        "fitted": {
-            "target": _found(fitted.target),
-            "facts": dict(fitted.facts),
-            "on_cpu": fitted.on_cpu,
-            "parameters": fitted.parameters,
-        },
-    }
+    target: Target = fitted.target
+    line = RunLine(
+        format=FORMAT,
+        of=of,
+        run_id=new_run_id(plan, datetime.now(UTC)),
+        spec=str(wanted.spec_path.resolve()),
+        name=plan.spec.name,
+        target=plan.target.name,
+        limit=plan.limit,
+        plan=_plan_hash(plan),
+        asked=how.batch_size,
+        found=FoundTarget(**{name: getattr(target, name) for name in FoundTarget.model_fields}),
+        facts=dict(fitted.facts),
+        on_cpu=fitted.on_cpu,
+        parameters=fitted.parameters,
+    )
+    mine = folder / f".{secrets.token_hex(8)}.json"  # of machines that share the disk, too
     try:
         make_folder(folder)
-        with whole_file(folder / f".{os.getpid()}.json") as part:
-            part.write_text(json.dumps(line, indent=1), encoding="utf-8")
-        mine = folder / f".{os.getpid()}.json"
+        mine.write_text(line.model_dump_json(indent=1), encoding="utf-8")
         with suppress(FileExistsError):
             os.link(mine, folder / LINE)  # whole, or another's
         mine.unlink()
     except OSError as error:
+        with suppress(OSError):
+            mine.unlink()
         what = f"nothing can be written there: {error.strerror or error}"
         raise CannotRun(Fault(str(folder), what, "name another with --parts")) from None
     found = read_folder(folder)
-    if why := differences(fitted.facts, found.fitted["facts"]):
+    if why := differences(fitted.facts, found.line.facts):
         remedy = "run all shards with the same, or begin in another folder with --parts"
         raise CannotRun(Fault(str(folder), f"another shard ran with others: {why}", remedy))
     return found
@@ -92,33 +149,27 @@ def read_folder(folder: Path) -> RunFolder:
     """What the first shard has written there. Raises `InputError` where it is not the folder of a run."""
     path = folder / LINE
     try:
-        line = json.loads(path.read_text(encoding="utf-8"))
-        if line["format"] != FORMAT:
-            what = f"it is of format {line['format']}, and this harness reads {FORMAT}"
-            raise InputError(Fault(str(path), what, "join it with the harness that ran its shards"))
-        of, limit, fitted = int(line["of"]), int(line["limit"]), dict(line["fitted"])
-        texts = {name: str(line[name]) for name in ("run_id", "target", "plan")}
-        spec = Path(line["spec"])
-        fitted = {name: fitted[name] for name in ("target", "facts", "on_cpu", "parameters")}
-    except (OSError, ValueError, KeyError, TypeError):
-        what = "it is not what `harness run --shard` wrote"
-        raise InputError(
-            Fault(str(path), what, "name the folder of a run that was divided")
-        ) from None
-    return RunFolder(folder, of, spec=spec, limit=limit, fitted=fitted, **texts)
+        return RunFolder(folder, RunLine.model_validate_json(path.read_bytes()))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        if wrong["loc"] == ("format",) and isinstance(wrong["input"], int):
+            what = f"it is of format {wrong['input']}, and this harness reads {FORMAT}"
+            remedy = "join it with the harness that ran its shards"
+            raise InputError(Fault(str(path), what, remedy)) from None
+    except OSError:
+        pass
+    what, remedy = (
+        "it is not what `harness run --shard` wrote",
+        "name the folder of a run that was divided",
+    )
+    raise InputError(Fault(str(path), what, remedy))
 
 
-def check_plan(folder: RunFolder, plan: Plan) -> None:
+def check_plan(found: RunFolder, plan: Plan) -> None:
     """Raises `InputError` where the spec or its prompts are no longer those that the shards ran."""
-    if _plan_hash(plan) != folder.plan:
-        what = f"{folder.spec} or its prompts changed since its shards were run"
-        raise InputError(Fault(str(folder.folder), what, "put them back, or run the shards again"))
-
-
-def _found(target: Target) -> dict[str, Any]:
-    """What a model and SAEs have told of a target."""
-    names = ("width", "blocks", "dtype", "origin", "sae")
-    return {name: value for name, value in asdict(target).items() if name in names}
+    if _plan_hash(plan) != found.line.plan:
+        what = f"{found.line.spec} or its prompts changed since its shards were run"
+        raise InputError(Fault(str(found.folder), what, "put them back, or run the shards again"))
 
 
 def _plan_hash(plan: Plan) -> str:

@@ -20,9 +20,11 @@ from harness.runner.run import conclude_run, fit_run, on_target, outcome_of
 from harness.runner.shards.executors import Joined, Sharded
 from harness.runner.shards.parts import Parts
 from harness.runner.shards.run_folder import RunFolder, check_plan, meet, read_folder
-from harness.runner.tasks import Crew, Executor, Setup
-from harness.specs.plan import Plan, limited
-from harness.specs.spec_file import SpecFile, load
+from harness.runner.spec_of_run import spec_file_of
+from harness.runner.tasks import Crew, Engine, Setup
+from harness.specs.plan import Plan
+from harness.specs.spec_file import SpecFile
+from harness.specs.trials import limited
 from harness.store.database import Store
 from harness.store.tables.runs import Runs
 
@@ -42,7 +44,7 @@ def run_shard(
     shard: Shard,
     *,
     how: How = How(),
-    executor: Executor | None = None,
+    engine: Engine | None = None,
     progress: Progress,
     say: Say = lambda _: None,
 ) -> Path:
@@ -52,17 +54,18 @@ def run_shard(
     """
     wanted = request(file, target, how, say)
     _refuse_sources(wanted.plan)
-    crew, plan = fit_run(executor or InProcess(), wanted, how, say)
+    crew, plan = fit_run(engine or InProcess(), wanted, how, say)
     found = meet(shard.parent, shard.of, wanted, plan, crew.fitted, how)
     say(f"  shard {shard.number} of {shard.of}: its parts go to {found.folder}")
-    sharded = Sharded(crew.executor, Parts(found.folder), shard.number, shard.of)
+    parts = Parts(found.folder, found.line.run_id)
+    sharded = Sharded(crew.executor, parts, shard.number, shard.of)
     # The results file of a shard is what its stages read each other's rows from, and nothing else.
     with (
         TemporaryDirectory(prefix="harness-shard-") as scratch,
         Store.open(Path(scratch) / "shard.duckdb") as store,
     ):
         fitted = found.fit(plan)
-        start = _begin(store, wanted, plan, found, asked=bool(how.batch_size))
+        start = _begin(store, wanted, plan, found)
         setup = Setup(settled(wanted, fitted.target), crew.setup.how, start)
         execute(Crew(sharded, setup, fitted), plan, store, progress)
     return found.folder
@@ -84,11 +87,11 @@ def join_shards(
     wanted = _wanted(found)
     plan, fitted = wanted.plan, found.fit(wanted.plan)
     with opened() as store:
-        there = list(store.read(Runs, found.run_id, status="finished").rows())
+        there = list(store.read(Runs, found.line.run_id, status="finished").rows())
         if there:
             return outcome_of(store, plan, there[0])
-        start = _begin(store, wanted, plan, found, asked=False)
-        executor = Joined(Parts(folder), found.of)
+        start = _begin(store, wanted, plan, found)
+        executor = Joined(Parts(folder, found.line.run_id), found.line.of)
         crew = Crew(executor, Setup(settled(wanted, fitted.target), How(), start), fitted)
         return conclude_run(crew, plan, store, progress, began)
 
@@ -108,10 +111,11 @@ def register_shards(
 
 def _wanted(found: RunFolder) -> RunRequest:
     """What the shards of a folder were asked for. Raises `InputError` where the spec changed since."""
-    file = load(found.spec)
-    whole = plan = file.plan(found.target)
-    if found.limit:
-        plan = limited(plan, found.limit)
+    line = found.line
+    file = spec_file_of(str(found.folder), Path(line.spec), line.name)
+    whole = plan = file.plan(line.target)
+    if line.limit:
+        plan = limited(plan, line.limit)
     check_plan(found, plan)
     target = found.fit(plan).target
     assert file.prompts_path is not None
@@ -125,13 +129,12 @@ def _wanted(found: RunFolder) -> RunRequest:
     )
 
 
-def _begin(
-    store: Store, wanted: RunRequest, plan: Plan, found: RunFolder, *, asked: bool
-) -> RunStart:
+def _begin(store: Store, wanted: RunRequest, plan: Plan, found: RunFolder) -> RunStart:
     """The run's first line in a store, or where it has begun there: of the id that all shards have."""
-    facts = run_facts(wanted, plan, found.fitted["facts"])
+    line, facts = found.line, run_facts(wanted, plan, found.line.facts)
     whole = on_target(wanted.whole, plan.target)
-    return resume_or_begin(store, plan, facts, whole=whole, asked=asked, run_id=found.run_id)
+    asked = bool(line.asked)
+    return resume_or_begin(store, plan, facts, whole=whole, asked=asked, run_id=line.run_id)
 
 
 def _refuse_sources(plan: Plan) -> None:

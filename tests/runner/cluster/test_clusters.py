@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from harness.runner.cluster.on_workers import AHEAD, TRIES
 from harness.runner.cluster.worker import Terms
 from harness.runner.preparation import request
 from harness.runner.registration import register_specs
+from harness.runner.rerun import rerun
 from harness.runner.run import fit_run
 from harness.runner.side_by_side import run_side_by_side
 from harness.runner.tasks import Task
@@ -44,6 +46,22 @@ def crew(workers, tmp_path_factory):
     return fit_run(workers, request(load(spec), "organism", ON, print), ON, print)[0]
 
 
+def test_a_run_is_repeated_by_workers_to_the_last_bit(workers, tmp_path):
+    (spec,) = write_specs(tmp_path, "few")
+    db = tmp_path / "r.duckdb"
+    first = run_it(load(spec), db=db)
+    asked = []
+
+    def engaged(how):
+        asked.append(how.threads)
+        return nullcontext(workers)
+
+    again = rerun(first.run_id, db=db, device="cpu", engaged=engaged, progress=quiet, say=print)
+    assert asked == [1]
+    assert again.agrees
+    assert not again.facts
+
+
 def values(crew, work, given, *, ordered=False):
     """What tasks return, or the words of what stopped them; `given` each."""
     tasks = [Task("try", work, given=one, index=i) for i, one in enumerate(given)]
@@ -57,7 +75,7 @@ def numbers(many):
 
 def test_workers_find_to_the_bit_what_one_process_finds(workers, tmp_path):
     (spec,) = write_specs(tmp_path, "few")
-    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers)
+    run_it(load(spec), db=tmp_path / "r.duckdb", engine=workers)
     assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")
 
 
@@ -298,6 +316,6 @@ def test_a_run_whose_workers_are_killed_is_the_same_to_the_bit(workers, tmp_path
             killed.append(sorted(found.values())[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    run_it(load(spec), db=tmp_path / "r.duckdb", executor=workers, progress=kill)
+    run_it(load(spec), db=tmp_path / "r.duckdb", engine=workers, progress=kill)
     assert killed
     assert tables_of(tmp_path / "r.duckdb") == in_process(spec, tmp_path / "whole.duckdb")
