@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import duckdb
 import pytest
 
 from harness.errors import CannotRun
@@ -186,22 +187,29 @@ def test_a_part_of_the_same_length_that_cannot_be_read_is_named(own, copies, run
         assert f"{path}: it is not the file that was exported" in found.stderr
 
 
+def put(home, columns):
+    """Another part in the place of one of `activations`, as the manifest would have it."""
+    name = "activations/layer=1/part-0.parquet"
+    with duckdb.connect() as db:
+        db.execute("CREATE VIEW p AS SELECT 'p' AS prompt_id, 'l' AS readout, 1 AS feature, 1::FLOAT AS value, 'real' AS origin")  # fmt: skip
+        db.execute(f"COPY ({columns}) TO '{home / name}' (FORMAT parquet)")
+    said = json.loads((home / MANIFEST).read_text())
+    said["parts"][name]["bytes"] = (home / name).stat().st_size
+    manifest_of(home, parts=said["parts"])
+    return home / name
+
+
 @pytest.mark.parametrize("columns", ["SELECT 1 AS other", "SELECT * REPLACE ('x' AS value) FROM p"])
 @pytest.mark.parametrize("run", ["odd", "first"])
 def test_a_part_with_other_columns_is_refused(own, copies, run, columns):
-    import duckdb
-
     run_id = "odd" if run == "odd" else copies[1]
-    home = own.parent / f"run_id={run_id}"
-    name = "activations/layer=1/part-0.parquet"
-    path = home / name
-    with duckdb.connect() as db:
-        db.execute("CREATE VIEW p AS SELECT 'p' AS prompt_id, 'l' AS readout, 1 AS feature, 1.0 AS value, 'real' AS origin")  # fmt: skip
-        db.execute(f"COPY ({columns}) TO '{path}' (FORMAT parquet)")
-    said = json.loads((home / MANIFEST).read_text())
-    said["parts"][name]["bytes"] = path.stat().st_size
-    manifest_of(home, parts=said["parts"])
+    put(own.parent / f"run_id={run_id}", columns)
     check_refused(own, "part")
+
+
+def test_a_part_whose_types_all_others_would_be_given_is_refused(own, copies):
+    part = put(own.parent / f"run_id={copies[1]}", "SELECT * REPLACE (1 AS readout) FROM p")
+    check_refused(own, f"{part}: its column readout is of another type", "SELECT 1")
 
 
 def test_the_name_of_a_part_says_all_that_it_says():
