@@ -161,6 +161,13 @@ def bench_store(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_parts(session: nox.Session) -> None:
+    """Runs as Parquet parts beside the same runs in one DuckDB file; `-- --quick` for less."""
+    install(session)
+    session.run("python", "-m", "benchmarks.parts", *session.posargs)
+
+
+@nox.session
 def bench_wide_statistics(session: nox.Session) -> None:
     """Tests of 10,000 families over 82,000 features from a results file; `-- --quick` for fewer."""
     install(session)

@@ -10,6 +10,7 @@ import torch
 
 from harness.cli import main
 from tests.helpers.cli import invoke
+from tests.helpers.parts import all_in_parts
 from tests.helpers.specs import SMALL_SPEC, family_lines
 
 # The clipboard (OSC 52), a link (OSC 8), colours (CSI, C1), a direction, commands of services that run
@@ -98,6 +99,9 @@ def place(two_dtypes, tmp_path_factory):
         (folder / name).mkdir()
         (folder / name / "a.yaml").write_text(SMALL_SPEC)
         (folder / name / "targets.toml").write_text(said)
+    # A path with = is refused for parts, as this folder's is.
+    parts = all_in_parts(folder / "texts.duckdb", tmp_path_factory.mktemp("lake"))
+    (folder / "lake.duckdb").symlink_to(parts)
     (folder / "run").mkdir()
     (folder / "run" / "features.jsonl").write_text(
         json.dumps({"prompt_id": PAYLOAD}) + "\n::error::OWNED\n"
@@ -127,13 +131,15 @@ CALLS = {
              for more in ([], ["--json"])],
     "sql": [[f"FROM {table} LIMIT 2", *db, *shape] for db in READ[:2] for shape in SHAPES
             for table in ("runs", "generations", PAYLOAD)]
+           + [["FROM runs LIMIT 2", "--db", "lake.duckdb", *shape] for shape in SHAPES]
            + [["SELECT $x", "--set", f"x={PAYLOAD}", *READ[0]], ["--list"], ["evidence", "--set", PAYLOAD, *READ[0]],
               ["evidence", "--run", RUN, "--set", f"claim={PAYLOAD}", *READ[0]]],
     "compare": [[RUN, "latest", *db, *more] for db in READ for more in ([], ["--json"])],
     "label": [[run, *db] for db in READ for run in (RUN, PAYLOAD)],
     "export": [[RUN, *db, "--format", shape, "--output_dir", FILE] for db in READ
-               for shape in ("poc", "parquet", "hub", PAYLOAD)],
-    "import": [["texts.duckdb", "--db", "into.duckdb"], ["all.duckdb", "--db", "into.duckdb"], [PAYLOAD], [FILE]],
+               for shape in ("poc", "parquet", "parts", "hub", PAYLOAD)]
+              + [["all", *READ[0], "--format", "parts", "--output_dir", "lake"]],
+    "import": [["texts.duckdb", "--db", "into.duckdb"], ["all.duckdb", "--db", "into.duckdb"], [PAYLOAD], [FILE], ["lake.duckdb", "--db", "into.duckdb"]],
     "prompts": [["--model_name", PAYLOAD], ["--prompts", "broken.jsonl"], [PAYLOAD]],
     "extract": [["--model_name", PAYLOAD], ["--prompts", "broken.jsonl"], ["--layers_to_hook", PAYLOAD]],
     "diff": [["--run_dir_a", "run", "--run_dir_b", "run"], ["--run_dir_a", PAYLOAD, "--run_dir_b", "run"]],

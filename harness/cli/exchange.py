@@ -21,11 +21,12 @@ from harness.errors import Fault, InputError
 @click.option(
     "--format",
     "shape",
-    type=OneOf(["poc", "parquet", "hub"]),
+    type=OneOf(["poc", "parquet", "parts", "hub"]),
     default="parquet",
     show_default=True,
     help="poc: four JSON files of prompts, features, differences, ablations. parquet: every table, to "
-    "be imported again. hub: the verdicts as a model's evaluation results.",
+    "be imported again. parts: the same by run and layer, added to OUTPUT_DIR itself, where --db "
+    "OUTPUT_DIR/parts.duckdb asks all its runs. hub: the verdicts as a model's evaluation results.",
 )
 @OUTPUT_DIR
 @click.option(
@@ -51,12 +52,16 @@ def export(
 ) -> None:
     """Write a stored run into a new folder OUTPUT_DIR/<time>, and print the folder.
 
-    RUN is an id, its beginning, a spec's name, or latest.
+    RUN is an id, its beginning, a spec's name, or latest; of parts also all.
 
     \b
     harness export voices --format poc
     harness export latest --format parquet --output_dir /tmp/exports
+    harness export all --format parts --output_dir /data/runs
     """
+    if shape == "parts":
+        _add_parts(run, output_dir, db, snapshot=snapshot)
+        return
     from harness.store.export.files import filled_folder
     from harness.store.export.parquet_runs import export_parquet
     from harness.store.export.poc import export_poc
@@ -81,6 +86,27 @@ def export(
     echo(folder)
 
 
+def _add_parts(run: str, folder: Path, db: Path, *, snapshot: bool) -> None:
+    """Add a stored run, or all that are finished, to a folder of parts."""
+    from harness.store.export.parts import MEMORY, add_run
+    from harness.store.find_run import check_finished, find_run
+    from harness.store.tables.runs import Runs
+
+    with open_to_read(db, snapshot=snapshot, memory=MEMORY) as store:
+        every = run == "all"
+        for stored in store.read(Runs).rows() if every else [find_run(store, run)]:
+            run_id = stored["run_id"]
+            if every and stored["status"] != "finished":
+                say(f"{run_id} is not finished: left out")
+                continue
+            check_finished(stored)
+            home = add_run(store, stored, folder)
+            if home is None:
+                say(f"{run_id} is here already: left out")
+            else:
+                echo(home)
+
+
 @click.command("import", short_help="Put exported runs, or other results files, into this one.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @DB
@@ -89,9 +115,9 @@ def export(
 def import_(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     """Put exported runs, or the runs of other results files, into the results file.
 
-    SOURCES are folders that `harness export --format parquet` wrote, or other results files: of the
-    machines of a cluster, say, each of which wrote its own. A folder of parts that `harness run --shard`
-    wrote is one run: its verdicts are drawn, and printed, and the exit status is theirs.
+    SOURCES are folders that `harness export` wrote as parquet or parts, of these also one run's, or other
+    results files: of the machines of a cluster, say, each of which wrote its own. A folder that
+    `harness run --shard` wrote is one run: its verdicts are drawn and printed, and the exit status is theirs.
 
     \b
     harness import runs/20260215_120000_000000
@@ -138,21 +164,21 @@ def _join(folders: list[Path], db: Path, wait: float) -> int:
 def _import(sources: tuple[Path, ...], db: Path, wait: float) -> None:
     """Runs of exports and of other results files, whole as they are."""
     from harness.store.database import Store
-    from harness.store.export.parquet_runs import import_parquet, import_results, read_export
+    from harness.store.export.parquet_runs import import_results, import_runs, read_export
+    from harness.store.export.parts import read_parts, runs_in
 
     with ExitStack() as held:
         # All are looked at before the results file is, so that what is refused leaves no trace.
         opened: list[Any] = []
         for source in sources:
-            if source.is_dir():
-                opened.append(read_export(source))
+            if homes := runs_in(source):
+                opened.append([read_parts(home) for home in homes])
+            elif source.is_dir():
+                opened.append([read_export(source)])
             else:
                 opened.append(held.enter_context(open_other(source, db)))
         with Store.open(db, wait=wait, say=say) as store:
             for one in opened:
-                several = isinstance(one, Store)
-                run_ids = (
-                    import_results(store, one, say) if several else [import_parquet(store, one)]
-                )
-                for run_id in run_ids:
+                of_file = isinstance(one, Store)
+                for run_id in (import_results if of_file else import_runs)(store, one, say):
                     echo(run_id)

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from harness.store.database import Store
 
 
-def open_to_read(db: Path, *, snapshot: bool) -> "Store":
-    """The results file itself, or a copy of it where another process writes. Raises `CannotRun`."""
+def open_to_read(db: Path, *, snapshot: bool, memory: str | None = None) -> "Store":
+    """The results file itself, or a copy of it where another process writes. Raises `CannotRun`.
+
+    What is sorted beyond `memory` lies on the disk meanwhile.
+    """
     from harness.store.database import Store
 
-    return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say)
+    return (Store.open_snapshot if snapshot else Store.open_to_read)(db, say=say, memory=memory)
 
 
 def open_other(source: Path, db: Path) -> "Store":

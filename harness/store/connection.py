@@ -15,6 +15,8 @@ from harness.store import database_file, migrations
 from harness.store.catalog import ForeignCatalog, check_tables, read_catalog
 from harness.store.database_file import check_path, must_exist, remove_empty
 from harness.store.errors import holder_of, not_a_database, opening_error
+from harness.store.parts.layout import is_index
+from harness.store.parts.views import connect_to_parts
 
 RETRY = 0.1  # seconds
 
@@ -28,6 +30,9 @@ def connect_to_write(
     unless told otherwise. Raises `CannotRun`, and `InputError` where its path can be no file's.
     """
     check_path(file)
+    if is_index(file):
+        what = "the runs beside it are parts, which are only read"
+        raise CannotRun(Fault(str(file), what, "name a results file with --db"))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         remove_empty(file)
@@ -60,13 +65,18 @@ def connect_to_write(
     return connection
 
 
-def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDBPyConnection:
+def connect_to_read(
+    file: Path, say: Say, *, keep: bool = True, memory: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection that cannot write, read other files or load extensions. Raises `CannotRun`.
 
-    A file of an older version is brought up to date first, after a backup unless told otherwise.
+    A file of an older version is brought up to date first, after a backup unless told otherwise. Of an
+    index, it reads the parts beside it.
     """
     must_exist(file)
-    connection, version = _connect_to_read(file)
+    if is_index(file):
+        return connect_to_parts(file)
+    connection, version = _connect_to_read(file, memory)
     if version == migrations.VERSION:
         return connection
     connection.close()
@@ -75,14 +85,17 @@ def connect_to_read(file: Path, say: Say, *, keep: bool = True) -> duckdb.DuckDB
     migrations.check_version(file, version)
     # Opened for writing for as long as this takes, and no longer: others may read then.
     connect_to_write(file, 0, say, keep=keep).close()
-    return _connect_to_read(file)[0]
+    return _connect_to_read(file, memory)[0]
 
 
-def _connect_to_read(file: Path) -> tuple[duckdb.DuckDBPyConnection, int | None]:
+def _connect_to_read(
+    file: Path, memory: str | None
+) -> tuple[duckdb.DuckDBPyConnection, int | None]:
     """A connection whose views say what ours do, and the version of its tables."""
     with ExitStack() as resources:
         try:
-            connection = resources.enter_context(database_file.connect(file, read_only=True))
+            opened = database_file.connect(file, read_only=True, memory=memory)
+            connection = resources.enter_context(opened)
             version, found = migrations.checked_catalog(connection)
             if version == migrations.VERSION:
                 migrations.shadow_views(connection, found)

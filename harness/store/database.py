@@ -14,7 +14,7 @@ from harness.errors import CannotRun, Say
 from harness.store.arrow import arrow_tables, numpy_columns, pieces, release
 from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
-from harness.store.errors import first_line, not_tables, query_error, writing_error
+from harness.store.errors import first_line, not_tables, query_errors, writing_error
 from harness.store.interface import ColumnsT, Given
 from harness.store.read_only import check_files, check_query, parse
 from harness.store.snapshot import snapshot
@@ -72,23 +72,28 @@ class Store(AbstractContextManager["Store"]):
             check_folder(file)
 
     @classmethod
-    def open_to_read(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
+    def open_to_read(
+        cls, path: str | Path, *, say: Say = lambda _: None, memory: str | None = None
+    ) -> Self:
         """Open a file that is there for queries that cannot write, read files or load extensions.
 
-        Any number of processes can, while none writes. Raises `CannotRun`.
+        Any number of processes can, while none writes. `memory` is as of `connect`. Raises `CannotRun`.
         """
         file = Path(path)
-        return cls(connect_to_read(file, say), file)
+        return cls(connect_to_read(file, say, memory=memory), file)
 
     @classmethod
-    def open_snapshot(cls, path: str | Path, *, say: Say = lambda _: None) -> Self:
+    def open_snapshot(
+        cls, path: str | Path, *, say: Say = lambda _: None, memory: str | None = None
+    ) -> Self:
         """Open a copy of the file as of its last commit, to read while another process writes.
 
         Raises `CannotRun`.
         """
         with ExitStack() as resources:
             copy = resources.enter_context(snapshot(Path(path)))
-            return cls(connect_to_read(copy, say, keep=False), Path(path), resources.pop_all())
+            db = connect_to_read(copy, say, keep=False, memory=memory)
+            return cls(db, Path(path), resources.pop_all())
 
     def __exit__(self, *_: object) -> None:
         with self._resources:
@@ -208,35 +213,35 @@ class Store(AbstractContextManager["Store"]):
         Raises `InputError` with DuckDB's own first line where the query is wrong or would change
         anything, `CannotRun` where the file cannot be read.
         """
-        with self._lock:
-            try:
-                check_query(self._db, sql)
-                # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
-                return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
-            except (duckdb.Error, UnicodeError) as error:
-                raise query_error(self.path, error) from None
+        with self._lock, query_errors(self.path):
+            check_query(self._db, sql)
+            # By way of Arrow: DuckDB's own rows need pytz for a time with a zone.
+            return self._db.sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    @contextmanager
+    def batches(
+        self, sql: str, parameters: Mapping[str, object], most: int
+    ) -> Iterator[pa.RecordBatchReader]:
+        """What one query returns, in Arrow batches of at most so many rows; see `table`."""
+        with self._lock, query_errors(self.path):
+            yield self._db.sql(sql, params=dict(parameters)).to_arrow_reader(most)
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """As `table`, of a query that somebody wrote: it reads no file, this one by its path neither.
 
         Raises `InputError` and `CannotRun`.
         """
-        with self._lock:
-            try:
-                check_query(self._db, sql)
-                check_files(self._db, sql, parameters or {})
-            except (duckdb.Error, UnicodeError) as error:
-                raise query_error(self.path, error) from None
+        with self._lock, query_errors(self.path):
+            check_query(self._db, sql)
+            check_files(self._db, sql, parameters or {})
         return self.table(sql, parameters)
 
     def parameters(self, sql: str) -> set[str]:
         """The names of the parameters of a query. Raises `InputError`."""
-        try:
+        with query_errors(self.path):
             return {
                 name for statement in parse(self._db, sql) for name in statement.named_parameters
             }
-        except (duckdb.Error, UnicodeError) as error:
-            raise query_error(self.path, error) from None
 
     def _update(self, run_id: str, values: Mapping[str, object]) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)

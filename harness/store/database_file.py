@@ -1,7 +1,9 @@
 """A results file as a file: whether its path can be one, and DuckDB's connection to it."""
 
 import os
+import secrets
 import stat
+import tempfile
 import time
 from itertools import chain
 from pathlib import Path
@@ -25,6 +27,7 @@ _OPTIONS = {
     # A new file can be read by every DuckDB that this package works with, and by as old command lines.
     "storage_compatibility_version": "v1.4.0",
 }
+_LAST = ("enable_external_access", "allowed_configs", "lock_configuration")
 # What DuckDB makes beside a file: it writes through a link of that name, and waits for a pipe.
 _BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _OTHER = "name another file with --db"
@@ -34,19 +37,38 @@ A_THREAD, LEAST = 128, 512
 SETTLED = 1.0  # seconds after which nobody is about to write the first bytes of an empty file
 
 
-def connect(file: Path | None = None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    file: Path | None = None,
+    *,
+    read_only: bool = False,
+    beside: Path | None = None,
+    memory: str | None = None,
+) -> duckdb.DuckDBPyConnection:
     """Open a file, or a database in memory; a file that is there no more is made anew, unless only read.
 
-    Every connection of this package is made here. Raises `duckdb.Error`.
+    Every connection of this package is made here. Files below the folder `beside` can be read as well, by a
+    database that is new. What is sorted beyond `memory`, as "2 GiB", lies on the disk. Raises `duckdb.Error`.
     """
     # From the root: DuckDB takes what stands before a colon for the name of an extension.
     where = ":memory:" if file is None else str(file.absolute())
     options: dict[str, str | bool | int | float | list[str]] = {**_OPTIONS}
-    if file is not None and not read_only:
+    if memory is not None:
+        options["memory_limit"] = memory
+    elif file is not None and not read_only:
         options["memory_limit"] = f"{max(LEAST, A_THREAD * (os.cpu_count() or 1))}MiB"
+    last = {} if beside is None else {name: options.pop(name) for name in _LAST}
+    if beside is not None:
+        # A database in memory would put what does not fit there into the working directory.
+        options["temp_directory"] = f"{tempfile.gettempdir()}/harness-{secrets.token_hex(8)}"
     connection = duckdb.connect(where, read_only=read_only, config=options)
     # Else a run would read other times of itself in another zone.
     connection.execute("SET TimeZone = 'UTC'")
+    if beside is not None:
+        # DuckDB takes the folder before access is shut: nothing is in it yet that could be run.
+        folder = str(beside).replace("'", "''")
+        connection.execute(f"SET allowed_directories = ['{folder}']")
+    for name, value in last.items():
+        connection.execute(f"SET {name} = {value}")
     return connection
 
 

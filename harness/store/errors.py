@@ -1,11 +1,14 @@
 """What DuckDB and the file system say, in one sentence that says what to do."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from harness.errors import CannotRun, Fault, HarnessError, InputError
+from harness.store.parts.layout import is_index, part_in
 
 # As DuckDB begins when another connection has the file, and how it names whose it is.
 _LOCK = "IO Error: Could not set lock on file "
@@ -18,6 +21,7 @@ _FILE = (
     duckdb.SerializationException,
 )
 _DAMAGE = re.compile("(?i)corrupt|enough bytes|checksum|unexpected end")
+AGAIN = "take the run's folder away, and export the run again"
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
 
 
@@ -76,17 +80,34 @@ def writing_error(file: Path, error: Exception) -> CannotRun:
 def query_error(file: Path, error: Exception) -> HarnessError:
     """Why a query has no answer: it is wrong, or the file is damaged."""
     message = first_line(error)
+    if isinstance(error, duckdb.PermissionException):
+        what = "it would read other files or load extensions, and only the results file is read"
+        return InputError(Fault("query", what, _TABLES))
+    if part := part_in(file, str(error)):
+        what = f"it is damaged, or not the part that was exported: {message.replace(part, 'it')}"
+        return CannotRun(Fault(part, what, AGAIN))
+    if type(error) is duckdb.Error and is_index(
+        file
+    ):  # of Parquet's own form, without a file's name
+        remedy = "`harness import` of the folder says which"
+        return CannotRun(Fault(str(file), f"a part beside it is damaged: {message}", remedy))
     if _damaged(file, error):
         return _damage(file)
     if isinstance(error, _FILE):
         what = f"it cannot be read: {message}"
         return CannotRun(Fault(str(file), what, "run the same command again"))
-    if isinstance(error, duckdb.PermissionException):
-        what = "it would read other files or load extensions, and only the results file is read"
-        return InputError(Fault("query", what, _TABLES))
     guess = re.search("Did you mean (.+)|Candidate bindings: (.+)", str(error))
     remedy = f"did you mean {(guess[1] or guess[2]).rstrip('?')}?" if guess else _TABLES
     return InputError(Fault("query", message, remedy))
+
+
+@contextmanager
+def query_errors(file: Path) -> Iterator[None]:
+    """What DuckDB says of a query meanwhile, as `query_error` has it."""
+    try:
+        yield
+    except (duckdb.Error, UnicodeError) as error:
+        raise query_error(file, error) from None
 
 
 def not_tables(reason: str) -> InputError:

@@ -108,7 +108,12 @@ def refresh_views(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None
     """Put in today's views and macros, where others were found; in the caller's transaction."""
     # Views are no part of the version: another harness of the same schema may have put in its own.
     if not has_our_views(found):
-        connection.execute(_views())
+        make_views(connection)
+
+
+def make_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put in today's views and macros, over tables or what stands for them."""
+    connection.execute(_views())
 
 
 def shadow_views(connection: duckdb.DuckDBPyConnection, found: Catalog) -> None:

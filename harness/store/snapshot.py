@@ -17,6 +17,7 @@ import duckdb
 from harness.errors import CannotRun, Fault
 from harness.store.database_file import connect, must_exist
 from harness.store.errors import opening_error
+from harness.store.parts.layout import is_index
 
 HEADERS = 3 * 4096  # bytes: one of the file, and the two that checkpoints write in turn
 LOG_HEAD = 4096  # bytes: a checkpoint empties the log, so that another record begins it
@@ -31,6 +32,9 @@ def snapshot(file: Path) -> Iterator[Path]:
     Raises `CannotRun` where it changes too fast to be copied, or there is no room for a copy.
     """
     must_exist(file)
+    if is_index(file):  # parts are never changed
+        yield file
+        return
     _check_magic(file)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         copy = Path(folder) / file.name

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.store.database import Store
+from harness.store.parts.run_parts import stored_bytes
 from harness.store.tables import TABLES
 
 SAMPLE = 1000  # rows of a table that are weighed
@@ -20,8 +21,8 @@ class RowSize:
 def row_sizes(store: Store, run_id: str) -> dict[str, RowSize]:
     """The size of each table's rows of a run, by the table's name; of tables that have any.
 
-    What is `stored` of a row is its bytes' share of the file, with all that is in it. Raises `CannotRun`
-    where the file cannot be read.
+    What is `stored` of a row is its bytes' share of the file, or of the parts, with all that is in it.
+    Raises `CannotRun` where it cannot be read.
     """
     counts = " UNION ALL ".join(
         f"SELECT '{kind.table}', count(*), count(*) FILTER (run_id = $run) FROM {kind.table}"
@@ -34,5 +35,5 @@ def row_sizes(store: Store, run_id: str) -> dict[str, RowSize]:
             sample = store.table(mine, {"run": run_id})
             rows[table], sizes[table] = own, sample.nbytes / len(sample)
             whole += every * sizes[table]
-    share = store.path.stat().st_size / whole if whole else 0.0
+    share = stored_bytes(store.path) / whole if whole else 0.0
     return {name: RowSize(n, sizes[name], sizes[name] * share) for name, n in rows.items()}

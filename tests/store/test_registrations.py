@@ -12,8 +12,8 @@ from harness.runner.exploratory import reason_exploratory, register
 from harness.store.database import Store
 from harness.store.export.parquet_runs import (
     export_parquet,
-    import_parquet,
     import_results,
+    import_runs,
     read_export,
 )
 from harness.store.find_run import find_run
@@ -49,7 +49,7 @@ def bring(here, there, folder, way):
     for run_id in there.read(Runs).run_id:
         folder.mkdir(parents=True)
         export_parquet(there, find_run(there, run_id), folder)
-        import_parquet(here, read_export(folder))
+        import_runs(here, [read_export(folder)], print)
         shutil.rmtree(folder)
 
 
@@ -209,20 +209,19 @@ def test_an_export_with_another_registration_is_refused_and_nothing_comes_in(
     folder.mkdir()
     export_parquet(there, find_run(there, "early"), folder)
     export = read_export(folder)
-    table = export.tables[Registrations.table]
+    tables = dict(export.pieces())
+    table = tables[Registrations.table]
     changed_table = {
         "spec_hash": table.set_column(0, "spec_hash", [["x"]]),
         "column": table.drop_columns("seen"),
         "type": table.drop_columns("registered_at").append_column("registered_at", [["soon"]]),
     }[change]
-    export.tables[Registrations.table] = changed_table
+    tables[Registrations.table] = changed_table
     if change == "spec_hash":
-        monkeypatch.setattr(
-            "harness.store.export.parquet.read", lambda path: export.tables[path.stem]
-        )
+        monkeypatch.setattr("harness.store.export.parquet.read", lambda path: tables[path.stem])
         with pytest.raises(InputError, match="holds others than those of run early"):
             read_export(folder)
         return
     with pytest.raises(InputError, match="registrations"):
-        import_parquet(here, export)
+        import_runs(here, [replace(export, pieces=tables.items)], print)
     assert len(here.read(Runs)) == len(here.read(Registrations)) == 0

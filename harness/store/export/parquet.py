@@ -1,5 +1,6 @@
 """Arrow tables in Parquet files, in the compression that every reader knows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from harness.store.export.files import refused
 
 MOST_ROWS, MOST_COLUMNS, MOST_BYTES = 200_000_000, 200, 8 << 30  # of one table of a run
 BATCH = 65_536  # rows that are decoded at a time
+PART_ROWS = 2**23  # of one part of a run: what is held of it, when it is taken back, is below 1 GiB
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -20,6 +22,39 @@ def write(table: pa.Table, path: Path) -> None:
             pq.write_table(table, part, compression="zstd")
     except OSError as error:
         raise refused(path, error) from None
+
+
+def write_parts(
+    batches: pa.RecordBatchReader, names: Iterator[Path], ordered: str | None
+) -> list[Path]:
+    """Write batches to files of at most `PART_ROWS` rows, of which there is at least one; returns them.
+
+    A batch is a group of rows that a reader can leave out; of a column of integers by which they are
+    `ordered` only differences are stored. Raises `CannotRun` where the disk forbids it.
+    """
+    encodings = {one.name: "BYTE_STREAM_SPLIT" for one in batches.schema if _is_float(one.type)}
+    encodings |= {ordered: "DELTA_BINARY_PACKED"} if ordered else {}
+    options = {
+        "compression": "zstd",
+        "column_encoding": encodings,
+        "use_dictionary": [name for name in batches.schema.names if name not in encodings],
+    }
+    written: list[Path] = []
+    batch = next(batches, None)
+    while batch is not None or not written:
+        path = next(names)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with pq.ParquetWriter(path, batches.schema, **options) as part:
+                rows = 0
+                while batch is not None and rows < PART_ROWS:
+                    part.write_batch(batch)
+                    rows += batch.num_rows
+                    batch = next(batches, None)
+        except OSError as error:
+            raise refused(path, error) from None
+        written.append(path)
+    return written
 
 
 def read(path: Path) -> pa.Table:
@@ -44,6 +79,10 @@ def read(path: Path) -> pa.Table:
         raise InputError(
             Fault(str(path), f"cannot be read as Parquet: {reason}", "export the run again")
         ) from None
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind))
 
 
 def _too_large(path: Path) -> InputError:

@@ -1,21 +1,21 @@
 """A stored run as Parquet files with a manifest, and back into a results file."""
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, Field, model_validator
+from pydantic import model_validator
 
 from harness.errors import Fault, InputError, Say
-from harness.names import LONGEST_ID, PATTERN
-from harness.specs.text_file import read_text
 from harness.store.database import Store
+from harness.store.errors import not_tables
 from harness.store.export import files, parquet
 from harness.store.find_run import Run
+from harness.store.manifests import RunManifest, digest, read_manifest
 from harness.store.migrations import VERSION, upgrade_tables
 from harness.store.registrations import OF_RUN, are_kin, registrations_of, take_in
 from harness.store.stored_spec import check_run
@@ -25,16 +25,19 @@ from harness.store.tables.runs import Registrations, Runs
 
 FORMAT, MANIFEST = "misconception-harness run", "manifest.json"
 LARGEST = 100_000  # bytes of a manifest
-FIRST_EXPORTED = 5  # the first schema of which there are exports
 
 
 @dataclass(frozen=True)
 class RunExport:
-    """A run as it was exported: its Arrow tables, by the names of the store's, and their schema."""
+    """A run as it was exported, and in which schema.
+
+    `pieces` gives its Arrow tables by the names of the store's, one of them in several pieces where it was
+    written so.
+    """
 
     run_id: str
     schema: int
-    tables: Mapping[str, pa.Table]
+    pieces: Callable[[], Iterable[tuple[str, pa.Table]]]
 
 
 def export_parquet(store: Store, run: Run, folder: Path) -> None:
@@ -47,48 +50,81 @@ def export_parquet(store: Store, run: Run, folder: Path) -> None:
     for name, rows in (*store.tables(run["run_id"]), registered):
         path = folder / f"{name}.parquet"
         parquet.write(rows, path)
-        sums[name] = _digest(path)
+        sums[name] = digest(path)
     manifest = {"format": FORMAT, "schema": VERSION, "run_id": run["run_id"], "sha256": sums}
     files.write_text(folder / MANIFEST, [json.dumps(manifest, indent=2) + "\n"])
 
 
 def read_export(folder: Path) -> RunExport:
     """A folder that `as_parquet` wrote. Raises `InputError` where it is not whole, or of a newer schema."""
-    manifest = _manifest(folder)
+    remedy = "name a folder that `harness export --format parquet` wrote"
+    manifest = read_manifest(folder / MANIFEST, _Manifest, most=LARGEST, remedy=remedy)
     if manifest.schema_ > VERSION:
         what = f"it is of a newer harness (schema {manifest.schema_}, this one knows {VERSION})"
         raise InputError(Fault(str(folder), what, "upgrade the harness"))
     tables = {}
-    for name, digest in manifest.sha256.items():
+    for name, sum_ in manifest.sha256.items():
         path = folder / f"{name}.parquet"
         if path.is_symlink() or not path.is_file():
             raise InputError(Fault(str(path), "it is missing", "export the run again"))
         tables[name] = parquet.read(path)
-        if _digest(path) != digest:
+        if digest(path) != sum_:
             what = "it is not the file that was exported"
             raise InputError(Fault(str(path), what, "export the run again"))
-    _check_run(folder, tables, manifest.run_id)
-    return RunExport(manifest.run_id, manifest.schema_, tables)
+    check_tables(folder, tables, manifest.run_id)
+    return RunExport(manifest.run_id, manifest.schema_, tables.items)
 
 
-def import_parquet(store: Store, export: RunExport) -> str:
-    """Put an exported run into the store, in one transaction; returns its id.
+def import_runs(store: Store, exports: Sequence[RunExport], say: Say) -> list[str]:
+    """Put exported runs of one place into the store, in one transaction: all go in or nothing.
 
-    An export of an older schema is brought up to date on the way. Raises `InputError` where the store
-    has the run already, or where these are no tables of a results file.
+    Returns their ids, without those that the store has already. An export of an older schema is brought up
+    to date on the way. Raises `InputError` where there is nothing to put in, or where these are no tables
+    of a results file.
     """
-    if len(store.read(Runs, export.run_id)):
+    stored = set(map(str, store.read(Runs).run_id))
+    fresh = [export for export in exports if export.run_id not in stored]
+    for export in exports if fresh else ():
+        if export.run_id in stored:
+            say(f"{export.run_id} is here already: left out")
+    if not fresh:
         what = f"{store.path} has it already"
-        raise InputError(Fault(f"run {export.run_id}", what, "there is nothing to import"))
-    tables = dict(export.tables)
-    if export.schema < VERSION:
-        tables = upgrade_tables(tables, export.schema)
-    registered = tables.pop(Registrations.table)
+        raise InputError(Fault(f"run {exports[0].run_id}", what, "there is nothing to import"))
+    imported = [export.run_id for export in fresh]
+    known = [export.run_id for export in exports]
     with store.together():
-        store.insert(tables)
-        own = [export.run_id]
-        take_in(store, registered, own, known=own, kin=False)
-    return export.run_id
+        registered = [rows for export in fresh for rows in _insert(store, export)]
+        take_in(store, pa.concat_tables(registered), imported, known=known, kin=False)
+    return imported
+
+
+def _insert(store: Store, export: RunExport) -> list[pa.Table]:
+    """Put in the rows of a run; returns what is registered of its spec."""
+    pieces = export.pieces()
+    if export.schema < VERSION:
+        pieces = upgrade_tables(_joined(pieces), export.schema).items()
+    registered = []
+    for name, rows in pieces:
+        if name == Registrations.table:
+            registered.append(rows)
+        elif name == FeatureLabels.table:
+            store.put_labels(_labels(rows), overwrite=False)
+        else:
+            store.insert({name: rows})
+    return registered
+
+
+def _joined(pieces: Iterable[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
+    tables: dict[str, list[pa.Table]] = defaultdict(list)
+    for name, rows in pieces:
+        tables[name].append(rows)
+    return {name: pa.concat_tables(parts) for name, parts in tables.items()}
+
+
+def _labels(rows: pa.Table) -> FeatureLabels:
+    if wrong := set(FeatureLabels.names()) ^ set(rows.column_names):
+        raise not_tables(f"{FeatureLabels.table} should have other columns: see '{min(wrong)}'")
+    return FeatureLabels(*(rows.column(name) for name in FeatureLabels.names()))
 
 
 def import_results(store: Store, other: Store, say: Say) -> list[str]:
@@ -120,11 +156,9 @@ def import_results(store: Store, other: Store, say: Say) -> list[str]:
     return imported
 
 
-class _Manifest(BaseModel):
+class _Manifest(RunManifest):
     """What says which run a folder holds, in which schema, and the sum of each table's file."""
 
-    schema_: int = Field(alias="schema", ge=FIRST_EXPORTED)
-    run_id: str = Field(pattern=PATTERN, max_length=LONGEST_ID)
     sha256: dict[str, str]
 
     @model_validator(mode="after")
@@ -137,20 +171,8 @@ class _Manifest(BaseModel):
         return self
 
 
-def _manifest(folder: Path) -> _Manifest:
-    path = folder / MANIFEST
-    remedy = "name a folder that `harness export --format parquet` wrote"
-    try:
-        return _Manifest.model_validate_json(read_text(path, LARGEST))
-    except InputError as error:
-        what = error.faults[0].what
-    except ValueError:  # pydantic's too
-        what = "cannot be read: it names no schema and run of this harness"
-    raise InputError(Fault(str(path), what, remedy))
-
-
-def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> None:
-    """All rows are of the one run, which is finished, and its line is there."""
+def check_tables(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> None:
+    """Raises `InputError` unless all rows are of the one run, which is finished, and its line is there."""
     for name, table in tables.items():
         if name == Registrations.table:  # of no run, and held against its spec below
             continue
@@ -170,8 +192,3 @@ def _check_run(folder: Path, tables: Mapping[str, pa.Table], run_id: str) -> Non
         raise InputError(Fault(str(folder), what, "export the run again"))
     if tables["runs"]["status"].to_pylist() != ["finished"]:
         raise InputError(Fault(str(folder), f"run {run_id} is not finished", "finish it first"))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -18,7 +18,7 @@ import pytest
 from harness.errors import InputError
 from harness.store import migrations as schema
 from harness.store.database import Store
-from harness.store.export.parquet_runs import import_parquet, read_export
+from harness.store.export.parquet_runs import import_runs, read_export
 from harness.store.migrations import VERSION
 from harness.store.tables import TABLES
 from harness.store.tables.runs import Runs
@@ -143,7 +143,7 @@ def inhabited(parquet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inhabited")
     other = renamed(Path(shutil.copytree(parquet, folder / "other")), "other")
     with Store.open(folder / "db.duckdb") as store:
-        assert import_parquet(store, read_export(other)) == "other"
+        assert import_runs(store, [read_export(other)], print) == ["other"]
     return folder / "db.duckdb", rows_of(folder / "db.duckdb")
 
 
@@ -355,7 +355,7 @@ def test_an_export_of_an_older_schema_is_brought_up_to_date(parquet, stored, tmp
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
     monkeypatch.setattr("harness.store.export.parquet_runs.VERSION", VERSION + 1)
     with Store.open(tmp_path / "new.duckdb") as store:
-        assert import_parquet(store, read_export(parquet)) == stored[1]
+        assert import_runs(store, [read_export(parquet)], print) == [stored[1]]
         _, impacts = store.query("FROM impacts ORDER BY ALL")
         assert store.query("SELECT run_id, note FROM notes")[1] == [(stored[1], "Does it run?")]
     at = next(kind for kind in TABLES if kind.table == "impacts").names().index("impact")
@@ -428,7 +428,7 @@ def test_an_older_schema_whose_tables_are_wrong_is_refused(parquet, tmp_path, mo
     )  # fmt: skip
     with Store.open(tmp_path / "new.duckdb") as store:
         with pytest.raises(InputError, match=f"no tables of schema {VERSION}: .*nowhere"):
-            import_parquet(store, read_export(parquet))
+            import_runs(store, [read_export(parquet)], print)
         assert store.query("SELECT count(*) FROM runs")[1] == [(0,)]
 
 
