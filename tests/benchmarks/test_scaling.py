@@ -80,7 +80,7 @@ def test_workers_are_measured_on_tasks_of_an_eval(tmp_path, figures, monkeypatch
     scaling_workers.overhead(20, spec)
     assert asked == [1, 2, 2]
     shown = figures()
-    assert len(shown) == 5
+    assert len(shown) == 4
     assert all(figure["value"] > 0 for figure in shown.values())
 
 

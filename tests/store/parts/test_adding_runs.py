@@ -87,12 +87,12 @@ def test_finished_evals_come_back_as_they_were(finished, tmp_path):
 
 
 def test_a_large_table_is_several_parts(copies, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.store.export.parts.GROUP_ROWS", 2048)
-    monkeypatch.setattr("harness.store.export.parquet.PART_ROWS", 4096)
+    monkeypatch.setattr("harness.store.export.parts.GROUP_ROWS", 512)
+    monkeypatch.setattr("harness.store.export.parquet.PART_ROWS", 1024)
     index = all_in_parts(copies[0], tmp_path / "parts")
     parts = sorted((index.parent / "run_id=odd" / "token_activations" / "layer=3").iterdir())
     assert len(parts) == 3
-    assert {pq.read_metadata(part).num_rows for part in parts[:-1]} == {4096}
+    assert {pq.read_metadata(part).num_rows for part in parts[:-1]} == {1024}
     assert {pq.read_metadata(part).num_row_groups for part in parts[:-1]} == {2}
     assert rows_of(index) == rows_of(copies[0])
     assert invoke("import", index, "--db", tmp_path / "back.duckdb").exit_code == 0

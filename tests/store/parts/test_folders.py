@@ -74,13 +74,13 @@ def test_a_plan_says_so(own):
 
 
 def test_rows_lie_by_feature_so_that_groups_of_them_are_left_out(copies, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.store.export.parts.GROUP_ROWS", 2048)
+    monkeypatch.setattr("harness.store.export.parts.GROUP_ROWS", 512)
     index = all_in_parts(copies[0], tmp_path / "small")
     with Store.open_to_read(index) as store:
         sql = "FROM token_activations WHERE run_id = 'odd' AND layer = 3"
         features = [row[0] for row in store.query(f"SELECT feature {sql}")[1]]
         assert features == sorted(features)
-        assert len(features) > 4 * 2048
+        assert len(features) > 4 * 512
         last = f"SELECT sum(value) {sql} AND feature = {features[-1]}"
         plan = store.query(f"EXPLAIN ANALYZE {last}")[1][0][1]
     scanned, groups = plan.split("Row Groups Scanned: ")[1].split("\n")[0].rstrip(" │").split(" / ")

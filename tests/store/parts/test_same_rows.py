@@ -38,9 +38,11 @@ MACROS = (
 def both(request, tmp_path_factory):
     """A results file and its parts, opened to read."""
     found = request.getfixturevalue(request.param)
-    db = found[0] if request.param == "three_runs" else found
-    folder = tmp_path_factory.mktemp("parts") / "of all"
-    with Store.open_to_read(db) as whole, Store.open_to_read(all_in_parts(db, folder)) as parts:
+    folder = tmp_path_factory.mktemp("parts")
+    # A copy: a process that exports opens a file in a way of its own, and others may have it open here.
+    db = shutil.copy(found[0] if request.param == "three_runs" else found, folder / "whole.duckdb")
+    index = all_in_parts(db, folder / "of all")
+    with Store.open_to_read(db) as whole, Store.open_to_read(index) as parts:
         yield whole, parts
 
 
