@@ -7,6 +7,8 @@ from types import FrameType
 # Beside SIGINT, which Python raises as KeyboardInterrupt itself. Windows has no SIGHUP.
 _ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+_received: list[int] = []
+
 
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end; whatever cleans up after Ctrl-C does so after it."""
@@ -38,7 +40,10 @@ def leave_stop_signals() -> None:
 
 def stop_status(error: BaseException) -> int:
     """The exit status that a shell reports of the signal: 130 of Ctrl-C, 143 of SIGTERM, 129 of SIGHUP."""
-    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    # DuckDB, while it works, makes an interrupt of any of them.
+    return 128 + (_received[-1] if _received else signal.SIGINT)
 
 
 def stop_message(error: BaseException, *, goes_on: bool = False) -> str:
@@ -48,4 +53,5 @@ def stop_message(error: BaseException, *, goes_on: bool = False) -> str:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
+    _received.append(number)
     raise Stopped(number)

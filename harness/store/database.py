@@ -14,7 +14,7 @@ from harness.errors import CannotRun, Say
 from harness.store.arrow import arrow_tables, numpy_columns, pieces, release
 from harness.store.connection import connect_to_read, connect_to_write
 from harness.store.database_file import check_folder, check_path, must_exist
-from harness.store.errors import first_line, not_tables, query_errors, writing_error
+from harness.store.errors import first_line, interrupts, not_tables, query_errors, writing_error
 from harness.store.interface import ColumnsT, Given
 from harness.store.read_only import check_files, check_query, parse
 from harness.store.snapshot import snapshot
@@ -276,7 +276,7 @@ class Store(AbstractContextManager["Store"]):
     def _transaction(self) -> Iterator[None]:
         """All of the block's rows or none: a unit's rows and its line in the ledger go in together."""
         try:
-            with self._lock:
+            with interrupts(), self._lock:
                 if self._in_transaction:  # of `together`, in this thread: no other has the lock
                     yield
                     return

@@ -20,6 +20,7 @@ _FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
+_INTERRUPTED = "Query interrupted"
 _DAMAGE = re.compile("(?i)corrupt|enough bytes|checksum|unexpected end")
 AGAIN = "take the run's folder away, and export the run again"
 _TABLES = "`harness sql --list` has queries, db/README.md the tables"
@@ -102,10 +103,22 @@ def query_error(file: Path, error: Exception) -> HarnessError:
 
 
 @contextmanager
+def interrupts() -> Iterator[None]:
+    """What DuckDB makes of Ctrl-C while it works, a `RuntimeError`, is `KeyboardInterrupt` again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
 def query_errors(file: Path) -> Iterator[None]:
     """What DuckDB says of a query meanwhile, as `query_error` has it."""
     try:
-        yield
+        with interrupts():
+            yield
     except (duckdb.Error, UnicodeError) as error:
         raise query_error(file, error) from None
 

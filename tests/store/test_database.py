@@ -10,6 +10,7 @@ import pytest
 from harness.errors import CannotRun, InputError
 from harness.store.agreement import compare_tables
 from harness.store.database import Store
+from harness.store.errors import query_errors
 from harness.store.tables import TABLES
 from harness.store.tables.interventions import Impacts
 from harness.store.tables.observations import Activations
@@ -221,3 +222,15 @@ def test_older_command_lines_can_read_a_new_file(tmp_path):
     header = (tmp_path / "r.duckdb").read_bytes()[:20]
     assert header[8:12] == b"DUCK"
     assert int.from_bytes(header[12:20], "little") <= 67  # DuckDB 1.4's storage
+
+
+def test_what_duckdb_makes_of_a_signal_is_an_interrupt_again(tmp_path):
+    """DuckDB raises `RuntimeError` where a handler raised anything while it worked."""
+    with Store.open(tmp_path / "r.duckdb") as store:
+        with pytest.raises(KeyboardInterrupt), store._transaction():
+            raise RuntimeError("Query interrupted")
+        with pytest.raises(KeyboardInterrupt), query_errors(store.path):
+            raise RuntimeError("Query interrupted")
+        with pytest.raises(RuntimeError, match="another"), query_errors(store.path):
+            raise RuntimeError("another")
+        assert store.query("SELECT count(*) FROM runs")[1] == [(0,)]

@@ -49,7 +49,16 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
     with (
         _left_if_used(stood),
         dask.config.set(SETTINGS),
-        LocalCluster(
+        _begun(workers) as cluster,
+        Client(cluster) as client,
+    ):
+        yield OnWorkers(client, replace(terms, stood=str(stood)), say)
+
+
+def _begun(workers: int) -> LocalCluster:
+    """A cluster of this machine. Raises `CannotRun` where a worker ended before it began."""
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
@@ -58,10 +67,11 @@ def local_workers(workers: int, terms: Terms, say: Say) -> Iterator[OnWorkers]:
             preload=["harness.runner.cluster.preload"],
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield OnWorkers(client, replace(terms, stood=str(stood)), say)
+        )
+    except (RuntimeError, OSError, TimeoutError) as error:
+        what = f"a worker ended before it began: {' '.join(str(error).split())[:200]}"
+        remedy = "see whether memory ran out; the same command tries again"
+        raise CannotRun(Fault("workers", what, remedy)) from None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.models.checksums import digest_of
 from harness.paths import whole_file
 from harness.runner.tasks import Done, Task
+from harness.specs.text_file import read_text
 from harness.store.arrow import arrow_tables
 from harness.store.export import parquet
 from harness.store.tables import TABLES
@@ -21,6 +22,7 @@ from harness.store.tables.columns import Columns
 
 _KINDS = {kind.table: kind for kind in TABLES}
 _SUMS = "sums"
+_LARGEST = 100_000  # bytes of a line
 _LINE = ".json"  # of a part: written last, it says that the part is whole
 
 
@@ -57,10 +59,10 @@ class Parts:
     def load(self, task: Task) -> Done:
         """The result that was saved. Raises `CannotRun` where the files are damaged, or of another run."""
         try:
-            line = json.loads(self._path(task, _LINE).read_text(encoding="utf-8"))
-            main, on_device = (None if most is None else int(most) for most in line["memory"])
+            line = json.loads(read_text(self._path(task, _LINE), _LARGEST))
+            main, on_device = (None if most is None else _number(most) for most in line["memory"])
             value = self._value(task, line["hashes"])
-            return Done(value, float(line["seconds"]), int(line["rows"]), (main, on_device))
+            return Done(value, float(line["seconds"]), _number(line["rows"]), (main, on_device))
         except (
             OSError,
             ValueError,
@@ -68,6 +70,7 @@ class Parts:
             TypeError,
             AttributeError,
             OverflowError,
+            RecursionError,
             InputError,
         ) as error:
             path = self._path(task, _LINE)
@@ -94,6 +97,8 @@ class Parts:
 
     def _checked(self, task: Task, suffix: str, digest: str) -> Path:
         path = self._path(task, suffix)
+        if path.is_symlink() or not path.is_file():
+            raise ValueError(f"{path.name} is no file")
         if digest_of(path) != digest:
             raise ValueError(f"{path.name} is not what was written")
         return path
@@ -108,6 +113,13 @@ class Parts:
         except OSError as error:
             what = f"it cannot be written: {error.strerror or error}"
             raise CannotRun(Fault(str(self.folder), what, "make room, or name another")) from None
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < 2**60:
+        raise ValueError("a number in it is none of rows or bytes")
+    return number
 
 
 def _slug(stage: str) -> str:

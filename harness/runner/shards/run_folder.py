@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     JsonValue,
     NonNegativeInt,
     PositiveInt,
@@ -30,9 +31,12 @@ from harness.runner.tasks import Fitted
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin
 from harness.specs.targets import Target
+from harness.specs.text_file import read_text
 
 LINE = "run.json"
 FORMAT: Literal[1] = 1
+LARGEST = 1_000_000  # bytes of the line
+MOST = 2**31  # threads, and rows of a forward
 
 
 def _named(text: str) -> str:
@@ -41,9 +45,17 @@ def _named(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it is no path")
+    return text
+
+
 def _with_what_all_take(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if not all(type(facts.get(name)) is int for name in FOR_RUN):
-        raise ValueError("they are not those of a run")
+    for name in FOR_RUN:
+        number = facts.get(name)
+        if type(number) is not int or not 0 <= number < MOST:
+            raise ValueError("they are not those of a run")
     return facts
 
 
@@ -74,7 +86,7 @@ class RunLine(BaseModel):
     format: Literal[1]
     of: PositiveInt
     run_id: _Name
-    spec: str
+    spec: Annotated[str, AfterValidator(_path)]
     name: _Name
     target: _Name
     limit: NonNegativeInt
@@ -83,7 +95,7 @@ class RunLine(BaseModel):
     found: FoundTarget
     facts: Annotated[dict[str, JsonValue], AfterValidator(_with_what_all_take)]
     on_cpu: bool
-    parameters: NonNegativeInt
+    parameters: Annotated[int, Field(ge=0, lt=10**15)]
 
 
 @dataclass(frozen=True)
@@ -149,15 +161,16 @@ def read_folder(folder: Path) -> RunFolder:
     """What the first shard has written there. Raises `InputError` where it is not the folder of a run."""
     path = folder / LINE
     try:
-        return RunFolder(folder, RunLine.model_validate_json(path.read_bytes()))
+        text = read_text(path, LARGEST)
+        return RunFolder(folder, RunLine.model_validate_json(text))
+    except InputError:
+        pass
     except ValidationError as error:
         wrong = error.errors()[0]
         if wrong["loc"] == ("format",) and isinstance(wrong["input"], int):
             what = f"it is of format {wrong['input']}, and this harness reads {FORMAT}"
             remedy = "join it with the harness that ran its shards"
             raise InputError(Fault(str(path), what, remedy)) from None
-    except OSError:
-        pass
     what, remedy = (
         "it is not what `harness run --shard` wrote",
         "name the folder of a run that was divided",

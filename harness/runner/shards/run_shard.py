@@ -1,11 +1,12 @@
 """One shard of a run, and the run that all of them are: the same stages, each result from the folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 from harness.errors import Fault, InputError, Say
 from harness.runner.context import How, Progress
@@ -89,6 +90,7 @@ def join_shards(
     with opened() as store:
         there = list(store.read(Runs, found.line.run_id, status="finished").rows())
         if there:
+            _check_same(found, plan, there[0])
             return outcome_of(store, plan, there[0])
         start = _begin(store, wanted, plan, found)
         executor = Joined(Parts(folder, found.line.run_id), found.line.of)
@@ -107,6 +109,14 @@ def register_shards(
     with opened() as store:
         for plan in plans:
             register(store, plan)
+
+
+def _check_same(found: RunFolder, plan: Plan, there: Mapping[str, Any]) -> None:
+    """Raises `InputError` where the run of this id in a store is another."""
+    same = (plan.spec.hash, plan.prompts_hash, plan.target.name)
+    if (there["spec_hash"], there["prompts_hash"], there["target"]) != same:
+        what = f"the run {found.line.run_id} that is stored is of another spec, prompts or target"
+        raise InputError(Fault(str(found.folder), what, "import it into another file with --db"))
 
 
 def _wanted(found: RunFolder) -> RunRequest:

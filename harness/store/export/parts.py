@@ -16,6 +16,7 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.names import LONGEST_ID, is_name
 from harness.paths import check_own_folder, make_folder
 from harness.store.database import Store
+from harness.store.database_file import connect
 from harness.store.errors import first_line
 from harness.store.export import files, parquet
 from harness.store.export.parquet_runs import RunExport, check_tables
@@ -62,6 +63,7 @@ def add_run(store: Store, run: Run, folder: Path) -> Path | None:
     home = run_folder(folder, run_id)
     if os.path.lexists(home):
         return None
+    _check_replaceable(folder / INDEX)
     try:
         with _incoming(folder) as incoming:
             inner = incoming / home.name
@@ -78,6 +80,21 @@ def add_run(store: Store, run: Run, folder: Path) -> Path | None:
         what = f"cannot be written: {first_line(error)}"
         raise CannotRun(Fault(str(folder / INDEX), what, "name another place")) from None
     return home
+
+
+def _check_replaceable(index: Path) -> None:
+    """Raises `CannotRun` where what lies in the place of the index is none: a results file has tables."""
+    if not os.path.lexists(index):
+        return
+    try:
+        with connect(index, read_only=True) as there:
+            ours = not there.execute("FROM duckdb_tables()").fetchall()
+    except duckdb.Error:
+        ours = False
+    if not ours:
+        what = "it is no index of parts, and would be replaced"
+        remedy = "name another folder, or move the file away"
+        raise CannotRun(Fault(str(index), what, remedy))
 
 
 def runs_in(source: Path) -> list[Path]:

@@ -70,8 +70,9 @@ def run_folder(folder: Path, run_id: str) -> Path:
 
 def run_of(folder: Path) -> str | None:
     """The run whose parts a folder holds, by its name; None where it is named after no run."""
-    run_id = folder.name.removeprefix(RUN)
-    return run_id if folder.name.startswith(RUN) and is_name(run_id, LONGEST_ID) else None
+    name = folder.name or folder.resolve().name  # of `.`
+    run_id = name.removeprefix(RUN)
+    return run_id if name.startswith(RUN) and is_name(run_id, LONGEST_ID) else None
 
 
 def run_folders(folder: Path) -> list[Path]:

@@ -61,10 +61,12 @@ def write_index(file: Path, folder: Path, files: Files) -> None:
 
 
 def check_folder_name(folder: Path) -> None:
-    """Raises `CannotRun` where DuckDB would take a part of a folder's own path for a column's value."""
-    if "=" in str(folder):
-        what = "a part of its path has the form of a column's value (name=value)"
-        raise CannotRun(Fault(str(folder), what, "put the parts into a folder without ="))
+    """Raises `CannotRun` where DuckDB would take a folder's own path for a column's value or a pattern."""
+    for sign in "=?":
+        if sign in str(folder):
+            meant = "the form of a column's value (name=value)" if sign == "=" else "a pattern (?)"
+            what = f"a part of its path has {meant}"
+            raise CannotRun(Fault(str(folder), what, f"put the parts into a folder without {sign}"))
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection, files: Files) -> None:

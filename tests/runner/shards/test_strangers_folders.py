@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from functools import partial
 
@@ -9,7 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness.errors import CannotRun, InputError
+from harness.errors import CannotRun, HarnessError, InputError
+from harness.runner.run import run_eval
 from harness.runner.shards.run_shard import Shard, join_shards, register_shards, run_shard
 from harness.specs.spec_file import load
 from harness.store.database import Store
@@ -67,6 +69,9 @@ def test_what_is_no_such_folder_is_said(tmp_path, text):
         {"found": {"width": 1}},
         {"on_cpu": "yes"},
         {"more": 1},
+        {"spec": "a\0b"},
+        {"facts": {"threads": 10**30, "batch_size": 1}},
+        {"parameters": 10**40},
     ],
 )
 def test_no_line_of_it_is_taken_for_what_it_is_not(folder, tmp_path, changes):
@@ -140,6 +145,7 @@ def test_rows_of_another_run_are_not_stored(folder, tmp_path):
         {"hashes": {"../../../etc/passwd": "0"}},
         {"hashes": {"sums": "0"}},
         {"rows": float("inf")},
+        {"memory": [10**40, None]},
     ],
 )
 def test_a_part_that_says_something_else_is_damaged(folder, tmp_path, told):
@@ -165,4 +171,27 @@ def test_sums_that_are_no_numbers_are_damage(folder, tmp_path, sums):
     told["hashes"]["sums"] = hashlib.sha256(path.read_bytes()).hexdigest()
     line.write_text(json.dumps(told))
     with pytest.raises(CannotRun, match=r"\.json: it is damaged: .*; remove it"):
+        join(folder, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "observe/*.json", "observe/*.answers.parquet"])
+def test_nothing_is_waited_for_that_is_no_file(folder, tmp_path, name):
+    path = next(folder.glob(name))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(HarnessError, match=r"is not what `harness run --shard`|damaged"):
+        join(folder, tmp_path)
+
+
+def test_a_line_that_is_deep_is_damaged(folder, tmp_path):
+    lines(folder)[0].write_text("[" * 50_000)
+    with pytest.raises(CannotRun, match=r"\.json: it is damaged: "):
+        join(folder, tmp_path)
+
+
+def test_another_run_is_not_told_for_this_one(folder, tmp_path):
+    (spec,) = write_specs(tmp_path, "other")
+    other = run_eval(load(spec), "organism", db=tmp_path / "r.duckdb", how=ON, progress=quiet)
+    change(folder, run_id=other.run_id)
+    with pytest.raises(InputError, match="that is stored is of another spec, prompts or target"):
         join(folder, tmp_path)

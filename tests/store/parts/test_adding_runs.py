@@ -260,3 +260,19 @@ def test_a_newer_schema_is_refused(own, tmp_path):
     found = invoke("import", own, "--db", tmp_path / "back.duckdb")
     assert found.exit_code == 3
     assert f"it is of a newer harness (schema {VERSION + 1}" in found.stderr
+
+
+def test_a_results_file_in_the_indexs_place_is_not_replaced(copies, tmp_path):
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    kept = shutil.copy(copies[0], folder / INDEX)
+    call = ("export", "all", "--format", "parts", "--output_dir", folder, "--db")
+    for db in (copies[0], kept):
+        found = invoke(*call, db)
+        assert found.exit_code == 3
+        assert "it is no index of parts, and would be replaced" in found.stderr
+    assert rows_of(kept) == rows_of(copies[0])
+    (folder / INDEX).write_bytes(b"a note")
+    assert invoke(*call, copies[0]).exit_code == 3
+    (folder / INDEX).unlink()
+    assert invoke(*call, copies[0]).exit_code == 0
