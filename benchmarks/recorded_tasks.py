@@ -7,23 +7,23 @@ from harness.errors import Say
 from harness.runner.context import How
 from harness.runner.preparation import RunRequest
 from harness.runner.run import run_eval
-from harness.runner.tasks import Done, Executor, Fitted, HeardOf, Setup, Task
+from harness.runner.tasks import Done, Engine, Fitted, HeardOf, Setup, Task
 from harness.specs.spec_file import load
 from harness.specs.targets import Target
 
 
 class Recording:
-    """An `Executor` that has another do all, and keeps what it was asked for and what came of it."""
+    """An `Engine` that has another do all, and keeps what it was asked for and what came of it."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.fitted: Fitted | None = None
         self.done: list[tuple[Setup, Task, Done]] = []
 
     @property
     def in_process(self) -> bool:
         """As of the other."""
-        return self._executor.in_process
+        return self._engine.in_process
 
     def fit(
         self,
@@ -34,23 +34,23 @@ class Recording:
         check: Callable[[Target], None],
         say: Say,
     ) -> Fitted:
-        """As `Executor.fit`."""
-        self.fitted = self._executor.fit(request, how, longest, check=check, say=say)
+        """As `Engine.fit`."""
+        self.fitted = self._engine.fit(request, how, longest, check=check, say=say)
         return self.fitted
 
     def told(self) -> str:
-        """As `Executor.told`."""
-        return self._executor.told()
+        """As `Engine.told`."""
+        return self._engine.told()
 
     def stop(self) -> None:
-        """As `Executor.stop`."""
-        self._executor.stop()
+        """As `Engine.stop`."""
+        self._engine.stop()
 
     def results(
         self, setup: Setup, tasks: Iterable[Task], *, ordered: bool, heard: HeardOf
     ) -> Iterator[tuple[Task, Done]]:
         """As `Executor.results`."""
-        for task, done in self._executor.results(setup, tasks, ordered=ordered, heard=heard):
+        for task, done in self._engine.results(setup, tasks, ordered=ordered, heard=heard):
             self.done.append((setup, task, done))
             yield task, done
 
@@ -60,8 +60,8 @@ class Recording:
         return found[0][0], [task for _, task in found]
 
 
-def record(spec: Path, db: Path, executor: Executor, how: How, target: str = "auto") -> Recording:
+def record(spec: Path, db: Path, engine: Engine, how: How, target: str = "auto") -> Recording:
     """Run a spec into a new results file, and keep all that was done."""
-    recording = Recording(executor)
+    recording = Recording(engine)
     run_eval(load(spec), target, db=db, how=how, engine=recording, progress=lambda *_: None)
     return recording

@@ -1,4 +1,4 @@
-"""An executor without a model: what a few families' tasks once returned, for as many prompts as one likes."""
+"""An engine without a model: what a few families' tasks once returned, for as many prompts as one likes."""
 
 import heapq
 import pickle
@@ -134,7 +134,7 @@ class Memory:
 
 
 class Remembering:
-    """An `Executor` of so many imagined `workers`, each of which takes so many `seconds` for a task.
+    """An `Engine` of so many imagined `workers`, each of which takes so many `seconds` for a task.
 
     The scheduler takes `word` seconds a task of its own time, one after the other. With no workers nobody
     takes any time.
@@ -164,7 +164,7 @@ class Remembering:
 
     def fit(
         self,
-        request: RunRequest,  # noqa: ARG002 # as of all executors
+        request: RunRequest,  # noqa: ARG002 # as of all engines
         how: How,  # noqa: ARG002
         longest: int,  # noqa: ARG002
         *,

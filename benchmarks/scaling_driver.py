@@ -106,20 +106,20 @@ def measure(
     memory: Memory = pickle.loads(Path(folder, "memory.pickle").read_bytes())  # of this benchmark
     spec = write(Path(folder, "many"), prompts)
     clock, began = Clock(), time.perf_counter()
-    executor = Remembering(memory, clock, workers=workers, seconds=seconds, word=WORD)
+    engine = Remembering(memory, clock, workers=workers, seconds=seconds, word=WORD)
     with _commits(clock):
         run_eval(
             load(spec),
             "organism",
             db=Path(folder, "many.duckdb"),
             how=How(device="cpu", batch_size=batch, threads=1),
-            engine=executor,
+            engine=engine,
             progress=lambda *_: None,
         )
     of = {"now": clock.now, "busy": clock.busy, "wall": time.perf_counter() - began}
     by = dict(clock.by) | {"all else": of["busy"] - sum(clock.by.values())}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    of |= {"gb": peak, "rows": executor.rows, "tasks": executor.tasks, "worked": executor.worked}
+    of |= {"gb": peak, "rows": engine.rows, "tasks": engine.tasks, "worked": engine.worked}
     return of | {"by": by}
 
 

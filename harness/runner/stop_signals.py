@@ -42,8 +42,9 @@ def stop_status(error: BaseException) -> int:
     """The exit status that a shell reports of the signal: 130 of Ctrl-C, 143 of SIGTERM, 129 of SIGHUP."""
     if isinstance(error, Stopped):
         return 128 + error.number
-    # DuckDB, while it works, makes an interrupt of any of them.
-    return 128 + (_received[-1] if _received else signal.SIGINT)
+    # DuckDB, while it works, makes one error of any of them.
+    hidden = _received if isinstance(error.__cause__, RuntimeError) else []
+    return 128 + (hidden[-1] if hidden else signal.SIGINT)
 
 
 def stop_message(error: BaseException, *, goes_on: bool = False) -> str:

@@ -110,7 +110,7 @@ def interrupts() -> Iterator[None]:
     except RuntimeError as error:
         if str(error) != _INTERRUPTED:
             raise
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

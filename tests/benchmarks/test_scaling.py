@@ -35,24 +35,24 @@ def recorded(tmp_path_factory):
 def remembered(recording, spec, db, **imagined):
     """The clock and the workers of a run from memory."""
     clock = Clock()
-    executor = Remembering(Memory(recording), clock, **imagined)
-    run_eval(load(spec), "organism", db=db, how=ON, engine=executor, progress=quiet)
-    return clock, executor
+    engine = Remembering(Memory(recording), clock, **imagined)
+    run_eval(load(spec), "organism", db=db, how=ON, engine=engine, progress=quiet)
+    return clock, engine
 
 
 def test_who_remembers_finds_what_was_found(recorded, tmp_path):
     folder, spec, recording = recorded
-    _, executor = remembered(recording, spec, tmp_path / "again.duckdb")
+    _, engine = remembered(recording, spec, tmp_path / "again.duckdb")
     assert tables_of(tmp_path / "again.duckdb") == tables_of(folder / "few.duckdb")
-    assert executor.tasks == len(recording.done)
+    assert engine.tasks == len(recording.done)
 
 
 def test_time_passes_as_if_so_many_worked(recorded, tmp_path):
     _, spec, recording = recorded
     began = time.monotonic()
-    clock, executor = remembered(recording, spec, tmp_path / "2.duckdb", workers=2, seconds=50.0)
-    assert executor.worked == 50 * executor.tasks
-    assert executor.worked / 2 <= clock.now < executor.worked
+    clock, engine = remembered(recording, spec, tmp_path / "2.duckdb", workers=2, seconds=50.0)
+    assert engine.worked == 50 * engine.tasks
+    assert engine.worked / 2 <= clock.now < engine.worked
     assert clock.busy < time.monotonic() - began < clock.now / 10
 
 

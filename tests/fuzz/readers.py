@@ -46,12 +46,13 @@ class Reader:
     """A kind of file: good ones, as bytes, and what reads them. `keeps` where reading changes nothing."""
 
     suffix = ""
+    name = ""  # of the file, where its reader looks for one
     keeps = True
     seeds: Sequence[bytes] = ()
 
     def put(self, data: bytes, folder: Path) -> Path:
         """A file with these bytes, where it is read."""
-        file = folder / f"input{self.suffix}"
+        file = folder / (self.name or f"input{self.suffix}")
         file.write_bytes(data)
         return file
 
@@ -116,7 +117,7 @@ class Csv(Reader):
 class Targets(Reader):
     """A file of targets beside a spec."""
 
-    suffix = ".toml"
+    suffix, name = ".toml", "targets.toml"
 
     def __init__(self) -> None:
         bundled = (ROOT / "harness" / "targets.toml").read_bytes()
@@ -124,12 +125,6 @@ class Targets(Reader):
             bundled.replace(b"[", b"[own-"),
             b'[mine]\nmodel = "./model"\nsae = "./saes"\nsummary = "mine"\nlayers = [0, 1]\nl0 = {0 = 5}\n',
         ]
-
-    def put(self, data: bytes, folder: Path) -> Path:
-        """By the name that is looked for."""
-        file = folder / "targets.toml"
-        file.write_bytes(data)
-        return file
 
     def read(self, file: Path) -> None:
         """As beside a spec."""
@@ -178,7 +173,7 @@ class Safetensors(_Dictionary):
 class Pickle(_Dictionary):
     """One of the `dictionary_learning` library, a file of torch's, beside its configuration."""
 
-    suffix = ".pt"
+    suffix, name = ".pt", "ae.pt"
 
     def __init__(self) -> None:
         tensors = {
@@ -194,15 +189,13 @@ class Pickle(_Dictionary):
     def put(self, data: bytes, folder: Path) -> Path:
         """Beside its configuration."""
         (folder / "config.json").write_bytes(CONFIGURATION)
-        file = folder / "ae.pt"
-        file.write_bytes(data)
-        return file
+        return super().put(data, folder)
 
 
 class Configuration(Pickle):
     """The configuration beside it."""
 
-    suffix = ".json"
+    suffix, name = ".json", "config.json"
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,14 +203,12 @@ class Configuration(Pickle):
 
     def put(self, data: bytes, folder: Path) -> Path:
         """Beside its dictionary."""
-        super().put(self._weights, folder)
-        file = folder / "config.json"
-        file.write_bytes(data)
-        return file
+        (folder / Pickle.name).write_bytes(self._weights)
+        return Reader.put(self, data, folder)
 
     def read(self, file: Path) -> None:
         """The dictionary that it is of."""
-        super().read(file.with_name("ae.pt"))
+        super().read(file.with_name(Pickle.name))
 
 
 class Sql(Reader):
@@ -288,7 +279,7 @@ class Results(Reader):
 class Manifest(Reader):
     """The manifest of an exported run."""
 
-    suffix = ".json"
+    suffix, name = ".json", "manifest.json"
     seeds = (
         json.dumps(
             {
@@ -299,12 +290,6 @@ class Manifest(Reader):
             }
         ).encode(),
     )
-
-    def put(self, data: bytes, folder: Path) -> Path:
-        """By its name."""
-        file = folder / "manifest.json"
-        file.write_bytes(data)
-        return file
 
     def read(self, file: Path) -> None:
         """As `harness import` does."""

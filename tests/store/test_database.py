@@ -1,6 +1,7 @@
 """The results file: whole transactions, nulls for what does not exist, and its dictionary."""
 
 import re
+import signal
 from datetime import UTC, datetime
 
 import duckdb
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from harness.errors import CannotRun, InputError
+from harness.runner import stop_signals
+from harness.runner.stop_signals import stop_status
 from harness.store.agreement import compare_tables
 from harness.store.database import Store
 from harness.store.errors import query_errors
@@ -224,11 +227,15 @@ def test_older_command_lines_can_read_a_new_file(tmp_path):
     assert int.from_bytes(header[12:20], "little") <= 67  # DuckDB 1.4's storage
 
 
-def test_what_duckdb_makes_of_a_signal_is_an_interrupt_again(tmp_path):
+def test_what_duckdb_makes_of_a_signal_is_an_interrupt_again(tmp_path, monkeypatch):
     """DuckDB raises `RuntimeError` where a handler raised anything while it worked."""
     with Store.open(tmp_path / "r.duckdb") as store:
-        with pytest.raises(KeyboardInterrupt), store._transaction():
+        with pytest.raises(KeyboardInterrupt) as stop, store._transaction():
             raise RuntimeError("Query interrupted")
+        assert stop_status(stop.value) == 130
+        # Of a signal whose own error DuckDB has swallowed the status is that signal's; of Ctrl-C its own.
+        monkeypatch.setattr(stop_signals, "_received", [signal.SIGTERM])
+        assert (stop_status(stop.value), stop_status(KeyboardInterrupt())) == (143, 130)
         with pytest.raises(KeyboardInterrupt), query_errors(store.path):
             raise RuntimeError("Query interrupted")
         with pytest.raises(RuntimeError, match="another"), query_errors(store.path):

@@ -30,7 +30,6 @@ from harness.runner.resume import new_run_id
 from harness.runner.tasks import Fitted
 from harness.specs.plan import Plan
 from harness.specs.prompt import Origin
-from harness.specs.targets import Target
 from harness.specs.text_file import read_text
 
 LINE = "run.json"
@@ -122,7 +121,6 @@ def meet(
     """
     named = f"{plan.spec.name}-{plan.target.name}-{_digest(plan, how)}-of-{of}"
     folder = child(parent, named)
-    target: Target = fitted.target
     line = RunLine(
         format=FORMAT,
         of=of,
@@ -133,7 +131,9 @@ def meet(
         limit=plan.limit,
         plan=_plan_hash(plan),
         asked=how.batch_size,
-        found=FoundTarget(**{name: getattr(target, name) for name in FoundTarget.model_fields}),
+        found=FoundTarget(
+            **{name: getattr(fitted.target, name) for name in FoundTarget.model_fields}
+        ),
         facts=dict(fitted.facts),
         on_cpu=fitted.on_cpu,
         parameters=fitted.parameters,

@@ -16,7 +16,7 @@ from harness.errors import CannotRun, Fault, InputError
 from harness.names import LONGEST_ID, is_name
 from harness.paths import check_own_folder, make_folder
 from harness.store.database import Store
-from harness.store.database_file import connect
+from harness.store.database_file import check_path, connect
 from harness.store.errors import first_line
 from harness.store.export import files, parquet
 from harness.store.export.parquet_runs import RunExport, check_tables
@@ -86,6 +86,7 @@ def _check_replaceable(index: Path) -> None:
     """Raises `CannotRun` where what lies in the place of the index is none: a results file has tables."""
     if not os.path.lexists(index):
         return
+    check_path(index)
     try:
         with connect(index, read_only=True) as there:
             ours = not there.execute("FROM duckdb_tables()").fetchall()
